@@ -1,0 +1,1 @@
+//! requests for a human, votes, claims, expiry

@@ -1,0 +1,1 @@
+//! events to hash chain to checkpoints

@@ -1,0 +1,1 @@
+//! file to Config, all problems at once

@@ -1,0 +1,247 @@
+//! What policy decided, and what a refused client is told.
+
+use crate::command::Fault;
+use crate::id::{ApprovalId, DecisionId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A rule: its bundle and its id there. Printed as `BUNDLE/RULE`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RuleId {
+    /// The bundle's name.
+    pub bundle: Arc<str>,
+    /// The rule's id in it.
+    pub rule: Arc<str>,
+}
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.bundle, self.rule)
+    }
+}
+
+/// What a rule does when it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// Permits the operation unless a stricter rule matches.
+    Allow,
+    /// Makes it wait for a human.
+    Hold,
+    /// Refuses it.
+    Deny,
+}
+
+impl Effect {
+    /// The word used in rules and records.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Hold => "hold",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// A rule that matched one operation of the command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Match {
+    /// Which rule.
+    pub rule: RuleId,
+    /// What it does.
+    pub effect: Effect,
+    /// The index of the operation in the command.
+    pub operation: usize,
+}
+
+/// What a hold asks for. Where several hold rules match, all of them must be satisfied: one `HoldTerms` each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldTerms {
+    /// The rule that holds.
+    pub rule: RuleId,
+    /// Members of any of these groups may vote.
+    pub groups: BTreeSet<Arc<str>>,
+    /// And these users.
+    pub users: BTreeSet<Arc<str>>,
+    /// How many distinct people must say yes.
+    pub approvals: u32,
+    /// Undecided by then: refused.
+    pub expires: Duration,
+    /// An approval not used by then lapses.
+    pub valid: Duration,
+    /// Whether it may wait inside an open transaction.
+    pub in_transaction: bool,
+}
+
+/// The verdict on a command: the strictest of its operations'.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every operation is allowed.
+    Allow,
+    /// No operation is refused, and these must be satisfied first.
+    Hold(Vec<HoldTerms>),
+    /// Refused, for this reason.
+    Deny(Reason),
+}
+
+impl Verdict {
+    /// The effect that it comes to.
+    #[must_use]
+    pub const fn effect(&self) -> Effect {
+        match self {
+            Self::Allow => Effect::Allow,
+            Self::Hold(_) => Effect::Hold,
+            Self::Deny(_) => Effect::Deny,
+        }
+    }
+}
+
+/// What policy decided about one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What happens.
+    pub verdict: Verdict,
+    /// Every rule that matched, in file order.
+    pub matches: Vec<Match>,
+    /// The `message:` of the rule that decided, where it has one: the next step, in the DBA's words.
+    pub message: Option<Arc<str>>,
+    /// The digest of the policy set that decided.
+    pub policy: Arc<str>,
+}
+
+/// Why a command is refused. Every variant is written for the client to read: no internal detail, no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// A deny rule matches this operation.
+    Rule {
+        /// Which.
+        rule: RuleId,
+        /// The operation, as printed in rules.
+        operation: Arc<str>,
+    },
+    /// No rule allows this operation.
+    NoRule {
+        /// The operation, as printed in rules.
+        operation: Arc<str>,
+    },
+    /// Its reader refused it.
+    Unreadable(Fault),
+    /// A rule that otherwise matches could not be evaluated.
+    PolicyError {
+        /// Which.
+        rule: RuleId,
+    },
+    /// The record cannot be written: nothing may pass.
+    RecordUnavailable,
+    /// A rule asks for an approval and none can be given here.
+    ApprovalUnavailable {
+        /// The rule that holds.
+        rule: RuleId,
+    },
+    /// A person refused it.
+    Rejected {
+        /// The request.
+        approval: ApprovalId,
+    },
+    /// Nobody decided in time, or the approval was not used in time.
+    Expired {
+        /// The request.
+        approval: ApprovalId,
+    },
+    /// The wait was cancelled by the client.
+    Withdrawn,
+    /// A hold inside an open transaction, where its rule does not say `in_transaction: wait`.
+    HeldInTransaction {
+        /// The rule that holds.
+        rule: RuleId,
+    },
+    /// The session's identity was revoked or ran out.
+    IdentityRevoked,
+    /// What was prepared earlier is not known here.
+    UnknownName {
+        /// What kind of thing, and its name.
+        what: Arc<str>,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule { rule, operation } => write!(f, "rule {rule} denies {operation}"),
+            Self::NoRule { operation } => write!(f, "no rule allows {operation}"),
+            Self::Unreadable(fault) => f.write_str(fault.message()),
+            Self::PolicyError { rule } => write!(f, "rule {rule} could not be evaluated"),
+            Self::RecordUnavailable => f.write_str("the record cannot be written"),
+            Self::ApprovalUnavailable { rule } => {
+                write!(f, "rule {rule} asks for an approval, and nobody can approve on this gateway")
+            }
+            Self::Rejected { approval } => write!(f, "approval {approval} was refused"),
+            Self::Expired { approval } => write!(f, "approval {approval} ran out"),
+            Self::Withdrawn => f.write_str("the wait for an approval was cancelled"),
+            Self::HeldInTransaction { rule } => {
+                write!(f, "rule {rule} asks for an approval, which cannot be waited for inside a transaction")
+            }
+            Self::IdentityRevoked => f.write_str("the identity of this session is no longer valid"),
+            Self::UnknownName { what } => write!(f, "{what} does not exist in this session"),
+        }
+    }
+}
+
+/// A refusal: a value, not an error. Each protocol's `reply.rs` turns it into that protocol's native error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The command and decision; `None` only where the record could not take it.
+    pub decision: Option<DecisionId>,
+    /// Why.
+    pub reason: Reason,
+    /// The next step, in the rule's own words.
+    pub message: Option<Arc<str>>,
+}
+
+impl Denial {
+    /// The rule that decided, where one did.
+    #[must_use]
+    pub const fn rule(&self) -> Option<&RuleId> {
+        match &self.reason {
+            Reason::Rule { rule, .. }
+            | Reason::PolicyError { rule }
+            | Reason::ApprovalUnavailable { rule }
+            | Reason::HeldInTransaction { rule } => Some(rule),
+            Reason::NoRule { .. }
+            | Reason::Unreadable(_)
+            | Reason::RecordUnavailable
+            | Reason::Rejected { .. }
+            | Reason::Expired { .. }
+            | Reason::Withdrawn
+            | Reason::IdentityRevoked
+            | Reason::UnknownName { .. } => None,
+        }
+    }
+
+    /// What the client can do next: the rule's message, or the standing advice for the reason.
+    #[must_use]
+    pub fn next_step(&self) -> &str {
+        if let Some(message) = &self.message {
+            return message;
+        }
+        match &self.reason {
+            Reason::Rule { .. } | Reason::NoRule { .. } => {
+                "Ask whoever keeps the policy of this connection for a rule that allows it."
+            }
+            Reason::Unreadable(_) => "Rewrite the command and send it again.",
+            Reason::PolicyError { .. } => "Tell whoever keeps the policy of this connection.",
+            Reason::RecordUnavailable => "Tell whoever runs the gateway; nothing passes until the record can be kept.",
+            Reason::ApprovalUnavailable { .. } => "Ask whoever runs the gateway who may approve.",
+            Reason::Rejected { .. } => "Speak with the person who refused it.",
+            Reason::Expired { .. } | Reason::Withdrawn => "Send the command again to ask again.",
+            Reason::HeldInTransaction { .. } => "Send it outside a transaction.",
+            Reason::IdentityRevoked => "Connect again with a valid token.",
+            Reason::UnknownName { .. } => "Prepare it first, in this session.",
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! The events of the record (DESIGN 8): what is hashed, stored, replayed and exported.
+//!
+//! Promises: every event is plain serde data whose JSON form (RFC 8785 canonical, made by `audit`) is what is hashed;
+//! numbers stay within 2^53 so that no JSON reader changes them; no event holds a secret, since it is built from a
+//! redacted [`Text`] and from values after masking. Held by: the round trip in the tests below.
+
+use crate::command::{Digest, Fault, Parameter, Source, Text};
+use crate::decision::{Decision, Effect, Reason};
+use crate::id::{ApprovalId, SessionId, TokenId};
+use crate::operation::Operation;
+use crate::principal::{Connection, Principal};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What a stream of events is about. Every stream is one hash chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StreamKind {
+    /// A client's session.
+    Session,
+    /// What administrators did, what policy was loaded, which logins failed: one stream per gateway run.
+    Gateway,
+}
+
+/// One event: the `number`th of its stream, from 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The stream.
+    pub stream: SessionId,
+    /// Its place in the stream, from 0, without gaps.
+    pub number: u64,
+    /// When it was made, by this gateway's clock.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// The client as the gateway saw it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientInfo {
+    /// Its address and port.
+    pub address: Arc<str>,
+    /// What it calls itself (`application_name`, SSH version, `user-agent`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<Arc<str>>,
+    /// The transport: `tls1.3`, `plaintext` …
+    pub transport: Arc<str>,
+}
+
+/// An operation as recorded: as rules print it, and as data, so that it can be judged again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedOperation {
+    /// As printed in rules.
+    pub shown: Arc<str>,
+    /// As data.
+    #[serde(flatten)]
+    pub operation: Operation,
+}
+
+impl From<&Operation> for RecordedOperation {
+    fn from(operation: &Operation) -> Self {
+        Self { shown: operation.to_string().into(), operation: operation.clone() }
+    }
+}
+
+/// A rule that matched, as recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedMatch {
+    /// `BUNDLE/RULE`.
+    pub rule: Arc<str>,
+    /// What it does.
+    pub effect: Effect,
+    /// Which operation of the command, from 0.
+    pub operation: usize,
+}
+
+impl RecordedMatch {
+    /// The matches of a decision.
+    #[must_use]
+    pub fn all(decision: &Decision) -> Vec<Self> {
+        decision
+            .matches
+            .iter()
+            .map(|m| Self { rule: m.rule.to_string().into(), effect: m.effect, operation: m.operation })
+            .collect()
+    }
+}
+
+/// A column of a recorded result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedColumn {
+    /// Its label.
+    pub name: Arc<str>,
+    /// Its type, as the system names it or by number.
+    #[serde(rename = "type")]
+    pub type_name: Arc<str>,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The backend did it.
+    Completed {
+        /// What the backend said: a command tag, an exit status, an HTTP status.
+        status: Arc<str>,
+        /// Rows returned.
+        rows: u64,
+        /// Bytes of answer, as released to the client.
+        bytes: u64,
+    },
+    /// The backend refused or failed.
+    Failed {
+        /// SQLSTATE, exit status or HTTP status.
+        status: Arc<str>,
+        /// The backend's message as the client read it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Arc<str>>,
+    },
+    /// The backend discarded it unread, because something before it failed.
+    Skipped,
+    /// Refused by the gateway; nothing reached the backend.
+    Refused,
+    /// The client took it back before it was forwarded.
+    Withdrawn,
+    /// Sealed, and dropped before it was asked.
+    Abandoned,
+    /// The session or the gateway ended before the outcome was known.
+    Interrupted,
+}
+
+/// An administrative change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum AdminAction {
+    /// A token was made.
+    TokenCreated {
+        /// Which.
+        token: TokenId,
+        /// For whom.
+        user: Arc<str>,
+        /// With these groups.
+        groups: Vec<Arc<str>>,
+        /// Until then.
+        expires: Timestamp,
+    },
+    /// A token was revoked.
+    TokenRevoked {
+        /// Which.
+        token: TokenId,
+    },
+    /// A session was ended by an administrator.
+    SessionKilled {
+        /// Which.
+        session: SessionId,
+    },
+}
+
+/// What happened. The JSON `type` is DESIGN 8's name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+#[expect(clippy::large_enum_variant, reason = "an event lives for a moment; boxing costs an allocation each")]
+pub enum EventBody {
+    /// A session began.
+    #[serde(rename = "session.started")]
+    SessionStarted {
+        /// What kind of stream.
+        kind: StreamKind,
+        /// Who.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        principal: Option<Principal>,
+        /// Where to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connection: Option<Connection>,
+        /// From where.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<ClientInfo>,
+        /// The gateway's version.
+        gateway: Arc<str>,
+    },
+    /// A command was read.
+    #[serde(rename = "command.received")]
+    CommandReceived {
+        /// Its ordinal in the session, from 1.
+        command: u64,
+        /// Where it came from.
+        source: Source,
+        /// Its text, redacted.
+        text: Text,
+        /// Over the exact bytes.
+        digest: Digest,
+        /// What it would do.
+        operations: Vec<RecordedOperation>,
+        /// The values bound to it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parameters: Vec<Parameter>,
+        /// Set where the reader refused it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<Fault>,
+    },
+    /// A command was decided.
+    #[serde(rename = "command.decided")]
+    CommandDecided {
+        /// Which.
+        command: u64,
+        /// Allow, hold or deny.
+        verdict: Effect,
+        /// Why it was refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
+        /// The reason in words, as the client was told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        told: Option<Arc<str>>,
+        /// Every rule that matched.
+        matches: Vec<RecordedMatch>,
+        /// The digest of the policy set.
+        policy: Arc<str>,
+    },
+    /// A command ended.
+    #[serde(rename = "command.settled")]
+    CommandSettled {
+        /// Which.
+        command: u64,
+        /// How.
+        #[serde(flatten)]
+        outcome: Outcome,
+        /// The digest of data that followed the command (COPY, request bodies), where some did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<Digest>,
+    },
+    /// A part of a command's answer, after masking.
+    #[serde(rename = "result")]
+    Result {
+        /// Which command.
+        command: u64,
+        /// The columns; empty in all but the first part of one result.
+        columns: Vec<RecordedColumn>,
+        /// Rows of values in text form; `null` is NULL.
+        rows: Vec<Vec<Option<Arc<str>>>>,
+        /// Set on the last part when the limit cut the rest off.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        truncated: bool,
+    },
+    /// Output that is not rows: notices, terminal bytes, message bodies; after masking.
+    #[serde(rename = "output")]
+    Output {
+        /// Which command, where it belongs to one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        command: Option<u64>,
+        /// `notice`, `error`, `stdout`, `stderr`, `copy` …
+        stream: Arc<str>,
+        /// The text.
+        text: Arc<str>,
+    },
+    /// An approval was asked for.
+    #[serde(rename = "approval.requested")]
+    ApprovalRequested {
+        /// Which command.
+        command: u64,
+        /// The request.
+        approval: ApprovalId,
+        /// The rule that asks.
+        rule: Arc<str>,
+        /// Undecided by then: refused.
+        expires: Timestamp,
+    },
+    /// An approval was decided, used, withdrawn or ran out.
+    #[serde(rename = "approval.settled")]
+    ApprovalSettled {
+        /// Which command.
+        command: u64,
+        /// The request.
+        approval: ApprovalId,
+        /// `approved`, `rejected`, `expired`, `withdrawn`, `unavailable`.
+        verdict: Arc<str>,
+        /// Who voted.
+        voters: Vec<Arc<str>>,
+    },
+    /// A session ended.
+    #[serde(rename = "session.ended")]
+    SessionEnded {
+        /// `terminated`, `client left`, `backend left`, `killed`, `interrupted` …
+        reason: Arc<str>,
+        /// Commands asked in it.
+        commands: u64,
+    },
+    /// An administrator changed something.
+    #[serde(rename = "admin.changed")]
+    AdminChanged {
+        /// Who.
+        by: Principal,
+        /// What.
+        change: AdminAction,
+    },
+    /// A policy set came into force, or was refused.
+    #[serde(rename = "policy.loaded")]
+    PolicyLoaded {
+        /// Its digest.
+        policy: Arc<str>,
+        /// The bundles in it.
+        bundles: Vec<Arc<str>>,
+        /// Whether it is now in force.
+        accepted: bool,
+        /// Why not.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        problems: Vec<Arc<str>>,
+    },
+    /// A login was refused. What was presented is not recorded.
+    #[serde(rename = "identity.refused")]
+    IdentityRefused {
+        /// The protocol's word.
+        protocol: Arc<str>,
+        /// The user name that was claimed, as claimed, cut at 128 characters.
+        claimed: Arc<str>,
+        /// From where.
+        client: ClientInfo,
+        /// Why, for the auditor; the client is told less.
+        why: Arc<str>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::QualifiedName;
+    use crate::object::{Object, RelationKind};
+    use crate::operation::{Action, Mark};
+
+    #[test]
+    fn an_event_reads_back_as_it_was_written() {
+        let orders = Object::relation(QualifiedName::new("public", "orders"), RelationKind::Table);
+        let operation = Operation::new(Action::Delete, orders).marked(Mark::Unbounded);
+        let received = EventBody::CommandReceived {
+            command: 3,
+            source: Source::Sql,
+            text: Text::plain("DELETE FROM orders"),
+            digest: Digest::of(b"x"),
+            operations: vec![RecordedOperation::from(&operation)],
+            parameters: vec![Parameter { type_name: "int4".into(), value: Some("1".into()) }],
+            fault: None,
+        };
+        let settled = EventBody::CommandSettled {
+            command: 3,
+            outcome: Outcome::Completed { status: "DELETE 0".into(), rows: 0, bytes: 12 },
+            data: None,
+        };
+        for body in [received, settled] {
+            let event = Event { stream: SessionId::new(), number: 5, at: Timestamp::UNIX_EPOCH, body };
+            let json = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event, "{json}");
+        }
+    }
+}

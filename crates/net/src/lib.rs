@@ -1,0 +1,1 @@
+//! accept, TLS, dial, limits, drain

@@ -1,0 +1,2 @@
+//! an identity-aware wire proxy for AI agents and people
+fn main() {}

@@ -1,0 +1,1 @@
+//! real servers for tests and the demo
