@@ -1,1 +1,30 @@
-//! the one door
+//! The one door: who enters, what is asked, and the only maker of what passes.
+//!
+//! A protocol proves a caller with [`Gate::enter`] and gets a [`Session`]. Every frame that could make a backend do
+//! something is sealed with the [`Command`](portcullis_model::Command) read from it ([`Session::seal`]) and asked
+//! ([`Session::ask`]): decide, append to the record, rule. Only [`Cleared`] frames enter an [`Upstream`], only
+//! [`Released`] frames a [`Downstream`], and only this crate makes either. See `docs/ARCHITECTURE.md` for the picture.
+//!
+//! Promises (DESIGN 1): nothing passes unread; a failing policy, store or approval service is a denial; a command that
+//! can write is durable in the record before it is sent, one that only reads before its first answer is released; what
+//! is dropped is recorded (`abandoned`, `withdrawn`, `interrupted`), never forwarded.
+//! Does not promise that the command describes the frame: the protocol's decoder and the reader promise that.
+//!
+//! No protocol's name or type occurs here. Held by: the `compile_fail` doctests beside each type (a clearance cannot be
+//! forged, read out, or used twice; a ruling cannot be ignored) and `tests/it`.
+
+mod answer;
+mod clearance;
+mod door;
+mod error;
+mod flow;
+mod live;
+mod session;
+
+pub use answer::{Answer, Released};
+pub use clearance::{Cleared, Hold, Own, Passage, Pending, Permit, Ruling, Settled, Stale};
+pub use door::{Arrival, Gate, Parts, Settings};
+pub use error::{NotEntered, SendError};
+pub use flow::{Downstream, Outlet, Upstream, Weight};
+pub use live::{Counts, LiveSession};
+pub use session::Session;

@@ -217,7 +217,10 @@ pub struct Command {
     pub parameters: Vec<Parameter>,
     /// Set where the reader itself refused it.
     pub fault: Option<Fault>,
+    /// The ordinal of the command that prepared it, where one did.
+    pub prepared_by: Option<u64>,
     writes: bool,
+    prepares: bool,
 }
 
 impl Command {
@@ -229,7 +232,17 @@ impl Command {
             operations = Arc::new([Operation::unknown()]);
         }
         let writes = operations.iter().any(|op| op.action != Action::Session && !op.only_reads());
-        Self { source, text, operations, digest, parameters: Vec::new(), fault: None, writes }
+        Self {
+            source,
+            text,
+            operations,
+            digest,
+            parameters: Vec::new(),
+            fault: None,
+            prepared_by: None,
+            writes,
+            prepares: false,
+        }
     }
 
     /// A command that its reader refused.
@@ -253,6 +266,20 @@ impl Command {
         self
     }
 
+    /// The same, only prepared now and run by later commands: it changes nothing by itself, is recorded as
+    /// `command.prepared` when it is allowed, and every run of it is a command of its own.
+    #[must_use]
+    pub const fn preparing(mut self) -> Self {
+        self.prepares = true;
+        self
+    }
+
+    /// Whether it is only prepared.
+    #[must_use]
+    pub const fn prepares(&self) -> bool {
+        self.prepares
+    }
+
     /// What it would do; never empty.
     #[must_use]
     pub fn operations(&self) -> &[Operation] {
@@ -269,7 +296,7 @@ impl Command {
     /// result byte is released (DESIGN 2, "Durability").
     #[must_use]
     pub const fn can_write(&self) -> bool {
-        self.writes
+        self.writes && !self.prepares
     }
 }
 

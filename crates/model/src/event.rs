@@ -199,6 +199,25 @@ pub enum EventBody {
         /// Set where the reader refused it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault: Option<Fault>,
+        /// The `command.prepared` that it runs, where it runs one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prepared_by: Option<u64>,
+    },
+    /// A command was read, allowed and only prepared: nothing ran. A refused one is recorded as received and decided.
+    #[serde(rename = "command.prepared")]
+    CommandPrepared {
+        /// Its ordinal in the session, from 1.
+        command: u64,
+        /// Where it came from.
+        source: Source,
+        /// Its text, redacted.
+        text: Text,
+        /// Over the exact bytes.
+        digest: Digest,
+        /// What it would do.
+        operations: Vec<RecordedOperation>,
+        /// The digest of the policy set that allowed it.
+        policy: Arc<str>,
     },
     /// A command was decided.
     #[serde(rename = "command.decided")]
@@ -340,6 +359,7 @@ mod tests {
             operations: vec![RecordedOperation::from(&operation)],
             parameters: vec![Parameter { type_name: "int4".into(), value: Some("1".into()) }],
             fault: None,
+            prepared_by: None,
         };
         let settled = EventBody::CommandSettled {
             command: 3,
