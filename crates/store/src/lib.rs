@@ -8,6 +8,15 @@
 //! at all and in order; what was reported durable survives `kill -9`; `put` never overwrites a version other than the
 //! one expected; a key that ran out is never returned. Does not promise that bytes are unaltered: that is `audit`'s chain.
 
+pub mod conform;
+pub mod faulty;
+pub mod memory;
+mod watch;
+
+pub use faulty::FaultyLog;
+pub use memory::{MemoryLog, MemoryTable};
+pub use watch::Watchers;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -55,7 +64,7 @@ pub enum Sync {
 /// An append-only log with keyed range reads. One writer at a time; readers at any time.
 pub trait Log: Send + std::marker::Sync + 'static {
     /// Appends the batch wholly or not at all, and returns the position of its last entry. Blocks the calling thread:
-    /// the one writer is a thread of its own (`audit`), never an async worker.
+    /// the one writer is a thread of its own (`audit`), never an async worker. Keys are the caller's and used once.
     ///
     /// # Errors
     /// Any [`StoreError`]; nothing of the batch is then visible.
@@ -73,6 +82,13 @@ pub trait Log: Send + std::marker::Sync + 'static {
     /// Any [`StoreError`].
     fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError>;
 
+    /// The entries whose key starts with `prefix` and, where `before` is given, is below it, in falling key order, at
+    /// most `limit`: with `None` and 1, the last entry of a prefix. Blocks.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    fn scan_back(&self, prefix: &[u8], before: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError>;
+
     /// The value under exactly this key. Blocks.
     ///
     /// # Errors
@@ -80,6 +96,7 @@ pub trait Log: Send + std::marker::Sync + 'static {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
     /// Replaces the value under a key that is already there: only retention does so, replacing bodies by their hashes.
+    /// A key that is not there is [`StoreError::Damaged`].
     ///
     /// # Errors
     /// Any [`StoreError`].
@@ -97,6 +114,14 @@ pub struct Versioned {
     pub expires: Option<Timestamp>,
 }
 
+impl Versioned {
+    /// Whether it has not run out at `now`; it runs out at the very instant of `expires`.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.expires.is_none_or(|expires| expires > now)
+    }
+}
+
 /// What a put expects to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -106,6 +131,18 @@ pub enum Expect {
     Absent,
     /// A live value of this version.
     Version(u64),
+}
+
+impl Expect {
+    /// Whether this live value, or none, is what was expected.
+    #[must_use]
+    pub fn is_met_by(self, live: Option<&Versioned>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Absent => live.is_none(),
+            Self::Version(version) => live.is_some_and(|row| row.version == version),
+        }
+    }
 }
 
 /// What became of a put or delete.
