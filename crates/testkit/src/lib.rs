@@ -1,1 +1,36 @@
-//! real servers for tests and the demo
+//! The surroundings of a gateway, real ones: PostgreSQL servers, a certificate authority, a small shop's data, recording
+//! and faking peers, a raw client, and the gateway's own binary. For tests and for the demo, so held to production lints.
+//!
+//! Promises: nothing started here outlives the process that started it ([`process`]); no fixed ports; no network; what
+//! the machine lacks is a reason to skip ([`TestkitError::is_absence`]), never a silent pass.
+//! Does not promise speed, except where benchmarks use it ([`relay`]).
+//! Held by: `tests/it`, which also holds the house's import directions and licences (`tests/it/imports.rs`).
+
+pub mod certificates;
+mod error;
+pub mod fake;
+pub mod gateway;
+pub mod ledger;
+mod listening;
+pub mod postgres;
+pub mod process;
+mod recorder;
+mod relay;
+pub mod shop;
+pub mod wire;
+
+pub use error::TestkitError;
+pub use gateway::Gateway;
+pub use postgres::Postgres;
+pub use recorder::Recorder;
+pub use relay::relay;
+
+/// Sixteen bytes of the system's randomness in hexadecimal: passwords and nonces of throwaway servers.
+fn random_hex() -> Result<String, TestkitError> {
+    use std::io::Read;
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .map_err(TestkitError::io("read /dev/urandom"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
