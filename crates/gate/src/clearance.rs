@@ -56,8 +56,9 @@
 //! ```
 
 use crate::flow::Weight;
+use crate::hold::Hold;
 use crate::session::Inner;
-use portcullis_model::{ApprovalId, Command, Denial, HoldTerms, Outcome};
+use portcullis_model::{Command, Denial, Outcome};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -182,35 +183,6 @@ pub struct Stale<F> {
     pub frame: F,
     /// Why not.
     pub denial: Denial,
-}
-
-/// A command that waits for people. Dropping it withdraws the request.
-#[must_use = "a hold is settled, or its request is withdrawn"]
-pub struct Hold<F> {
-    pub(crate) pending: Pending<F>,
-    pub(crate) approval: ApprovalId,
-    pub(crate) number: u64,
-    pub(crate) terms: Arc<[HoldTerms]>,
-}
-
-impl<F> Hold<F> {
-    /// The request.
-    #[must_use]
-    pub const fn approval(&self) -> ApprovalId {
-        self.approval
-    }
-
-    /// What each rule asks for.
-    #[must_use]
-    pub fn terms(&self) -> &[HoldTerms] {
-        &self.terms
-    }
-
-    /// The command's ordinal in its session.
-    #[must_use]
-    pub const fn number(&self) -> u64 {
-        self.number
-    }
 }
 
 /// How a hold ended.

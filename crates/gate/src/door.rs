@@ -143,7 +143,7 @@ impl Gate {
         let authenticated = match self.0.identity.authenticate(proof, from, now).await {
             Ok(authenticated) => authenticated,
             Err(refused) => {
-                self.record_refused(protocol, &claimed, client, &refused.why());
+                self.record_refused(protocol, &claimed, client, refused.why().words());
                 return Err(NotEntered::Identity { retry_after: refused.retry_after() });
             }
         };
@@ -241,7 +241,8 @@ impl Gate {
 
     /// Ends the gateway's own stream in the record: the last thing a gateway does.
     pub fn close(&self, reason: &str) {
-        self.0.own.end(Timestamp::now(), reason, 0);
+        // A record that failed has latched: there is nothing left to end.
+        let _ended = self.0.own.end(Timestamp::now(), reason);
     }
 
     fn record_policy(&self, set: &PolicySet) {

@@ -18,13 +18,15 @@ mod clearance;
 mod door;
 mod error;
 mod flow;
+mod hold;
 mod live;
 mod session;
 
 pub use answer::{Answer, Released};
-pub use clearance::{Cleared, Hold, Own, Passage, Pending, Permit, Ruling, Settled, Stale};
+pub use clearance::{Cleared, Own, Passage, Pending, Permit, Ruling, Settled, Stale};
 pub use door::{Arrival, Gate, Parts, Settings};
 pub use error::{NotEntered, SendError};
 pub use flow::{Downstream, Outlet, Upstream, Weight};
+pub use hold::Hold;
 pub use live::{Counts, LiveSession};
 pub use session::Session;

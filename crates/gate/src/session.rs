@@ -8,14 +8,15 @@
 //! Held by: `tests/it/asking.rs`, `tests/it/durability.rs`.
 
 use crate::answer::{Answer, Released};
-use crate::clearance::{Cleared, Hold, Own, Passage, Pending, Permit, Ruling, Stale};
+use crate::clearance::{Cleared, Own, Passage, Pending, Permit, Ruling, Stale};
 use crate::door::Shared;
+use crate::hold::Hold;
 use jiff::Timestamp;
 use portcullis_audit::{Durability, RecordUnavailable, Stream, Watermark};
 use portcullis_identity::{Authenticated, Standing};
 use portcullis_model::{
-    ApprovalId, Command, Connection, Decision, DecisionId, Denial, Digest, Effect, EventBody, Outcome, Principal,
-    Reason, RecordedMatch, RecordedOperation, SessionId, Verdict,
+    Command, Connection, Decision, DecisionId, Denial, Digest, Effect, EventBody, Outcome, Principal, Reason,
+    RecordedMatch, RecordedOperation, SessionId, Verdict,
 };
 use portcullis_policy::Case;
 use std::sync::Arc;
@@ -141,7 +142,8 @@ impl Session {
 
     /// Ends the session in the record. Dropping it instead records `interrupted`.
     pub fn end(self, reason: &str) {
-        self.inner.stream.end(Timestamp::now(), reason, self.inner.commands.load(Ordering::Relaxed));
+        // A record that failed has latched: there is nothing left to end.
+        let _ended = self.inner.stream.end(Timestamp::now(), reason);
     }
 
     /// The lease on the backend's credential.
@@ -175,10 +177,7 @@ impl Inner {
                 Ruling::Forward(Cleared { frame, wait_for: self.wait_to_send(&command, sequence) }, permit)
             }
             Verdict::Deny(reason) => Ruling::Refuse(self.denial(Some(number), reason, decision.message)),
-            Verdict::Hold(terms) => {
-                let pending = Pending { frame: Some(frame), command: Some(command), number, session: Arc::clone(self) };
-                Ruling::Hold(Hold { pending, approval: ApprovalId::new(), number, terms: terms.into() })
-            }
+            Verdict::Hold(terms) => Ruling::Hold(Hold::new(Arc::clone(self), frame, command, number, sequence, terms)),
         }
     }
 
@@ -202,7 +201,18 @@ impl Inner {
                 at: now,
             }),
         };
-        (decision, policy.epoch)
+        (self.unless_nobody_can_approve(decision), policy.epoch)
+    }
+
+    /// A hold where nobody can vote is a refusal, at once and in the record.
+    fn unless_nobody_can_approve(&self, mut decision: Decision) -> Decision {
+        if let Verdict::Hold(terms) = &decision.verdict
+            && !self.shared.desk.can_approve()
+            && let Some(terms) = terms.first()
+        {
+            decision.verdict = Verdict::Deny(Reason::ApprovalUnavailable { rule: terms.rule.clone() });
+        }
+        decision
     }
 
     fn still_allowed(&self, permit: &Permit) -> Result<(), Denial> {

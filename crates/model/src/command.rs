@@ -219,6 +219,9 @@ pub struct Command {
     pub fault: Option<Fault>,
     /// The ordinal of the command that prepared it, where one did.
     pub prepared_by: Option<u64>,
+    /// Over what else changes its meaning (role, search path, resolved objects, directory, environment): an approval is
+    /// bound to it. `None` where nothing does.
+    pub context: Option<Digest>,
     writes: bool,
     prepares: bool,
 }
@@ -240,6 +243,7 @@ impl Command {
             parameters: Vec::new(),
             fault: None,
             prepared_by: None,
+            context: None,
             writes,
             prepares: false,
         }

@@ -1,0 +1,220 @@
+//! A command that waits for people.
+//!
+//! Promises: nothing of a held command is sent before [`Hold::settle`] says so; it says so only after the desk's approval
+//! was claimed, once, for exactly this command by exactly this principal, and after the command was judged again and is
+//! still at most held by the rules that were approved. Dropping a hold, or the future of its settling, withdraws the
+//! request and records that. A desk that fails is a refusal.
+//! Held by: `tests/it/holding.rs`.
+
+use crate::clearance::{Cleared, Settled};
+use crate::session::Inner;
+use jiff::Timestamp;
+use portcullis_approvals::{Binding, OpenError, Request, Verdict as Vote};
+use portcullis_model::{
+    ApprovalId, Command, DecisionId, Denial, EventBody, HoldTerms, Outcome, Reason, RuleId, Verdict,
+};
+use std::sync::Arc;
+
+/// A command that waits for people. Dropping it withdraws the request.
+#[must_use = "a hold is settled, or its request is withdrawn"]
+pub struct Hold<F> {
+    frame: F,
+    waiting: Waiting,
+}
+
+/// The wait itself, without the frame: dropping it armed is the withdrawal.
+struct Waiting {
+    session: Arc<Inner>,
+    command: Arc<Command>,
+    number: u64,
+    sequence: u64,
+    approval: ApprovalId,
+    terms: Vec<HoldTerms>,
+    armed: bool,
+}
+
+impl<F> Hold<F> {
+    pub(crate) fn new(
+        session: Arc<Inner>,
+        frame: F,
+        command: Arc<Command>,
+        number: u64,
+        sequence: u64,
+        terms: Vec<HoldTerms>,
+    ) -> Self {
+        let approval = ApprovalId::new();
+        Self { frame, waiting: Waiting { session, command, number, sequence, approval, terms, armed: true } }
+    }
+
+    /// The request.
+    #[must_use]
+    pub const fn approval(&self) -> ApprovalId {
+        self.waiting.approval
+    }
+
+    /// What each rule asks for.
+    #[must_use]
+    pub fn terms(&self) -> &[HoldTerms] {
+        &self.waiting.terms
+    }
+
+    /// The command's ordinal in its session.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.waiting.number
+    }
+
+    /// Refuses it at once, where the protocol cannot wait now.
+    #[must_use]
+    pub fn refuse(self, reason: Reason) -> Denial {
+        self.waiting.refused("unavailable", Vec::new(), reason)
+    }
+
+    /// Asks the desk, waits, and judges again.
+    pub fn settle(self) -> impl Future<Output = Settled<F>> + Send + 'static
+    where
+        F: Send + 'static,
+    {
+        let Self { frame, waiting } = self;
+        async move {
+            match waiting.approved().await {
+                Ok(waiting) => waiting.clear(frame),
+                Err(denial) => Settled::Refuse(denial),
+            }
+        }
+    }
+}
+
+impl Waiting {
+    async fn approved(self) -> Result<Self, Denial> {
+        let desk = self.session.shared.desk.clone();
+        let binding = self.binding();
+        let expires = match desk.open(self.request(binding)).await {
+            Ok(expires) => expires,
+            Err(error) => return Err(self.unavailable(&error)),
+        };
+        self.session.record([EventBody::ApprovalRequested {
+            command: self.number,
+            approval: self.approval,
+            rule: self.rule().map_or_else(|| "".into(), |rule| rule.to_string().into()),
+            expires,
+        }]);
+        let approval = self.approval;
+        match desk.watch(approval).await {
+            Ok(Vote::Approved { by }) => match desk.claim(approval, &binding).await {
+                Ok(()) => {
+                    self.record_verdict("approved", by);
+                    Ok(self)
+                }
+                Err(error) => {
+                    tracing::warn!(%approval, %error, "an approval could not be claimed");
+                    Err(self.refused("expired", by, Reason::Expired { approval }))
+                }
+            },
+            Ok(Vote::Rejected { by }) => Err(self.refused("rejected", vec![by], Reason::Rejected { approval })),
+            Ok(Vote::Expired) => Err(self.refused("expired", Vec::new(), Reason::Expired { approval })),
+            Ok(Vote::Withdrawn) => Err(self.refused("withdrawn", Vec::new(), Reason::Withdrawn)),
+            Err(error) => {
+                tracing::error!(%approval, %error, "the approval service failed");
+                Err(self.refused("unavailable", Vec::new(), self.nobody()))
+            }
+        }
+    }
+
+    /// Judges again and clears: what was approved must still be at most what was held.
+    fn clear<F>(mut self, frame: F) -> Settled<F> {
+        let (decision, epoch) = self.session.judge(&self.command, Timestamp::now());
+        let approved = |rule: &RuleId| self.terms.iter().any(|terms| terms.rule == *rule);
+        let reason = match decision.verdict {
+            Verdict::Allow => None,
+            Verdict::Hold(terms) if terms.iter().all(|terms| approved(&terms.rule)) => None,
+            Verdict::Hold(_) => Some(Reason::Expired { approval: self.approval }),
+            Verdict::Deny(reason) => Some(reason),
+        };
+        if let Some(reason) = reason {
+            return Settled::Refuse(self.refused("overtaken", Vec::new(), reason));
+        }
+        self.armed = false;
+        let permit = self.session.permit(&self.command, self.number, self.sequence, epoch);
+        // The approval itself must be in the record before what it allowed is sent.
+        let wait_for = self.session.wait_to_send(&self.command, self.session.stream.newest());
+        Settled::Forward(Cleared { frame, wait_for }, permit)
+    }
+
+    fn request(&self, binding: Binding) -> Request {
+        Request {
+            id: self.approval,
+            decision: DecisionId { session: self.session.stream.id(), number: self.number },
+            connection: self.session.connection.name.clone(),
+            text: self.command.text.clone(),
+            operations: self.command.operations().iter().map(|op| op.to_string().into()).collect(),
+            binding,
+            terms: self.terms.clone(),
+            requester: self.session.authenticated.principal.clone(),
+            makers: self.session.authenticated.makers.clone(),
+            created: Timestamp::now(),
+        }
+    }
+
+    fn binding(&self) -> Binding {
+        let connection = &self.session.connection;
+        let database = connection.database.as_ref().map(ToString::to_string).unwrap_or_default();
+        let context = self.command.context.map(|digest| *digest.as_bytes()).unwrap_or_default();
+        let mut parameters = Vec::new();
+        for parameter in &self.command.parameters {
+            // Type, whether it is NULL, length and value: no two lists run together.
+            let value = parameter.value.as_deref().unwrap_or_default();
+            let head = format!("{}\0{}\0{}\0", parameter.type_name, parameter.value.is_some(), value.len());
+            parameters.extend_from_slice(head.as_bytes());
+            parameters.extend_from_slice(value.as_bytes());
+        }
+        Binding::of(
+            &self.session.authenticated.principal,
+            &[
+                ("digest", self.command.digest.as_bytes()),
+                ("parameters", &parameters),
+                ("connection", connection.name.as_str().as_bytes()),
+                ("database", database.as_bytes()),
+                ("login", connection.login.as_bytes()),
+                ("context", &context),
+            ],
+        )
+    }
+
+    fn rule(&self) -> Option<&RuleId> {
+        self.terms.first().map(|terms| &terms.rule)
+    }
+
+    fn nobody(&self) -> Reason {
+        self.rule().map_or(Reason::Withdrawn, |rule| Reason::ApprovalUnavailable { rule: rule.clone() })
+    }
+
+    fn unavailable(self, error: &OpenError) -> Denial {
+        tracing::warn!(approval = %self.approval, %error, "no approval could be asked for");
+        let reason = self.nobody();
+        self.refused("unavailable", Vec::new(), reason)
+    }
+
+    /// Ends the wait with a refusal, recorded.
+    fn refused(mut self, verdict: &'static str, voters: Vec<Arc<str>>, reason: Reason) -> Denial {
+        self.armed = false;
+        self.record_verdict(verdict, voters);
+        self.session.record_settled(self.number, Outcome::Refused, None);
+        self.session.denial(Some(self.number), reason, None)
+    }
+
+    fn record_verdict(&self, verdict: &'static str, voters: Vec<Arc<str>>) {
+        let (command, approval) = (self.number, self.approval);
+        self.session.record([EventBody::ApprovalSettled { command, approval, verdict: verdict.into(), voters }]);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.armed {
+            self.session.shared.desk.withdraw_soon(self.approval);
+            self.record_verdict("withdrawn", Vec::new());
+            self.session.record_settled(self.number, Outcome::Withdrawn, None);
+        }
+    }
+}
