@@ -116,7 +116,8 @@ impl Waiting {
             Ok(Vote::Withdrawn) => Err(self.refused("withdrawn", Vec::new(), Reason::Withdrawn)),
             Err(error) => {
                 tracing::error!(%approval, %error, "the approval service failed");
-                Err(self.refused("unavailable", Vec::new(), self.nobody()))
+                let reason = self.nobody();
+                Err(self.refused("unavailable", Vec::new(), reason))
             }
         }
     }

@@ -177,6 +177,11 @@ impl Inner {
                 Ruling::Forward(Cleared { frame, wait_for: self.wait_to_send(&command, sequence) }, permit)
             }
             Verdict::Deny(reason) => Ruling::Refuse(self.denial(Some(number), reason, decision.message)),
+            // Preparing runs nothing: people are asked when it is run.
+            Verdict::Hold(_) if command.prepares() => {
+                let permit = self.permit(&command, number, sequence, epoch);
+                Ruling::Forward(Cleared { frame, wait_for: self.wait_to_send(&command, sequence) }, permit)
+            }
             Verdict::Hold(terms) => Ruling::Hold(Hold::new(Arc::clone(self), frame, command, number, sequence, terms)),
         }
     }
@@ -282,7 +287,7 @@ impl Inner {
         now: Timestamp,
     ) -> Result<u64, RecordUnavailable> {
         let operations = command.operations().iter().map(RecordedOperation::from).collect();
-        if command.prepares() && decision.verdict.effect() == Effect::Allow {
+        if command.prepares() && decision.verdict.effect() != Effect::Deny {
             let prepared = EventBody::CommandPrepared {
                 command: number,
                 source: command.source,

@@ -161,7 +161,6 @@ pub enum AdminAction {
 /// What happened. The JSON `type` is DESIGN 8's name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
-#[expect(clippy::large_enum_variant, reason = "an event lives for a moment; boxing costs an allocation each")]
 pub enum EventBody {
     /// A session began.
     #[serde(rename = "session.started")]

@@ -1,0 +1,117 @@
+//! Who calls the API, and which role a route needs.
+//!
+//! Promises: a handler that takes an [`Admin`] or [`Auditor`] runs only for a caller with that role, since taking one is
+//! the only way to name the caller there. Held by: `tests/it`.
+
+use crate::error::ApiError;
+use crate::{Api, Endpoint};
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use portcullis_identity::{Authenticated, Role};
+use portcullis_model::Connection;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A caller that proved itself to the transport: the local administrator, or the bearer of a token.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(pub(crate) Authenticated);
+
+/// A caller with the role `admin`.
+pub(crate) struct Admin(pub(crate) Authenticated);
+
+/// A caller with the role `auditor`.
+pub(crate) struct Auditor;
+
+fn caller(parts: &Parts) -> Result<Authenticated, ApiError> {
+    parts.extensions.get::<Caller>().map(|caller| caller.0.clone()).ok_or(ApiError::NotAuthenticated)
+}
+
+impl FromRequestParts<Arc<Api>> for Caller {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _api: &Arc<Api>) -> Result<Self, ApiError> {
+        caller(parts).map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Admin {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let caller = caller(parts)?;
+        if api.roles.has(&caller.principal, Role::Admin) {
+            Ok(Self(caller))
+        } else {
+            Err(ApiError::NotPermitted("admin"))
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Auditor {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let caller = caller(parts)?;
+        if api.roles.has(&caller.principal, Role::Auditor) { Ok(Self) } else { Err(ApiError::NotPermitted("auditor")) }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Who {
+    user: Arc<str>,
+    issuer: Arc<str>,
+    groups: BTreeSet<Arc<str>>,
+    roles: Vec<&'static str>,
+    expires: Option<jiff::Timestamp>,
+}
+
+pub(crate) async fn whoami(State(api): State<Arc<Api>>, Caller(caller): Caller) -> Json<Who> {
+    let roles = api.roles.of(&caller.principal).into_iter().map(|role| match role {
+        Role::Admin => "admin",
+        Role::Auditor => "auditor",
+        Role::Approver => "approver",
+    });
+    Json(Who {
+        user: Arc::clone(&caller.principal.user),
+        issuer: Arc::clone(&caller.principal.issuer),
+        roles: roles.collect(),
+        groups: caller.principal.groups,
+        expires: caller.expires,
+    })
+}
+
+/// What a principal may know of a connection: where to connect, not where it leads.
+#[derive(Serialize)]
+pub(crate) struct Listed {
+    name: String,
+    protocol: &'static str,
+    database: Option<String>,
+    host: Option<String>,
+    port: Option<u16>,
+    tls: Option<bool>,
+}
+
+impl Listed {
+    fn of(connection: &Connection, endpoints: &[Endpoint]) -> Self {
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.protocol == connection.protocol);
+        Self {
+            name: connection.name.to_string(),
+            protocol: connection.protocol.word(),
+            database: connection.database.as_ref().map(ToString::to_string),
+            host: endpoint.map(|endpoint| endpoint.address.ip().to_string()),
+            port: endpoint.map(|endpoint| endpoint.address.port()),
+            tls: endpoint.map(|endpoint| endpoint.tls),
+        }
+    }
+}
+
+pub(crate) async fn connections(State(api): State<Arc<Api>>, _: Caller) -> Json<Vec<Listed>> {
+    Json(api.connections.iter().map(|connection| Listed::of(connection, &api.endpoints)).collect())
+}
+
+/// The authority that clients verify the gateway with.
+pub(crate) async fn authority(State(api): State<Arc<Api>>, _: Caller) -> Result<Vec<u8>, ApiError> {
+    let Some(file) = &api.authority else {
+        return Err(ApiError::NotFound("this gateway's certificate comes from elsewhere".to_owned()));
+    };
+    tokio::fs::read(file).await.map_err(ApiError::internal)
+}

@@ -1,0 +1,301 @@
+//! The record: listed, read, exported, verified, followed.
+//!
+//! Promises: reading blocks a thread of its own, never a worker, and is streamed, so that a large record costs no memory;
+//! an export waits for the seal that its proofs need (at most a second by DESIGN 8). A session may be named by any start
+//! of its id that only one of the newest sessions has. Held by: `tests/it`.
+
+use crate::Api;
+use crate::caller::Auditor;
+use crate::error::ApiError;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use portcullis_audit::{AuditError, Checkpoint, Finding, Reader, Recorder, SessionInfo, VerifyError, export, verify};
+use portcullis_model::{SessionId, StreamKind};
+use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc};
+
+/// Sessions listed at most, and looked through for a start of an id.
+const MOST: usize = 10_000;
+
+/// How long an export waits for the seal that it needs.
+const SEALED_WITHIN: Duration = Duration::from_secs(3);
+
+/// Bytes gathered before they are handed on.
+const CHUNK: usize = 64 * 1024;
+
+const NDJSON: &str = "application/x-ndjson";
+
+#[derive(Deserialize)]
+pub(crate) struct Listing {
+    last: Option<usize>,
+    /// The gateway's own streams too.
+    #[serde(default)]
+    all: bool,
+}
+
+/// A session in a line.
+#[derive(Serialize)]
+pub(crate) struct Listed {
+    user: String,
+    connection: String,
+    #[serde(flatten)]
+    info: SessionInfo,
+}
+
+impl From<SessionInfo> for Listed {
+    fn from(info: SessionInfo) -> Self {
+        let user =
+            info.principal.as_ref().map_or_else(|| "(gateway)".to_owned(), |principal| principal.user.to_string());
+        let connection = info.connection.as_ref().map(|connection| connection.name.to_string()).unwrap_or_default();
+        Self { user, connection, info }
+    }
+}
+
+/// Oldest first, as a person reads a log.
+pub(crate) async fn sessions(
+    State(api): State<Arc<Api>>,
+    _: Auditor,
+    Query(wanted): Query<Listing>,
+) -> Result<Json<Vec<Listed>>, ApiError> {
+    let last = wanted.last.unwrap_or(50).min(MOST);
+    let reader = api.reader.clone();
+    let mut found = blocking(move || newest(&reader, last, wanted.all)).await?;
+    found.reverse();
+    Ok(Json(found.into_iter().map(Listed::from).collect()))
+}
+
+/// The newest sessions, newest first.
+fn newest(reader: &Reader, last: usize, all: bool) -> Result<Vec<SessionInfo>, AuditError> {
+    let mut found = Vec::new();
+    let mut before = None;
+    while found.len() < last {
+        let (page, more) = reader.sessions(before.as_ref(), last.min(500))?;
+        found.extend(page.into_iter().filter(|info| all || info.kind == StreamKind::Session));
+        let Some(more) = more else { break };
+        before = Some(more);
+    }
+    found.truncate(last);
+    Ok(found)
+}
+
+pub(crate) async fn events(
+    State(api): State<Arc<Api>>,
+    _: Auditor,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let reader = api.reader.clone();
+    let id = named(&reader, name).await?;
+    Ok(streamed(move |out| {
+        for event in reader.events(id, 0) {
+            serde_json::to_writer(&mut *out, &event.map_err(io::Error::other)?)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }))
+}
+
+pub(crate) async fn export_one(
+    State(api): State<Arc<Api>>,
+    _: Auditor,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let reader = api.reader.clone();
+    let id = named(&reader, name).await?;
+    let (probe, recorder) = (reader.clone(), api.recorder.clone());
+    sealed(recorder, move || export::sessions(&probe, &[id], &[], io::sink())).await?;
+    Ok(streamed(move |out| export::sessions(&reader, &[id], &[], out).map(drop).map_err(io::Error::other)))
+}
+
+pub(crate) async fn export_all(State(api): State<Arc<Api>>, _: Auditor) -> Result<Response, ApiError> {
+    let reader = api.reader.clone();
+    let (probe, recorder) = (reader.clone(), api.recorder.clone());
+    sealed(recorder, move || probe.checkpoint()).await?;
+    Ok(streamed(move |out| export::all(&reader, &[], out).map(drop).map_err(io::Error::other)))
+}
+
+/// Tries until what is asked for is sealed.
+async fn sealed<T: Send + 'static>(
+    recorder: Option<Recorder>,
+    attempt: impl Fn() -> Result<T, AuditError> + Clone + Send + 'static,
+) -> Result<(), ApiError> {
+    let mut seals = recorder.map(|recorder| recorder.checkpoints());
+    loop {
+        let attempt = attempt.clone();
+        let outcome = tokio::task::spawn_blocking(attempt).await.map_err(ApiError::internal)?;
+        match (outcome, &mut seals) {
+            (Ok(_), _) => return Ok(()),
+            (Err(AuditError::NotSealed(_)), Some(seals)) => {
+                let next = tokio::time::timeout(SEALED_WITHIN, seals.changed()).await;
+                if !matches!(next, Ok(Ok(()))) {
+                    return Err(ApiError::Conflict(
+                        "the record of this session is not sealed yet; try again".to_owned(),
+                    ));
+                }
+            }
+            (Err(error), _) => return Err(told(error)),
+        }
+    }
+}
+
+/// What a verification found.
+#[derive(Serialize)]
+pub(crate) struct Verified {
+    unaltered: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finding: Option<Finding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<String>,
+    sessions: u64,
+    events: u64,
+    unsealed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Against {
+    /// A checkpoint kept elsewhere: a signed note.
+    checkpoint: Option<String>,
+}
+
+pub(crate) async fn verify(
+    State(api): State<Arc<Api>>,
+    _: Auditor,
+    Query(against): Query<Against>,
+) -> Result<Json<Verified>, ApiError> {
+    let key = api.public.clone();
+    let earlier = against
+        .checkpoint
+        .map(|note| Checkpoint::open(&note, &key))
+        .transpose()
+        .map_err(|error| ApiError::BadRequest(format!("the checkpoint: {error}")))?;
+    let log = Arc::clone(&api.log);
+    let outcome = tokio::task::spawn_blocking(move || verify::store(&log, &key, earlier.as_slice()))
+        .await
+        .map_err(ApiError::internal)?;
+    match outcome {
+        Ok(report) => Ok(Json(Verified {
+            unaltered: true,
+            finding: None,
+            told: None,
+            sessions: report.sessions,
+            events: report.events,
+            unsealed: report.unsealed,
+            checkpoint: report.note,
+        })),
+        Err(VerifyError::Broken(finding)) => Ok(Json(Verified {
+            unaltered: false,
+            told: Some(finding.to_string()),
+            finding: Some(finding),
+            sessions: 0,
+            events: 0,
+            unsealed: 0,
+            checkpoint: None,
+        })),
+        Err(VerifyError::Unread(error)) => Err(told(error)),
+        Err(other) => Err(ApiError::Conflict(other.to_string())),
+    }
+}
+
+pub(crate) async fn checkpoint(State(api): State<Arc<Api>>, _: Auditor) -> Result<String, ApiError> {
+    let reader = api.reader.clone();
+    let note = blocking(move || reader.checkpoint()).await?;
+    note.ok_or_else(|| ApiError::NotFound("nothing is sealed yet".to_owned()))
+}
+
+pub(crate) async fn public_key(State(api): State<Arc<Api>>, _: Auditor) -> String {
+    format!("{}\n", api.public)
+}
+
+/// Events from now on, one a line, until the client leaves or the gateway stops.
+pub(crate) async fn tail(State(api): State<Arc<Api>>, _: Auditor) -> Result<Response, ApiError> {
+    let Some(recorder) = &api.recorder else {
+        return Err(ApiError::Conflict("no gateway runs, so nothing is being recorded".to_owned()));
+    };
+    let lines = stream::unfold(recorder.tail(), |mut tail| async move {
+        loop {
+            match tail.recv().await {
+                Ok(recorded) => {
+                    let line = [recorded.json.as_ref(), b"\n"].concat();
+                    return Some((Ok::<_, io::Error>(Bytes::from(line)), tail));
+                }
+                // Whoever reads too slowly reads the record itself for what it missed.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
+}
+
+/// The session that this id, or this start of one, names.
+async fn named(reader: &Reader, name: String) -> Result<SessionId, ApiError> {
+    let reader = reader.clone();
+    if let Ok(id) = name.parse::<SessionId>() {
+        return blocking(move || reader.session(id).map(|info| info.id)).await;
+    }
+    let sought = name.to_ascii_lowercase();
+    let found = blocking(move || newest(&reader, MOST, true)).await?;
+    let mut matching = found.iter().map(|info| info.id).filter(|id| id.to_string().starts_with(&sought));
+    match (matching.next(), matching.next()) {
+        (Some(id), None) if !sought.is_empty() => Ok(id),
+        (Some(_), _) => {
+            Err(ApiError::Conflict(format!("`{name}` begins the ids of several sessions; give more of it")))
+        }
+        (None, _) => Err(ApiError::NotFound(format!("no recorded session has an id that begins with `{name}`"))),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, AuditError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)?.map_err(told)
+}
+
+fn told(error: AuditError) -> ApiError {
+    match error {
+        AuditError::NoSession(id) => ApiError::NotFound(format!("there is no recorded session {id}")),
+        AuditError::NotSealed(id) => {
+            ApiError::Conflict(format!("the record of session {id} is not sealed yet; try again"))
+        }
+        AuditError::Damaged(finding) => ApiError::Conflict(format!("the record is damaged: {finding}")),
+        other => ApiError::internal(other),
+    }
+}
+
+/// A body that a blocking writer makes, a chunk at a time; a write fails once the client has left.
+fn streamed(write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static) -> Response {
+    let (chunks, mut receiver) = mpsc::channel::<io::Result<Bytes>>(4);
+    tokio::task::spawn_blocking(move || {
+        let mut out = io::BufWriter::with_capacity(CHUNK, Chunks(chunks.clone()));
+        if let Err(error) = write(&mut out).and_then(|()| out.flush()) {
+            // The client sees a body that ends with an error, never a short one that looks whole.
+            tracing::warn!(%error, "a body ended early");
+            let _left = chunks.blocking_send(Err(error));
+        }
+    });
+    let body = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+    ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(body)).into_response()
+}
+
+struct Chunks(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let chunk = Bytes::copy_from_slice(bytes);
+        self.0.blocking_send(Ok(chunk)).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Tokens: make, list, revoke. The text of a token is in one answer and nowhere else.
+
+use crate::Api;
+use crate::caller::Admin;
+use crate::error::ApiError;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use portcullis_identity::{IdentityError, NewToken, Revocation, TokenInfo};
+use portcullis_model::{AdminAction, TokenId};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A request for a token.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    user: Arc<str>,
+    #[serde(default)]
+    groups: Vec<Arc<str>>,
+    /// As in `30m` or `8h`.
+    ttl: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Made {
+    id: TokenId,
+    token: String,
+    expires: Timestamp,
+}
+
+pub(crate) async fn create(
+    State(api): State<Arc<Api>>,
+    Admin(by): Admin,
+    Json(wanted): Json<Wanted>,
+) -> Result<(StatusCode, Json<Made>), ApiError> {
+    let mut request = NewToken::for_user(Arc::clone(&wanted.user));
+    request.groups = wanted.groups.iter().cloned().collect();
+    if let Some(ttl) = wanted.ttl {
+        let life: SignedDuration =
+            ttl.parse().map_err(|_| ApiError::BadRequest(format!("`{ttl}` is not a time such as `30m` or `8h`")))?;
+        request.ttl = Some(life.try_into().map_err(|_| ApiError::BadRequest("a token lasts at least 1s".to_owned()))?);
+    }
+    let made = api.identity.create_token(request, &by, Timestamp::now()).await.map_err(told)?;
+    let change =
+        AdminAction::TokenCreated { token: made.id, user: wanted.user, groups: wanted.groups, expires: made.expires };
+    if let Err(error) = api.journal.record(&by.principal, change) {
+        // A token that the record does not know of must not be valid.
+        api.identity.revoke_token(made.id, &by, Timestamp::now()).await.map_err(ApiError::internal)?;
+        return Err(error);
+    }
+    let token = made.text.expose_secret().to_owned();
+    Ok((StatusCode::CREATED, Json(Made { id: made.id, token, expires: made.expires })))
+}
+
+pub(crate) async fn list(State(api): State<Arc<Api>>, _: Admin) -> Result<Json<Vec<TokenInfo>>, ApiError> {
+    api.identity.list_tokens().await.map(Json).map_err(told)
+}
+
+pub(crate) async fn revoke(
+    State(api): State<Arc<Api>>,
+    Admin(by): Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let id: TokenId = id.parse().map_err(|_| ApiError::BadRequest(format!("`{id}` is not a token's id")))?;
+    // Revoked before it is recorded: a record that fails must not keep a token alive.
+    match api.identity.revoke_token(id, &by, Timestamp::now()).await.map_err(told)? {
+        Revocation::Revoked { .. } => api.journal.record(&by.principal, AdminAction::TokenRevoked { token: id })?,
+        Revocation::AlreadyRevoked { .. } => {}
+        Revocation::Unknown => return Err(ApiError::NotFound(format!("no token has the id {id}"))),
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn told(error: IdentityError) -> ApiError {
+    match error {
+        IdentityError::Invalid(why) => ApiError::BadRequest(why),
+        other => ApiError::internal(other),
+    }
+}
