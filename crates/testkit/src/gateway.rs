@@ -48,7 +48,7 @@ impl Settings {
     pub fn postgres(self, name: &str, server: &Postgres, database: &str) -> Self {
         let tls = server.ca_file().map_or_else(
             || "tls: disable".to_owned(),
-            |ca| format!("tls: verify-full, ca: {}", quoted(&ca.display().to_string())),
+            |ca| format!("tls: verify-full, tls_ca: {}", quoted(&ca.display().to_string())),
         );
         let yaml = format!(
             "{{ protocol: postgres, address: \"{}\", database: {}, username: {SUPERUSER}, password: {{ env: {TOKEN_VARIABLE} }}, {tls} }}",

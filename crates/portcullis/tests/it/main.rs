@@ -1,0 +1,25 @@
+//! End-to-end tests: the built binary between real clients and a real PostgreSQL server.
+//!
+//! Each test has a database with the sample shop and a gateway of its own ([`surroundings::Shop`]), so tests run side by
+//! side and a surprise in a gateway's log belongs to one test. Clients and versions that the machine lacks are skipped
+//! with a reason; `scripts/test` fetches what can be fetched. With `PORTCULLIS_DIRECT=1` the same clients run straight
+//! against PostgreSQL, which shows that the tests themselves are right.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may fail loudly; clippy's own exception covers the test functions but not what they call"
+)]
+
+mod drivers;
+mod pg_tools;
+mod psql;
+mod raw;
+mod record;
+mod rust_drivers;
+mod surroundings;
+mod tokens;
