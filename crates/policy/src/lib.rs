@@ -1,1 +1,55 @@
-//! Case to Decision
+//! Policy bundles: from a case to a decision.
+//!
+//! A bundle (`policies/*.yaml`, DESIGN 3) says which operations are allowed, held for a human or refused, for whom and
+//! where, and carries the tests that hold it. All bundles load as one [`PolicySet`]; [`PolicySet::decide`] judges a
+//! [`Case`]. Policy sees readings ([`Operation`](portcullis_model::Operation)s), never text.
+//!
+//! Promises: deciding is pure, total and deterministic, and refuses what no rule allows. Loading tells every problem of
+//! every file, as a compiler would. What this version does not support (`when`, `mask`, `triggers: true`) is refused by
+//! name, never ignored.
+//! Does not promise: that the operations are what the command does (the readers promise that), I/O, or time: the caller
+//! reads files and clocks.
+//!
+//! Read `rule.rs` for what a rule means, `pattern.rs` for how objects are written, `decide.rs` for how rules combine.
+//! Held by: the tests beside each module, `fixtures/policy/`, and `tests/it/main.rs` for the shipped bundles.
+
+mod bundle;
+mod bundle_test;
+mod decide;
+mod explain;
+mod glob;
+mod mask;
+mod matching;
+mod pattern;
+mod rule;
+#[cfg(test)]
+mod samples;
+mod scope;
+mod set;
+mod source;
+mod weaken;
+mod yaml;
+
+use std::sync::Arc;
+
+pub use bundle_test::{Expectation, PolicyTest, TestCommand, TestOutcome, run_test};
+pub use decide::{Case, Scoped};
+pub use explain::{Explanation, OperationExplanation, RuleExplanation, ScopeExplanation};
+pub use set::{BundleInfo, Loaded, PolicySet, RuleInfo};
+
+/// A bundle's text and the name to report it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// As problems and listings show it.
+    pub path: Arc<str>,
+    /// Its text.
+    pub text: Arc<str>,
+}
+
+impl SourceFile {
+    /// The file of this name with this text.
+    #[must_use]
+    pub fn new(path: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
+        Self { path: path.into(), text: text.into() }
+    }
+}

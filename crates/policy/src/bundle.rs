@@ -1,0 +1,100 @@
+//! One bundle: a file of rules, whom they are about, and the tests that hold them.
+//!
+//! Promises: reading reports every problem of the file; ids are unique in the bundle. Rules keep the order of the file,
+//! which only decides the order in which matches are listed. Held by: the table of bad bundles in `set/tests.rs`.
+
+use crate::SourceFile;
+use crate::bundle_test::PolicyTest;
+use crate::mask;
+use crate::rule::{Actions, Rule};
+use crate::scope::Scope;
+use crate::source::{Fields, Reader};
+use crate::yaml::{self, Place};
+use portcullis_model::Problem;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A bundle that was read without an error.
+#[derive(Clone, Debug)]
+pub(crate) struct Bundle {
+    pub(crate) name: Arc<str>,
+    pub(crate) file: Arc<str>,
+    pub(crate) scope: Scope,
+    pub(crate) rules: Vec<Rule>,
+    /// The actions that any of its rules matches.
+    pub(crate) actions: Actions,
+}
+
+/// What a file was read into, problems or not: other files are compared with it.
+pub(crate) struct Read {
+    pub(crate) name: Option<(Arc<str>, Place)>,
+    /// `None` where an error was met.
+    pub(crate) bundle: Option<Bundle>,
+    pub(crate) tests: Vec<PolicyTest>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Bundle {
+    /// Reads a file.
+    pub(crate) fn read(file: &SourceFile) -> Read {
+        let mut reader = Reader::new(file);
+        let root = yaml::parse(file, &mut reader.problems);
+        let mut read = Read { name: None, bundle: None, tests: Vec::new(), problems: Vec::new() };
+        let keys = ["bundle", "applies_to", "rules", "mask", "tests"];
+        if let Some(fields) = root.as_ref().and_then(|root| reader.fields(root, "", &keys)) {
+            Self::read_fields(&mut reader, &fields, &mut read);
+        }
+        if reader.failed() {
+            read.bundle = None;
+        }
+        read.problems = reader.problems;
+        read.problems.sort_by_key(|problem| problem.location.as_ref().map(|at| (at.line, at.column)));
+        read
+    }
+
+    fn read_fields(reader: &mut Reader<'_>, fields: &Fields<'_>, read: &mut Read) {
+        let text = reader.required(fields, "bundle");
+        let name = text.and_then(|text| Some((reader.identifier(text, "bundle")?, text.at)));
+        let bundle = name.as_ref().map_or_else(|| Arc::from("?"), |(name, _)| name.clone());
+        let scope = fields.get("applies_to").map(|entry| Scope::read(reader, &entry.value, "applies_to"));
+        let rules = rules(reader, fields, &bundle);
+        if let Some(entry) = fields.get("mask") {
+            mask::check(reader, &entry.value, "mask");
+        }
+        if let Some(entry) = fields.get("tests") {
+            for (nth, item) in reader.items(&entry.value, "tests").iter().enumerate() {
+                read.tests.extend(PolicyTest::read(reader, &bundle, item, &format!("tests[{nth}]")));
+            }
+        }
+        if rules.is_empty() && !reader.failed() {
+            let warning = Problem::warning("rules", "the bundle has no rules: it allows and refuses nothing");
+            reader.report(fields.at, warning);
+        }
+        read.name = name;
+        read.bundle = Some(Self {
+            name: bundle,
+            file: reader.file.path.clone(),
+            scope: scope.unwrap_or_default(),
+            actions: rules.iter().fold(Actions::default(), |set, rule| set.union(rule.actions)),
+            rules,
+        });
+    }
+}
+
+fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, bundle: &Arc<str>) -> Vec<Rule> {
+    let Some(entry) = fields.get("rules") else { return Vec::new() };
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut lines: HashMap<Arc<str>, usize> = HashMap::new();
+    for (nth, item) in reader.items(&entry.value, "rules").iter().enumerate() {
+        let path = format!("rules[{nth}]");
+        let Some(rule) = Rule::read(reader, bundle, item, &path) else { continue };
+        if let Some(line) = lines.get(&rule.id.rule) {
+            let help = Some("give it an id of its own: records and messages name rules by id".to_owned());
+            let message = format!("a second rule `{}`; the first is on line {line}", rule.id.rule);
+            reader.error_with(item.at, &path, message, help);
+        }
+        lines.entry(rule.id.rule.clone()).or_insert(rule.line);
+        rules.push(rule);
+    }
+    rules
+}

@@ -1,0 +1,205 @@
+//! From a case to a decision: pure, total, deterministic.
+//!
+//! Promises (DESIGN 3): strictest wins, so order never matters: deny > hold > allow > nothing, which is deny. Every
+//! operation of a command must be allowed; two holds need both. Every rule that matched is reported, in file order.
+//! - An operation of action `session` needs no rule and no rule matches it.
+//! - An operation that names columns is as one operation per column: each must be covered by some allow or hold, not
+//!   necessarily the same one; a deny or hold on any of them is on the operation. Where it cannot be told which columns
+//!   are meant, a `column` deny or hold matches and a `column` allow does not, unless it ends in `*`.
+//! - Where only a hold could match an object that is not wholly known, a human decides.
+//! - `connect session sql|http|exec` needs no rule of its own where any allow or hold applies to the principal there.
+//! - A condition that fails to evaluate, in a rule that otherwise matches, denies, whatever the rule's effect.
+//!
+//! Which refusal is told: that of the first operation with a deny, by its first deny in file order; else the first rule
+//! that failed; else the first operation that nothing allows, with only the columns that nothing covers.
+//! Allocates for what it returns and nothing else (commands of up to eight operations).
+//! Held by: `decide/tests.rs`.
+
+use crate::bundle::Bundle;
+use crate::matching::opens_unnamed;
+use crate::rule::{Actions, ColumnSet, Permits, Rule};
+use crate::set::PolicySet;
+use jiff::Timestamp;
+use portcullis_model::{
+    Action, Columns, Connection, Decision, Effect, HoldTerms, Match, Object, Operation, Principal, Reason, SessionKind,
+    Verdict,
+};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// What is to be decided: who does what, where and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// Who.
+    pub principal: &'a Principal,
+    /// Where.
+    pub connection: &'a Connection,
+    /// What, as it was read; a command always has at least one operation, and an empty list is refused.
+    pub operations: &'a [Operation],
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The bundles of a set that are about one principal on one connection. A session may keep one for as long as set,
+/// principal and connection stay the same: deciding then looks at no one else's rules.
+#[derive(Clone, Debug)]
+pub struct Scoped<'a> {
+    set: &'a PolicySet,
+    bundles: SmallVec<[&'a Bundle; 8]>,
+}
+
+/// What became of one operation.
+#[derive(Default)]
+struct State<'a> {
+    denied: Option<&'a Rule>,
+    failed: Option<&'a Rule>,
+    held: bool,
+    whole: bool,
+    columns: ColumnSet,
+}
+
+impl State<'_> {
+    fn permit(&mut self, permits: Permits) {
+        match permits {
+            Permits::Nothing => {}
+            Permits::Whole => self.whole = true,
+            Permits::Columns(set) => {
+                self.columns.resize(self.columns.len().max(set.len()), 0);
+                self.columns.iter_mut().zip(&set).for_each(|(bits, more)| *bits |= more);
+            }
+        }
+    }
+
+    fn covers(&self, nth: usize) -> bool {
+        self.whole || self.columns.get(nth / 64).is_some_and(|bits| bits >> (nth % 64) & 1 == 1)
+    }
+
+    /// What of the operation nothing permits.
+    fn uncovered(&self, operation: &Operation) -> Option<Operation> {
+        if self.whole || operation.action == Action::Session {
+            return None;
+        }
+        let Columns::Named(names) = &operation.columns else { return Some(operation.clone()) };
+        let left: Arc<[_]> =
+            names.iter().enumerate().filter(|(nth, _)| !self.covers(*nth)).map(|(_, name)| name.clone()).collect();
+        if left.is_empty() && !names.is_empty() {
+            return None;
+        }
+        let mut rest = operation.clone();
+        rest.columns = Columns::Named(left);
+        Some(rest)
+    }
+}
+
+impl PolicySet {
+    /// Decides a case.
+    #[must_use]
+    pub fn decide(&self, case: &Case<'_>) -> Decision {
+        self.scope_for(case.principal, case.connection).decide(case.operations, case.at)
+    }
+
+    /// Decides whether a session of this kind opens for the principal on the connection: `connect session KIND`. `sql`,
+    /// `http` and `exec` are implied by any allow or hold rule that applies there, the other kinds must be named; a deny
+    /// on it wins.
+    #[must_use]
+    pub fn opens(&self, kind: SessionKind, principal: &Principal, connection: &Connection, at: Timestamp) -> Decision {
+        let operations = [Operation::new(Action::Connect, Object::Session(kind))];
+        self.decide(&Case { principal, connection, operations: &operations, at })
+    }
+
+    /// The part of the set that is about this principal on this connection.
+    #[must_use]
+    pub fn scope_for(&self, principal: &Principal, connection: &Connection) -> Scoped<'_> {
+        let bundles = self.bundles.iter().filter(|bundle| bundle.scope.applies(principal, connection)).collect();
+        Scoped { set: self, bundles }
+    }
+}
+
+impl<'a> Scoped<'a> {
+    /// Decides these operations at this moment.
+    #[must_use]
+    pub fn decide(&self, operations: &[Operation], _at: Timestamp) -> Decision {
+        let wanted = operations.iter().fold(Actions::default(), |set, operation| set.with(operation.action));
+        let mut states: SmallVec<[State<'a>; 8]> = operations.iter().map(|one| self.implied(one)).collect();
+        let mut matches = Vec::new();
+        let mut holds: SmallVec<[&'a Rule; 4]> = SmallVec::new();
+        for rule in self.rules(wanted) {
+            for (nth, (operation, state)) in operations.iter().zip(&mut states).enumerate() {
+                let Some(permits) = rule.meets(operation) else { continue };
+                match rule.condition.holds() {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(_) => {
+                        state.failed = state.failed.or(Some(rule));
+                        continue;
+                    }
+                }
+                matches.push(Match { rule: rule.id.clone(), effect: rule.effect, operation: nth });
+                match rule.effect {
+                    Effect::Allow => state.permit(permits),
+                    Effect::Hold => {
+                        state.held = true;
+                        state.permit(permits);
+                        if !holds.iter().any(|held| std::ptr::eq(*held, rule)) {
+                            holds.push(rule);
+                        }
+                    }
+                    Effect::Deny => state.denied = state.denied.or(Some(rule)),
+                }
+            }
+        }
+        let (verdict, message) = verdict(operations, &states, &holds);
+        Decision { verdict, matches, message, policy: self.set.digest().clone() }
+    }
+
+    /// The rules that match any of these actions, in file order.
+    fn rules(&self, wanted: Actions) -> impl Iterator<Item = &'a Rule> {
+        let bundles = self.bundles.iter().filter(move |bundle| bundle.actions.intersects(wanted));
+        bundles.flat_map(|bundle| &bundle.rules).filter(move |rule| rule.actions.intersects(wanted))
+    }
+
+    /// The bundles that apply.
+    pub(crate) fn bundles(&self) -> &[&'a Bundle] {
+        &self.bundles
+    }
+
+    /// What needs no rule of its own: what is implicit in a session, and opening one where any rule lets something pass.
+    fn implied(&self, operation: &Operation) -> State<'a> {
+        let session = operation.action == Action::Session;
+        let opens = operation.action == Action::Connect
+            && matches!(operation.object, Object::Session(kind) if opens_unnamed(kind))
+            && operation.marks.is_empty()
+            && self.lets_something_pass();
+        State { whole: session || opens, ..State::default() }
+    }
+
+    fn lets_something_pass(&self) -> bool {
+        self.bundles.iter().flat_map(|bundle| &bundle.rules).any(|rule| rule.effect != Effect::Deny)
+    }
+}
+
+fn verdict(operations: &[Operation], states: &[State<'_>], holds: &[&Rule]) -> (Verdict, Option<Arc<str>>) {
+    let denied = operations.iter().zip(states).find_map(|(operation, state)| Some((operation, state.denied?)));
+    if let Some((operation, rule)) = denied {
+        let reason = Reason::Rule { rule: rule.id.clone(), operation: operation.to_string().into() };
+        return (Verdict::Deny(reason), rule.message.clone());
+    }
+    if let Some(rule) = states.iter().find_map(|state| state.failed) {
+        return (Verdict::Deny(Reason::PolicyError { rule: rule.id.clone() }), None);
+    }
+    let refused = operations.iter().zip(states).find_map(|(operation, state)| state.uncovered(operation));
+    if let Some(operation) = refused {
+        return (Verdict::Deny(Reason::NoRule { operation: operation.to_string().into() }), None);
+    }
+    if operations.is_empty() {
+        return (Verdict::Deny(Reason::NoRule { operation: "a command that was not read".into() }), None);
+    }
+    if states.iter().any(|state| state.held) {
+        let terms: Vec<HoldTerms> = holds.iter().filter_map(|rule| rule.terms.clone()).collect();
+        return (Verdict::Hold(terms), holds.iter().find_map(|rule| rule.message.clone()));
+    }
+    (Verdict::Allow, None)
+}
+
+#[cfg(test)]
+mod tests;

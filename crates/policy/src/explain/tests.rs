@@ -1,0 +1,79 @@
+//! What an explanation shows, as it prints.
+
+use super::*;
+use crate::samples::{agent, columns, load, on, shop};
+use portcullis_model::{Action, Mark, Object, QualifiedName, RelationKind};
+
+const AGENTS: &str = "bundle: agents
+applies_to: { connections: [shop], principals: { groups: [agents] } }
+rules:
+  - { id: read, allow: { actions: [read], objects: ['table public.*', 'column hr.employees.name'] } }
+  - { id: write, allow: { actions: [write], objects: ['table public.*'] } }
+  - { id: wipe, deny: { actions: [delete], marks: [unbounded] }, message: Add a WHERE. }
+  - { id: ask, hold: { actions: [alter], objects: ['table public.*'] }, approvers: { groups: [dba] }, message: A DBA looks first. }
+";
+const DBA: &str = "bundle: dba
+applies_to: { principals: { groups: [dba] } }
+rules:
+  - { id: all, allow: { actions: [any], objects: ['*'] } }
+";
+
+fn explain(operations: &[Operation]) -> String {
+    let set = load(&[AGENTS, DBA]);
+    let case = Case { principal: &agent(), connection: &shop(), operations, at: Timestamp::UNIX_EPOCH };
+    let text = set.explain(&case).to_string();
+    text.replace(&**set.digest(), "DIGEST")
+}
+
+#[test]
+fn every_rule_that_matched_and_every_near_miss_is_shown() {
+    let unknown = Object::relation(QualifiedName::unresolved("orders"), RelationKind::Table);
+    let found = explain(&[
+        on(Action::Delete, "public", "orders").marked(Mark::Unbounded),
+        on(Action::Update, "public", "orders").marked(Mark::Dynamic),
+        on(Action::Read, "hr", "employees").naming(columns(&["name", "salary"])),
+        Operation::new(Action::Read, unknown),
+        on(Action::Alter, "public", "orders"),
+        Operation::session(),
+    ]);
+    let expected = "DENY: agent-7 (groups agents) (team payments) on shop
+  Add a WHERE.
+
+  1. delete table public.orders +unbounded
+     allow  agents/write  0.yaml:5
+     deny   agents/wipe  0.yaml:6
+     => deny: rule agents/wipe denies it: Add a WHERE.
+
+  2. update table public.orders +dynamic
+     (no)   agents/write  0.yaml:5  [does not name `dynamic`]
+     => deny: no rule allows update table public.orders +dynamic
+
+  3. read table hr.employees (name, salary)
+     allow  agents/read  0.yaml:4  [only for name]
+     => deny: no rule allows read table hr.employees (salary)
+
+  4. read table ?.orders
+     (no)   agents/read  0.yaml:4  [not wholly known here, and an allow takes that only by a literal `*`]
+     => deny: no rule allows read table ?.orders
+
+  5. alter table public.orders
+     hold   agents/ask  0.yaml:7
+     => hold: rule agents/ask asks for 1 of dba: A DBA looks first.
+
+  6. session
+     => allow: it needs no rule of its own
+
+  bundles
+     agents applies  0.yaml
+     dba does not apply: it is about group dba  1.yaml
+  policy DIGEST";
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_decision_explained_is_the_decision_made() {
+    let set = load(&[AGENTS, DBA]);
+    let operations = [on(Action::Read, "public", "orders")];
+    let case = Case { principal: &agent(), connection: &shop(), operations: &operations, at: Timestamp::UNIX_EPOCH };
+    assert_eq!(set.explain(&case).decision, set.decide(&case));
+}

@@ -1,0 +1,221 @@
+//! One rule: what it matches, and what it may permit.
+//!
+//! Promises, exactly (DESIGN 3):
+//! - **allow** covers an operation when its action is among `actions`, its object among `objects`, and every mark of
+//!   [`NAMED_MARKS`] that the operation carries is listed in `marks`. Other marks (`unbounded`, `recursive`, `forced`,
+//!   `network`, `bulk`, `locks`) do not matter to an allow: without `marks` it covers them all, and listing them adds
+//!   nothing (loading warns). To refuse one, write a deny with that mark.
+//! - **deny** matches when action and object match (an absent key matches everything, `unknown` included) and, with
+//!   `marks`, when the operation carries any of them.
+//! - **hold** matches as a deny does. It stands in for an allow, so that approval lets the operation pass, only where it
+//!   could have allowed it: `unknown` is named in `actions` and every mark of [`NAMED_MARKS`] in `marks`.
+//! - `any` is every action, but in allow and hold not `unknown`, which must be named. No rule names `session`: what is
+//!   implicit in a session needs no rule and no rule takes it away; refuse the session itself (`connect`).
+//! - `infers-protected` is never allowed or held by a rule: it follows a mask's `predicates:`.
+//!
+//! Held by: `decide/tests.rs`.
+
+mod read;
+
+use crate::glob::Certainty;
+use crate::matching::Taken;
+use crate::pattern::Pattern;
+use portcullis_model::{Action, Columns, Effect, HoldTerms, Mark, Marks, Object, Operation, RuleId, SessionKind};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The marks that an allow or hold must name (DESIGN 3); `unknown`, the fifth of that list, is an action.
+pub(crate) fn named_marks() -> Marks {
+    Marks::of(NAMED_MARKS)
+}
+
+/// See [`named_marks`].
+pub(crate) const NAMED_MARKS: &[Mark] = &[Mark::Dynamic, Mark::Privileged, Mark::Irreversible, Mark::ExposesProtected];
+
+/// A set of actions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Actions(u32);
+
+impl Actions {
+    /// Everything that a rule can match.
+    pub(crate) fn every() -> Self {
+        Action::ALL.iter().filter(|action| **action != Action::Session).fold(Self(0), |set, action| set.with(*action))
+    }
+
+    pub(crate) const fn with(self, action: Action) -> Self {
+        Self(self.0 | 1 << action as u32)
+    }
+
+    pub(crate) const fn without(self, action: Action) -> Self {
+        Self(self.0 & !(1 << action as u32))
+    }
+
+    pub(crate) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn contains(self, action: Action) -> bool {
+        self.0 & 1 << action as u32 != 0
+    }
+
+    pub(crate) const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Those of `other` that are missing here.
+    pub(crate) fn missing(self, other: Self) -> impl Iterator<Item = Action> {
+        Action::ALL.iter().copied().filter(move |action| other.contains(*action) && !self.contains(*action))
+    }
+}
+
+/// The groups of actions that rules may name.
+pub(crate) const GROUPS: &[(&str, &[Action])] = &[
+    ("write", &[Action::Insert, Action::Update, Action::Delete]),
+    ("define", &[Action::Create, Action::Alter, Action::Drop, Action::Truncate]),
+];
+
+/// The objects of a rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Objects {
+    /// As written, for comparing sets and for people.
+    pub(crate) written: Vec<Arc<str>>,
+    pub(crate) patterns: Vec<Pattern>,
+}
+
+/// Whether a rule's `when` holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Condition {
+    /// There is none.
+    Always,
+    /// One that cannot be evaluated: what a failing expression comes to.
+    #[cfg(test)]
+    Failing,
+}
+
+/// A condition could not be evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConditionFailed;
+
+impl Condition {
+    pub(crate) const fn holds(self) -> Result<bool, ConditionFailed> {
+        match self {
+            Self::Always => Ok(true),
+            #[cfg(test)]
+            Self::Failing => Err(ConditionFailed),
+        }
+    }
+}
+
+/// One rule of a bundle.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: RuleId,
+    pub(crate) effect: Effect,
+    /// What it matches.
+    pub(crate) actions: Actions,
+    /// Whether `unknown` was named: only then does a hold permit it.
+    pub(crate) names_unknown: bool,
+    pub(crate) objects: Option<Objects>,
+    pub(crate) marks: Option<Marks>,
+    pub(crate) condition: Condition,
+    pub(crate) message: Option<Arc<str>>,
+    /// For holds.
+    pub(crate) terms: Option<HoldTerms>,
+    /// The line it starts on.
+    pub(crate) line: usize,
+}
+
+/// Which of an operation's columns something covers, by their place in its list.
+pub(crate) type ColumnSet = SmallVec<[u64; 2]>;
+
+/// How much of an operation a matching rule permits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Permits {
+    /// Nothing: a deny, or a hold that only holds back.
+    Nothing,
+    /// All of it.
+    Whole,
+    /// These columns.
+    Columns(ColumnSet),
+}
+
+impl Rule {
+    /// Whether the rule matches the operation, and how much it then permits; its condition is not asked here.
+    pub(crate) fn meets(&self, operation: &Operation) -> Option<Permits> {
+        if !self.actions.contains(operation.action) {
+            return None;
+        }
+        let tolerated = self.tolerates(operation);
+        let certainty = match self.effect {
+            Effect::Allow if !tolerated => return None,
+            Effect::Allow => Certainty::Surely,
+            Effect::Hold | Effect::Deny => {
+                if self.marks.is_some_and(|marks| !marks.intersects(operation.marks)) {
+                    return None;
+                }
+                Certainty::Possibly
+            }
+        };
+        let permits = self.objects_of(operation, certainty)?;
+        let may_permit = match self.effect {
+            Effect::Allow => true,
+            Effect::Hold => tolerated && self.names_session(&operation.object),
+            Effect::Deny => false,
+        };
+        Some(if may_permit { permits } else { Permits::Nothing })
+    }
+
+    /// The marks that keep an allow or hold from permitting the operation.
+    pub(crate) fn missing_marks(&self, operation: &Operation) -> Marks {
+        let listed = self.marks.unwrap_or(Marks::NONE);
+        let needed = named_marks().with(Mark::InfersProtected);
+        operation.marks.iter().filter(|mark| needed.contains(*mark) && !listed.contains(*mark)).collect()
+    }
+
+    /// Whether the objects match the operation at all, this surely; marks and condition are not asked.
+    pub(crate) fn may_cover(&self, operation: &Operation, certainty: Certainty) -> bool {
+        self.actions.contains(operation.action) && self.objects_of(operation, certainty).is_some()
+    }
+
+    fn tolerates(&self, operation: &Operation) -> bool {
+        let needed = named_marks().with(Mark::InfersProtected);
+        let named = !operation.marks.intersects(needed) || self.missing_marks(operation).is_empty();
+        named && (operation.action != Action::Unknown || self.names_unknown)
+    }
+
+    /// Whether the object is no kind of session that must be named, or is named.
+    fn names_session(&self, object: &Object) -> bool {
+        let Object::Session(kind) = object else { return true };
+        crate::matching::opens_unnamed(*kind) || self.names_session_kind(*kind)
+    }
+
+    fn names_session_kind(&self, kind: SessionKind) -> bool {
+        let named = |pattern: &Pattern| matches!(pattern, Pattern::Session(glob) if glob.matches(kind.word()));
+        self.objects.as_ref().is_some_and(|objects| objects.patterns.iter().any(named))
+    }
+
+    /// How much of the operation the objects cover; `None` where they do not match.
+    fn objects_of(&self, operation: &Operation, certainty: Certainty) -> Option<Permits> {
+        let Some(objects) = &self.objects else { return Some(Permits::Whole) };
+        let mut some = false;
+        for pattern in &objects.patterns {
+            match pattern.takes(operation, certainty) {
+                Taken::Whole => return Some(Permits::Whole),
+                Taken::SomeColumns => some = true,
+                Taken::Nothing => {}
+            }
+        }
+        some.then(|| Permits::Columns(columns_of(&objects.patterns, operation, certainty)))
+    }
+}
+
+fn columns_of(patterns: &[Pattern], operation: &Operation, certainty: Certainty) -> ColumnSet {
+    let mut set = ColumnSet::new();
+    if let Columns::Named(names) = &operation.columns {
+        for names in names.chunks(64) {
+            let covered = |name| patterns.iter().any(|one| one.takes_column(&operation.object, name, certainty));
+            set.push(names.iter().enumerate().fold(0, |bits, (nth, name)| bits | u64::from(covered(name)) << nth));
+        }
+    }
+    set
+}

@@ -1,0 +1,304 @@
+//! Reading a rule out of its bundle.
+//!
+//! Promises: exactly one of `allow`, `hold` and `deny`; unknown actions, marks, nouns and keys are errors with a
+//! suggestion; keys that only mean something to a hold are refused elsewhere; what is not supported yet (`when`,
+//! `triggers: true`) is checked in shape and refused by name, never ignored.
+//! Held by: the table of bad bundles in `set/tests.rs`.
+
+use super::{Actions, Condition, GROUPS, NAMED_MARKS, Objects, Rule, named_marks};
+use crate::pattern;
+use crate::scope::names;
+use crate::source::{Fields, Reader, Text, list, nearest};
+use crate::yaml::Node;
+use portcullis_model::{Action, Effect, HoldTerms, Mark, Marks, Problem, RuleId};
+use std::sync::Arc;
+use std::time::Duration;
+
+const KEYS: &[&str] = &[
+    "id",
+    "allow",
+    "hold",
+    "deny",
+    "message",
+    "approvers",
+    "approvals",
+    "expires",
+    "valid",
+    "in_transaction",
+    "when",
+    "triggers",
+];
+
+/// The keys that only mean something to a hold.
+const HOLD_KEYS: &[&str] = &["approvers", "approvals", "expires", "valid", "in_transaction"];
+
+/// Undecided by then: refused, unless the rule says otherwise.
+const EXPIRES: Duration = Duration::from_secs(10 * 60);
+
+/// An approval lapses after this, unless the rule says otherwise.
+const VALID: Duration = Duration::from_secs(5 * 60);
+
+/// More people than this cannot be asked for.
+const MAX_APPROVALS: u32 = 100;
+
+/// What stands under `allow`, `hold` or `deny`.
+struct Clause {
+    actions: Actions,
+    names_unknown: bool,
+    objects: Option<Objects>,
+    marks: Option<Marks>,
+}
+
+impl Rule {
+    /// Reads the rule at `path`. `None` where it has no id or no effect to speak of; every problem is reported.
+    pub(crate) fn read(reader: &mut Reader<'_>, bundle: &Arc<str>, node: &Node, path: &str) -> Option<Self> {
+        let fields = reader.fields(node, path, KEYS)?;
+        let id = reader.required(&fields, "id").and_then(|text| reader.identifier(text, &fields.path_of("id")));
+        not_yet(reader, &fields);
+        let message = fields.get("message").and_then(|entry| reader.text(&entry.value, &fields.path_of("message")));
+        let (effect, clause) = effect(reader, &fields)?;
+        let id = RuleId { bundle: bundle.clone(), rule: id? };
+        let terms = if effect == Effect::Hold {
+            Some(terms(reader, &fields, id.clone()))
+        } else {
+            for key in HOLD_KEYS {
+                if let Some(entry) = fields.get(key) {
+                    let message = format!("`{key}` is for holds, and this rule is `{}`", effect.word());
+                    reader.error(entry.key_at, &fields.path_of(key), message);
+                }
+            }
+            None
+        };
+        if let Effect::Deny = effect {
+            warn_closed_door(reader, &fields, &clause);
+        }
+        Some(Self {
+            id,
+            effect,
+            actions: clause.actions,
+            names_unknown: clause.names_unknown,
+            objects: clause.objects,
+            marks: clause.marks,
+            condition: Condition::Always,
+            message: message.map(|message| message.text.into()),
+            terms,
+            line: node.at.line,
+        })
+    }
+}
+
+fn not_yet(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+    if let Some(entry) = fields.get("when") {
+        let path = fields.path_of("when");
+        if reader.text(&entry.value, &path).is_some() {
+            let help = Some("leave the condition out, or keep the rule in a file that is not loaded".to_owned());
+            reader.error_with(entry.key_at, &path, "`when` is not supported yet by this version", help);
+        }
+    }
+    if let Some(entry) = fields.get("triggers") {
+        let path = fields.path_of("triggers");
+        if reader.boolean(&entry.value, &path) == Some(true) {
+            let help = Some("leave it out; effects of existing triggers are then not judged".to_owned());
+            reader.error_with(entry.key_at, &path, "`triggers: true` is not supported yet by this version", help);
+        }
+    }
+}
+
+fn effect(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<(Effect, Clause)> {
+    let all = [Effect::Allow, Effect::Hold, Effect::Deny];
+    let mut found = all.iter().filter_map(|effect| Some((*effect, fields.get(effect.word())?)));
+    let Some((effect, entry)) = found.next() else {
+        reader.error(fields.at, &fields.path, "the rule says neither `allow` nor `hold` nor `deny`");
+        return None;
+    };
+    if let Some((second, entry)) = found.next() {
+        let message = format!("the rule says both `{}` and `{}`", effect.word(), second.word());
+        let help = Some("write two rules; order never matters, the strictest wins".to_owned());
+        reader.error_with(entry.key_at, &fields.path, message, help);
+    }
+    let path = fields.path_of(effect.word());
+    let clause = reader.fields(&entry.value, &path, &["actions", "objects", "marks"])?;
+    Some((effect, Clause::read(reader, &clause, effect)))
+}
+
+impl Clause {
+    fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, effect: Effect) -> Self {
+        if effect == Effect::Allow {
+            for (key, help) in
+                [("actions", "as in `actions: [read]`"), ("objects", "as in `objects: [\"table public.*\"]`")]
+            {
+                if fields.get(key).is_none() {
+                    let message = format!("an allow names its `{key}`");
+                    reader.error_with(fields.at, &fields.path, message, Some(help.to_owned()));
+                }
+            }
+        }
+        let every = Actions::every();
+        let (actions, names_unknown) = fields.get("actions").map_or((every, false), |entry| {
+            let path = fields.path_of("actions");
+            let texts = reader.texts(&entry.value, &path);
+            let mut set = Actions::default();
+            for (nth, text) in texts.into_iter().enumerate() {
+                if let Some(some) = action(reader, text, &format!("{path}[{nth}]"), effect) {
+                    set = set.union(some);
+                }
+            }
+            (set, set.contains(Action::Unknown))
+        });
+        let objects = fields.get("objects").map(|entry| objects(reader, &entry.value, &fields.path_of("objects")));
+        let marks = fields.get("marks").map(|entry| marks(reader, &entry.value, &fields.path_of("marks"), effect));
+        Self { actions, names_unknown, objects, marks }
+    }
+}
+
+fn action(reader: &mut Reader<'_>, text: Text<'_>, path: &str, effect: Effect) -> Option<Actions> {
+    let word = text.text;
+    if word == "any" {
+        let every = Actions::every();
+        return Some(if effect == Effect::Deny { every } else { every.without(Action::Unknown) });
+    }
+    if let Some((_, group)) = GROUPS.iter().find(|(name, _)| *name == word) {
+        return Some(group.iter().fold(Actions::default(), |set, action| set.with(*action)));
+    }
+    match Action::ALL.iter().find(|action| action.word() == word) {
+        Some(Action::Session) => {
+            let help = Some("to refuse sessions, deny `connect` of `session sql` and its like".to_owned());
+            reader.error_with(text.at, path, "`session` is implicit: no rule allows or refuses it", help);
+            None
+        }
+        Some(action) => Some(Actions::default().with(*action)),
+        None => {
+            let words = Action::ALL.iter().filter(|action| **action != Action::Session).map(|action| action.word());
+            let words: Vec<_> = words.chain(GROUPS.iter().map(|(name, _)| *name)).chain(["any"]).collect();
+            let help = synonym(word)
+                .or_else(|| nearest(word, words.iter().copied()))
+                .map_or_else(|| format!("the actions are {}", list(&words)), |near| format!("did you mean `{near}`?"));
+            reader.error_with(text.at, path, format!("unknown action `{word}`"), Some(help));
+            None
+        }
+    }
+}
+
+/// What people write from habit.
+fn synonym(word: &str) -> Option<&'static str> {
+    match word.to_ascii_lowercase().as_str() {
+        "select" | "get" | "list" | "show" => Some("read"),
+        "ddl" => Some("define"),
+        "*" | "all" | "everything" => Some("any"),
+        "set" => Some("configure"),
+        "run" | "exec" => Some("execute"),
+        "copy" => Some("transfer"),
+        "post" | "add" => Some("insert"),
+        "put" | "patch" | "modify" | "edit" => Some("update"),
+        "remove" => Some("delete"),
+        _ => None,
+    }
+}
+
+fn objects(reader: &mut Reader<'_>, node: &Node, path: &str) -> Objects {
+    let mut out = Objects { written: Vec::new(), patterns: Vec::new() };
+    for (nth, text) in reader.texts(node, path).into_iter().enumerate() {
+        match pattern::parse(text.text) {
+            Ok(patterns) => {
+                out.written.push(text.text.into());
+                out.patterns.extend(patterns);
+            }
+            Err(refused) => reader.error_with(text.at, &format!("{path}[{nth}]"), refused.message, refused.help),
+        }
+    }
+    out
+}
+
+fn marks(reader: &mut Reader<'_>, node: &Node, path: &str, effect: Effect) -> Marks {
+    let mut set = Marks::NONE;
+    for (nth, text) in reader.texts(node, path).into_iter().enumerate() {
+        let path = format!("{path}[{nth}]");
+        let Some(mark) = Mark::ALL.iter().copied().find(|mark| mark.word() == text.text) else {
+            let words: Vec<_> = Mark::ALL.iter().map(|mark| mark.word()).collect();
+            let help = match nearest(text.text, words.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if Action::ALL.iter().any(|action| action.word() == text.text) => {
+                    format!("`{}` is an action: name it in `actions`", text.text)
+                }
+                None => format!("the marks are {}", list(&words)),
+            };
+            reader.error_with(text.at, &path, format!("unknown mark `{}`", text.text), Some(help));
+            continue;
+        };
+        set = set.with(mark);
+        if effect != Effect::Deny && mark == Mark::InfersProtected {
+            let help = Some("it follows `predicates:` of the mask that protects the value".to_owned());
+            reader.error_with(text.at, &path, "`infers-protected` is not allowed or held by a rule", help);
+        } else if effect == Effect::Allow && !named_marks().contains(mark) {
+            let named: Vec<_> = NAMED_MARKS.iter().map(|mark| mark.word()).collect();
+            let message = format!("`{mark}` changes nothing here: an allow covers it anyway", mark = mark.word());
+            let help = format!("an allow must name only {}; write a deny with `marks` to refuse one", list(&named));
+            reader.report(text.at, Problem::warning(path, message).suggest(help));
+        }
+    }
+    set
+}
+
+fn terms(reader: &mut Reader<'_>, fields: &Fields<'_>, rule: RuleId) -> HoldTerms {
+    let mut terms = HoldTerms {
+        rule,
+        groups: std::collections::BTreeSet::new(),
+        users: std::collections::BTreeSet::new(),
+        approvals: 1,
+        expires: EXPIRES,
+        valid: VALID,
+        in_transaction: false,
+    };
+    let Some(entry) = fields.get("approvers") else {
+        let help = Some("write `approvers: { groups: [dba] }`".to_owned());
+        reader.error_with(fields.at, &fields.path, "a hold names its `approvers`", help);
+        return terms;
+    };
+    let path = fields.path_of("approvers");
+    if let Some(who) = reader.fields(&entry.value, &path, &["groups", "users"]) {
+        if who.get("groups").is_none() && who.get("users").is_none() {
+            reader.error(entry.value.at, &path, "nobody is listed: name `groups` or `users`");
+        }
+        terms.groups = names(reader, &who, "groups").unwrap_or_default();
+        terms.users = names(reader, &who, "users").unwrap_or_default();
+    }
+    if let Some(entry) = fields.get("approvals") {
+        terms.approvals = count(reader, &entry.value, &fields.path_of("approvals")).unwrap_or(1);
+        if terms.groups.is_empty() && !terms.users.is_empty() && (terms.users.len() as u64) < u64::from(terms.approvals)
+        {
+            reader.error(entry.key_at, &fields.path_of("approvals"), "more approvals than there are approvers");
+        }
+    }
+    if let Some(entry) = fields.get("expires") {
+        terms.expires = reader.duration(&entry.value, &fields.path_of("expires")).unwrap_or(EXPIRES);
+    }
+    if let Some(entry) = fields.get("valid") {
+        terms.valid = reader.duration(&entry.value, &fields.path_of("valid")).unwrap_or(VALID);
+    }
+    if let Some(entry) = fields.get("in_transaction") {
+        let path = fields.path_of("in_transaction");
+        let word = reader.text(&entry.value, &path).and_then(|text| reader.word(text, &path, &["refuse", "wait"]));
+        terms.in_transaction = word == Some("wait");
+    }
+    terms
+}
+
+fn count(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<u32> {
+    let text = reader.text(node, path)?;
+    let count = text.text.parse().ok().filter(|count| (1..=MAX_APPROVALS).contains(count));
+    if count.is_none() {
+        reader.error(text.at, path, format!("`{}` is not a number from 1 to {MAX_APPROVALS}", text.text));
+    }
+    count
+}
+
+/// A deny on `connect` that does not say what to connect to also keeps people from opening sessions.
+fn warn_closed_door(reader: &mut Reader<'_>, fields: &Fields<'_>, clause: &Clause) {
+    let everything =
+        clause.objects.as_ref().is_none_or(|objects| objects.patterns.contains(&pattern::Pattern::Everything));
+    if everything && clause.marks.is_none() && clause.actions.contains(Action::Connect) {
+        let help = "if only connections from the target to elsewhere are meant, write `objects: [\"host **\"]`";
+        let message = "this also refuses to open sessions (`connect session sql` and its like)";
+        reader.report(fields.at, Problem::warning(fields.path.clone(), message).suggest(help));
+    }
+}

@@ -1,0 +1,181 @@
+//! All bundles as one immutable set.
+//!
+//! Promises: loading reports every problem of every file at once, and any error refuses the whole set; bundle names are
+//! unique. The digest depends on the sources alone (each bundle's name and text, in the order of the names), so two
+//! gateways with the same files have the same one, whatever the files are called and in whichever order they are listed.
+//! Loading does no I/O: the caller reads the files. Held by: `set/tests.rs`.
+
+use crate::SourceFile;
+use crate::bundle::{Bundle, Read};
+use crate::bundle_test::{Expectation, PolicyTest};
+use crate::rule::Rule;
+use crate::source::{list, nearest};
+use portcullis_model::{Digest, Effect, Problem, RuleId, Severity};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// All bundles, compiled. Immutable, `Send` and `Sync`; share it as an `Arc`.
+#[derive(Clone, Debug)]
+pub struct PolicySet {
+    pub(crate) bundles: Vec<Bundle>,
+    infos: Vec<BundleInfo>,
+    tests: Vec<PolicyTest>,
+    digest: Arc<str>,
+}
+
+/// What a set says about one of its bundles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleInfo {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The file it was read from, as it was named.
+    pub file: Arc<str>,
+    /// Its rules, in file order.
+    pub rules: Vec<RuleInfo>,
+}
+
+/// What a set says about one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleInfo {
+    /// Its bundle and id.
+    pub id: RuleId,
+    /// What it does.
+    pub effect: Effect,
+    /// The line it starts on, from 1.
+    pub line: usize,
+}
+
+/// A set that loaded, and what probably was not meant in it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The set.
+    pub set: PolicySet,
+    /// Warnings, in file order.
+    pub warnings: Vec<Problem>,
+}
+
+impl PolicySet {
+    /// Loads all files as one set.
+    ///
+    /// # Errors
+    /// Every problem of every file, warnings included, where at least one is an error.
+    pub fn load(files: &[SourceFile]) -> Result<Loaded, Vec<Problem>> {
+        let reads: Vec<Read> = files.iter().map(Bundle::read).collect();
+        let mut problems: Vec<Problem> = reads.iter().flat_map(|read| read.problems.clone()).collect();
+        if files.is_empty() {
+            problems.push(Problem::warning("", "no bundle is loaded: every command is refused"));
+        }
+        twins(files, &reads, &mut problems);
+        expectations(files, &reads, &mut problems);
+        if problems.iter().any(|problem| problem.severity == Severity::Error) {
+            return Err(problems);
+        }
+        let digest = digest(files, &reads);
+        let tests = reads.iter().flat_map(|read| read.tests.clone()).collect();
+        let bundles: Vec<Bundle> = reads.into_iter().filter_map(|read| read.bundle).collect();
+        let infos = bundles.iter().map(BundleInfo::of).collect();
+        Ok(Loaded { set: Self { bundles, infos, tests, digest }, warnings: problems })
+    }
+
+    /// A digest of the set: SHA-256 in hexadecimal. Decisions and records carry it.
+    #[must_use]
+    pub const fn digest(&self) -> &Arc<str> {
+        &self.digest
+    }
+
+    /// Its bundles, in the order of the files.
+    pub fn bundles(&self) -> impl Iterator<Item = &BundleInfo> {
+        self.infos.iter()
+    }
+
+    /// The tests of all bundles, in the order of the files.
+    #[must_use]
+    pub fn tests(&self) -> &[PolicyTest] {
+        &self.tests
+    }
+
+    pub(crate) fn rule(&self, id: &RuleId) -> Option<&Rule> {
+        let bundle = self.bundles.iter().find(|bundle| bundle.name == id.bundle)?;
+        bundle.rules.iter().find(|rule| rule.id == *id)
+    }
+}
+
+impl BundleInfo {
+    fn of(bundle: &Bundle) -> Self {
+        let rules =
+            bundle.rules.iter().map(|rule| RuleInfo { id: rule.id.clone(), effect: rule.effect, line: rule.line });
+        Self { name: bundle.name.clone(), file: bundle.file.clone(), rules: rules.collect() }
+    }
+}
+
+/// Two bundles of one name.
+fn twins(files: &[SourceFile], reads: &[Read], problems: &mut Vec<Problem>) {
+    let mut first: HashMap<&str, &SourceFile> = HashMap::new();
+    for (file, read) in files.iter().zip(reads) {
+        let Some((name, at)) = &read.name else { continue };
+        match first.get(&**name) {
+            Some(other) => {
+                let message = format!("a second bundle `{name}`; the first is in {}", other.path);
+                problems.push(Problem::error("bundle", message).at(&file.path, &file.text, at.line, at.column));
+            }
+            None => {
+                first.insert(name, file);
+            }
+        }
+    }
+}
+
+/// Tests that expect a rule which does not exist or does something else. Only asked where every file was read: a rule
+/// that could not be read would make its tests look wrong.
+fn expectations(files: &[SourceFile], reads: &[Read], problems: &mut Vec<Problem>) {
+    if reads.iter().any(|read| read.bundle.is_none()) {
+        return;
+    }
+    let rules = || reads.iter().filter_map(|read| read.bundle.as_ref()).flat_map(|bundle| &bundle.rules);
+    for (file, test) in files.iter().zip(reads).flat_map(|(file, read)| read.tests.iter().map(move |test| (file, test)))
+    {
+        let (expected, id) = match &test.expect {
+            Expectation::Allow | Expectation::DenyByDefault => continue,
+            Expectation::Deny(id) => (Effect::Deny, id),
+            Expectation::Hold(id) => (Effect::Hold, id),
+        };
+        let problem = match rules().find(|rule| rule.id == *id) {
+            Some(rule) if rule.effect == expected => continue,
+            Some(rule) => {
+                Problem::error("expect", format!("rule `{id}` is `{}`, not `{}`", rule.effect.word(), expected.word()))
+            }
+            None => {
+                let ids: Vec<_> = rules()
+                    .filter(|rule| rule.id.bundle == id.bundle && rule.effect == expected)
+                    .map(|rule| &*rule.id.rule)
+                    .collect();
+                let help = match nearest(&id.rule, ids.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if ids.is_empty() => format!("bundle `{}` has no {} rule", id.bundle, expected.word()),
+                    None => format!("the {} rules of bundle `{}` are {}", expected.word(), id.bundle, list(&ids)),
+                };
+                Problem::error("expect", format!("there is no rule `{id}`")).suggest(help)
+            }
+        };
+        problems.push(problem.at(&file.path, &file.text, test.expect_at.line, test.expect_at.column));
+    }
+}
+
+fn digest(files: &[SourceFile], reads: &[Read]) -> Arc<str> {
+    let named = files.iter().zip(reads);
+    let mut sources: Vec<_> =
+        named.filter_map(|(file, read)| Some((&*read.bundle.as_ref()?.name, &*file.text))).collect();
+    sources.sort_unstable();
+    let mut parts: Vec<Vec<u8>> = vec![b"portcullis policy set v1".to_vec()];
+    for (name, text) in sources {
+        for part in [name, text] {
+            parts.push((part.len() as u64).to_be_bytes().to_vec());
+            parts.push(part.as_bytes().to_vec());
+        }
+    }
+    let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
+    Digest::of_parts(&parts).to_string().into()
+}
+
+#[cfg(test)]
+mod tests;

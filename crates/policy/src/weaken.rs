@@ -1,0 +1,111 @@
+//! What a new set would take away from an old one.
+//!
+//! Promises: names every bundle, deny and hold that is gone, that became weaker in effect, or that matches less than it
+//! did as written (fewer actions, objects, marks, connections or principals), and every hold that asks fewer people. Such
+//! a set is only taken when a person asks for it (`portcullis policy reload`, DESIGN 3).
+//! Does not promise to understand patterns: it compares what is written, so a deny that was rewritten to match as much by
+//! other words counts as weaker. That costs a person one command; the other error would cost a protection.
+//! Held by: the tests below.
+
+use crate::bundle::Bundle;
+use crate::rule::Rule;
+use crate::scope::Scope;
+use crate::set::PolicySet;
+use portcullis_model::{Action, Effect, Mark};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+impl PolicySet {
+    /// What this set takes away from `old`, each as a sentence for a person; empty where it only adds or tightens.
+    #[must_use]
+    pub fn weakens(&self, old: &Self) -> Vec<String> {
+        let mut out = Vec::new();
+        for was in &old.bundles {
+            match self.bundles.iter().find(|bundle| bundle.name == was.name) {
+                Some(bundle) => compare(bundle, was, &mut out),
+                None => out.push(format!("bundle {} is gone", was.name)),
+            }
+        }
+        out
+    }
+}
+
+fn compare(now: &Bundle, was: &Bundle, out: &mut Vec<String>) {
+    let strict = |rule: &&Rule| rule.effect != Effect::Allow;
+    let mut guards = was.rules.iter().filter(strict).peekable();
+    if guards.peek().is_some() {
+        let narrowed = narrower_scope(&now.scope, &was.scope);
+        out.extend(narrowed.into_iter().map(|what| format!("bundle {}: {what}", was.name)));
+    }
+    for rule in guards {
+        let word = rule.effect.word();
+        let Some(next) = now.rules.iter().find(|next| next.id == rule.id) else {
+            out.push(format!("{word} {} is gone", rule.id));
+            continue;
+        };
+        if next.effect < rule.effect {
+            out.push(format!("{word} {} became {}", rule.id, next.effect.word()));
+            continue;
+        }
+        let narrowed = narrower_rule(next, rule);
+        out.extend(narrowed.into_iter().map(|what| format!("{word} {}: {what}", rule.id)));
+    }
+}
+
+fn narrower_scope(now: &Scope, was: &Scope) -> Vec<String> {
+    let mut out = Vec::new();
+    out.extend(
+        lost(now.connections.as_ref(), was.connections.as_ref()).map(|lost| format!("connections lost: {lost}")),
+    );
+    let (now, was) = (&now.principals, &was.principals);
+    out.extend(lost(now.users.as_ref(), was.users.as_ref()).map(|lost| format!("users lost: {lost}")));
+    out.extend(lost(now.groups.as_ref(), was.groups.as_ref()).map(|lost| format!("groups lost: {lost}")));
+    for (claim, values) in &now.claims {
+        let before = was.claims.get(claim);
+        out.extend(lost(Some(values), before).map(|lost| format!("claim {claim} lost: {lost}")));
+    }
+    out
+}
+
+fn narrower_rule(now: &Rule, was: &Rule) -> Vec<String> {
+    let mut out = Vec::new();
+    let actions: Vec<_> = now.actions.missing(was.actions).map(Action::word).collect();
+    if !actions.is_empty() {
+        out.push(format!("actions lost: {}", actions.join(", ")));
+    }
+    let objects = |rule: &Rule| rule.objects.as_ref().map(|objects| objects.written.iter().cloned().collect());
+    out.extend(lost(objects(now).as_ref(), objects(was).as_ref()).map(|lost| format!("objects lost: {lost}")));
+    let marks = |rule: &Rule| rule.marks.map(|marks| marks.iter().map(Mark::word).map(Arc::from).collect());
+    out.extend(lost(marks(now).as_ref(), marks(was).as_ref()).map(|lost| format!("marks lost: {lost}")));
+    if let (Some(now), Some(was)) = (&now.terms, &was.terms) {
+        if now.approvals < was.approvals {
+            out.push(format!("{} approvals instead of {}", now.approvals, was.approvals));
+        }
+        let more = now.groups.difference(&was.groups).chain(now.users.difference(&was.users));
+        let more: Vec<&str> = more.map(AsRef::as_ref).collect();
+        if !more.is_empty() {
+            out.push(format!("more may approve: {}", more.join(", ")));
+        }
+        if now.valid > was.valid {
+            out.push("an approval stays valid for longer".to_owned());
+        }
+    }
+    out
+}
+
+/// What a limit took away. Absent is everything: gaining a limit is a loss, losing one is not.
+fn lost(now: Option<&BTreeSet<Arc<str>>>, was: Option<&BTreeSet<Arc<str>>>) -> Option<String> {
+    match (now, was) {
+        (None, _) => None,
+        (Some(now), None) => {
+            Some(format!("all but {}", now.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ")))
+        }
+        (Some(now), Some(was)) => {
+            let lost: Vec<&str> = was.difference(now).map(AsRef::as_ref).collect();
+            (!lost.is_empty()).then(|| lost.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
