@@ -30,3 +30,6 @@ pub use flow::{Downstream, Outlet, Upstream, Weight};
 pub use hold::Hold;
 pub use live::{Counts, LiveSession};
 pub use session::Session;
+
+/// What a caller presents at [`Gate::enter`].
+pub use portcullis_identity::Proof;

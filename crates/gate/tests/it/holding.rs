@@ -1,0 +1,113 @@
+//! Waiting for people.
+
+use crate::world::{BUNDLE, World, command, policy, table};
+use bytes::Bytes;
+use jiff::Timestamp;
+use portcullis_approvals::{Ballot, Vote};
+use portcullis_gate::{Hold, Ruling, Session, Settled};
+use portcullis_model::{Action, CredentialKind, EventBody, Operation, Outcome, Principal, Reason};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+fn creates(session: &Session) -> Ruling<Bytes> {
+    let create = command("create table t ()", Operation::new(Action::Create, table("t")));
+    session.ask(session.seal(Bytes::from_static(b"create"), create))
+}
+
+fn held(session: &Session) -> Hold<Bytes> {
+    match creates(session) {
+        Ruling::Hold(hold) => hold,
+        Ruling::Forward(..) => panic!("allowed"),
+        Ruling::Refuse(denial) => panic!("refused: {}", denial.reason),
+    }
+}
+
+fn dba(user: &str) -> Principal {
+    Principal {
+        issuer: "https://idp".into(),
+        subject: user.into(),
+        user: user.into(),
+        groups: BTreeSet::from([Arc::from("dba")]),
+        claims: BTreeMap::new(),
+        credential: CredentialKind::Oidc,
+    }
+}
+
+async fn vote(world: &World, hold: portcullis_model::ApprovalId, ballot: Ballot) {
+    let now = Timestamp::now();
+    let vote = Vote::new(dba("dana"), now, now, ballot).unwrap();
+    // The request is opened by the future that waits; it may not be there yet.
+    while world.desk.vote(hold, &vote).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_can_vote_a_hold_is_refused_at_once() {
+    let world = World::new().await;
+    let session = world.session().await;
+    let Ruling::Refuse(denial) = creates(&session) else { panic!("not refused") };
+    assert!(matches!(denial.reason, Reason::ApprovalUnavailable { .. }));
+}
+
+#[tokio::test]
+async fn an_approved_command_passes_and_a_rejected_one_does_not() {
+    let world = World::with_approvers().await;
+    let session = world.session().await;
+    let hold = held(&session);
+    let approval = hold.approval();
+    let (settled, ()) = tokio::join!(hold.settle(), vote(&world, approval, Ballot::Yes));
+    let Settled::Forward(cleared, permit) = settled else { panic!("an approved command did not pass") };
+    assert_eq!(cleared.weight(), 6);
+    drop(permit);
+    let hold = held(&session);
+    let approval = hold.approval();
+    let (settled, ()) = tokio::join!(hold.settle(), vote(&world, approval, Ballot::No));
+    let Settled::Refuse(denial) = settled else { panic!("a rejected command passed") };
+    assert_eq!(denial.reason, Reason::Rejected { approval });
+}
+
+#[tokio::test]
+async fn policy_that_moved_on_during_the_wait_decides() {
+    let world = World::with_approvers().await;
+    let session = world.session().await;
+    let hold = held(&session);
+    let approval = hold.approval();
+    let change = async {
+        world.gate.set_policy(policy(
+            &BUNDLE
+                .replace("hold: { actions: [create]", "deny: { actions: [create]")
+                .replace("    approvers: { groups: [dba] }\n    expires: 10m\n", ""),
+        ));
+        vote(&world, approval, Ballot::Yes).await;
+    };
+    let (settled, ()) = tokio::join!(hold.settle(), change);
+    let Settled::Refuse(denial) = settled else { panic!("an approval overruled a deny rule") };
+    assert!(matches!(denial.reason, Reason::Rule { .. }));
+}
+
+#[tokio::test]
+async fn leaving_withdraws_and_is_recorded() {
+    let world = World::with_approvers().await;
+    let session = world.session().await;
+    drop(held(&session));
+    let hold = held(&session);
+    let mut settling = Box::pin(hold.settle());
+    // Opened, then left.
+    while world.desk.list().await.unwrap().is_empty() {
+        let polled = futures_util::poll!(&mut settling);
+        assert!(polled.is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(settling);
+    world.settle(&session).await;
+    let outcomes: Vec<Outcome> = world
+        .events(session.id())
+        .into_iter()
+        .filter_map(|event| match event.body {
+            EventBody::CommandSettled { outcome, .. } => Some(outcome),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(outcomes, [Outcome::Withdrawn, Outcome::Withdrawn]);
+}

@@ -1,0 +1,188 @@
+//! A gate made of in-memory parts, and a peer that keeps what it is sent.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use portcullis_approvals::Desk;
+use portcullis_audit::{Durability, Reader, Recorder, Settings as RecordSettings, SigningKey, Writer};
+use portcullis_credentials::Credentials;
+use portcullis_gate::{Arrival, Gate, NotEntered, Outlet, Parts, Session, Settings};
+use portcullis_identity::{Authenticated, Identity, NewToken, Proof, Settings as IdentitySettings, TokenKey};
+use portcullis_model::{
+    Action, ClientInfo, Command, Connection, Digest, Event, EventBody, Name, Object, Operation, Protocol,
+    QualifiedName, RelationKind, SessionId, SessionKind, Source, Text, TokenId,
+};
+use portcullis_policy::{PolicySet, SourceFile};
+use portcullis_store::{FaultyLog, MemoryLog, MemoryTable};
+use secrecy::SecretString;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+pub(crate) const BUNDLE: &str = r#"
+bundle: shop
+applies_to: { connections: [shop], principals: { groups: [agents] } }
+rules:
+  - id: reads
+    allow: { actions: [read], objects: ["table public.*"] }
+  - id: writes
+    allow: { actions: [update], objects: ["table public.*"] }
+  - id: no-unbounded
+    deny: { actions: [update], marks: [unbounded] }
+    message: Name the rows.
+  - id: ask-a-person
+    hold: { actions: [create], objects: ["table public.*"] }
+    approvers: { groups: [dba] }
+    expires: 10m
+"#;
+
+pub(crate) struct World {
+    pub(crate) gate: Gate,
+    pub(crate) log: Arc<FaultyLog>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) desk: Desk,
+    pub(crate) recorder: Recorder,
+    _writer: Writer,
+}
+
+pub(crate) fn policy(text: &str) -> PolicySet {
+    PolicySet::load(&[SourceFile::new("shop.yaml", text)]).unwrap().set
+}
+
+impl World {
+    /// A strict gate at which nobody can vote.
+    pub(crate) async fn new() -> Self {
+        Self::with(Durability::Strict, Desk::closed()).await
+    }
+
+    /// A strict gate at which people can vote.
+    pub(crate) async fn with_approvers() -> Self {
+        let table = Arc::new(MemoryTable::new());
+        let desk = Desk::open_at(table, "gateway-1", Arc::new(Timestamp::now)).await.unwrap();
+        Self::with(Durability::Strict, desk).await
+    }
+
+    pub(crate) async fn with(durability: Durability, desk: Desk) -> Self {
+        let log = Arc::new(FaultyLog::new(Arc::new(MemoryLog::new())));
+        let settings = RecordSettings { durability, ..RecordSettings::default() };
+        let (recorder, writer) =
+            Recorder::open(Arc::clone(&log) as _, SigningKey::from_seed(&[7; 32]), settings).unwrap();
+        let table = Arc::new(MemoryTable::new());
+        let identity = Identity::open(table, TokenKey::generate(), IdentitySettings::default()).await.unwrap();
+        let identity = Arc::new(identity);
+        let shop = Connection {
+            name: Name::canonical("shop"),
+            protocol: Protocol::Postgres,
+            address: "127.0.0.1:5432".into(),
+            database: Some(Name::canonical("shop")),
+            login: "app".into(),
+        };
+        let gate = Gate::new(Parts {
+            policy: policy(BUNDLE),
+            recorder: recorder.clone(),
+            identity: Arc::clone(&identity),
+            credentials: Arc::new(Credentials::default()),
+            desk: desk.clone(),
+            connections: HashMap::from([(shop.name.clone(), shop)]),
+            settings: Settings { durability, result_bytes: 1024, version: "test".into() },
+        })
+        .unwrap();
+        Self { gate, log, identity, desk, recorder, _writer: writer }
+    }
+
+    pub(crate) async fn token(&self, group: &str) -> (TokenId, SecretString) {
+        let wanted = NewToken::for_user("agent-7").in_group(group);
+        let made =
+            self.identity.create_token(wanted, &Authenticated::local_admin(None), Timestamp::now()).await.unwrap();
+        (made.id, made.text)
+    }
+
+    pub(crate) async fn arrive(&self, connection: &str, token: SecretString) -> Result<Session, NotEntered> {
+        self.gate
+            .enter(Arrival {
+                proof: Proof::Token { token, claimed_user: None },
+                kind: SessionKind::Sql,
+                protocol: Protocol::Postgres,
+                connection: Name::canonical(connection),
+                database: None,
+                client: ClientInfo { address: "127.0.0.1:9".into(), application: None, transport: "test".into() },
+                from: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                claimed: "agent-7".into(),
+            })
+            .await
+    }
+
+    pub(crate) async fn session(&self) -> Session {
+        let (_, token) = self.token("agents").await;
+        self.arrive("shop", token).await.unwrap()
+    }
+
+    /// Everything that is durable now, of this stream.
+    pub(crate) fn events(&self, id: SessionId) -> Vec<Event> {
+        let reader: Reader = self.recorder.reader();
+        reader.events(id, 0).collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Waits until all that was appended is durable.
+    pub(crate) async fn settle(&self, session: &Session) {
+        let probe = self.recorder.begin(
+            EventBody::SessionStarted {
+                kind: portcullis_model::StreamKind::Gateway,
+                principal: None,
+                connection: None,
+                client: None,
+                gateway: "probe".into(),
+            },
+            Timestamp::now(),
+        );
+        let newest = probe.unwrap().newest();
+        let mut watermark = self.recorder.durable();
+        watermark.wait_for(|mark| mark.reached(newest).unwrap_or(true)).await.unwrap();
+        let _ = session.id();
+    }
+}
+
+pub(crate) fn table(name: &str) -> Object {
+    Object::relation(QualifiedName::new("public", name), RelationKind::Table)
+}
+
+pub(crate) fn command(text: &str, operation: Operation) -> Command {
+    Command::new(Source::Sql, Text::plain(text), [operation], Digest::of(text.as_bytes()))
+}
+
+pub(crate) fn reads(text: &str) -> Command {
+    command(text, Operation::new(Action::Read, table("orders")))
+}
+
+pub(crate) fn writes(text: &str) -> Command {
+    command(text, Operation::new(Action::Update, table("orders")))
+}
+
+/// A peer that keeps what it is sent.
+#[derive(Default)]
+pub(crate) struct Sink {
+    staged: Vec<Bytes>,
+    pub(crate) sent: Arc<std::sync::atomic::AtomicUsize>,
+    pub(crate) writes: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Outlet for Sink {
+    type Frame = Bytes;
+
+    fn stage(&mut self, frame: Bytes) {
+        self.staged.push(frame);
+    }
+
+    fn staged(&self) -> usize {
+        self.staged.iter().map(Bytes::len).sum()
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        use std::sync::atomic::Ordering::SeqCst;
+        self.sent.fetch_add(self.staged.len(), SeqCst);
+        self.writes.fetch_add(1, SeqCst);
+        self.staged.clear();
+        Poll::Ready(Ok(()))
+    }
+}
