@@ -9,7 +9,7 @@
 mod client;
 mod scram;
 
-pub use client::{RawClient, outline};
+pub use client::{Drained, RawClient, outline};
 pub(crate) use scram::ServerExchange;
 
 use crate::error::TestkitError;

@@ -8,14 +8,23 @@
 use super::scram::ClientExchange;
 use super::{Frame, frame, frontend, startup};
 use crate::error::TestkitError;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use std::future::Future;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// How long a read may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What [`RawClient::drain_until_ready`] passed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// DataRow and CopyData frames.
+    pub rows: u64,
+    /// Bytes of all frames.
+    pub bytes: u64,
+}
 
 /// A connection, logged in or not.
 pub struct RawClient {
@@ -140,6 +149,37 @@ impl RawClient {
             frames.push(received);
             if ready {
                 return Ok(frames);
+            }
+        }
+    }
+
+    /// Reads up to the next ReadyForQuery by the frames' headers alone, keeping nothing: what a benchmark's client may
+    /// cost. An ErrorResponse is an error.
+    ///
+    /// # Errors
+    /// As [`RawClient::read`].
+    pub async fn drain_until_ready(&mut self) -> Result<Drained, TestkitError> {
+        let mut drained = Drained::default();
+        let mut buffer = BytesMut::with_capacity(1 << 20);
+        loop {
+            while let Some(header) = buffer.first_chunk::<5>() {
+                let [tag, length @ ..] = *header;
+                let whole = 1 + usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX - 1);
+                if buffer.len() < whole {
+                    break;
+                }
+                buffer.advance(whole);
+                drained.bytes += whole as u64;
+                match tag {
+                    b'D' | b'd' => drained.rows += 1,
+                    b'E' => return Err(TestkitError::Protocol("the query failed".to_owned())),
+                    b'Z' => return Ok(drained),
+                    _other => {}
+                }
+            }
+            buffer.reserve(1 << 18);
+            if self.stream.read_buf(&mut buffer).await.map_err(TestkitError::io("read"))? == 0 {
+                return Err(TestkitError::Protocol("the connection ended".to_owned()));
             }
         }
     }
