@@ -7,6 +7,7 @@
 //! Held by: `tests/it`, which also holds the house's import directions and licences (`tests/it/imports.rs`).
 
 pub mod certificates;
+pub mod conform;
 mod error;
 pub mod fake;
 pub mod gateway;

@@ -17,9 +17,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// `$1` file for the program's process id, `$2` directory to remove or empty, `$3` stop signal, then the program.
-/// Background children of a non-interactive shell ignore SIGINT, so Ctrl-C on the test reaches it through the pipe only.
+/// What the supervisor ignores the program ignores too: Ctrl-C on the test reaches it through the pipe only, and a file
+/// that may not grow is a failed write, see [`Supervised::limit_files`].
 const SUPERVISOR: &str = r#"
-trap '' INT HUP
+trap '' INT HUP XFSZ
 exec 3<&0
 pidfile=$1; garbage=$2; signal=$3; shift 3
 "$@" </dev/null 3<&- &
@@ -185,6 +186,16 @@ impl Supervised {
     pub fn signal(&self, name: &str) -> Result<(), TestkitError> {
         let pid = self.pid()?.to_string();
         run(Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid])).map(drop)
+    }
+
+    /// Lets no file it writes grow beyond this many bytes: a full disk, for one process. Writes fail with EFBIG; the signal
+    /// that would come with it is ignored, as it was inherited so. It cannot be undone for a process without privileges.
+    ///
+    /// # Errors
+    /// [`TestkitError::Failed`] if it is gone, [`TestkitError::Io`] without `prlimit` (util-linux).
+    pub fn limit_files(&self, bytes: u64) -> Result<(), TestkitError> {
+        let pid = self.pid()?.to_string();
+        run(Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}")])).map(drop)
     }
 
     /// Waits until it has ended by itself or by a signal.

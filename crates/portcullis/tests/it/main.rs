@@ -15,6 +15,7 @@
     reason = "a test may fail loudly; clippy's own exception covers the test functions but not what they call"
 )]
 
+mod conform;
 mod drivers;
 mod pg_tools;
 mod psql;

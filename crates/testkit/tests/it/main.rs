@@ -9,6 +9,7 @@
     reason = "a test may fail loudly; clippy's own exception covers the test functions but not what they call"
 )]
 
+mod conform;
 mod imports;
 mod postgres;
 mod process;
