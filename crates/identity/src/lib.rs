@@ -1,1 +1,243 @@
-//! proof to principal
+//! Proof to principal: who is calling, and whether that still holds.
+//!
+//! A protocol hands over what the client presented as a [`Proof`] with the address it came from, and gets either
+//! [`Authenticated`] or [`Refused`]. A live session asks [`Identity::standing`] before every command.
+//!
+//! Promises: a proof that is malformed, unknown, wrong, expired, revoked or presented under another user's name is
+//! refused with one and the same public answer, given no sooner than [`REFUSAL_FLOOR`] after it was asked, so that
+//! neither the words nor the time tell which it was; the reason goes to the auditor only ([`Refused::why`]). A text that
+//! this gateway did not sign is refused before the store is asked. Failures are counted per address in bounded memory.
+//! A revoked token is refused at once, also in sessions that it opened; where the gateway cannot learn of revocations
+//! any more, no token session stands. No secret is stored, printed or logged: the store holds keyed hashes.
+//!
+//! Does not promise: that many gateways agree on the count of failed attempts (each counts its own), or that a token of
+//! another gateway with another [`TokenKey`] is known here.
+//! Held by: `tests.rs` beside this file, and the unit tests of each module.
+
+mod attempts;
+mod error;
+mod key;
+mod record;
+mod revocations;
+mod roles;
+mod text;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+pub use attempts::AttemptLimit;
+pub use error::{IdentityError, Refused, Why};
+pub use key::TokenKey;
+pub use record::{NewToken, TokenInfo};
+pub use roles::{Role, Roles};
+pub use tokens::{MadeToken, Revocation};
+
+use attempts::{Attempts, Network};
+use jiff::Timestamp;
+use portcullis_model::{CredentialKind, Principal};
+use portcullis_store::Table;
+use revocations::Revocations;
+use secrecy::SecretString;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// The user name under which any token may be presented; nobody may bear it.
+pub const RESERVED_USER: &str = "token";
+
+/// The issuer of principals that proved themselves with a token of this gateway.
+pub const TOKEN_ISSUER: &str = "portcullis";
+
+/// The issuer of the local administrator.
+pub const LOCAL_ISSUER: &str = "local";
+
+/// A refusal is answered no sooner than this after the proof was presented, whatever its reason.
+pub const REFUSAL_FLOOR: Duration = Duration::from_millis(100);
+
+/// What a client presented.
+#[derive(Debug)]
+pub enum Proof {
+    /// A token made by this gateway.
+    Token {
+        /// The token, as presented.
+        token: SecretString,
+        /// The user name that came with it, where the protocol has one; it must be the token's user or
+        /// [`RESERVED_USER`].
+        claimed_user: Option<Arc<str>>,
+    },
+}
+
+/// A principal that proved itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// Who it is.
+    pub principal: Principal,
+    /// When its proof runs out.
+    pub expires: Option<Timestamp>,
+    /// Who made the token it used, and who made theirs: none of them counts as another person when an approval is
+    /// voted on (DESIGN 3). Without groups and claims.
+    pub makers: Vec<Principal>,
+}
+
+impl Authenticated {
+    /// The local administrator: whoever may open the administration socket or the data directory. `user` is the
+    /// operating system's name for them, where it is known.
+    #[must_use]
+    pub fn local_admin(user: Option<&str>) -> Self {
+        Self { principal: local_admin(user), expires: None, makers: Vec::new() }
+    }
+}
+
+/// The principal of whoever may open the administration socket or the data directory.
+#[must_use]
+pub fn local_admin(user: Option<&str>) -> Principal {
+    let name: Arc<str> = user.unwrap_or("admin").into();
+    Principal {
+        issuer: LOCAL_ISSUER.into(),
+        subject: Arc::clone(&name),
+        user: name,
+        groups: BTreeSet::new(),
+        claims: BTreeMap::new(),
+        credential: CredentialKind::LocalAdmin,
+    }
+}
+
+/// Whether an identity still holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Good,
+    /// Its proof ran out.
+    Expired,
+    /// It was revoked, or this gateway can no longer learn whether it was.
+    Revoked,
+}
+
+/// Settings with good defaults.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// How many failures an address may have.
+    pub attempts: AttemptLimit,
+}
+
+/// The one judge of proofs. Share it behind an `Arc`.
+pub struct Identity {
+    table: Arc<dyn Table>,
+    key: TokenKey,
+    attempts: Attempts,
+    revocations: Revocations,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// Opens the identities kept in `table`, and follows their revocations until it is dropped. To be called inside a
+    /// Tokio runtime.
+    ///
+    /// # Errors
+    /// The store's, when what was revoked earlier cannot be read.
+    pub async fn open(table: Arc<dyn Table>, key: TokenKey, settings: Settings) -> Result<Self, IdentityError> {
+        let revocations = Revocations::follow(Arc::clone(&table)).await?;
+        Ok(Self { table, key, attempts: Attempts::new(settings.attempts), revocations })
+    }
+
+    /// Judges a proof that was presented from this address. `now` is the wall clock, for expiry; failures are counted
+    /// on the monotonic clock.
+    ///
+    /// # Errors
+    /// [`Refused`]: what the client may be told, with the reason for the auditor.
+    pub async fn authenticate(&self, proof: Proof, from: IpAddr, now: Timestamp) -> Result<Authenticated, Refused> {
+        let asked = Instant::now();
+        let network = Network::of(from);
+        if let Err(retry_after) = self.attempts.admit(network, asked) {
+            return Err(Refused::limited(retry_after));
+        }
+        let Proof::Token { token, claimed_user } = proof;
+        let judged = tokens::judge(&*self.table, &self.key, &token, claimed_user.as_deref(), now).await;
+        drop(token);
+        match judged {
+            Ok(authenticated) => Ok(authenticated),
+            Err(why) => {
+                // Nothing is awaited between the verdict and the count, so that attempts side by side all count.
+                if why.is_the_clients_fault() {
+                    self.attempts.failed(network, Instant::now());
+                }
+                tokio::time::sleep_until(asked + REFUSAL_FLOOR).await;
+                Err(Refused::because(why))
+            }
+        }
+    }
+
+    /// Whether this identity still holds. Cheap: a clock comparison and a look-up in a snapshot.
+    #[must_use]
+    pub fn standing(&self, authenticated: &Authenticated, now: Timestamp) -> Standing {
+        if authenticated.expires.is_some_and(|expires| now >= expires) {
+            return Standing::Expired;
+        }
+        match &authenticated.principal.credential {
+            CredentialKind::Token(id) if self.revocations.holds(*id) => Standing::Revoked,
+            CredentialKind::Token(_)
+            | CredentialKind::Oidc
+            | CredentialKind::Saml
+            | CredentialKind::SshKey(_)
+            | CredentialKind::SshCertificate(_)
+            | CredentialKind::LocalAdmin => Standing::Good,
+        }
+    }
+
+    /// Changes whenever a standing may have changed by something other than the clock, for sessions that want to end
+    /// while they are idle.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.revocations.changes()
+    }
+
+    /// Makes a token. Its text is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// [`IdentityError::Invalid`] names what is wrong with the request; otherwise the store's.
+    pub async fn create_token(
+        &self,
+        request: NewToken,
+        by: &Authenticated,
+        now: Timestamp,
+    ) -> Result<MadeToken, IdentityError> {
+        tokens::create(&*self.table, &self.key, request, by, now).await
+    }
+
+    /// Every token that is kept, revoked ones and those that ran out within a day included, oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_tokens(&self) -> Result<Vec<TokenInfo>, IdentityError> {
+        tokens::list(&*self.table).await
+    }
+
+    /// Revokes a token: when this returns, no session of this gateway stands on it.
+    ///
+    /// # Errors
+    /// The store's; the token is then revoked nowhere.
+    pub async fn revoke_token(
+        &self,
+        id: portcullis_model::TokenId,
+        by: &Authenticated,
+        now: Timestamp,
+    ) -> Result<Revocation, IdentityError> {
+        let done = tokens::revoke(&*self.table, id, by, now).await?;
+        match done {
+            Revocation::Revoked { expires } | Revocation::AlreadyRevoked { expires } => {
+                self.revocations.revoked(id, expires);
+            }
+            Revocation::Unknown => {}
+        }
+        Ok(done)
+    }
+}

@@ -1,0 +1,249 @@
+//! A request for approval: what is asked, what is kept of it, and every step it can take. No I/O and no clock.
+//!
+//! ```text
+//! open --votes--> approved --claim--> used          open: past its deadline it is expired
+//!   |--a no-----> rejected                           approved: past its last moment it is expired
+//!   `--withdraw-> withdrawn <--withdraw-- approved
+//! ```
+//! Promises: no step leads out of `rejected`, `withdrawn` or `used`; time alone turns `open` and `approved` into
+//! `expired`, whoever looks. Held by: `tests.rs`.
+
+use crate::Verdict;
+use crate::binding::Binding;
+use crate::error::{ClaimError, OpenError, VoteError};
+use crate::vote::{Ballot, Vote, same_person};
+use jiff::Timestamp;
+use portcullis_model::{ApprovalId, DecisionId, HoldTerms, Name, Principal, Text};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Fresh, chosen by whoever asks, so that it can be told to the client at once.
+    pub id: ApprovalId,
+    /// The command.
+    pub decision: DecisionId,
+    /// Where it would run.
+    pub connection: Name,
+    /// Its text as recorded: with every secret replaced.
+    pub text: Text,
+    /// What it would do, as printed in rules.
+    pub operations: Vec<Arc<str>>,
+    /// What an approval is bound to.
+    pub binding: Binding,
+    /// What each rule that holds asks for; all must be satisfied. Never empty.
+    pub terms: Vec<HoldTerms>,
+    /// Who asks.
+    pub requester: Principal,
+    /// Who made the requester's token, and so on: they count as the requester.
+    pub makers: Vec<Principal>,
+    /// When.
+    pub created: Timestamp,
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It can be voted on.
+    Open,
+    /// It can be claimed.
+    Approved,
+    /// Somebody said no.
+    Rejected,
+    /// Undecided or unused in time.
+    Expired,
+    /// Taken back.
+    Withdrawn,
+    /// Claimed.
+    Used,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+            Self::Used => "used",
+        })
+    }
+}
+
+/// A vote that was cast.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cast {
+    /// Who.
+    pub voter: Principal,
+    /// What they said.
+    pub yes: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a vote led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Where the request stands now.
+    pub state: State,
+    /// How many more people must say yes, at least.
+    pub missing: u32,
+}
+
+/// A request as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// What is asked.
+    #[serde(flatten)]
+    pub request: Request,
+    /// Where it stands.
+    pub state: State,
+    /// Undecided by then: refused.
+    pub deadline: Timestamp,
+    /// Who voted what.
+    pub votes: Vec<Cast>,
+    /// How many more people must say yes, at least.
+    pub missing: u32,
+}
+
+/// What is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stored {
+    pub(crate) request: Request,
+    pub(crate) seat: Arc<str>,
+    pub(crate) run: Uuid,
+    pub(crate) deadline: Timestamp,
+    /// Set by the vote that approved it: an approval not used by then lapses.
+    valid_until: Option<Timestamp>,
+    /// Never [`State::Expired`]: that is a matter of the clock.
+    state: State,
+    votes: Vec<Cast>,
+}
+
+impl Stored {
+    pub(crate) fn new(request: Request, seat: Arc<str>, run: Uuid) -> Result<Self, OpenError> {
+        let soonest = request.terms.iter().map(|terms| terms.expires).min();
+        let soonest = soonest.ok_or(OpenError::Invalid("no rule holds it"))?;
+        if let Some(terms) = request.terms.iter().find(|terms| terms.groups.is_empty() && terms.users.is_empty()) {
+            return Err(OpenError::Unavailable { rule: Some(terms.rule.clone()) });
+        }
+        let deadline = request.created.checked_add(soonest).map_err(|_| OpenError::Invalid("it would never end"))?;
+        Ok(Self { request, seat, run, deadline, valid_until: None, state: State::Open, votes: Vec::new() })
+    }
+
+    /// Where it stands at this moment.
+    fn state(&self, now: Timestamp) -> State {
+        let over = match self.state {
+            State::Open => now >= self.deadline,
+            State::Approved => self.valid_until.is_none_or(|until| now >= until),
+            State::Rejected | State::Expired | State::Withdrawn | State::Used => false,
+        };
+        if over { State::Expired } else { self.state }
+    }
+
+    /// The last moment at which anything can happen to it.
+    pub(crate) fn last_moment(&self) -> Timestamp {
+        self.valid_until.map_or(self.deadline, |until| until.max(self.deadline))
+    }
+
+    /// What became of it; `None` while it is open.
+    pub(crate) fn verdict(&self, now: Timestamp) -> Option<Verdict> {
+        match self.state(now) {
+            State::Open => None,
+            State::Approved | State::Used => Some(Verdict::Approved {
+                by: self.votes.iter().filter(|cast| cast.yes).map(|cast| Arc::clone(&cast.voter.user)).collect(),
+            }),
+            State::Rejected => {
+                let against = self.votes.iter().find(|cast| !cast.yes);
+                Some(Verdict::Rejected { by: against.map_or_else(|| "?".into(), |cast| Arc::clone(&cast.voter.user)) })
+            }
+            State::Expired => Some(Verdict::Expired),
+            State::Withdrawn => Some(Verdict::Withdrawn),
+        }
+    }
+
+    pub(crate) fn shown(self, now: Timestamp) -> Shown {
+        let (state, missing) = (self.state(now), self.missing());
+        Shown { request: self.request, state, deadline: self.deadline, votes: self.votes, missing }
+    }
+
+    pub(crate) fn vote(&mut self, vote: &Vote, now: Timestamp) -> Result<Tally, VoteError> {
+        vote.fresh_at(now)?;
+        let state = self.state(now);
+        if state != State::Open {
+            return Err(VoteError::Decided(state));
+        }
+        let voter = vote.voter();
+        if std::iter::once(&self.request.requester).chain(&self.request.makers).any(|own| same_person(own, voter)) {
+            return Err(VoteError::OwnRequest);
+        }
+        if !self.request.terms.iter().any(|terms| names(terms, voter)) {
+            return Err(VoteError::NotNamed);
+        }
+        let yes = vote.ballot() == Ballot::Yes;
+        let before = self.votes.iter().position(|cast| same_person(&cast.voter, voter));
+        match before {
+            Some(_) if yes => return Err(VoteError::AlreadyVoted),
+            // Whoever said yes may still say no.
+            Some(before) => drop(self.votes.remove(before)),
+            None => {}
+        }
+        self.votes.push(Cast { voter: voter.clone(), yes, at: now });
+        if !yes {
+            self.state = State::Rejected;
+        } else if self.missing() == 0 {
+            self.state = State::Approved;
+            let valid = self.request.terms.iter().map(|terms| terms.valid).min().unwrap_or_default();
+            self.valid_until = Some(now.checked_add(valid).unwrap_or(now));
+        }
+        Ok(Tally { state: self.state, missing: self.missing() })
+    }
+
+    /// How many more people must say yes, at least: the most that any one rule still misses.
+    fn missing(&self) -> u32 {
+        let yes_to = |terms: &HoldTerms| self.votes.iter().filter(|cast| cast.yes && names(terms, &cast.voter)).count();
+        let misses = |terms: &HoldTerms| {
+            let counted = u32::try_from(yes_to(terms)).unwrap_or(u32::MAX);
+            // A rule that asks for nobody still asks for somebody.
+            terms.approvals.max(1).saturating_sub(counted)
+        };
+        self.request.terms.iter().map(misses).max().unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn claim(&mut self, run: Uuid, binding: &Binding, now: Timestamp) -> Result<(), ClaimError> {
+        if self.run != run {
+            return Err(ClaimError::NotOurs);
+        }
+        let state = self.state(now);
+        if state != State::Approved {
+            return Err(ClaimError::NotApproved(state));
+        }
+        if self.request.binding != *binding {
+            return Err(ClaimError::Changed);
+        }
+        self.state = State::Used;
+        Ok(())
+    }
+
+    /// Whether that changed anything.
+    pub(crate) fn withdraw(&mut self, now: Timestamp) -> bool {
+        match self.state(now) {
+            State::Open | State::Approved => {
+                self.state = State::Withdrawn;
+                true
+            }
+            State::Rejected | State::Expired | State::Withdrawn | State::Used => false,
+        }
+    }
+}
+
+/// Whether the rule lets this person vote.
+fn names(terms: &HoldTerms, voter: &Principal) -> bool {
+    terms.users.contains(&voter.user) || !terms.groups.is_disjoint(&voter.groups)
+}

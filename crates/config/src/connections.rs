@@ -1,0 +1,252 @@
+//! `connections`: the backends, and how the gateway logs in to each.
+//!
+//! Promises: a connection's name can be used as a database name, a user name, a host label and a path segment without
+//! quoting; `tls: disable` is for addresses that cannot leave the machine; a secret is a reference, and one that is
+//! written out is refused without being shown. Held by: the golden files.
+
+use crate::document::{Section, Value};
+use crate::settings::{Address, BackendTls, Connection, Postgres, SecretSource};
+use portcullis_model::{Name, Protocol};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+const POSTGRES_PORT: u16 = 5432;
+
+pub(crate) fn connections(value: Option<Value<'_>>) -> Option<BTreeMap<Name, Connection>> {
+    let section = value?.section()?;
+    let mut complete = true;
+    let mut connections = BTreeMap::new();
+    for (name, value) in section.entries() {
+        complete &= check_name(name, &value);
+        match one(&value) {
+            Some(connection) => drop(connections.insert(Name::canonical(name), connection)),
+            None => complete = false,
+        }
+    }
+    if connections.is_empty() && complete {
+        section
+            .value()
+            .problem_with("no connection: there is nothing to reach", "add one: `shop: { protocol: postgres, … }`");
+        return None;
+    }
+    complete.then_some(connections)
+}
+
+fn check_name(name: &str, value: &Value<'_>) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    let good = name.len() <= 63
+        && name.chars().all(plain)
+        && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if !good {
+        value.problem_at_key(
+            format!("`{}` cannot name a connection", name.escape_debug()),
+            "use up to 63 of a-z, 0-9, `-` and `_`, beginning with a letter or digit",
+        );
+    }
+    good
+}
+
+fn one(value: &Value<'_>) -> Option<Connection> {
+    let mut section = value.section()?;
+    let protocol = section.require("protocol", "postgres")?;
+    let known = [("postgres", Protocol::Postgres), ("ssh", Protocol::Ssh), ("http", Protocol::Http)];
+    match protocol.choice(&known)? {
+        Protocol::Postgres => postgres(section).map(Connection::Postgres),
+        Protocol::Ssh => {
+            protocol.not_yet("SSH connections are");
+            None
+        }
+        Protocol::Http => {
+            protocol.not_yet("HTTP connections are");
+            None
+        }
+    }
+}
+
+fn postgres(mut section: Section<'_>) -> Option<Postgres> {
+    let address = section.require("address", "127.0.0.1:5432");
+    let shown_address = address.clone();
+    let address = address.and_then(|value| read_address(&value));
+    let database = section.require("database", "NAME").and_then(|value| database(&value));
+    let databases =
+        section.take("databases").map_or_else(|| Some([].into()), |value| others(&value, database.as_deref()));
+    let username = section.require("username", "LOGIN").and_then(|value| value.name().map(Arc::from));
+    let password = section.take("password").map_or(Some(None), |value| secret(&value).map(Some));
+    let tls = section.take("tls");
+    let tls_ca = section.take("tls_ca");
+    if let (Some(value), Some(Address::Tcp { .. }), Some(None)) = (&shown_address, &address, &password) {
+        value.warning("without a `password` the server must let this login in", "add `password: { env: VARIABLE }`");
+    }
+    let tls = address.as_ref().and_then(|address| backend_tls(tls.as_ref(), address));
+    let tls_ca = match tls_ca {
+        Some(value) => value.file().and_then(|file| {
+            if matches!(tls, Some(BackendTls::Require | BackendTls::Disable)) {
+                value.problem_with(
+                    "`tls_ca` has no effect without verification",
+                    "write `tls: verify-full`, or leave it out",
+                );
+                return None;
+            }
+            Some(Some(file))
+        }),
+        None => Some(None),
+    };
+    section.finish();
+    Some(Postgres {
+        address: address?,
+        database: database?,
+        databases: databases?,
+        username: username?,
+        password: password?,
+        tls: tls?,
+        tls_ca: tls_ca?,
+    })
+}
+
+/// A database's name; PostgreSQL cuts longer ones, so that two would be one.
+fn database(value: &Value<'_>) -> Option<Arc<str>> {
+    let name = value.name()?;
+    if name.len() > 63 {
+        value.problem("a database's name has at most 63 bytes");
+        return None;
+    }
+    Some(name.into())
+}
+
+fn others<C: FromIterator<Arc<str>>>(value: &Value<'_>, main: Option<&str>) -> Option<C> {
+    let items = value.list()?;
+    let names: Vec<_> = items.iter().map(database).collect();
+    let mut seen = BTreeSet::from_iter(main);
+    for (item, name) in items.iter().zip(&names) {
+        if let Some(name) = name.as_deref()
+            && !seen.insert(name)
+        {
+            let what = if Some(name) == main { "is the connection's own database" } else { "is listed twice" };
+            item.problem_with(format!("`{name}` {what}"), "list each other database once");
+        }
+    }
+    names.into_iter().collect()
+}
+
+fn backend_tls(value: Option<&Value<'_>>, address: &Address) -> Option<BackendTls> {
+    let on_socket = matches!(address, Address::Unix { .. });
+    let Some(value) = value else {
+        return Some(if on_socket { BackendTls::Disable } else { BackendTls::VerifyFull });
+    };
+    let choices = [
+        ("verify-full", BackendTls::VerifyFull),
+        ("verify-ca", BackendTls::VerifyCa),
+        ("require", BackendTls::Require),
+        ("disable", BackendTls::Disable),
+    ];
+    let tls = value.choice(&choices)?;
+    if tls == BackendTls::Disable && !address.is_local() {
+        value.problem_with(
+            format!("`disable` is for loopback addresses and Unix sockets, and this is {address}"),
+            "leave `tls` out, or give `tls_ca`; for the same machine write 127.0.0.1",
+        );
+        return None;
+    }
+    if tls != BackendTls::Disable && on_socket {
+        value.problem_with("PostgreSQL speaks no TLS on a Unix socket", "leave `tls` out");
+        return None;
+    }
+    Some(tls)
+}
+
+/// `HOST:PORT`, `HOST`, `[IPV6]:PORT`, or a directory (with `:PORT` behind it where that is not 5432).
+fn read_address(value: &Value<'_>) -> Option<Address> {
+    let text = value.text()?;
+    let address = if text.starts_with('/') || text.starts_with('.') {
+        let (directory, port) = with_port(text);
+        port.map(|port| Address::Unix { directory: value.document().resolve(directory), port })
+    } else {
+        tcp(text)
+    };
+    if address.is_none() {
+        let help = match text.parse::<std::net::Ipv6Addr>() {
+            Ok(v6) => format!("write `[{v6}]:{POSTGRES_PORT}`"),
+            Err(_) => "write `HOST:PORT`, or the directory of its Unix socket".to_owned(),
+        };
+        value.problem_with(format!("`{text}` is not the address of a server"), help);
+    }
+    address
+}
+
+fn tcp(text: &str) -> Option<Address> {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (host, port) = match bracketed {
+        Some((host, rest)) => {
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            if !rest.is_empty() && !rest.starts_with(':') {
+                return None;
+            }
+            (host, with_port(rest).1)
+        }
+        None => with_port(text),
+    };
+    let label = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 63
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    };
+    let good =
+        bracketed.is_some() || (host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(label));
+    // A name that ends in a number and is no address would be read as one by some resolvers: `127.1`, `0x7f.1`.
+    let last = host.rsplit('.').find(|label| !label.is_empty()).unwrap_or_default();
+    let hexadecimal = last.strip_prefix("0x").is_some_and(|digits| digits.chars().all(|c| c.is_ascii_hexdigit()));
+    let numeric = bracketed.is_none() && (hexadecimal || last.chars().all(|c| c.is_ascii_digit()));
+    if !good || (numeric && host.parse::<std::net::Ipv4Addr>().is_err()) {
+        return None;
+    }
+    Some(Address::Tcp { host: host.into(), port: port? })
+}
+
+/// What is before the last colon, and the port behind it; the default where there is no colon.
+fn with_port(text: &str) -> (&str, Option<u16>) {
+    match text.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)),
+        None => (text, Some(POSTGRES_PORT)),
+    }
+}
+
+/// A reference to a secret. Every problem is told at the key, so that the value is not shown.
+fn secret(value: &Value<'_>) -> Option<SecretSource> {
+    const HELP: &str = "write `{ env: VARIABLE }` or `{ file: PATH }`";
+    if !value.is_mapping() {
+        value.problem_at_key("a secret is never written into this file", HELP);
+        return None;
+    }
+    let section = value.section()?;
+    let mut entries = section.entries();
+    let (Some((kind, inner)), None) = (entries.next(), entries.next()) else {
+        value.problem_at_key("a secret is one reference", HELP);
+        return None;
+    };
+    match kind {
+        "env" => environment(value, &inner),
+        "file" => inner.file().map(SecretSource::File),
+        "vault" => {
+            value.problem_at_key("secrets in a vault are not available yet in this version", HELP);
+            None
+        }
+        _ => {
+            value.problem_at_key("this is not a reference to a secret", HELP);
+            None
+        }
+    }
+}
+
+fn environment(secret: &Value<'_>, inner: &Value<'_>) -> Option<SecretSource> {
+    let name = inner.text()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty() || !name.chars().all(plain) || name.starts_with(|c: char| c.is_ascii_digit()) {
+        // Perhaps the secret itself.
+        secret.problem_at_key("`env` takes the name of an environment variable", "as in `{ env: SHOP_PASSWORD }`");
+        return None;
+    }
+    if inner.document().on_disk() && std::env::var_os(name).is_none() {
+        inner.warning(format!("environment variable {name} is not set here"), "set it where the gateway runs");
+    }
+    Some(SecretSource::Env(name.into()))
+}

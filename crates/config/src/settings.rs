@@ -1,0 +1,264 @@
+//! What a configuration says, as plain values with their defaults applied.
+//!
+//! Promises: every value is within its range and every path absolute or relative to the working directory of the caller;
+//! a secret is a reference, never its text. `portcullis/assemble.rs` alone turns these into each crate's own settings.
+//! Held by: the golden files of `fixtures/config/`.
+
+use crate::policies::PolicyGlob;
+use portcullis_model::{Name, Problem};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// `data_dir`: the embedded store, keys and sockets.
+    pub data_dir: PathBuf,
+    /// `store`.
+    pub store: Store,
+    /// `listen`.
+    pub listen: Listen,
+    /// `tls`: towards clients.
+    pub tls: Tls,
+    /// `identity.roles`.
+    pub roles: Roles,
+    /// `connections`, by name.
+    pub connections: BTreeMap<Name, Connection>,
+    /// `policies`: patterns of files; see [`Config::policy_files`].
+    pub policies: Vec<PolicyGlob>,
+    /// `audit`.
+    pub audit: Audit,
+    /// `limits`.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The policy files that the patterns match now, sorted, each once.
+    ///
+    /// # Errors
+    /// A problem for each pattern that matches nothing or cannot be followed.
+    pub fn policy_files(&self) -> Result<Vec<PathBuf>, Vec<Problem>> {
+        crate::policies::files(&self.policies)
+    }
+}
+
+/// Where the record and the tables are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// In `data_dir`.
+    RocksDb,
+}
+
+/// Where clients connect; what is left out is off. Port 0 takes any free port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listen {
+    /// PostgreSQL clients.
+    pub postgres: Option<SocketAddr>,
+    /// The console, the API, `/readyz` and `/metrics`.
+    pub console: Option<SocketAddr>,
+}
+
+impl Listen {
+    /// Every address with its key.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        [("postgres", self.postgres), ("console", self.console)]
+            .into_iter()
+            .filter_map(|(key, address)| address.map(|address| (key, address)))
+    }
+}
+
+/// How clients are met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// With a certificate authority and leaf that the gateway makes itself in `data_dir`.
+    SelfMade,
+    /// With this certificate.
+    Files {
+        /// PEM: the leaf, then its intermediates.
+        certificate: PathBuf,
+        /// PEM: its key.
+        key: PathBuf,
+    },
+    /// In plaintext: every listen address is loopback.
+    Off,
+}
+
+/// Groups that may use the console and the API.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roles {
+    /// As administrators.
+    pub admin: BTreeSet<Arc<str>>,
+    /// As auditors.
+    pub auditor: BTreeSet<Arc<str>>,
+    /// As approvers.
+    pub approver: BTreeSet<Arc<str>>,
+}
+
+/// A backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// A PostgreSQL server.
+    Postgres(Postgres),
+}
+
+/// A PostgreSQL server, and how the gateway logs in to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Postgres {
+    /// Where it is.
+    pub address: Address,
+    /// The database that the connection's name stands for.
+    pub database: Arc<str>,
+    /// Others that `CONNECTION/DATABASE` may name.
+    pub databases: BTreeSet<Arc<str>>,
+    /// The login there.
+    pub username: Arc<str>,
+    /// Its password; `None` where the server asks for none.
+    pub password: Option<SecretSource>,
+    /// How the server proves itself.
+    pub tls: BackendTls,
+    /// PEM: the authorities that its certificate must come from, instead of the system's.
+    pub tls_ca: Option<PathBuf>,
+}
+
+/// Where a backend is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Host (a name or a bare address) and port.
+    Tcp {
+        /// The host.
+        host: Arc<str>,
+        /// The port.
+        port: u16,
+    },
+    /// The directory of a Unix socket, as libpq understands it; the port is part of the socket's name.
+    Unix {
+        /// The directory.
+        directory: PathBuf,
+        /// The port.
+        port: u16,
+    },
+}
+
+impl Address {
+    /// Whether it cannot leave this machine: a Unix socket or a loopback address. A name never is, `localhost` included:
+    /// what it resolves to is decided elsewhere.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Unix { .. } => true,
+            Self::Tcp { host, .. } => host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix { directory, port } => write!(f, "{}:{port}", directory.display()),
+        }
+    }
+}
+
+/// How a backend proves itself, in libpq's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendTls {
+    /// By a certificate of a known authority for the host's name.
+    VerifyFull,
+    /// By a certificate of a known authority.
+    VerifyCa,
+    /// Encrypted, by any certificate.
+    Require,
+    /// Not at all; local addresses only.
+    Disable,
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In an environment variable of the gateway.
+    Env(Arc<str>),
+    /// In a file.
+    File(PathBuf),
+}
+
+/// What is recorded of results, always after masking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Results {
+    /// All of them, up to `max_result_bytes`.
+    Full,
+    /// The first rows of each.
+    Sample,
+    /// Counts only.
+    None,
+}
+
+/// When an event counts as kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// On stable storage before what it is about goes on.
+    Strict,
+    /// Within 10 ms.
+    Batched,
+}
+
+/// `audit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// `results`; full.
+    pub results: Results,
+    /// `max_result_bytes` of one result; 1 MiB.
+    pub max_result_bytes: u64,
+    /// `retention`; 400 days.
+    pub retention: Duration,
+    /// `durability`; strict.
+    pub durability: Durability,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            results: Results::Full,
+            max_result_bytes: 1024 * 1024,
+            retention: Duration::from_secs(400 * 24 * 60 * 60),
+            durability: Durability::Strict,
+        }
+    }
+}
+
+/// `limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `statement`: bytes of one command; 1 MiB.
+    pub statement: u64,
+    /// `approval_wait`: how long a command waits for people at most; 10 minutes.
+    pub approval_wait: Duration,
+    /// `idle`: a session without a command ends after it; 1 hour.
+    pub idle: Duration,
+    /// `handshake`: a client must be logged in by then; 15 seconds.
+    pub handshake: Duration,
+    /// `sessions`: at the same time; 1000.
+    pub sessions: u32,
+    /// `unauthenticated_per_address`: clients of one address that are not yet logged in; 32.
+    pub unauthenticated_per_address: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            statement: 1024 * 1024,
+            approval_wait: Duration::from_secs(10 * 60),
+            idle: Duration::from_secs(60 * 60),
+            handshake: Duration::from_secs(15),
+            sessions: 1000,
+            unauthenticated_per_address: 32,
+        }
+    }
+}

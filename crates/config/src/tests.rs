@@ -1,0 +1,184 @@
+use super::*;
+use portcullis_model::Name;
+use proptest::prelude::*;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn fixtures(kind: &str) -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/config").join(kind);
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+fn printed(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
+
+/// What is printed of each file stands beside it; with `PORTCULLIS_BLESS=1` it is written anew, to be reviewed.
+fn compare(file: &Path, found: &str) {
+    let beside = file.with_extension("expected");
+    if std::env::var_os("PORTCULLIS_BLESS").is_some() {
+        fs::write(&beside, found).unwrap();
+    }
+    let expected = fs::read_to_string(&beside).unwrap_or_default();
+    assert_eq!(found, expected, "{}", file.display());
+}
+
+fn read(file: &Path) -> Result<Loaded, Vec<Problem>> {
+    let name = Path::new("/etc/portcullis").join(file.file_name().unwrap());
+    parse(&fs::read_to_string(file).unwrap(), &name)
+}
+
+#[test]
+fn every_good_file_loads_with_the_warnings_beside_it() {
+    for file in fixtures("good") {
+        let loaded = read(&file).unwrap_or_else(|problems| panic!("{}\n{}", file.display(), printed(&problems)));
+        compare(&file, &printed(&loaded.warnings));
+    }
+}
+
+#[test]
+fn every_bad_file_is_refused_with_the_problems_beside_it() {
+    for file in fixtures("bad") {
+        let problems = read(&file).err().unwrap_or_else(|| panic!("{} loads", file.display()));
+        assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
+        let found = printed(&problems);
+        assert!(!found.contains("hunter2"), "a secret is shown:\n{found}");
+        compare(&file, &found);
+    }
+}
+
+fn good(name: &str) -> Config {
+    read(&fixtures("good").into_iter().find(|file| file.ends_with(name)).unwrap()).unwrap().config
+}
+
+#[test]
+fn the_least_configuration_has_the_documented_defaults() {
+    let config = good("minimal.yaml");
+    assert_eq!(config.data_dir, Path::new("/etc/portcullis/data"));
+    assert_eq!(config.store, Store::RocksDb);
+    assert_eq!(config.listen, Listen { postgres: Some("127.0.0.1:6442".parse().unwrap()), console: None });
+    assert_eq!(config.tls, Tls::SelfMade);
+    assert_eq!(config.roles, Roles::default());
+    assert_eq!(config.audit.results, Results::Full);
+    assert_eq!(config.audit.max_result_bytes, 1 << 20);
+    assert_eq!(config.audit.retention, Duration::from_secs(400 * 86_400));
+    assert_eq!(config.audit.durability, Durability::Strict);
+    assert_eq!(config.limits.statement, 1 << 20);
+    assert_eq!(config.limits.approval_wait, Duration::from_secs(600));
+    assert_eq!(config.limits.idle, Duration::from_secs(3600));
+    let shop = Connection::Postgres(Postgres {
+        address: Address::Tcp { host: "127.0.0.1".into(), port: 5432 },
+        database: "shop".into(),
+        databases: [].into(),
+        username: "app".into(),
+        password: Some(SecretSource::Env("SHOP_PASSWORD".into())),
+        tls: BackendTls::VerifyFull,
+        tls_ca: None,
+    });
+    assert_eq!(config.connections, [(Name::canonical("shop"), shop)].into());
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = good("complete.yaml");
+    assert_eq!(config.data_dir, Path::new("/var/lib/portcullis"));
+    assert_eq!(config.listen.console, Some("[::1]:6444".parse().unwrap()));
+    let files = Tls::Files { certificate: "/etc/portcullis/gw.pem".into(), key: "/etc/portcullis/keys/gw.key".into() };
+    assert_eq!(config.tls, files);
+    assert_eq!(config.roles.auditor, ["audit".into(), "compliance".into()].into());
+    let Connection::Postgres(shop) = &config.connections["shop"];
+    assert_eq!(shop.address, Address::Tcp { host: "db.internal.example.com".into(), port: 6432 });
+    assert_eq!(shop.databases, ["orders".into(), "reporting".into()].into());
+    assert_eq!(shop.password, Some(SecretSource::File("/etc/portcullis/keys/shop-password".into())));
+    assert_eq!(
+        (shop.tls, shop.tls_ca.as_deref()),
+        (BackendTls::VerifyCa, Some(Path::new("/etc/portcullis/keys/db-ca.pem")))
+    );
+    let Connection::Postgres(socket) = &config.connections["local-socket"];
+    assert_eq!(socket.address, Address::Unix { directory: "/var/run/postgresql".into(), port: 5432 });
+    assert_eq!((socket.tls, &socket.password), (BackendTls::Disable, &None));
+    let Connection::Postgres(other) = &config.connections["other_socket"];
+    assert_eq!(other.address, Address::Unix { directory: "/etc/portcullis/run".into(), port: 5433 });
+    let Connection::Postgres(v6) = &config.connections["v6"];
+    assert_eq!((v6.address.to_string(), v6.address.is_local()), ("[::1]:5432".to_owned(), true));
+    assert_eq!(config.audit.max_result_bytes, 64 << 10);
+    assert_eq!((config.audit.results, config.audit.durability), (Results::Sample, Durability::Batched));
+    assert_eq!(config.limits.idle, Duration::from_secs(5400));
+    assert_eq!((config.limits.sessions, config.limits.unauthenticated_per_address), (200, 4));
+    assert_eq!((config.limits.statement, config.limits.handshake), (256 << 10, Duration::from_secs(5)));
+}
+
+#[test]
+fn loading_looks_for_the_files_and_relative_paths_are_relative_to_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("portcullis.yaml");
+    let text = "tls: { certificate: gw.pem, key: gw.key }\nlisten: { postgres: 127.0.0.1:0 }\nconnections:\n  shop: { protocol: postgres, address: 127.0.0.1, database: s, username: a, password: { file: pw } }\n  env: { protocol: postgres, address: 127.0.0.1, database: s, username: a, password: { env: PORTCULLIS_NO_SUCH_VARIABLE } }\npolicies: [p/*.yaml]\n";
+    fs::write(&file, text).unwrap();
+    let problems = printed(&load(&file).unwrap_err());
+    for missing in ["gw.pem", "gw.key", "pw"] {
+        assert!(problems.contains(&format!("there is no file {}", dir.path().join(missing).display())), "{problems}");
+    }
+    for name in ["gw.pem", "gw.key", "pw"] {
+        fs::write(dir.path().join(name), "x").unwrap();
+    }
+    let loaded = load(&file).unwrap();
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    assert!(loaded.warnings[0].message.contains("PORTCULLIS_NO_SUCH_VARIABLE is not set"));
+    assert_eq!(loaded.config.data_dir, dir.path().join("data"));
+    assert!(load(&dir.path().join("none.yaml")).is_err());
+    assert!(load(dir.path()).is_err());
+    fs::write(&file, [0xff, 0xfe]).unwrap();
+    assert!(load(&file).is_err());
+    fs::write(&file, vec![b'#'; (1 << 20) + 1]).unwrap();
+    assert!(printed(&load(&file).unwrap_err()).contains("1 MiB"));
+}
+
+#[test]
+fn policy_patterns_match_files_and_an_empty_one_is_a_problem() {
+    let outer = tempfile::tempdir().unwrap();
+    // A directory whose name is itself a pattern must be taken literally.
+    let dir = outer.path().join("odd[1]*");
+    fs::create_dir_all(dir.join("policies/sub.yaml")).unwrap();
+    let file = dir.join("portcullis.yaml");
+    let text = "listen: { postgres: 127.0.0.1:0 }\nconnections: { s: { protocol: postgres, address: 127.0.0.1, database: s, username: a, password: { env: PATH } } }\npolicies: [policies/*.yaml, ./policies/b*.yaml, none/*.yaml]\n";
+    fs::write(&file, text).unwrap();
+    for name in ["b.yaml", "a.yaml", "c.txt"] {
+        fs::write(dir.join("policies").join(name), "x").unwrap();
+    }
+    let config = load(&file).unwrap().config;
+    let problems = config.policy_files().unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].location.as_ref().map(|at| at.line), Some(3));
+    assert!(problems[0].to_string().contains("`none/*.yaml` matches no file"));
+    fs::create_dir(dir.join("none")).unwrap();
+    fs::write(dir.join("none/d.yaml"), "x").unwrap();
+    let found = config.policy_files().unwrap();
+    let expected: Vec<_> = ["none/d.yaml", "policies/a.yaml", "policies/b.yaml"].map(|name| dir.join(name)).into();
+    assert_eq!(found, expected);
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in "[-?:{}\\[\\],&*!|>'\"%@`#~ \\n\\ta-z0-9]{0,200}|\\PC{0,200}") {
+        let _ = parse(&text, Path::new("x.yaml"));
+    }
+
+    /// A change at any place of a good file is read or refused, and never shows what stands for a secret.
+    #[test]
+    fn a_damaged_file_never_shows_a_secret(at in 0_usize..260, with in "[:{}\\[\\],'\"# \\n\\t-]{0,3}", cut in 0_usize..4) {
+        let text = "listen: { postgres: 127.0.0.1:6442 }\nconnections:\n  shop:\n    protocol: postgres\n    address: 127.0.0.1:5432\n    database: shop\n    username: app\n    password: hunter2\n  b: { protocol: postgres, password: hunter2, address: x }\npolicies: [policies/*.yaml]\n";
+        let at = at.min(text.len());
+        let secrets: Vec<_> = text.match_indices("hunter2").map(|(start, _)| start).collect();
+        // Changes inside the secret or its key make another secret or another key.
+        prop_assume!(!secrets.iter().any(|start| at + cut > start - 11 && at < start + 8));
+        let changed = format!("{}{with}{}", &text[..at], &text[(at + cut).min(text.len())..]);
+        let problems = parse(&changed, Path::new("x.yaml")).err();
+        prop_assume!(problems.is_some());
+        prop_assert!(!printed(&problems.unwrap_or_default()).contains("hunter2"));
+    }
+}

@@ -1,0 +1,92 @@
+//! Where a secret is, and reading it.
+//!
+//! Promises: at most [`LARGEST`] bytes are read, from a plain file only (a pipe or device could stall a login or never
+//! end); every buffer on the way is wiped. Held by: the crate's tests.
+
+use crate::CredentialError;
+use secrecy::SecretString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::io::AsyncReadExt as _;
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// Bytes of a secret at most.
+const LARGEST: u64 = 64 * 1024;
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In this environment variable of the gateway.
+    Env(Arc<str>),
+    /// In this file.
+    File(PathBuf),
+}
+
+impl SecretSource {
+    /// Reads it now.
+    pub(crate) async fn read(&self) -> Result<SecretString, CredentialError> {
+        let (place, bytes) = match self {
+            Self::Env(name) => (format!("environment variable {name}"), from_environment(name)?),
+            Self::File(path) => (path.display().to_string(), from_file(path).await?),
+        };
+        secret(bytes).map_err(|why| CredentialError::Unusable { place, why })
+    }
+}
+
+fn from_environment(name: &Arc<str>) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
+    use std::os::unix::ffi::OsStringExt as _;
+    let value = std::env::var_os(&**name).ok_or_else(|| CredentialError::NotSet(Arc::clone(name)))?;
+    Ok(Zeroizing::new(value.into_vec()))
+}
+
+async fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
+    let unreadable = |error: std::io::Error| CredentialError::Unreadable {
+        file: path.display().to_string(),
+        why: error.to_string(),
+    };
+    let unusable = |why| CredentialError::Unusable { place: path.display().to_string(), why };
+    // Asked before it is opened: opening a pipe that nobody writes to would not return.
+    if !tokio::fs::metadata(path).await.map_err(unreadable)?.is_file() {
+        return Err(unusable("is not in a plain file"));
+    }
+    let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
+    // All of the room at once, so that no half of the secret is left behind where a growing buffer was.
+    let room = usize::try_from(LARGEST + 1).unwrap_or(usize::MAX);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(LARGEST + 1).read_to_end(&mut bytes).await.map_err(unreadable)?;
+    while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+        bytes.pop();
+    }
+    Ok(bytes)
+}
+
+fn secret(mut bytes: Zeroizing<Vec<u8>>) -> Result<SecretString, &'static str> {
+    if bytes.is_empty() {
+        return Err("is empty");
+    }
+    if bytes.len() as u64 > LARGEST {
+        return Err("is larger than 64 KiB");
+    }
+    if bytes.contains(&0) {
+        return Err("holds a NUL byte");
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| "is not UTF-8 text")?;
+    // An exact copy, so that boxing it moves nothing and leaves nothing behind.
+    let secret = SecretString::from(text);
+    bytes.zeroize();
+    Ok(secret)
+}
+
+/// What is wrong with who may read or write a file that holds a secret; `None` where nothing is, or where it cannot be
+/// read at all, which the lease will say.
+#[must_use]
+pub fn file_warning(path: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    let whom = match (mode & 0o007, mode & 0o070) {
+        (0, 0) => return None,
+        (0, _) => "its group",
+        _ => "everybody",
+    };
+    Some(format!("{} may be used by {whom} (mode {:04o}); make it 0600", path.display(), mode & 0o7777))
+}

@@ -1,0 +1,111 @@
+use super::*;
+use portcullis_model::CredentialKind;
+use secrecy::ExposeSecret;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+fn principal() -> Principal {
+    Principal {
+        issuer: "local".into(),
+        subject: "a".into(),
+        user: "a".into(),
+        groups: [].into(),
+        claims: [].into(),
+        credential: CredentialKind::LocalAdmin,
+    }
+}
+
+fn reading(password: Option<SecretSource>) -> Credentials {
+    Credentials::new([(Name::canonical("shop"), Source { username: "app".into(), password })].into())
+}
+
+async fn lease(credentials: &Credentials) -> Result<Lease, CredentialError> {
+    credentials.lease(&Name::canonical("shop"), &principal()).await
+}
+
+fn secret(lease: &Lease) -> Option<&str> {
+    lease.password.as_ref().map(ExposeSecret::expose_secret)
+}
+
+fn file(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("password");
+    fs::write(&path, bytes).unwrap();
+    (dir, path)
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_used_from_the_next_lease() {
+    let (_dir, path) = file(b"first\r\n");
+    let credentials = reading(Some(SecretSource::File(path.clone())));
+    let held = lease(&credentials).await.unwrap();
+    assert_eq!((held.username.as_ref(), secret(&held)), ("app", Some("first")));
+    fs::write(&path, " second with spaces ").unwrap();
+    assert_eq!(secret(&lease(&credentials).await.unwrap()), Some(" second with spaces "));
+    assert_eq!(secret(&held), Some("first"), "a lease keeps what it was given");
+}
+
+#[tokio::test]
+async fn a_variable_of_the_gateway_can_hold_it_and_a_missing_one_is_named() {
+    // A variable that every test process has; tests must not change the environment of their process.
+    let home = std::env::var("PATH").unwrap();
+    let credentials = reading(Some(SecretSource::Env("PATH".into())));
+    assert_eq!(secret(&lease(&credentials).await.unwrap()), Some(&*home));
+    let missing = reading(Some(SecretSource::Env("PORTCULLIS_NO_SUCH_VARIABLE".into())));
+    let error = lease(&missing).await.unwrap_err();
+    assert_eq!(error, CredentialError::NotSet("PORTCULLIS_NO_SUCH_VARIABLE".into()));
+    assert_eq!(missing.problems().await, [(Name::canonical("shop"), error)]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_secret_is_refused_and_never_quoted() {
+    let long = vec![b'x'; 64 * 1024 + 1];
+    let cases: [(&[u8], &str); 5] =
+        [(b"", "is empty"), (b"\n\n", "is empty"), (b"hunter2\0", "NUL"), (b"hunter2\xff", "UTF-8"), (&long, "64 KiB")];
+    for (bytes, expected) in cases {
+        let (_dir, path) = file(bytes);
+        let error = lease(&reading(Some(SecretSource::File(path)))).await.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains(expected), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_plain_file_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    for path in [dir.path().to_owned(), PathBuf::from("/dev/zero")] {
+        let error = lease(&reading(Some(SecretSource::File(path)))).await.unwrap_err();
+        assert!(error.to_string().contains("plain file"), "{error}");
+    }
+    let missing = lease(&reading(Some(SecretSource::File(dir.path().join("none"))))).await.unwrap_err();
+    assert!(matches!(missing, CredentialError::Unreadable { .. }));
+}
+
+#[tokio::test]
+async fn nothing_prints_the_secret() {
+    let (_dir, path) = file(b"hunter2");
+    let credentials = reading(Some(SecretSource::File(path)));
+    let held = lease(&credentials).await.unwrap();
+    assert!(!format!("{held:?} {credentials:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_connection_without_a_password_leases_none_and_an_unknown_one_nothing() {
+    assert_eq!(secret(&lease(&reading(None)).await.unwrap()), None);
+    let error = reading(None).lease(&Name::canonical("other"), &principal()).await.unwrap_err();
+    assert_eq!(error, CredentialError::UnknownConnection(Name::canonical("other")));
+}
+
+#[test]
+fn a_file_open_to_others_is_warned_about() {
+    let (_dir, path) = file(b"x");
+    let credentials = reading(Some(SecretSource::File(path.clone())));
+    for (mode, expected) in [(0o600, None), (0o640, Some("its group")), (0o604, Some("everybody"))] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let warnings = credentials.warnings();
+        assert_eq!(warnings.len(), usize::from(expected.is_some()), "{warnings:?}");
+        assert!(warnings.iter().all(|(_, text)| text.contains(expected.unwrap_or_default())));
+    }
+}

@@ -1,0 +1,120 @@
+//! What can go wrong, and whose fault it is.
+//!
+//! [`Refused`] is what a client that could not prove itself gets: its `Display` is the same for every reason, and its
+//! [`Refused::why`] is for the record only. [`IdentityError`] is for administrators.
+
+use portcullis_store::StoreError;
+use std::fmt;
+use std::time::Duration;
+
+/// Why a proof was refused: for the auditor, never for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// Not a token that this gateway signed.
+    NotOurs,
+    /// Signed by this gateway, but no such token is kept.
+    Unknown,
+    /// The token's identifier is kept, with another secret.
+    WrongSecret,
+    /// It ran out.
+    Expired,
+    /// It was revoked.
+    Revoked,
+    /// Presented under another user's name.
+    WrongUser,
+    /// Too many failures from this address.
+    TooManyAttempts,
+    /// The gateway could not look it up.
+    Unavailable,
+}
+
+impl Why {
+    /// The words for the record.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NotOurs => "not a token of this gateway",
+            Self::Unknown => "unknown token",
+            Self::WrongSecret => "wrong token secret",
+            Self::Expired => "token expired",
+            Self::Revoked => "token revoked",
+            Self::WrongUser => "token of another user",
+            Self::TooManyAttempts => "too many failed attempts from this address",
+            Self::Unavailable => "the token store is unavailable",
+        }
+    }
+
+    /// Whether it counts as a failed attempt of the address.
+    pub(crate) const fn is_the_clients_fault(self) -> bool {
+        match self {
+            Self::NotOurs | Self::Unknown | Self::WrongSecret | Self::Expired | Self::Revoked | Self::WrongUser => true,
+            Self::TooManyAttempts | Self::Unavailable => false,
+        }
+    }
+}
+
+/// A refused proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    why: Why,
+    retry_after: Option<Duration>,
+}
+
+impl Refused {
+    pub(crate) const fn because(why: Why) -> Self {
+        Self { why, retry_after: None }
+    }
+
+    pub(crate) const fn limited(retry_after: Duration) -> Self {
+        Self { why: Why::TooManyAttempts, retry_after: Some(retry_after) }
+    }
+
+    /// For the record.
+    #[must_use]
+    pub const fn why(&self) -> Why {
+        self.why
+    }
+
+    /// Set where the address had too many failures: when to try again. The client may be told.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for Refused {
+    /// What the client may be told.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.retry_after {
+            Some(wait) => {
+                write!(f, "too many failed attempts from this address; try again in {} s", wait.as_secs().max(1))
+            }
+            None => f.write_str("the token was not accepted"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// What an administrator can get wrong, or the store.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// The administrator's: the request cannot be met as it stands.
+    #[error("{0}")]
+    Invalid(String),
+    /// The gateway's: what is kept cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The gateway's: the key file is missing, unreadable or open to others.
+    #[error("the token key {file}: {why}")]
+    Key {
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The gateway's: a stored token cannot be read.
+    #[error("token {0} is damaged in the store")]
+    Damaged(portcullis_model::TokenId),
+}

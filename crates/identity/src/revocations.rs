@@ -1,0 +1,159 @@
+//! What was revoked, as a snapshot that every session can ask at every command.
+//!
+//! Promises: subscribed before it is first read, so no revocation falls between; a token whose record was deleted counts
+//! as revoked; while changes cannot be followed (the store's stream ended and could not be opened again), every token
+//! counts as revoked. The snapshot forgets a token once it ran out by itself, so it holds at most a day of revocations.
+//! Held by: `tests.rs`.
+
+use crate::error::IdentityError;
+use crate::record::LONGEST_LIFE;
+use crate::tokens::{KEYS, decode, id_of};
+use arc_swap::ArcSwap;
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use portcullis_model::TokenId;
+use portcullis_store::{Change, Table, Versioned};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long after the store's stream ended it is opened again.
+const AGAIN: Duration = Duration::from_millis(250);
+
+#[derive(Clone, Default)]
+struct Snapshot {
+    following: bool,
+    /// Each with the time at which it runs out by itself.
+    revoked: HashMap<TokenId, Timestamp>,
+}
+
+struct Shared {
+    snapshot: ArcSwap<Snapshot>,
+    changed: watch::Sender<u64>,
+}
+
+pub(crate) struct Revocations {
+    shared: Arc<Shared>,
+    /// Ends with this value.
+    _follower: JoinSet<()>,
+}
+
+impl Revocations {
+    pub(crate) async fn follow(table: Arc<dyn Table>) -> Result<Self, IdentityError> {
+        let shared = Arc::new(Shared { snapshot: ArcSwap::default(), changed: watch::Sender::new(0) });
+        let changes = table.watch(KEYS);
+        shared.read_all(&*table).await?;
+        let mut follower = JoinSet::new();
+        let followed = Arc::clone(&shared);
+        follower.spawn(async move {
+            let mut changes = changes;
+            loop {
+                while let Some(change) = changes.next().await {
+                    followed.take(&change);
+                }
+                followed.blind();
+                tracing::error!("the token store's changes cannot be followed; no token session stands");
+                changes = loop {
+                    tokio::time::sleep(AGAIN).await;
+                    let changes = table.watch(KEYS);
+                    if followed.read_all(&*table).await.is_ok() {
+                        break changes;
+                    }
+                };
+                tracing::info!("the token store's changes are followed again");
+            }
+        });
+        Ok(Self { shared, _follower: follower })
+    }
+
+    /// Whether the token counts as revoked.
+    pub(crate) fn holds(&self, id: TokenId) -> bool {
+        let snapshot = self.shared.snapshot.load();
+        !snapshot.following || snapshot.revoked.contains_key(&id)
+    }
+
+    /// Takes a revocation at once, ahead of the store's own word of it.
+    pub(crate) fn revoked(&self, id: TokenId, expires: Timestamp) {
+        self.shared.add(id, expires);
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+}
+
+impl Shared {
+    async fn read_all(&self, table: &dyn Table) -> Result<(), IdentityError> {
+        let mut found = HashMap::new();
+        for (key, versioned) in table.scan(KEYS).await? {
+            if let Some((id, Some(expires))) = id_of(&key).map(|id| (id, revoked_until(id, &versioned))) {
+                found.insert(id, expires);
+            }
+        }
+        // What was learned of a deleted token is kept: its record is no longer there to be read.
+        self.snapshot.rcu(|old| {
+            let mut revoked = old.revoked.clone();
+            revoked.extend(found.iter().map(|(id, expires)| (*id, *expires)));
+            Snapshot { following: true, revoked }
+        });
+        self.tell();
+        Ok(())
+    }
+
+    fn take(&self, change: &Change) {
+        let Some(id) = id_of(&change.key) else { return };
+        match &change.value {
+            Some(versioned) => {
+                if let Some(expires) = revoked_until(id, versioned) {
+                    self.add(id, expires);
+                }
+            }
+            None => {
+                // A record that went because its token ran out long ago tells nothing.
+                let runs_out = runs_out_at_most(id);
+                if runs_out > Timestamp::now() {
+                    self.add(id, runs_out);
+                }
+            }
+        }
+    }
+
+    fn add(&self, id: TokenId, expires: Timestamp) {
+        let now = Timestamp::now();
+        self.snapshot.rcu(|old| {
+            let mut next = Snapshot::clone(old);
+            next.revoked.retain(|_, expires| *expires > now);
+            next.revoked.insert(id, expires);
+            next
+        });
+        self.tell();
+    }
+
+    fn blind(&self) {
+        self.snapshot.rcu(|old| Snapshot { following: false, ..Snapshot::clone(old) });
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// The last moment at which a token of this identifier can be live: identifiers tell when they were made.
+fn runs_out_at_most(id: TokenId) -> Timestamp {
+    let made = id.as_uuid().get_timestamp().map(|made| made.to_unix());
+    let made = made.and_then(|(seconds, _)| Timestamp::from_second(i64::try_from(seconds).ok()?).ok());
+    // A second more, since the identifier's own time was cut to one.
+    let longest = LONGEST_LIFE + Duration::from_secs(1);
+    made.and_then(|made| made.checked_add(longest).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// Until when a kept token is to be remembered as revoked; one that cannot be read counts as revoked.
+fn revoked_until(id: TokenId, versioned: &Versioned) -> Option<Timestamp> {
+    match decode(id, versioned) {
+        Ok(stored) => stored.revoked.map(|_| stored.expires),
+        Err(_) => Some(Timestamp::MAX),
+    }
+}
