@@ -1,0 +1,189 @@
+//! What PostgreSQL itself brings: functions, catalogue relations, settings, types and operators, each classed by what a
+//! use of it amounts to.
+//!
+//! Every fact is a row of `data/*.tsv`, read once; a row names its source in the head of its file. This module only
+//! looks names up. Names are canonical, as the server spells them in its catalogues (`int4`, not `integer`); only
+//! settings fold, since the server compares their names without regard to case.
+//!
+//! Promises: a name that has no row, and a row that does not parse, is never pure, never harmless: functions answer
+//! `None`, relations [`CatalogueRelation::Unknown`], settings [`SettingClass::Other`]. All overloads of a function name
+//! are classed as the worst of them. Does not promise anything about a user's object of the same name: whoever resolves
+//! names decides whether a name is the built-in one.
+//! Held by: the ledger tests in `builtins/tests.rs`, which compare the tables with the names of real servers 14 to 18.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::LazyLock;
+
+#[cfg(test)]
+mod tests;
+
+const FUNCTIONS: &str = include_str!("../data/functions.tsv");
+const RELATIONS: &str = include_str!("../data/catalogue_relations.tsv");
+const SETTINGS: &str = include_str!("../data/settings.tsv");
+const TYPES: &str = include_str!("../data/types.tsv");
+const OPERATORS: &str = include_str!("../data/operators.tsv");
+
+/// What a call of a built-in function amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FunctionClass {
+    /// No side effect, no SQL in a string, no file or state of the server: needs no rule.
+    Pure,
+    /// Reads a relation, sequence, setting, large object or type that is named at run time.
+    ReadsByName,
+    /// Runs SQL that stands in a string or a cursor.
+    RunsSql,
+    /// Reads, lists or writes files of the server.
+    ServerFiles,
+    /// Changes something, waits, takes locks, or is called by the server alone.
+    ChangesState,
+    /// Shows other sessions, statistics, or the inside of the server.
+    Sensitive,
+}
+
+impl FunctionClass {
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "pure" => Some(Self::Pure),
+            "reads-by-name" => Some(Self::ReadsByName),
+            "runs-sql" => Some(Self::RunsSql),
+            "server-files" => Some(Self::ServerFiles),
+            "changes-state" => Some(Self::ChangesState),
+            "sensitive" => Some(Self::Sensitive),
+            _ => None,
+        }
+    }
+}
+
+/// What reading a relation of `pg_catalog` or `information_schema` amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CatalogueRelation {
+    /// Clients need it to describe objects, and it holds no data value and no secret: needs no rule.
+    Describes,
+    /// It can hold data values or secrets, or shows other sessions or the inside of the server.
+    Sensitive,
+    /// Not a relation that servers 14 to 18 have there.
+    Unknown,
+}
+
+/// What a change of a setting amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SettingClass {
+    /// Presentation, time limits and choice of plan of the session: needs no rule.
+    Presentation,
+    /// Decides which objects a bare name means.
+    SearchPath,
+    /// The gateway reads text by it, so it keeps its value ([`pinned_value_ok`]).
+    Pinned,
+    /// Every other: `configure setting NAME`.
+    Other,
+}
+
+/// The columns of each row of a table; lines that start with `#` are its head.
+fn rows(table: &'static str) -> impl Iterator<Item = std::str::Split<'static, char>> {
+    table.lines().filter(|line| !line.is_empty() && !line.starts_with("# ")).map(|line| line.split('\t'))
+}
+
+/// A table keyed by its first two columns: schema and name.
+type BySchema<V> = HashMap<&'static str, HashMap<&'static str, V>>;
+
+fn by_schema<V>(table: &'static str, value: impl Fn(&'static str) -> Option<V>) -> BySchema<V> {
+    let mut out: BySchema<V> = HashMap::new();
+    for mut row in rows(table) {
+        let (Some(schema), Some(name)) = (row.next(), row.next()) else { continue };
+        if let Some(value) = value(row.next().unwrap_or_default()) {
+            out.entry(schema).or_default().insert(name, value);
+        }
+    }
+    out
+}
+
+fn find<V: Copy>(table: &BySchema<V>, schema: &str, name: &str) -> Option<V> {
+    table.get(schema)?.get(name).copied()
+}
+
+fn firsts<T: Eq + Hash>(table: &'static str, value: impl Fn(&'static str) -> T) -> HashSet<T> {
+    rows(table).filter_map(|mut row| row.next()).map(value).collect()
+}
+
+static BY_FUNCTION: LazyLock<BySchema<FunctionClass>> = LazyLock::new(|| by_schema(FUNCTIONS, FunctionClass::of));
+
+static BY_RELATION: LazyLock<BySchema<CatalogueRelation>> = LazyLock::new(|| {
+    by_schema(RELATIONS, |class| match class {
+        "describes" => Some(CatalogueRelation::Describes),
+        "sensitive" => Some(CatalogueRelation::Sensitive),
+        _ => None,
+    })
+});
+
+static BY_TYPE: LazyLock<BySchema<()>> = LazyLock::new(|| by_schema(TYPES, |_| Some(())));
+
+static OPERATOR_NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| firsts(OPERATORS, |name| name));
+
+static BY_SETTING: LazyLock<HashMap<&'static str, SettingClass>> = LazyLock::new(|| {
+    let class = |word| match word {
+        "presentation" => Some(SettingClass::Presentation),
+        "search-path" => Some(SettingClass::SearchPath),
+        "pinned" => Some(SettingClass::Pinned),
+        _ => None,
+    };
+    rows(SETTINGS).filter_map(|mut row| Some((row.next()?, class(row.next()?)?))).collect()
+});
+
+/// The class of the function of this name in `pg_catalog`; `None` where no server 14 to 18 has it.
+#[must_use]
+pub fn function(name: &str) -> Option<FunctionClass> {
+    function_in("pg_catalog", name)
+}
+
+/// The class of the function of this schema and name; `None` where it is not a built-in one.
+#[must_use]
+pub fn function_in(schema: &str, name: &str) -> Option<FunctionClass> {
+    find(&BY_FUNCTION, schema, name)
+}
+
+/// What reading this relation of `pg_catalog` or `information_schema` amounts to.
+#[must_use]
+pub fn catalogue_relation(schema: &str, name: &str) -> CatalogueRelation {
+    find(&BY_RELATION, schema, name).unwrap_or(CatalogueRelation::Unknown)
+}
+
+/// What a change of this setting amounts to; the name in any case.
+#[must_use]
+pub fn setting_class(name: &str) -> SettingClass {
+    BY_SETTING.get(name.to_ascii_lowercase().as_str()).copied().unwrap_or(SettingClass::Other)
+}
+
+/// Whether setting a [`SettingClass::Pinned`] setting to this value leaves it as the gateway reads text by it. A reset
+/// or DEFAULT is not such a value: it goes back to what a role or database may have been given.
+#[must_use]
+pub fn pinned_value_ok(name: &str, value: &str) -> bool {
+    let value = value.trim().to_ascii_lowercase();
+    match name.to_ascii_lowercase().as_str() {
+        // the server compares names of encodings by their letters and digits only
+        "client_encoding" => {
+            matches!(value.replace(|c: char| !c.is_ascii_alphanumeric(), "").as_str(), "utf8" | "unicode")
+        }
+        "standard_conforming_strings" => matches!(value.as_str(), "on" | "true" | "yes" | "1"),
+        "backslash_quote" => value == "safe_encoding",
+        _ => false,
+    }
+}
+
+/// Whether `pg_catalog` has a type of this name; row types of its relations do not count.
+#[must_use]
+pub fn is_builtin_type(name: &str) -> bool {
+    is_builtin_type_in("pg_catalog", name)
+}
+
+/// Whether this schema has a built-in type of this name: `information_schema` has a few domains.
+#[must_use]
+pub fn is_builtin_type_in(schema: &str, name: &str) -> bool {
+    find(&BY_TYPE, schema, name).is_some()
+}
+
+/// Whether `pg_catalog` has an operator of this name; each of them is a pure function.
+#[must_use]
+pub fn is_builtin_operator(name: &str) -> bool {
+    OPERATOR_NAMES.contains(name)
+}

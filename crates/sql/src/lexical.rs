@@ -1,0 +1,108 @@
+//! What a PostgreSQL text must satisfy before any parser sees it.
+//!
+//! [`check`] refuses texts that are too large or that would make a scanner slow (size, tokens, nested comments, runs of
+//! operator characters), that hold a NUL, and that mean another token sequence when `standard_conforming_strings` is
+//! off: a plain `'…\…'` literal is lexed both ways, and refused where the borders of any token differ. So no setting of
+//! the server can make it see a statement that the reader did not.
+//!
+//! Promises: lexes as PostgreSQL 18 does, in time linear in the text, and never panics. What it passes can still be
+//! refused by the grammar; a text that no server would accept may pass here.
+//! Held by: the table `fixtures/sql/lexical.tsv`, and the property in `lexical/tests.rs` that the borders of strings and
+//! statements agree with PostgreSQL's own scanner on random texts.
+
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+use crate::scope::Limits;
+use portcullis_model::Fault;
+use tokens::{Backslash, Kind, Tokens};
+
+/// How often, on average, a byte may be looked at again because it lies in a run of operator characters: a scanner
+/// matches the whole run again for each operator or comment that starts in it.
+const RESCANS: usize = 4;
+
+/// Below this many bytes looked at again, a run of operator characters is not counted as slow.
+const RESCANS_FREE: usize = 64 * 1024;
+
+/// Whether a PostgreSQL text is within the limits and means the same under every setting of its strings.
+///
+/// # Errors
+/// [`Fault::TooLarge`] beyond a limit, [`Fault::Ambiguous`] for a NUL or a text that can be lexed two ways.
+pub(crate) fn check(text: &str, limits: &Limits) -> Result<(), Fault> {
+    within_size(text, limits)?;
+    let mut plain = Tokens::new(text, Backslash::Plain);
+    let mut count = 0_usize;
+    let mut doubtful = false;
+    while let Some(token) = plain.next() {
+        count += 1;
+        if count > limits.tokens {
+            return Err(too_large(format!("the text has more than {} tokens", limits.tokens)));
+        }
+        doubtful |= token.kind == Kind::Plain && token.backslash;
+        within_pace(&plain, text, limits)?;
+    }
+    within_pace(&plain, text, limits)?;
+    if doubtful && differs(text) {
+        return Err(Fault::Ambiguous {
+            message: "a backslash stands at the end of a plain string literal or before a quote in it, so that the \
+                      literal would end elsewhere under another setting: write it as E'…' with the backslash doubled, \
+                      or send the value as a parameter"
+                .into(),
+        });
+    }
+    Ok(())
+}
+
+/// The caps that hold for a text of any dialect.
+pub(crate) fn within_size(text: &str, limits: &Limits) -> Result<(), Fault> {
+    if text.len() > limits.statement_bytes {
+        return Err(too_large(format!(
+            "the text has {} bytes, and at most {} are read",
+            text.len(),
+            limits.statement_bytes
+        )));
+    }
+    if text.contains('\0') {
+        return Err(Fault::Ambiguous { message: "the text holds a zero byte, which would cut it short".into() });
+    }
+    Ok(())
+}
+
+fn within_pace(tokens: &Tokens<'_>, text: &str, limits: &Limits) -> Result<(), Fault> {
+    if tokens.nested_openers() > limits.comment_nesting {
+        return Err(too_large(format!(
+            "comments are opened inside comments more than {} times",
+            limits.comment_nesting
+        )));
+    }
+    if tokens.rescanned() > text.len().saturating_mul(RESCANS).saturating_add(RESCANS_FREE) {
+        return Err(too_large("a run of operator characters is too long; put spaces into it".to_owned()));
+    }
+    Ok(())
+}
+
+/// Whether any token border lies elsewhere when a backslash escapes in plain literals.
+fn differs(text: &str) -> bool {
+    let escapes = Tokens::new(text, Backslash::Escapes).map(|token| token.border());
+    !Tokens::new(text, Backslash::Plain).map(|token| token.border()).eq(escapes)
+}
+
+fn too_large(message: String) -> Fault {
+    Fault::TooLarge { message: message.into() }
+}
+
+/// Fuzzing entry: any bytes; must not panic, whatever they are, and must not pass a text that lexes two ways.
+pub fn fuzz_lexical(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let passed = check(&text, &Limits::default()).is_ok();
+    assert!(!(passed && differs(&text)), "a text of two readings passed");
+    for backslash in [Backslash::Plain, Backslash::Escapes] {
+        let mut at = 0;
+        for token in Tokens::new(&text, backslash) {
+            assert!(token.start >= at && token.end > token.start && token.end <= text.len(), "tokens overlap");
+            at = token.end;
+        }
+    }
+}
