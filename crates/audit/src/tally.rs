@@ -1,0 +1,76 @@
+//! What a stream comes to: counted by its owner as it is written, and again by whoever recovers, shows or verifies it.
+
+use jiff::Timestamp;
+use portcullis_model::{Effect, EventBody, Outcome};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The counts of a closed stream, stored beside it so that listing needs not read it. Verified against the events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Commands that were received; one that was only prepared ran nothing and does not count.
+    pub commands: u64,
+    /// Of those, refused by policy or by their reader.
+    pub denied: u64,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Events in it.
+    pub events: u64,
+    /// Why it ended.
+    pub reason: Arc<str>,
+}
+
+/// The running count of one stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) events: u64,
+    pub(crate) commands: u64,
+    pub(crate) denied: u64,
+    /// Received and not settled.
+    pub(crate) open: BTreeSet<u64>,
+    pub(crate) ended: Option<(Timestamp, Arc<str>)>,
+}
+
+impl Tally {
+    pub(crate) fn note(&mut self, at: Timestamp, body: &EventBody) {
+        self.events += 1;
+        match body {
+            EventBody::CommandReceived { command, .. } => {
+                self.commands += 1;
+                self.open.insert(*command);
+            }
+            EventBody::CommandDecided { verdict: Effect::Deny, .. } => self.denied += 1,
+            EventBody::CommandSettled { command, .. } => {
+                self.open.remove(command);
+            }
+            EventBody::SessionEnded { reason, .. } => self.ended = Some((at, Arc::clone(reason))),
+            EventBody::CommandDecided { verdict: Effect::Allow | Effect::Hold, .. }
+            | EventBody::CommandPrepared { .. }
+            | EventBody::SessionStarted { .. }
+            | EventBody::Result { .. }
+            | EventBody::Output { .. }
+            | EventBody::ApprovalRequested { .. }
+            | EventBody::ApprovalSettled { .. }
+            | EventBody::AdminChanged { .. }
+            | EventBody::PolicyLoaded { .. }
+            | EventBody::IdentityRefused { .. } => {}
+        }
+    }
+
+    /// What ends the stream: every open command settled as interrupted, then the end.
+    pub(crate) fn closing(&self, reason: Arc<str>) -> Vec<EventBody> {
+        let open = self.open.iter().map(|&command| EventBody::CommandSettled {
+            command,
+            outcome: Outcome::Interrupted,
+            data: None,
+        });
+        open.chain([EventBody::SessionEnded { reason, commands: self.commands }]).collect()
+    }
+
+    /// The summary, once it has ended.
+    pub(crate) fn summary(&self) -> Option<Summary> {
+        let (ended, reason) = self.ended.clone()?;
+        Some(Summary { commands: self.commands, denied: self.denied, ended, events: self.events, reason })
+    }
+}
