@@ -159,16 +159,26 @@ impl Braces<'_> {
 /// Text with any number of `*` in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Glob {
-    /// What stands before, between and behind the stars; at least one piece.
-    pieces: Box<[Box<str>]>,
-    /// Whether ASCII case is ignored; the pieces are then in lower case.
+    shape: Shape,
+    /// Whether ASCII case is ignored; the text of the shape is then in lower case.
     fold: bool,
+}
+
+/// The common globs have a shape of their own, so that matching them is one comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Shape {
+    /// `*`.
+    Any,
+    /// No star.
+    Exact(Box<str>),
+    /// `head*tail`; what stands between the stars of `head*a*b*tail` is found from left to right.
+    Between { head: Box<str>, middle: Box<[Box<str>]>, tail: Box<str> },
 }
 
 impl Glob {
     /// Any text.
-    pub(crate) fn any() -> Self {
-        Self { pieces: ["".into(), "".into()].into(), fold: false }
+    pub(crate) const fn any() -> Self {
+        Self { shape: Shape::Any, fold: false }
     }
 
     fn of(tokens: &[Token]) -> Self {
@@ -179,42 +189,64 @@ impl Glob {
                 Token::Star | Token::Open | Token::Close | Token::Comma => pieces.push(String::new()),
             }
         }
-        Self { pieces: pieces.into_iter().map(Into::into).collect(), fold: false }
+        let shape = match pieces.as_slice() {
+            [] => Shape::Exact("".into()),
+            [only] => Shape::Exact(only.as_str().into()),
+            [head, middle @ .., tail] if [head, tail].iter().all(|end| end.is_empty()) && middle.is_empty() => {
+                Shape::Any
+            }
+            [head, middle @ .., tail] => Shape::Between {
+                head: head.as_str().into(),
+                middle: middle.iter().filter(|piece| !piece.is_empty()).map(|piece| piece.as_str().into()).collect(),
+                tail: tail.as_str().into(),
+            },
+        };
+        Self { shape, fold: false }
     }
 
     /// The same with ASCII case ignored.
     pub(crate) fn folded(mut self) -> Self {
-        self.pieces = self.pieces.iter().map(|piece| piece.to_ascii_lowercase().into()).collect();
+        let lower = |text: &str| -> Box<str> { text.to_ascii_lowercase().into() };
+        self.shape = match &self.shape {
+            Shape::Any => Shape::Any,
+            Shape::Exact(text) => Shape::Exact(lower(text)),
+            Shape::Between { head, middle, tail } => Shape::Between {
+                head: lower(head),
+                middle: middle.iter().map(|piece| lower(piece)).collect(),
+                tail: lower(tail),
+            },
+        };
         self.fold = true;
         self
     }
 
     /// Whether it is `*`: it takes everything.
-    pub(crate) fn is_any(&self) -> bool {
-        self.pieces.len() > 1 && self.pieces.iter().all(|piece| piece.is_empty())
+    pub(crate) const fn is_any(&self) -> bool {
+        matches!(self.shape, Shape::Any)
     }
 
     /// Whether the text matches. An empty text is matched only by an empty pattern: `/orders/*` is not `/orders/`.
     pub(crate) fn matches(&self, text: &str) -> bool {
-        let mut text = text.as_bytes();
-        let [first, rest @ ..] = &*self.pieces else { return false };
-        if text.is_empty() && !rest.is_empty() {
+        match &self.shape {
+            Shape::Any => !text.is_empty(),
+            Shape::Exact(exact) => self.equal(text.as_bytes(), exact.as_bytes()),
+            Shape::Between { head, middle, tail } => {
+                !text.is_empty() && self.between(text.as_bytes(), head.as_bytes(), middle, tail.as_bytes())
+            }
+        }
+    }
+
+    fn between(&self, text: &[u8], head: &[u8], middle: &[Box<str>], tail: &[u8]) -> bool {
+        let Some((start, rest)) = text.split_at_checked(head.len()) else { return false };
+        let Some(end) = rest.len().checked_sub(tail.len()) else { return false };
+        let Some((mut rest, end)) = rest.split_at_checked(end) else { return false };
+        if !self.equal(start, head) || !self.equal(end, tail) {
             return false;
         }
-        let Some((last, middle)) = rest.split_last() else { return self.equal(text, first.as_bytes()) };
-        match text.split_at_checked(first.len()) {
-            Some((head, tail)) if self.equal(head, first.as_bytes()) => text = tail,
-            Some(_) | None => return false,
-        }
-        let Some(at) = text.len().checked_sub(last.len()) else { return false };
-        match text.split_at_checked(at) {
-            Some((head, tail)) if self.equal(tail, last.as_bytes()) => text = head,
-            Some(_) | None => return false,
-        }
-        for piece in middle.iter().filter(|piece| !piece.is_empty()) {
-            let found = text.windows(piece.len()).position(|window| self.equal(window, piece.as_bytes()));
-            match found.and_then(|at| text.get(at + piece.len()..)) {
-                Some(tail) => text = tail,
+        for piece in middle {
+            let found = rest.windows(piece.len()).position(|window| self.equal(window, piece.as_bytes()));
+            match found.and_then(|at| rest.get(at + piece.len()..)) {
+                Some(behind) => rest = behind,
                 None => return false,
             }
         }
@@ -306,6 +338,12 @@ impl Segments {
     /// Whether it is `**` alone.
     pub(crate) fn is_deep(&self) -> bool {
         *self.segments == [Segment::Deep]
+    }
+
+    /// Whether the parts in front of the last one can match, where no part is `**`: what several subjects share that
+    /// differ only in their last part. True where it cannot be told.
+    pub(crate) fn may_start_with(&self, parts: &[Option<&str>], certainty: Certainty) -> bool {
+        self.deep || self.segments.iter().zip(parts).all(|(segment, part)| takes_one(segment, *part, certainty))
     }
 
     /// Whether these parts match; an unknown part is `None`.

@@ -113,7 +113,11 @@ fn two(pattern: &Segments, name: &QualifiedName, certainty: Certainty) -> bool {
 }
 
 fn takes_columns(pattern: &Segments, name: &QualifiedName, columns: &Columns, certainty: Certainty) -> Taken {
-    let takes = |column| pattern.takes(&[name.schema.as_str(), name.name.as_str(), column], certainty);
+    let (schema, table) = (name.schema.as_str(), name.name.as_str());
+    if !pattern.may_start_with(&[schema, table], certainty) {
+        return Taken::Nothing;
+    }
+    let takes = |column| pattern.takes(&[schema, table, column], certainty);
     match columns {
         Columns::None => Taken::Nothing,
         Columns::Unknown => whole(takes(None)),

@@ -319,8 +319,8 @@ fn plain_sql(text: &str, tokens: &[Token], folds: bool) -> Result<(), Refused> {
             let help = "a pattern covers every overload: leave the arguments out";
             return Err(Refused::new(format!("arguments in `{text}`"), help));
         }
-        if folds && c.is_uppercase() {
-            let help = format!("write `{}`, or quote it if the name really has capitals", text.to_lowercase());
+        if folds && c.is_ascii_uppercase() {
+            let help = format!("write `{}`, or quote it if the name really has capitals", text.to_ascii_lowercase());
             return Err(Refused::new(format!("`{text}` has capitals outside quotes"), help));
         }
     }
@@ -352,11 +352,21 @@ fn rooted(tokens: &[Token], home: bool) -> bool {
     }
 }
 
-/// A path's segments. A final slash is refused: it would match nothing.
+/// A path's segments. What a canonical path never holds is refused, since it would match nothing: a step up or in
+/// place, a query, and at a file a final slash.
 fn path(noun: &str, text: &str, tokens: &[Token], home: bool) -> Result<Segments, Refused> {
     if !rooted(tokens, home) {
         let from = if home { "`/`, `~/` or `**/`" } else { "`/` or `**/`" };
         return Err(Refused::new(format!("`{noun} {text}` is not a whole path"), format!("start it with {from}")));
+    }
+    let step = |part: &[Token]| matches!(part, [Token::Bare('.')] | [Token::Bare('.'), Token::Bare('.')]);
+    if tokens.split(|token| *token == Token::Bare('/')).any(step) {
+        let help = "write the path without `.` and `..`, as it is once resolved";
+        return Err(Refused::new(format!("`{noun} {text}` is not a resolved path"), help));
+    }
+    if noun == "endpoint" && tokens.iter().any(|token| matches!(token, Token::Bare('?' | '#'))) {
+        let help = "a pattern is about the path alone: leave out what follows it";
+        return Err(Refused::new(format!("`{noun} {text}` has a query"), help));
     }
     if tokens.len() > 1 && tokens.last() == Some(&Token::Bare('/')) && noun == "file" {
         let help = format!("write `{noun} {text}**` for all that lies in it");

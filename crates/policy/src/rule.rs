@@ -25,12 +25,11 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The marks that an allow or hold must name (DESIGN 3); `unknown`, the fifth of that list, is an action.
-pub(crate) fn named_marks() -> Marks {
-    Marks::of(NAMED_MARKS)
-}
+pub(crate) const NAMED_MARKS: Marks =
+    Marks::NONE.with(Mark::Dynamic).with(Mark::Privileged).with(Mark::Irreversible).with(Mark::ExposesProtected);
 
-/// See [`named_marks`].
-pub(crate) const NAMED_MARKS: &[Mark] = &[Mark::Dynamic, Mark::Privileged, Mark::Irreversible, Mark::ExposesProtected];
+/// The marks that no allow or hold covers without naming them; the last cannot be named.
+const NEEDED_MARKS: Marks = NAMED_MARKS.with(Mark::InfersProtected);
 
 /// A set of actions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,8 +167,7 @@ impl Rule {
     /// The marks that keep an allow or hold from permitting the operation.
     pub(crate) fn missing_marks(&self, operation: &Operation) -> Marks {
         let listed = self.marks.unwrap_or(Marks::NONE);
-        let needed = named_marks().with(Mark::InfersProtected);
-        operation.marks.iter().filter(|mark| needed.contains(*mark) && !listed.contains(*mark)).collect()
+        operation.marks.iter().filter(|mark| NEEDED_MARKS.contains(*mark) && !listed.contains(*mark)).collect()
     }
 
     /// Whether the objects match the operation at all, this surely; marks and condition are not asked.
@@ -178,8 +176,7 @@ impl Rule {
     }
 
     fn tolerates(&self, operation: &Operation) -> bool {
-        let needed = named_marks().with(Mark::InfersProtected);
-        let named = !operation.marks.intersects(needed) || self.missing_marks(operation).is_empty();
+        let named = !operation.marks.intersects(NEEDED_MARKS) || self.missing_marks(operation).is_empty();
         named && (operation.action != Action::Unknown || self.names_unknown)
     }
 

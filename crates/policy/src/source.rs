@@ -125,8 +125,12 @@ impl<'a> Reader<'a> {
                 );
                 &[]
             }
-            Value::Scalar { .. } | Value::Map(_) => {
-                self.error(node.at, path, format!("expected a list, found {}", node.value.kind()));
+            Value::Scalar { .. } => {
+                self.error(node.at, path, "a list is missing here");
+                &[]
+            }
+            Value::Map(_) => {
+                self.error(node.at, path, "expected a list, found a mapping");
                 &[]
             }
         }

@@ -235,6 +235,16 @@ fn what_would_silently_match_nothing_is_refused_with_help() {
         ),
         ("file etc/passwd", "`file etc/passwd` is not a whole path", "start it with `/`, `~/` or `**/`"),
         ("file /etc/", "`file /etc/` ends in a slash", "write `file /etc/**` for all that lies in it"),
+        (
+            "file /etc/../root",
+            "`file /etc/../root` is not a resolved path",
+            "write the path without `.` and `..`, as it is once resolved",
+        ),
+        (
+            "endpoint GET /orders?all",
+            "`endpoint GET /orders?all` has a query",
+            "a pattern is about the path alone: leave out what follows it",
+        ),
         ("host db.internal", "`host db.internal` names no port", "write `host db.internal:*` for any port"),
         (
             "endpoint /orders",

@@ -5,7 +5,7 @@
 //! `triggers: true`) is checked in shape and refused by name, never ignored.
 //! Held by: the table of bad bundles in `set/tests.rs`.
 
-use super::{Actions, Condition, GROUPS, NAMED_MARKS, Objects, Rule, named_marks};
+use super::{Actions, Condition, GROUPS, NAMED_MARKS, Objects, Rule};
 use crate::pattern;
 use crate::scope::names;
 use crate::source::{Fields, Reader, Text, list, nearest};
@@ -229,7 +229,7 @@ fn marks(reader: &mut Reader<'_>, node: &Node, path: &str, effect: Effect) -> Ma
         if effect != Effect::Deny && mark == Mark::InfersProtected {
             let help = Some("it follows `predicates:` of the mask that protects the value".to_owned());
             reader.error_with(text.at, &path, "`infers-protected` is not allowed or held by a rule", help);
-        } else if effect == Effect::Allow && !named_marks().contains(mark) {
+        } else if effect == Effect::Allow && !NAMED_MARKS.contains(mark) {
             let named: Vec<_> = NAMED_MARKS.iter().map(|mark| mark.word()).collect();
             let message = format!("`{mark}` changes nothing here: an allow covers it anyway", mark = mark.word());
             let help = format!("an allow must name only {}; write a deny with `marks` to refuse one", list(&named));

@@ -120,6 +120,18 @@ fn a_set_lists_its_bundles_and_rules() {
 }
 
 #[test]
+fn line_ends_and_byte_order_marks_of_other_editors_are_read() {
+    for text in [ONE.replace('\n', "\r\n"), format!("\u{feff}{ONE}")] {
+        let loaded = PolicySet::load(&[SourceFile::new("x.yaml", text.as_str())]);
+        assert!(loaded.is_ok(), "{text:?}: {}", told(&loaded));
+    }
+    let Err(problems) = PolicySet::load(&[SourceFile::new("x.yaml", "bundle: b\r\nrulse: []\r\n")]) else {
+        panic!("refused")
+    };
+    assert_eq!(problems[0].excerpt.as_deref(), Some("rulse: []"));
+}
+
+#[test]
 fn an_empty_set_loads_with_a_warning_and_refuses_everything() {
     let loaded = PolicySet::load(&[]).expect("loads");
     assert_eq!(loaded.warnings.len(), 1);

@@ -1,0 +1,126 @@
+//! The bundles that are shipped, and the one for the attack corpus, through the real SQL reader.
+//!
+//! Promises: each loads without a warning, alone and with the others; every test in it passes when its command is read
+//! as `policy test` reads it (no database: names not qualified are in `public`); every rule has a test that it decides,
+//! and one in the same bundle that it leaves alone.
+
+use portcullis_model::{Connection, Effect, Name, Operation, Protocol, RuleId, Severity};
+use portcullis_policy::{Case, Expectation, PolicySet, PolicyTest, SourceFile, TestCommand, run_test};
+use portcullis_sql::{Dialect, Limits, Scope, read};
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn bundles(folder: &str) -> Vec<SourceFile> {
+    let entries = std::fs::read_dir(root().join(folder)).expect("the bundles");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|found| found == "yaml"));
+    paths.sort();
+    let text = |path: &PathBuf| std::fs::read_to_string(path).expect("the text");
+    paths.iter().map(|path| SourceFile::new(path.display().to_string(), text(path))).collect()
+}
+
+fn load(files: &[SourceFile]) -> PolicySet {
+    match PolicySet::load(files) {
+        Ok(loaded) if loaded.warnings.is_empty() => loaded.set,
+        Ok(loaded) => panic!("{}", told(&loaded.warnings)),
+        Err(problems) => panic!("{}", told(&problems)),
+    }
+}
+
+fn told(problems: &[portcullis_model::Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn operations(test: &PolicyTest) -> Vec<Operation> {
+    let TestCommand::Sql(text) = &test.command else { panic!("{}:{}: not SQL", test.file, test.line) };
+    let reading = read(text, Dialect::Postgres, &Scope::assuming(Name::canonical("public")), &Limits::default());
+    assert!(reading.fault.is_none(), "{}:{}: {:?}", test.file, test.line, reading.fault);
+    reading.operations()
+}
+
+fn connection(test: &PolicyTest) -> Connection {
+    Connection {
+        name: test.on.clone(),
+        protocol: Protocol::Postgres,
+        address: "127.0.0.1:5432".into(),
+        database: Some(test.on.clone()),
+        login: "app".into(),
+    }
+}
+
+/// Runs all tests of a set; what failed, each with its explanation.
+fn failures(set: &PolicySet, wanted: impl Fn(&PolicyTest) -> bool) -> Vec<String> {
+    set.tests()
+        .iter()
+        .filter(|test| wanted(test))
+        .filter_map(|test| {
+            let (operations, connection) = (operations(test), connection(test));
+            let outcome = run_test(set, test, &operations, &connection);
+            let case =
+                Case { principal: &test.principal, connection: &connection, operations: &operations, at: test.at };
+            let explained = || format!("{}:{}: {outcome}\n{}\n", test.file, test.line, set.explain(&case));
+            (!outcome.passed).then(explained)
+        })
+        .collect()
+}
+
+#[test]
+fn every_shipped_bundle_passes_its_tests_by_itself() {
+    let files: Vec<_> = bundles("policies").into_iter().chain(bundles("fixtures/corpus")).collect();
+    assert!(files.len() >= 4, "the bundles are there");
+    for file in files {
+        let set = load(std::slice::from_ref(&file));
+        assert!(!set.tests().is_empty(), "{} has tests", file.path);
+        let failures = failures(&set, |_| true);
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+    }
+}
+
+/// Together the strictest wins: what one bundle expects to be allowed or left without a rule may be otherwise, what it
+/// expects to be refused by a rule stays refused by it.
+#[test]
+fn the_shipped_bundles_stay_as_strict_together() {
+    let set = load(&bundles("policies"));
+    let failures = failures(&set, |test| matches!(test.expect, Expectation::Deny(_) | Expectation::Hold(_)));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_rule_has_a_test_that_it_decides_and_a_near_miss() {
+    for file in bundles("policies").into_iter().chain(bundles("fixtures/corpus")) {
+        let set = load(std::slice::from_ref(&file));
+        let decided: Vec<_> = set
+            .tests()
+            .iter()
+            .map(|test| {
+                let (operations, connection) = (operations(test), connection(test));
+                let case =
+                    Case { principal: &test.principal, connection: &connection, operations: &operations, at: test.at };
+                (test, set.decide(&case))
+            })
+            .collect();
+        for rule in set.bundles().flat_map(|bundle| &bundle.rules) {
+            let fires = |id: &RuleId| {
+                decided.iter().any(|(test, decision)| match &test.expect {
+                    Expectation::Deny(expected) | Expectation::Hold(expected) => expected == id,
+                    Expectation::Allow => {
+                        rule.effect == Effect::Allow && decision.matches.iter().any(|one| one.rule == *id)
+                    }
+                    Expectation::DenyByDefault => false,
+                })
+            };
+            assert!(fires(&rule.id), "{}:{}: no test that {} decides", file.path, rule.line, rule.id);
+            let missed = decided.iter().any(|(_, decision)| decision.matches.iter().all(|one| one.rule != rule.id));
+            assert!(missed, "{}:{}: no test that {} leaves alone", file.path, rule.line, rule.id);
+        }
+    }
+}
+
+#[test]
+fn the_severity_of_a_warning_does_not_refuse_a_set() {
+    let loaded = PolicySet::load(&[SourceFile::new("x.yaml", "bundle: x\n")]).expect("loads");
+    assert!(loaded.warnings.iter().all(|problem| problem.severity == Severity::Warning));
+}
