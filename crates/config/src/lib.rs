@@ -15,6 +15,7 @@ mod document;
 mod policies;
 mod read;
 mod redact;
+mod schema;
 mod sections;
 mod settings;
 mod values;
@@ -23,6 +24,7 @@ mod values;
 mod tests;
 
 pub use policies::PolicyGlob;
+pub use schema::JSON_SCHEMA;
 pub use settings::{
     Address, Audit, BackendTls, Config, Connection, Durability, Limits, Listen, Postgres, Results, Roles, SecretSource,
     Store, Tls,

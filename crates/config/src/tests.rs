@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-fn fixtures(kind: &str) -> Vec<PathBuf> {
+pub(crate) fn fixtures(kind: &str) -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/config").join(kind);
     let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
@@ -28,7 +28,7 @@ fn compare(file: &Path, found: &str) {
     assert_eq!(found, expected, "{}", file.display());
 }
 
-fn read(file: &Path) -> Result<Loaded, Vec<Problem>> {
+pub(crate) fn read(file: &Path) -> Result<Loaded, Vec<Problem>> {
     let name = Path::new("/etc/portcullis").join(file.file_name().unwrap());
     parse(&fs::read_to_string(file).unwrap(), &name)
 }
