@@ -17,7 +17,7 @@ impl Subject for Postgres {
     type Client = RawClient;
 
     async fn open() -> Option<Self> {
-        let wants = Wants { plaintext: true, recorder: true, extra: "limits: { statement: 64KiB }" };
+        let wants = Wants { plaintext: true, recorder: true, torn: 0, extra: "limits: { statement: 64KiB }" };
         let shop = Shop::guarded(wants)?;
         let token = shop.token(Who::Agent);
         Some(Self { shop, token })

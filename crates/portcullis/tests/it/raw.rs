@@ -10,7 +10,7 @@ use portcullis_testkit::wire::frontend::{
 use portcullis_testkit::wire::{RawClient, outline, startup, untagged};
 use std::collections::BTreeSet;
 
-const RAW: Wants = Wants { plaintext: true, recorder: true, extra: "" };
+const RAW: Wants = Wants { plaintext: true, recorder: true, torn: 0, extra: "" };
 
 /// In every refused statement here, so that the recorder can be asked for it.
 const MARK: &str = "zq_refused_mark";
@@ -201,6 +201,22 @@ async fn no_split_changes_a_verdict() {
     assert_eq!(outlines.len(), 1, "{outlines:?}");
     assert!(!shop.recorder().ledger().contains(MARK));
     shop.close(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_torn_anywhere_are_whole_again() {
+    for torn in [1, 2, 3, 5, 7] {
+        let Some(shop) = Shop::guarded(Wants { torn, ..RAW }) else { return };
+        for (place, refused) in conversations(REFUSED) {
+            let mut client = login(&shop).await;
+            let heard = hold(&mut client, &refused).await;
+            assert!(heard.iter().any(|line| line.contains("E:42501")), "{place}: {heard:?}");
+            let rows = client.query("SELECT id, name, price FROM products ORDER BY id").await.unwrap();
+            assert_eq!(rows.iter().filter(|frame| frame.tag == b'D').count(), 12, "{place}, pieces of {torn}");
+        }
+        assert!(!shop.recorder().ledger().contains(MARK), "pieces of {torn}");
+        shop.close(&[]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::pin::pin;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-const PLAINTEXT: Wants = Wants { plaintext: true, recorder: false, extra: "" };
+const PLAINTEXT: Wants = Wants { plaintext: true, recorder: false, torn: 0, extra: "" };
 
 async fn connect(dsn: &str) -> Client {
     let dsn = dsn.split(" sslmode").next().unwrap();

@@ -69,6 +69,8 @@ pub(crate) struct Wants {
     pub(crate) plaintext: bool,
     /// A recorder between the gateway and the server.
     pub(crate) recorder: bool,
+    /// The recorder writes at most this many bytes at a time; 0 is no limit.
+    pub(crate) torn: usize,
     /// Further lines of the configuration.
     pub(crate) extra: &'static str,
 }
@@ -102,7 +104,10 @@ impl Shop {
     pub(crate) fn open(wants: Wants) -> Option<Self> {
         let server = server()?;
         let database = server.create_database("shop", shop::SQL).unwrap();
-        let recorder = wants.recorder.then(|| Recorder::start(&server.address()).unwrap());
+        let recorder = wants.recorder.then(|| {
+            let piece = if wants.torn == 0 { usize::MAX } else { wants.torn };
+            Recorder::torn(&server.address(), piece).unwrap()
+        });
         let mut shop = Self { server, database, recorder, gateway: None };
         if !direct() {
             shop.gateway = Some(shop.settings(wants).start().unwrap());
