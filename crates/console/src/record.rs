@@ -126,7 +126,14 @@ async fn sealed<T: Send + 'static>(
     recorder: Option<Recorder>,
     attempt: impl Fn() -> Result<T, AuditError> + Clone + Send + 'static,
 ) -> Result<(), ApiError> {
+    let not_yet = || ApiError::Conflict("the record is not sealed that far yet; try again".to_owned());
     let mut seals = recorder.map(|recorder| recorder.checkpoints());
+    if let Some(seals) = &mut seals {
+        let first = tokio::time::timeout(SEALED_WITHIN, seals.wait_for(Option::is_some)).await;
+        if !matches!(first, Ok(Ok(_))) {
+            return Err(not_yet());
+        }
+    }
     loop {
         let attempt = attempt.clone();
         let outcome = tokio::task::spawn_blocking(attempt).await.map_err(ApiError::internal)?;
@@ -135,9 +142,7 @@ async fn sealed<T: Send + 'static>(
             (Err(AuditError::NotSealed(_)), Some(seals)) => {
                 let next = tokio::time::timeout(SEALED_WITHIN, seals.changed()).await;
                 if !matches!(next, Ok(Ok(()))) {
-                    return Err(ApiError::Conflict(
-                        "the record of this session is not sealed yet; try again".to_owned(),
-                    ));
+                    return Err(not_yet());
                 }
             }
             (Err(error), _) => return Err(told(error)),

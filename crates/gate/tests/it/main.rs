@@ -1,5 +1,7 @@
 //! The gate over an in-memory store with faults: entry, asking, holding, durability, answers.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
+
 mod answer;
 mod asking;
 mod durability;
