@@ -267,7 +267,8 @@ pub enum EventBody {
         /// Which command, where it belongs to one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         command: Option<u64>,
-        /// `notice`, `error`, `stdout`, `stderr`, `copy` …
+        /// `notice`, `error`, `stdout`, `stderr`, `copy` … (`channel` in JSON, where `stream` is the event's own.)
+        #[serde(rename = "channel")]
         stream: Arc<str>,
         /// The text.
         text: Arc<str>,
@@ -365,7 +366,8 @@ mod tests {
             outcome: Outcome::Completed { status: "DELETE 0".into(), rows: 0, bytes: 12 },
             data: None,
         };
-        for body in [received, settled] {
+        let output = EventBody::Output { command: Some(3), stream: "notice".into(), text: "hello".into() };
+        for body in [received, settled, output] {
             let event = Event { stream: SessionId::new(), number: 5, at: Timestamp::UNIX_EPOCH, body };
             let json = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event, "{json}");
