@@ -83,7 +83,12 @@ impl TokenKey {
             other => other,
         });
         let removed = fs::remove_file(&beside);
-        linked.and(removed)
+        // The name must outlive a crash too: tokens signed with a key that is gone are worth nothing.
+        let kept = match file.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => fs::File::open(dir).and_then(|dir| dir.sync_all()),
+            Some(_) | None => Ok(()),
+        };
+        linked.and(removed).and(kept)
     }
 
     fn write(beside: &Path) -> std::io::Result<()> {

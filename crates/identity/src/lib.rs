@@ -31,6 +31,7 @@ pub use error::{IdentityError, Refused, Why};
 pub use key::TokenKey;
 pub use record::{NewToken, TokenInfo};
 pub use roles::{Role, Roles};
+pub use text::fuzz_token;
 pub use tokens::{MadeToken, Revocation};
 
 use attempts::{Attempts, Network};
