@@ -1,0 +1,318 @@
+//! A text to what it would do: the reading, with the texts of the prepared statements and cursors that it runs.
+//!
+//! Promises: `EXECUTE p` is judged as the text of `p` read under today's scope, also from inside EXPLAIN or CREATE TABLE
+//! AS; `FETCH c` as the query of `c`; a name that this session did not make is a fault, never a guess; names that stand
+//! for the gateway's refusals cannot be made by SQL either.
+//! Within one text, what follows a change of meaning is read in a scope that knows no search path.
+//!
+//! Does not promise to know cursors that functions open: their names are unknown, and refused.
+//! Held by: the tests below, and `tests/it/names.rs` against a real server.
+
+use crate::core::names::Found;
+use crate::message::RESERVED_PREFIX;
+use portcullis_model::{Action, Command, Digest, Fault, Mark, Name, Object, Operation, Part, Source, Text};
+use portcullis_sql::{Cache, CopyDirection, Dialect, Effect, Limits, Reading, Scope, SearchPath, Statement};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// How deep prepared statements may run each other.
+const DEEPEST: usize = 8;
+
+/// Reads texts; shared by all sessions.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) limits: Limits,
+}
+
+/// What names of this session mean.
+pub(crate) trait Lookup {
+    /// The text of a prepared statement.
+    fn prepared(&self, name: &str) -> Found<Arc<str>>;
+    /// What the query of a cursor or portal does.
+    fn cursor(&self, name: &str) -> Found<Arc<[Operation]>>;
+}
+
+/// What a text would do, names of the session resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub(crate) text: Arc<str>,
+    pub(crate) operations: Arc<[Operation]>,
+    /// For each statement, what it changes about later text.
+    pub(crate) effects: Vec<Vec<Effect>>,
+    /// Whether it makes changes lasting although its operations do not say so.
+    pub(crate) writes: bool,
+    /// Whether a statement of it reads COPY data from the client.
+    pub(crate) copies_in: bool,
+    /// Whether later text is judged only after its reply.
+    pub(crate) barrier: bool,
+    pub(crate) code: Code,
+    /// Whether it runs statements or cursors by name, so that it means something else when they do.
+    pub(crate) by_name: bool,
+    pub(crate) fault: Option<Fault>,
+    /// The SQLSTATE of the fault, where it is not that of its kind.
+    pub(crate) sqlstate: Option<&'static str>,
+    secrets: Vec<Range<usize>>,
+}
+
+/// Code that a text runs and that no reader has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Code {
+    /// None.
+    Read,
+    /// Functions that users defined.
+    Functions,
+    /// Code that is not statically known.
+    Dynamic,
+}
+
+/// The answer to this slot decides what the text means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WaitFor(pub(crate) u64);
+
+impl Read {
+    /// The command that running this text is.
+    pub(crate) fn command(&self, digest: Digest) -> Command {
+        let text = Text::redacted(&self.text, &self.secrets);
+        match &self.fault {
+            Some(fault) => Command::faulty(Source::Sql, text, fault.clone(), digest),
+            None => Command::new(Source::Sql, text, Arc::clone(&self.operations), digest).writing(self.writes),
+        }
+    }
+
+    /// What a cursor that SQL declared does when it is run by name.
+    pub(crate) fn of_cursor(command: &Command) -> Self {
+        Self {
+            text: "".into(),
+            operations: command.shared_operations(),
+            effects: Vec::new(),
+            writes: false,
+            copies_in: false,
+            barrier: false,
+            code: Code::Read,
+            by_name: true,
+            fault: None,
+            sqlstate: None,
+            secrets: Vec::new(),
+        }
+    }
+
+    /// Whether it names something that the catalogue does not have.
+    pub(crate) const fn is_missing(&self) -> bool {
+        matches!(self.fault, Some(Fault::Missing { .. })) && self.sqlstate.is_none()
+    }
+
+    /// What the statement at this place changes about later text.
+    pub(crate) fn effects_of(&self, statement: usize) -> &[Effect] {
+        self.effects.get(statement).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Reader {
+    /// Reads a text in a scope.
+    pub(crate) fn read(&self, text: &Arc<str>, scope: &Scope, names: &dyn Lookup) -> Result<Read, WaitFor> {
+        let reading = self.cache.read(text, Dialect::Postgres, scope, &self.limits);
+        let mut walk = Walk { reader: self, names, scope, made: HashMap::new(), opened: HashMap::new(), unsure: false };
+        let mut read = Read {
+            text: Arc::clone(text),
+            operations: Arc::new([]),
+            effects: Vec::with_capacity(reading.statements.len()),
+            writes: reading.writes(),
+            copies_in: reading.statements.iter().any(|statement| statement.copies == Some(CopyDirection::In)),
+            barrier: false,
+            code: Code::Read,
+            by_name: false,
+            fault: reading.fault.clone(),
+            sqlstate: None,
+            secrets: reading.secrets.clone(),
+        };
+        let mut operations = reading.operations();
+        for statement in &reading.statements {
+            let mut effects = statement.effects.clone();
+            walk.statement(statement, &mut operations, &mut effects, &mut read, 0)?;
+            read.barrier |= effects.iter().any(Effect::is_barrier);
+            walk.unsure |= effects.iter().any(Effect::is_barrier);
+            read.effects.push(effects);
+        }
+        read.code = operations.iter().map(code).max().unwrap_or(Code::Read);
+        read.barrier |= read.code == Code::Dynamic;
+        read.operations = operations.into();
+        Ok(read)
+    }
+}
+
+/// The walk over one text's statements, in order.
+struct Walk<'a> {
+    reader: &'a Reader,
+    names: &'a dyn Lookup,
+    scope: &'a Scope,
+    /// Prepared by this text so far; none is deallocated.
+    made: HashMap<Name, Option<Arc<str>>>,
+    /// Opened by this text so far; none is closed.
+    opened: HashMap<Name, Option<Arc<[Operation]>>>,
+    /// A statement before this one changed what names mean.
+    unsure: bool,
+}
+
+impl Walk<'_> {
+    fn statement(
+        &mut self,
+        statement: &Statement,
+        operations: &mut Vec<Operation>,
+        effects: &mut Vec<Effect>,
+        read: &mut Read,
+        depth: usize,
+    ) -> Result<(), WaitFor> {
+        for name in &statement.executes {
+            read.by_name = true;
+            self.execute(name, operations, effects, read, depth)?;
+        }
+        for name in &statement.fetches {
+            read.by_name = true;
+            let opened = match self.opened.get(name) {
+                Some(opened) => opened.clone().map_or(Found::Absent, Found::Here),
+                None => self.names.cursor(name.as_str()),
+            };
+            match opened {
+                Found::Here(reads) => add(operations, &reads),
+                Found::Wait(slot) => return Err(WaitFor(slot)),
+                Found::Absent => read.missing("cursor", name.as_str(), "34000"),
+            }
+        }
+        for effect in &statement.effects {
+            self.effect(effect, statement, read);
+        }
+        Ok(())
+    }
+
+    fn execute(
+        &mut self,
+        name: &Name,
+        operations: &mut Vec<Operation>,
+        effects: &mut Vec<Effect>,
+        read: &mut Read,
+        depth: usize,
+    ) -> Result<(), WaitFor> {
+        let prepared = match self.made.get(name) {
+            Some(made) => made.clone().map_or(Found::Absent, Found::Here),
+            None => self.names.prepared(name.as_str()),
+        };
+        let text = match prepared {
+            Found::Here(text) => text,
+            Found::Wait(slot) => return Err(WaitFor(slot)),
+            Found::Absent => {
+                read.missing("prepared statement", name.as_str(), "26000");
+                return Ok(());
+            }
+        };
+        if depth >= DEEPEST {
+            add(operations, &[Operation::unknown()]);
+            return Ok(());
+        }
+        let inner = self.read_inner(&text);
+        read.writes |= inner.writes();
+        if read.fault.is_none() {
+            read.fault.clone_from(&inner.fault);
+        }
+        add(operations, &inner.operations());
+        for statement in &inner.statements {
+            read.copies_in |= statement.copies == Some(CopyDirection::In);
+            effects.extend(statement.effects.iter().cloned());
+            let mut deeper = Vec::new();
+            self.statement(statement, operations, &mut deeper, read, depth + 1)?;
+            effects.append(&mut deeper);
+        }
+        Ok(())
+    }
+
+    fn read_inner(&self, text: &str) -> Arc<Reading> {
+        let (cache, limits) = (&self.reader.cache, &self.reader.limits);
+        if !self.unsure {
+            return cache.read(text, Dialect::Postgres, self.scope, limits);
+        }
+        let scope = Scope { search_path: SearchPath::Unknown, uncertain: true, ..self.scope.clone() };
+        cache.read(text, Dialect::Postgres, &scope, limits)
+    }
+
+    fn effect(&mut self, effect: &Effect, statement: &Statement, read: &mut Read) {
+        match effect {
+            Effect::Prepare { name, text } => {
+                read.not_reserved(name);
+                self.made.insert(name.clone(), Some(Arc::clone(text)));
+            }
+            Effect::Deallocate(Some(name)) => {
+                self.made.insert(name.clone(), None);
+            }
+            Effect::DeclareCursor { name, .. } => {
+                read.not_reserved(name);
+                self.opened.insert(name.clone(), Some(statement.operations.clone().into()));
+            }
+            Effect::CloseCursor(Some(name)) => {
+                self.opened.insert(name.clone(), None);
+            }
+            Effect::Begin
+            | Effect::Commit { .. }
+            | Effect::Rollback { .. }
+            | Effect::Savepoint(_)
+            | Effect::RollbackTo(_)
+            | Effect::Release(_)
+            | Effect::TwoPhase
+            // What is prepared elsewhere is gone behind these; names of this text as well, since it is not said which.
+            | Effect::Deallocate(None)
+            | Effect::CloseCursor(None)
+            | Effect::SearchPath { .. }
+            | Effect::CreatesTemporary(_)
+            | Effect::DropsTemporary(_)
+            | Effect::ChangesCatalogue
+            | Effect::DiscardAll
+            | Effect::ResetAll
+            | Effect::Role
+            | Effect::Setting { .. } => {}
+        }
+    }
+}
+
+impl Read {
+    fn missing(&mut self, what: &str, name: &str, sqlstate: &'static str) {
+        if self.fault.is_none() {
+            self.fault =
+                Some(Fault::Missing { message: format!("{what} \"{name}\" does not exist").into(), position: None });
+            self.sqlstate = Some(sqlstate);
+        }
+    }
+
+    fn not_reserved(&mut self, name: &Name) {
+        if name.as_str().starts_with(RESERVED_PREFIX) {
+            self.refuse(format!("names that begin with \"{RESERVED_PREFIX}\" are the gateway's own"));
+        }
+    }
+
+    fn refuse(&mut self, message: String) {
+        if self.fault.is_none() {
+            self.fault = Some(Fault::Unsupported { message: message.into() });
+        }
+    }
+}
+
+/// What an operation runs that nobody has read. Functions of the server itself change nothing about names but what
+/// their effects say.
+fn code(operation: &Operation) -> Code {
+    if operation.marks.contains(Mark::Dynamic) || operation.action == Action::Unknown {
+        return Code::Dynamic;
+    }
+    match (&operation.action, &operation.object) {
+        (Action::Execute | Action::Call, Object::Function(name)) if name.schema != Part::known("pg_catalog") => {
+            Code::Functions
+        }
+        _ => Code::Read,
+    }
+}
+
+fn add(operations: &mut Vec<Operation>, more: &[Operation]) {
+    for operation in more {
+        if !operations.contains(operation) {
+            operations.push(operation.clone());
+        }
+    }
+}

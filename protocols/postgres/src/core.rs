@@ -1,0 +1,327 @@
+//! The session's core: frames in, what to send out. No socket, no clock; its only partner is the gate's session.
+//!
+//! A client's frame is decoded, judged where it is a command, and sent, replaced by a stand-in or kept back; a server's
+//! frame is checked against what is owed ([`Expectations`]), and released, swapped or swallowed. Promises:
+//! - Every kind of frame is matched by name; what the place does not allow ends the session.
+//! - A refused frame is replaced by one that the server itself rejects ([`Own`]), and the server's error is swapped for
+//!   the refusal: order, skipping to Sync and transaction status stay the server's. No byte of a refused frame is sent.
+//! - What changes the meaning of later text is a barrier: the next command is judged after its reply was read.
+//! - Where the bytes were split changes neither what is sent nor what is decided.
+//!
+//! Does not promise to know what functions do inside. Held by: `core/tests/*` without a server, `tests/it` with one.
+
+mod backend;
+mod client;
+mod copy;
+pub(crate) mod names;
+mod ruling;
+pub(crate) mod run;
+
+use crate::answer::Known;
+use crate::classify::{Lookup, Read, Reader, WaitFor};
+use crate::expect::Expectations;
+use crate::frame::{Frame, Phase};
+use crate::message::TransactionStatus;
+use crate::own::{Nowhere, Own};
+use crate::reply;
+use crate::scope::{Answered, Tracker};
+use bytes::{Bytes, BytesMut};
+use copy::CopyIn;
+use names::{Found, Names};
+use portcullis_gate::{Answer, Cleared, Hold, Released, Session};
+use portcullis_model::{Catalogue, Operation};
+use ruling::Asked;
+use run::{RunId, Runs};
+use std::sync::Arc;
+
+/// What to do behind a frame, in this order within each list.
+#[derive(Default)]
+pub(crate) struct Steps {
+    /// To the server.
+    pub(crate) up: Vec<Cleared<Bytes>>,
+    /// To the client.
+    pub(crate) down: Vec<Released<Bytes>>,
+    /// To be settled; [`Core::on_settled`] takes the result.
+    pub(crate) hold: Option<Hold<Bytes>>,
+    /// The hold is not wanted any more: drop it.
+    pub(crate) unhold: bool,
+    /// Load the catalogue anew; [`Core::on_refreshed`] says it is there.
+    pub(crate) refresh: bool,
+    /// Send what is to be sent and end the session, for this reason.
+    pub(crate) end: Option<&'static str>,
+}
+
+/// The newest snapshot of the database's catalogue.
+pub(crate) type Snapshot = Arc<dyn Fn() -> Arc<Catalogue> + Send + Sync>;
+
+/// A prepared statement.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    text: Arc<str>,
+    /// Parameter types, as declared or as the server told.
+    types: Arc<[u32]>,
+    /// Its columns, once they were described.
+    columns: Option<Arc<[Known]>>,
+    /// The ordinal of the command that prepared it.
+    number: Option<u64>,
+    /// What it was read as, and under which scope and catalogue.
+    read: Option<(u64, u64, Arc<Read>)>,
+}
+
+/// A portal.
+#[derive(Clone)]
+pub(crate) enum Portal {
+    /// Made by Bind.
+    Bound(RunId),
+    /// Made by DECLARE.
+    Cursor {
+        /// What its query does.
+        operations: Arc<[Operation]>,
+        /// WITH HOLD: it outlives the transaction.
+        hold: bool,
+    },
+}
+
+/// What the next frame of the client waits for.
+enum State {
+    Ready,
+    /// The answer to this slot.
+    Waiting {
+        slot: u64,
+        frame: Frame,
+    },
+    /// Another catalogue.
+    Refreshing(Frame),
+    /// People.
+    Holding {
+        asked: Box<Asked>,
+        number: u64,
+    },
+    Ended,
+}
+
+/// The core of one session.
+pub(crate) struct Core {
+    session: Arc<Session>,
+    reader: Reader,
+    snapshot: Snapshot,
+    scope: Tracker,
+    queue: Expectations,
+    statements: Names<Arc<Prepared>>,
+    portals: Names<Portal>,
+    runs: Runs,
+    state: State,
+    status: TransactionStatus,
+    /// Syncs sent: frames between two of them stand and fall together.
+    stretch: u64,
+    /// The server discards what it reads until the next Sync.
+    skipping: bool,
+    /// Nothing was sent since the server was ready for more.
+    at_boundary: bool,
+    /// The client's newest command that changes what later text means.
+    barrier: Option<u64>,
+    /// The newest frame that may start COPY data from the client.
+    copy_from: Option<u64>,
+    copy: CopyIn,
+    nowhere: Nowhere,
+    /// What the server says that answers no command.
+    unasked: Answer,
+    /// The answer to the gateway's own question, while it comes.
+    told: Option<Answered>,
+    /// A new catalogue was asked for.
+    reloading: bool,
+    /// The frame in hand was already read against a new catalogue.
+    refreshed: bool,
+    /// A long row that comes in pieces and may still be recorded.
+    row: Option<BytesMut>,
+}
+
+impl Core {
+    /// The core of a session whose backend has just said that it is ready.
+    pub(crate) fn new(session: Arc<Session>, reader: Reader, snapshot: Snapshot, random: u64) -> Self {
+        Self {
+            unasked: session.answer(None),
+            session,
+            reader,
+            snapshot,
+            scope: Tracker::new(),
+            queue: Expectations::default(),
+            statements: Names::default(),
+            portals: Names::default(),
+            runs: Runs::default(),
+            state: State::Ready,
+            status: TransactionStatus::Idle,
+            stretch: 0,
+            skipping: false,
+            at_boundary: true,
+            barrier: None,
+            copy_from: None,
+            copy: CopyIn::None,
+            nowhere: Nowhere::new(random),
+            told: None,
+            reloading: false,
+            refreshed: false,
+            row: None,
+        }
+    }
+
+    /// Which frames of the client may come next.
+    pub(crate) const fn phase(&self) -> Phase {
+        if self.copy.is_active() { Phase::ClientCopyIn } else { Phase::ClientReady }
+    }
+
+    /// Asks the server what names mean before the client's first command.
+    pub(crate) fn start(&mut self, steps: &mut Steps) {
+        if self.scope.asks(self.status) {
+            self.ask_scope(steps);
+        }
+    }
+
+    /// Whether the next frame of the client is wanted now.
+    pub(crate) fn wants_client(&self) -> bool {
+        matches!(self.state, State::Ready) && !self.queue.is_full()
+    }
+
+    /// Whether a command is under way at the server, so that a cancel means something there.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Whether a command waits for people.
+    pub(crate) const fn is_holding(&self) -> bool {
+        matches!(self.state, State::Holding { .. })
+    }
+
+    /// Whether nothing is under way and no transaction is open: a good moment to end.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.queue.is_empty() && self.status == TransactionStatus::Idle && matches!(self.state, State::Ready)
+    }
+
+    /// Whether rows that come now are recorded, so that they are wanted one by one.
+    pub(crate) fn records_rows(&self) -> bool {
+        self.front_run().and_then(|id| self.runs.get(id)).is_some_and(|run| run.answer.records_rows())
+    }
+
+    /// The catalogue was loaded anew, or could not be: what waited is judged.
+    pub(crate) fn on_refreshed(&mut self, steps: &mut Steps) {
+        self.reloading = false;
+        if let State::Refreshing(frame) = std::mem::replace(&mut self.state, State::Ready) {
+            self.refreshed = true;
+            self.on_client(frame, steps);
+            self.refreshed = false;
+        }
+        self.proceed(steps);
+    }
+
+    /// The client is gone: what waits for people is withdrawn.
+    pub(crate) fn on_client_gone(&mut self, steps: &mut Steps) {
+        if self.is_holding() {
+            self.state = State::Ready;
+            steps.unhold = true;
+        }
+    }
+
+    /// Ends the session with a fatal error.
+    pub(crate) fn end(&mut self, code: &'static str, message: &str, reason: &'static str, steps: &mut Steps) {
+        if matches!(self.state, State::Ended) {
+            return;
+        }
+        self.state = State::Ended;
+        steps.unhold = true;
+        steps.down.push(self.session.say(reply::fatal(code, message)));
+        steps.up.push(self.session.own(Own::Terminate));
+        steps.end = Some(reason);
+    }
+
+    /// Takes up what waited, if what it waited for has come.
+    fn proceed(&mut self, steps: &mut Steps) {
+        while let State::Waiting { slot, .. } = &self.state {
+            let copying = self.copy_from == Some(*slot) && self.copy.is_active();
+            if !copying && !self.queue.is_answered(*slot) {
+                return;
+            }
+            match std::mem::replace(&mut self.state, State::Ready) {
+                State::Waiting { frame, .. } => self.on_client(frame, steps),
+                other => self.state = other,
+            }
+        }
+    }
+
+    /// Keeps the frame until the slot is answered, and makes the server answer.
+    fn wait(&mut self, slot: u64, frame: Frame, steps: &mut Steps) {
+        if !self.queue.ends_in_ready() {
+            steps.up.push(self.session.own(Own::Flush));
+        }
+        self.state = State::Waiting { slot, frame };
+    }
+
+    /// Keeps the frame until another catalogue is there.
+    fn await_catalogue(&mut self, frame: Frame, steps: &mut Steps) {
+        self.reloading = true;
+        steps.refresh = true;
+        self.state = State::Refreshing(frame);
+    }
+
+    /// What a text would do, read in the scope of this moment.
+    fn read(&self, text: &Arc<str>) -> Result<Read, WaitFor> {
+        let scope = self.scope.scope((self.snapshot)());
+        let names = InForce { core: self };
+        self.reader.read(text, &scope, &names)
+    }
+
+    fn front_run(&self) -> Option<RunId> {
+        use crate::expect::Work;
+        match &self.queue.front()?.work {
+            Work::Query(run) | Work::Execute { run } | Work::Bind { run, .. } => Some(*run),
+            Work::Parse { .. }
+            | Work::DescribeStatement(_)
+            | Work::DescribePortal(_)
+            | Work::CloseStatement(_)
+            | Work::ClosePortal(_)
+            | Work::Sync
+            | Work::AskScope
+            | Work::Refused(_) => None,
+        }
+    }
+
+    fn ask_scope(&mut self, steps: &mut Steps) -> u64 {
+        steps.up.push(self.session.own(Own::AskScope(self.nowhere.clone())));
+        self.at_boundary = false;
+        self.stretch += 1;
+        self.queue.push(crate::expect::Work::AskScope)
+    }
+
+    /// A portal is gone: its run ends.
+    fn portal_gone(&mut self, portal: Option<Portal>) {
+        if let Some(Portal::Bound(run)) = portal {
+            self.runs.end(&self.session, run);
+        }
+    }
+}
+
+/// Names of this session, as a reading needs them.
+struct InForce<'a> {
+    core: &'a Core,
+}
+
+impl Lookup for InForce<'_> {
+    fn prepared(&self, name: &str) -> Found<Arc<str>> {
+        match self.core.statements.find(name, self.core.stretch) {
+            Found::Here(prepared) => Found::Here(Arc::clone(&prepared.text)),
+            Found::Absent => Found::Absent,
+            Found::Wait(slot) => Found::Wait(slot),
+        }
+    }
+
+    fn cursor(&self, name: &str) -> Found<Arc<[Operation]>> {
+        match self.core.portals.find(name, self.core.stretch) {
+            Found::Here(Portal::Cursor { operations, .. }) => Found::Here(operations),
+            Found::Here(Portal::Bound(run)) => match self.core.runs.get(run) {
+                Some(run) => Found::Here(run.command.shared_operations()),
+                None => Found::Absent,
+            },
+            Found::Absent => Found::Absent,
+            Found::Wait(slot) => Found::Wait(slot),
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! What clients send, frame by frame: decoded, held back where it must wait, and brought before the gate.
+//!
+//! Held by: `core/tests/*`.
+
+use super::run::Run;
+use super::{Core, Portal, Prepared, State, Steps};
+use crate::answer::{Shape, parameter};
+use crate::classify::{Read, WaitFor};
+use crate::core::names::Found;
+use crate::core::ruling::Asked;
+use crate::expect::Work;
+use crate::frame::Frame;
+use crate::message::{ClientMessage, DecodeError, Formats, Params, Target};
+use crate::own::Passage;
+use portcullis_model::{Command, Digest, Fault, Parameter, Source, Text};
+use std::sync::Arc;
+
+impl Core {
+    /// A frame of the client. Only to be given while [`Core::wants_client`].
+    pub(crate) fn on_client(&mut self, frame: Frame, steps: &mut Steps) {
+        let held = frame.clone();
+        let message = match ClientMessage::decode(held.tag(), held.body()) {
+            Ok(message) => message,
+            Err(error) if error.is_fatal() => return self.malformed(&error.to_string(), steps),
+            Err(error) => return self.unacceptable(held.tag(), error, &frame, steps),
+        };
+        if let Some(slot) = self.must_wait_for(&message) {
+            return self.wait(slot, frame, steps);
+        }
+        if is_judged(&message) {
+            if self.reloading {
+                return self.state = State::Refreshing(frame);
+            }
+            if self.at_boundary && self.scope.asks(self.status) {
+                let slot = self.ask_scope(steps);
+                return self.wait(slot, frame, steps);
+            }
+        }
+        self.take(message, frame, steps);
+    }
+
+    /// The client broke the protocol.
+    pub(crate) fn malformed(&mut self, why: &str, steps: &mut Steps) {
+        self.end("08P01", why, "the client broke the protocol", steps);
+    }
+
+    fn take(&mut self, message: ClientMessage<'_>, frame: Frame, steps: &mut Steps) {
+        match message {
+            ClientMessage::Query(sql) => self.query(sql, frame, steps),
+            ClientMessage::Parse { statement, sql, types } => self.parse(statement, sql, types, frame, steps),
+            ClientMessage::Bind { portal, statement, params, results } => {
+                self.bind(portal, statement, params, results, frame, steps);
+            }
+            ClientMessage::Execute { portal, max_rows: _ } => self.execute(portal, frame, steps),
+            ClientMessage::FunctionCall { function } => {
+                let message = "FunctionCall runs a function without a statement that can be judged; use SELECT";
+                let fault = Fault::Unsupported { message: message.into() };
+                let text = Text::plain(format!("FunctionCall {function}"));
+                self.ask_faulty(Source::Message, text, fault, &frame, Asked::Call, steps);
+            }
+            ClientMessage::Describe(target) => self.describe(target, frame, steps),
+            ClientMessage::Close(target) => self.close(target, frame, steps),
+            ClientMessage::Sync => self.sync(frame, steps),
+            ClientMessage::Flush => {
+                if !self.copy.is_active() {
+                    steps.up.push(self.session.pass(Passage::Flush(frame)));
+                }
+            }
+            ClientMessage::CopyData(_) => self.copy_data(frame, steps),
+            ClientMessage::CopyDone => self.copy_ends(frame, false, steps),
+            ClientMessage::CopyFail(_) => self.copy_ends(frame, true, steps),
+            ClientMessage::Terminate => {
+                steps.up.push(self.session.pass(Passage::Terminate(frame)));
+                self.state = State::Ended;
+                steps.end = Some("terminated");
+            }
+        }
+    }
+
+    /// The slot whose answer must be read before this frame is judged.
+    fn must_wait_for(&self, message: &ClientMessage<'_>) -> Option<u64> {
+        let open = |slot: &u64| !self.queue.is_answered(*slot);
+        if !self.copy.is_active()
+            && let Some(slot) = self.copy_from.filter(open)
+        {
+            return Some(slot);
+        }
+        if !is_judged(message) {
+            return None;
+        }
+        // A transaction's end may take back what it changed about names: what comes behind it waits for it.
+        let end = if self.scope.is_touched() { self.queue.last_sync() } else { None };
+        let asked = self.queue.asked_scope();
+        // A text that another encoding or other rules for strings would cut differently waits until nothing runs that
+        // could have changed them (note 20): the server says so before it is ready.
+        let text = match message {
+            ClientMessage::Query(text) | ClientMessage::Parse { sql: text, .. } => text,
+            ClientMessage::Bind { .. }
+            | ClientMessage::Close(_)
+            | ClientMessage::CopyData(_)
+            | ClientMessage::CopyDone
+            | ClientMessage::CopyFail(_)
+            | ClientMessage::Describe(_)
+            | ClientMessage::Execute { .. }
+            | ClientMessage::Flush
+            | ClientMessage::FunctionCall { .. }
+            | ClientMessage::Sync
+            | ClientMessage::Terminate => "",
+        };
+        let risky = text.bytes().any(|byte| byte == b'\\' || byte >= 0x80);
+        let running = if risky { self.queue.last_running() } else { None };
+        [self.barrier.filter(open), end, asked, running].into_iter().flatten().max()
+    }
+
+    fn query(&mut self, sql: &str, frame: Frame, steps: &mut Steps) {
+        let text: Arc<str> = sql.into();
+        let read = match self.read(&text) {
+            Ok(read) => read,
+            Err(WaitFor(slot)) => return self.wait(slot, frame, steps),
+        };
+        if read.is_missing() && !self.refreshed {
+            return self.await_catalogue(frame, steps);
+        }
+        let mut command = read.command(Digest::of(frame.bytes()));
+        command.context = Some(self.scope.digest());
+        self.ask(frame.into_bytes(), command, Asked::Query(Arc::new(read)), steps);
+    }
+
+    fn parse(&mut self, statement: &str, sql: &str, types: &[u8], frame: Frame, steps: &mut Steps) {
+        let text: Arc<str> = sql.into();
+        let read = match self.read(&text) {
+            Ok(read) => read,
+            Err(WaitFor(slot)) => return self.wait(slot, frame, steps),
+        };
+        if read.is_missing() && !self.refreshed {
+            return self.await_catalogue(frame, steps);
+        }
+        let digest = Digest::of(frame.bytes());
+        let asked = |read| Asked::Parse {
+            name: statement.into(),
+            prepared: Box::new(Prepared {
+                text,
+                types: types.as_chunks::<4>().0.iter().map(|oid| u32::from_be_bytes(*oid)).collect(),
+                columns: None,
+                number: None,
+                read,
+            }),
+        };
+        if self.statements.is_full() {
+            let message = "this session holds as many prepared statements as it may; close some";
+            let fault = Fault::TooLarge { message: message.into() };
+            return self.ask_faulty(Source::Sql, Text::plain(sql), fault, &frame, asked(None), steps);
+        }
+        let command = read.command(digest).preparing();
+        let read = (self.scope.revision(), (self.snapshot)().epoch(), Arc::new(read));
+        self.ask(frame.into_bytes(), command, asked(Some(read)), steps);
+    }
+
+    fn bind(
+        &mut self,
+        portal: &str,
+        statement: &str,
+        params: Params<'_>,
+        results: Formats<'_>,
+        frame: Frame,
+        steps: &mut Steps,
+    ) {
+        let prepared = match self.statements.find(statement, self.stretch) {
+            Found::Here(prepared) => prepared,
+            Found::Wait(slot) => return self.wait(slot, frame, steps),
+            Found::Absent => {
+                let what = format!("prepared statement \"{statement}\" does not exist");
+                return self.unknown(&what, "26000", &frame, |sqlstate| Asked::Bind(sqlstate, None), steps);
+            }
+        };
+        if let Found::Wait(slot) = self.portals.find(portal, self.stretch) {
+            return self.wait(slot, frame, steps);
+        }
+        let read = match self.read_prepared(statement, &prepared) {
+            Ok(read) => read,
+            Err(WaitFor(slot)) => return self.wait(slot, frame, steps),
+        };
+        if read.is_missing() && !self.refreshed {
+            return self.await_catalogue(frame, steps);
+        }
+        let digest = Digest::of_parts(&[prepared.text.as_bytes(), frame.bytes()]);
+        let mut command = read.command(digest).with_parameters(bound(&prepared, params));
+        command.prepared_by = prepared.number;
+        command.context = Some(self.scope.digest());
+        let shape = Shape::of_portal(prepared.columns.as_ref(), results);
+        let bound = super::ruling::Bound { portal: portal.into(), read, shape };
+        self.ask(frame.into_bytes(), command, Asked::Bind(None, Some(Box::new(bound))), steps);
+    }
+
+    /// What a prepared statement would do now. What it was read as holds while scope and catalogue are the same.
+    fn read_prepared(&mut self, name: &str, prepared: &Prepared) -> Result<Arc<Read>, WaitFor> {
+        let now = (self.scope.revision(), (self.snapshot)().epoch());
+        if let Some((revision, epoch, read)) = &prepared.read
+            && (*revision, *epoch) == now
+            && !read.by_name
+            && !read.is_missing()
+        {
+            return Ok(Arc::clone(read));
+        }
+        let read = Arc::new(self.read(&prepared.text)?);
+        let text = &prepared.text;
+        self.statements.amend(name, |entry| {
+            if Arc::ptr_eq(&entry.text, text) {
+                Arc::make_mut(entry).read = Some((now.0, now.1, Arc::clone(&read)));
+            }
+        });
+        Ok(read)
+    }
+
+    fn execute(&mut self, portal: &str, frame: Frame, steps: &mut Steps) {
+        let command = match self.portals.find(portal, self.stretch) {
+            Found::Wait(slot) => return self.wait(slot, frame, steps),
+            Found::Absent => {
+                let what = format!("portal \"{portal}\" does not exist");
+                return self.unknown(&what, "34000", &frame, Asked::Execute, steps);
+            }
+            Found::Here(Portal::Bound(id)) => {
+                let Some(run) = self.runs.get(id) else {
+                    return self.malformed("the portal's command is gone", steps);
+                };
+                if let Some(permit) = &run.permit {
+                    let cleared = self.session.follow(permit, frame.into_bytes());
+                    return self.executed(id, cleared, steps);
+                }
+                // It ran to its end before: what runs now is asked anew.
+                return self.ask(frame.into_bytes(), run.command.clone(), Asked::Again(id), steps);
+            }
+            Found::Here(Portal::Cursor { operations, .. }) => {
+                let text = Text::plain(format!("FETCH FROM \"{}\"", portal.replace('"', "\"\"")));
+                Command::new(Source::Message, text, operations, Digest::of(frame.bytes()))
+            }
+        };
+        let read = Arc::new(Read::of_cursor(&command));
+        self.ask(frame.into_bytes(), command, Asked::Fetch(read), steps);
+    }
+
+    /// A name that this session did not define.
+    fn unknown(
+        &mut self,
+        what: &str,
+        sqlstate: &'static str,
+        frame: &Frame,
+        asked: impl FnOnce(Option<&'static str>) -> Asked,
+        steps: &mut Steps,
+    ) {
+        let fault = Fault::Missing { message: what.into(), position: None };
+        let word = if sqlstate == "26000" { "Bind" } else { "Execute" };
+        self.ask_faulty(Source::Message, Text::plain(word), fault, frame, asked(Some(sqlstate)), steps);
+    }
+
+    fn describe(&mut self, target: Target<'_>, frame: Frame, steps: &mut Steps) {
+        steps.up.push(self.session.pass(Passage::Describe(frame)));
+        let work = match target {
+            Target::Statement(name) => Work::DescribeStatement(name.into()),
+            Target::Portal(name) => Work::DescribePortal(match self.portals.find(name, self.stretch) {
+                Found::Here(Portal::Bound(run)) => Some(run),
+                Found::Here(Portal::Cursor { .. }) | Found::Absent | Found::Wait(_) => None,
+            }),
+        };
+        self.owe(work);
+    }
+
+    fn close(&mut self, target: Target<'_>, frame: Frame, steps: &mut Steps) {
+        steps.up.push(self.session.pass(Passage::Close(frame)));
+        match target {
+            Target::Statement(name) => {
+                if let Some(slot) = self.owe(Work::CloseStatement(name.into())) {
+                    self.statements.propose(name, slot, self.stretch, None);
+                }
+            }
+            Target::Portal(name) => {
+                if let Some(slot) = self.owe(Work::ClosePortal(name.into())) {
+                    self.portals.propose(name, slot, self.stretch, None);
+                }
+            }
+        }
+    }
+
+    fn sync(&mut self, frame: Frame, steps: &mut Steps) {
+        if self.copy.is_active() {
+            return;
+        }
+        steps.up.push(self.session.pass(Passage::Sync(frame)));
+        self.skipping = false;
+        self.owe(Work::Sync);
+        self.stretch += 1;
+    }
+
+    /// The server owes an answer to what was just sent, unless it discards it.
+    pub(super) fn owe(&mut self, work: Work) -> Option<u64> {
+        self.at_boundary = false;
+        if self.skipping {
+            return None;
+        }
+        Some(self.queue.push(work))
+    }
+
+    /// A frame that is well formed and cannot be accepted: refused in its place, and the session lives on.
+    fn unacceptable(&mut self, tag: u8, error: DecodeError, frame: &Frame, steps: &mut Steps) {
+        let fault = Fault::Unsupported { message: error.to_string().into() };
+        let code = Some(error.sqlstate());
+        let asked = match tag {
+            b'P' => Asked::Unread { code, parse: true, then_ready: false },
+            b'Q' | b'F' => Asked::Unread { code, parse: false, then_ready: true },
+            b'f' => return self.malformed(&error.to_string(), steps),
+            _ => Asked::Unread { code, parse: false, then_ready: false },
+        };
+        self.ask_faulty(
+            Source::Message,
+            Text::plain(format!("message {}", char::from(tag))),
+            fault,
+            frame,
+            asked,
+            steps,
+        );
+    }
+
+    /// A statement or Bind longer than is read arrived and was dropped.
+    pub(crate) fn on_oversize(&mut self, tag: u8, length: usize, limit: usize, steps: &mut Steps) {
+        let message = format!("message of {length} bytes is longer than the {limit} bytes that are read");
+        let fault = Fault::TooLarge { message: message.into() };
+        let asked = Asked::Unread { code: None, parse: tag == b'P', then_ready: matches!(tag, b'Q' | b'F') };
+        let text = Text::plain(format!("message {}", char::from(tag)));
+        let command = Command::faulty(Source::Message, text, fault, Digest::of(&[tag]));
+        self.ask(bytes::Bytes::new(), command, asked, steps);
+    }
+
+    fn ask_faulty(&mut self, source: Source, text: Text, fault: Fault, frame: &Frame, asked: Asked, steps: &mut Steps) {
+        let command = Command::faulty(source, text, fault, Digest::of(frame.bytes()));
+        self.ask(frame.bytes().clone(), command, asked, steps);
+    }
+
+    /// Remembers a run and what waits for it.
+    pub(super) fn begin(&mut self, run: Run, work: impl FnOnce(super::RunId) -> Work) -> Option<u64> {
+        let (read, executes) = (Arc::clone(&run.read), run.executed);
+        let id = self.runs.add(run);
+        let Some(slot) = self.owe(work(id)) else {
+            self.runs.skip(&self.session, id);
+            return None;
+        };
+        if executes {
+            self.runs_now(&read, slot);
+        }
+        Some(slot)
+    }
+
+    /// A frame was sent that runs this text.
+    pub(super) fn runs_now(&mut self, read: &Read, slot: u64) {
+        if read.barrier {
+            self.barrier = Some(slot);
+        }
+        if read.copies_in {
+            self.copy_from = Some(slot);
+        }
+    }
+}
+
+/// Whether the frame is one that the gate judges.
+const fn is_judged(message: &ClientMessage<'_>) -> bool {
+    match message {
+        ClientMessage::Query(_)
+        | ClientMessage::Parse { .. }
+        | ClientMessage::Bind { .. }
+        | ClientMessage::Execute { .. }
+        | ClientMessage::FunctionCall { .. } => true,
+        ClientMessage::Close(_)
+        | ClientMessage::CopyData(_)
+        | ClientMessage::CopyDone
+        | ClientMessage::CopyFail(_)
+        | ClientMessage::Describe(_)
+        | ClientMessage::Flush
+        | ClientMessage::Sync
+        | ClientMessage::Terminate => false,
+    }
+}
+
+/// The parameters of a Bind as recorded, with the statement's types.
+fn bound(prepared: &Prepared, params: Params<'_>) -> Vec<Parameter> {
+    let type_of = |index: usize| prepared.types.get(index).copied().unwrap_or(0);
+    params.iter().enumerate().map(|(index, value)| parameter(value, type_of(index), params.is_binary(index))).collect()
+}

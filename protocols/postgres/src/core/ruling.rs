@@ -1,0 +1,223 @@
+//! Before the gate and behind it: asked, forwarded, refused by substitution, or held.
+//!
+//! Promises: there is one place where a judged frame is sent, and one where its stand-in is. A refusal never makes the
+//! core say anything by itself: the client is told when the server has rejected the stand-in, so the order of answers
+//! and the transaction status are the server's own.
+//! Held by: `core/tests/refusal.rs`, `core/tests/holding.rs`, and `tests/it/refusal.rs` against a real server.
+
+use super::run::{Run, RunId};
+use super::{Core, Portal, Prepared, State, Steps};
+use crate::answer::Shape;
+use crate::classify::Read;
+use crate::expect::{Refused, Work};
+use crate::message::TransactionStatus;
+use crate::own::Own;
+use crate::reply;
+use bytes::Bytes;
+use portcullis_gate::{Cleared, Hold, Permit, Ruling, Settled, Stale};
+use portcullis_model::{Command, DecisionId, Denial, Outcome, Reason};
+use portcullis_sql::Effect;
+use std::sync::Arc;
+
+/// What a frame was, while the gate decides.
+pub(super) enum Asked {
+    /// Query.
+    Query(Arc<Read>),
+    /// Parse.
+    Parse { name: Box<str>, prepared: Box<Prepared> },
+    /// Bind; without what it binds, it can only be refused.
+    Bind(Option<&'static str>, Option<Box<Bound>>),
+    /// Execute of a portal that does not exist: it can only be refused.
+    Execute(Option<&'static str>),
+    /// Execute of a portal whose run was settled.
+    Again(RunId),
+    /// Execute of a cursor that SQL declared.
+    Fetch(Arc<Read>),
+    /// FunctionCall: it can only be refused.
+    Call,
+    /// A frame that was not read: it can only be refused.
+    Unread { code: Option<&'static str>, parse: bool, then_ready: bool },
+}
+
+/// What a Bind makes.
+pub(super) struct Bound {
+    pub(super) portal: Box<str>,
+    pub(super) read: Arc<Read>,
+    pub(super) shape: Shape,
+}
+
+impl Core {
+    /// Asks the gate about a frame.
+    pub(super) fn ask(&mut self, frame: Bytes, command: Command, asked: Asked, steps: &mut Steps) {
+        let pending = self.session.seal(frame, command);
+        match self.session.ask(pending) {
+            Ruling::Forward(cleared, permit) => self.forward(asked, cleared, permit, steps),
+            Ruling::Refuse(denial) => self.refuse(asked, denial, steps),
+            Ruling::Hold(hold) => self.hold(asked, hold, steps),
+        }
+    }
+
+    fn forward(&mut self, asked: Asked, cleared: Cleared<Bytes>, permit: Permit, steps: &mut Steps) {
+        match asked {
+            Asked::Query(read) => {
+                let mut run = Run::new(&self.session, permit, read, Shape::default());
+                run.executed = true;
+                steps.up.push(cleared);
+                self.begin(run, Work::Query);
+            }
+            Asked::Fetch(read) => {
+                let mut run = Run::new(&self.session, permit, read, Shape::default());
+                (run.executed, run.passing) = (true, true);
+                steps.up.push(cleared);
+                self.begin(run, |run| Work::Execute { run });
+            }
+            Asked::Parse { name, mut prepared } => {
+                steps.up.push(cleared);
+                prepared.number = Some(permit.number());
+                if let Some(slot) = self.owe(Work::Parse { name: name.clone(), permit }) {
+                    self.statements.propose(&name, slot, self.stretch, Some(Arc::new(*prepared)));
+                }
+            }
+            Asked::Bind(_, Some(bound)) => {
+                let Bound { portal, read, shape } = *bound;
+                let run = Run::new(&self.session, permit, read, shape);
+                steps.up.push(cleared);
+                let mut made = None;
+                let name = portal.clone();
+                let slot = self.begin(run, |run| {
+                    made = Some(run);
+                    Work::Bind { portal, run }
+                });
+                if let Some((slot, run)) = slot.zip(made) {
+                    self.portals.propose(&name, slot, self.stretch, Some(Portal::Bound(run)));
+                }
+            }
+            Asked::Again(id) => {
+                if let Some(run) = self.runs.get_mut(id) {
+                    run.again(&self.session, permit);
+                }
+                self.executed(id, Ok(cleared), steps);
+            }
+            // These were asked as faulty, and a faulty command is never allowed.
+            Asked::Bind(_, None) | Asked::Execute(_) | Asked::Call | Asked::Unread { .. } => {
+                self.session.settle(permit, Outcome::Refused, None);
+                let denial = Denial { decision: None, reason: Reason::Withdrawn, message: None };
+                self.refuse(asked, denial, steps);
+            }
+        }
+    }
+
+    /// An Execute of a judged portal was cleared, or may not go on.
+    pub(super) fn executed(&mut self, id: RunId, cleared: Result<Cleared<Bytes>, Stale<Bytes>>, steps: &mut Steps) {
+        match cleared {
+            Ok(cleared) => {
+                steps.up.push(cleared);
+                let Some(slot) = self.owe(Work::Execute { run: id }) else { return };
+                if let Some(run) = self.runs.get_mut(id) {
+                    run.executed = true;
+                    let read = Arc::clone(&run.read);
+                    self.runs_now(&read, slot);
+                }
+            }
+            Err(stale) => self.refuse(Asked::Execute(None), stale.denial, steps),
+        }
+    }
+
+    /// Sends the stand-in.
+    fn refuse(&mut self, asked: Asked, denial: Denial, steps: &mut Steps) {
+        let decision = denial.decision;
+        let nowhere = self.nowhere.clone();
+        let (own, sqlstate, then_ready, forgets_unnamed) = match asked {
+            Asked::Query(read) => (Own::RefusedQuery(decision), read.sqlstate, true, false),
+            Asked::Call => (Own::RefusedQuery(decision), None, true, false),
+            Asked::Parse { name, prepared } => {
+                let sqlstate = prepared.read.as_ref().and_then(|(_, _, read)| read.sqlstate);
+                let unnamed = name.is_empty();
+                (Own::RefusedParse { decision, unnamed, nowhere }, sqlstate, false, unnamed)
+            }
+            Asked::Bind(sqlstate, bound) => {
+                let sqlstate = sqlstate.or_else(|| bound.and_then(|bound| bound.read.sqlstate));
+                (Own::RefusedBind(nowhere), sqlstate, false, false)
+            }
+            Asked::Execute(sqlstate) => (Own::RefusedExecute(nowhere), sqlstate, false, false),
+            Asked::Again(_) | Asked::Fetch(_) => (Own::RefusedExecute(nowhere), None, false, false),
+            Asked::Unread { code, parse: true, then_ready } => {
+                (Own::RefusedParse { decision, unnamed: false, nowhere }, code, then_ready, false)
+            }
+            Asked::Unread { code, parse: false, then_ready: true } => (Own::RefusedQuery(decision), code, true, false),
+            Asked::Unread { code, parse: false, then_ready: false } => {
+                (Own::RefusedExecute(nowhere), code, false, false)
+            }
+        };
+        steps.up.push(self.session.own(own));
+        let refused = Refused { denial, sqlstate, then_ready, told: false, forgets_unnamed };
+        self.owe(Work::Refused(Box::new(refused)));
+    }
+
+    fn hold(&mut self, asked: Asked, hold: Hold<Bytes>, steps: &mut Steps) {
+        if self.skipping {
+            // The server would discard it: nobody is asked.
+            return drop(hold);
+        }
+        let waits_inside = hold.terms().iter().all(|terms| terms.in_transaction);
+        if !waits_inside
+            && self.in_transaction()
+            && let Some(rule) = hold.terms().first().map(|terms| terms.rule.clone())
+        {
+            let denial = hold.refuse(Reason::HeldInTransaction { rule });
+            return self.refuse(asked, denial, steps);
+        }
+        steps.down.push(self.session.say(reply::held(hold.approval(), hold.terms())));
+        if !self.queue.ends_in_ready() {
+            // What came before it is answered while it waits.
+            steps.up.push(self.session.own(Own::Flush));
+        }
+        self.state = State::Holding { asked: Box::new(asked), number: hold.number() };
+        steps.hold = Some(hold);
+    }
+
+    /// Whether a transaction is open, or what is under way may open one.
+    fn in_transaction(&self) -> bool {
+        let opens = |work: &Work| match work {
+            Work::Query(run) | Work::Execute { run } => self
+                .runs
+                .get(*run)
+                .is_some_and(|run| run.read.effects.iter().flatten().any(|effect| matches!(effect, Effect::Begin))),
+            Work::Parse { .. }
+            | Work::Bind { .. }
+            | Work::DescribeStatement(_)
+            | Work::DescribePortal(_)
+            | Work::CloseStatement(_)
+            | Work::ClosePortal(_)
+            | Work::Sync
+            | Work::AskScope
+            | Work::Refused(_) => false,
+        };
+        self.status != TransactionStatus::Idle || self.queue.iter().any(|slot| opens(&slot.work))
+    }
+
+    /// People decided, or nobody did in time.
+    pub(crate) fn on_settled(&mut self, settled: Settled<Bytes>, steps: &mut Steps) {
+        let asked = match std::mem::replace(&mut self.state, State::Ready) {
+            State::Holding { asked, .. } => *asked,
+            // Nothing waits any more: the session ended, or the server discards what was held.
+            other => return self.state = other,
+        };
+        match settled {
+            Settled::Forward(cleared, permit) => self.forward(asked, cleared, permit, steps),
+            Settled::Refuse(denial) => self.refuse(asked, denial, steps),
+        }
+    }
+
+    /// The client cancelled the wait.
+    pub(crate) fn on_withdrawn(&mut self, steps: &mut Steps) {
+        match std::mem::replace(&mut self.state, State::Ready) {
+            State::Holding { asked, number } => {
+                steps.unhold = true;
+                let decision = Some(DecisionId { session: self.session.id(), number });
+                self.refuse(*asked, Denial { decision, reason: Reason::Withdrawn, message: None }, steps);
+            }
+            other => self.state = other,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One judged command while it runs: a Query, or a portal from its Bind to its end.
+//!
+//! Promises: a run is settled exactly once, with what the server said last, after everything of its answer was recorded;
+//! what is dropped unsettled with its session is recorded as interrupted by its permit.
+//! Does not promise when it ends: `core/backend.rs` says so.
+//! Held by: `core/tests/outcomes.rs`.
+
+use crate::answer::Shape;
+use crate::classify::Read;
+use portcullis_gate::{Answer, Permit, Session};
+use portcullis_model::{Command, Denial, Digest, Outcome};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A run's number in its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RunId(pub(crate) u64);
+
+/// A judged command while it runs.
+pub(crate) struct Run {
+    /// The right to go on; none once it was settled.
+    pub(crate) permit: Option<Permit>,
+    /// What it is, for running it once more after it was settled.
+    pub(crate) command: Command,
+    pub(crate) read: Arc<Read>,
+    pub(crate) answer: Answer,
+    /// The columns of its rows.
+    pub(crate) shape: Shape,
+    /// Statements that completed.
+    pub(crate) statements: usize,
+    /// What the server said of the newest of them.
+    pub(crate) tag: Option<Box<str>>,
+    /// The error it ended in: SQLSTATE and message.
+    pub(crate) failed: Option<(Box<str>, Box<str>)>,
+    /// Why its COPY data was refused.
+    pub(crate) refused: Option<Denial>,
+    /// Over the COPY data that was sent.
+    pub(crate) data: Option<Sha256>,
+    /// Whether it was executed, not only bound.
+    pub(crate) executed: bool,
+    /// Whether it ends with its one Execute: a cursor that SQL declared.
+    pub(crate) passing: bool,
+}
+
+impl Run {
+    pub(crate) fn new(session: &Session, permit: Permit, read: Arc<Read>, shape: Shape) -> Self {
+        Self {
+            answer: session.answer(Some(&permit)),
+            command: permit.command().clone(),
+            permit: Some(permit),
+            read,
+            shape,
+            statements: 0,
+            tag: None,
+            failed: None,
+            refused: None,
+            data: None,
+            executed: false,
+            passing: false,
+        }
+    }
+
+    /// The same run once more, under a new permission.
+    pub(crate) fn again(&mut self, session: &Session, permit: Permit) {
+        self.answer = session.answer(Some(&permit));
+        self.permit = Some(permit);
+        (self.statements, self.tag, self.failed, self.refused, self.data) = (0, None, None, None, None);
+    }
+
+    /// How it ended, from what the server said.
+    fn outcome(&self) -> Outcome {
+        if let Some((code, message)) = &self.failed {
+            return Outcome::Failed { status: (&**code).into(), message: Some((&**message).into()) };
+        }
+        let status = match &self.tag {
+            Some(tag) => (&**tag).into(),
+            None if self.executed => "PORTAL SUSPENDED".into(),
+            None => "BIND".into(),
+        };
+        Outcome::Completed { status, rows: self.answer.rows(), bytes: self.answer.bytes() }
+    }
+}
+
+/// The runs of a session.
+#[derive(Default)]
+pub(crate) struct Runs {
+    runs: BTreeMap<RunId, Run>,
+    next: u64,
+}
+
+impl Runs {
+    pub(crate) fn add(&mut self, run: Run) -> RunId {
+        let id = RunId(self.next);
+        self.next += 1;
+        self.runs.insert(id, run);
+        id
+    }
+
+    pub(crate) fn get(&self, id: RunId) -> Option<&Run> {
+        self.runs.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
+        self.runs.get_mut(&id)
+    }
+
+    /// Records how the run ended, if that was not done yet. It stays, so that its portal can be run again.
+    pub(crate) fn settle(&mut self, session: &Session, id: RunId) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            let outcome = run.outcome();
+            finish(session, run, outcome);
+        }
+    }
+
+    /// Records how the run ended and forgets it.
+    pub(crate) fn end(&mut self, session: &Session, id: RunId) {
+        self.settle(session, id);
+        self.runs.remove(&id);
+    }
+
+    /// The server discarded an Execute of it; its portal may live on.
+    pub(crate) fn skipped(&mut self, session: &Session, id: RunId) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            finish(session, run, Outcome::Skipped);
+        }
+    }
+
+    /// The server discarded it unread.
+    pub(crate) fn skip(&mut self, session: &Session, id: RunId) {
+        if let Some(mut run) = self.runs.remove(&id) {
+            finish(session, &mut run, Outcome::Skipped);
+        }
+    }
+}
+
+fn finish(session: &Session, run: &mut Run, outcome: Outcome) {
+    let Some(permit) = run.permit.take() else { return };
+    run.answer.flush();
+    let data = run.data.take().map(|hash| Digest::from_bytes(hash.finalize().into()));
+    session.settle(permit, outcome, data);
+}

@@ -1,0 +1,339 @@
+//! What names mean in this session now: the search path, the session's own temporary relations, the current user.
+//!
+//! A statement's effects change what is believed at its CommandComplete; whatever could have been changed or taken back
+//! otherwise (a rollback, DISCARD, code that is not known) makes the tracker stale, and the server is asked
+//! ([`ASK_SCOPE`](crate::own::ASK_SCOPE)) at the next quiet point before anything more is judged. Until then a belief
+//! that may be wrong is [`SearchPath::Unknown`], so that names resolve to `?`.
+//!
+//! Promises: never believes a path or a set of temporary relations that a known statement may have changed; asks only
+//! where asking changes nothing for the client: outside a transaction, or in one that has run a query already.
+//! Does not promise to see what a function does to the search path inside a transaction that it runs in, beyond marking
+//! names that the catalogue does not have as uncertain.
+//! Held by: the tests below, and `tests/it/scope.rs` against a real server.
+
+use crate::message::TransactionStatus;
+use portcullis_model::{Catalogue, Digest, Name};
+use portcullis_sql::{Effect, Scope, SearchPath, SearchPathValue};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What is believed about names, and what must be asked.
+pub(crate) struct Tracker {
+    path: SearchPath,
+    user: Option<Name>,
+    temporary: Arc<BTreeSet<Name>>,
+    uncertain: bool,
+    /// The server must be asked.
+    stale: bool,
+    /// Path, temporary relations or role were changed in the open transaction.
+    touched: bool,
+    /// The open transaction changed the catalogue.
+    redefined: bool,
+    /// The open transaction has run a query, so one more changes nothing.
+    queried: bool,
+    /// A statement of the open transaction failed.
+    failed: bool,
+    revision: u64,
+}
+
+impl Tracker {
+    /// Knows nothing yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            path: SearchPath::Unknown,
+            user: None,
+            temporary: Arc::new(BTreeSet::new()),
+            uncertain: false,
+            stale: true,
+            touched: false,
+            redefined: false,
+            queried: false,
+            failed: false,
+            revision: 0,
+        }
+    }
+
+    /// Changes with every change of belief: what was read under another revision is read again.
+    pub(crate) const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The scope to read a text in.
+    pub(crate) fn scope(&self, catalogue: Arc<Catalogue>) -> Scope {
+        Scope {
+            catalogue,
+            search_path: self.path.clone(),
+            temporary: Arc::clone(&self.temporary),
+            uncertain: self.uncertain,
+            user: self.user.clone(),
+            assume: None,
+        }
+    }
+
+    /// Whether the server must be asked, and may be in this transaction status.
+    pub(crate) const fn asks(&self, status: TransactionStatus) -> bool {
+        match status {
+            TransactionStatus::Idle => self.stale,
+            TransactionStatus::Open => self.stale && self.queried,
+            TransactionStatus::Failed => false,
+        }
+    }
+
+    /// A statement completed.
+    pub(crate) fn completed(&mut self, effects: &[Effect], catalogue: &Arc<Catalogue>) {
+        for effect in effects {
+            self.apply(effect, catalogue);
+        }
+    }
+
+    fn apply(&mut self, effect: &Effect, catalogue: &Arc<Catalogue>) {
+        match effect {
+            Effect::SearchPath { value, local: _ } => {
+                self.path = match value {
+                    SearchPathValue::List(names) if hides_nothing(names.iter().map(Name::as_str)) => {
+                        self.scope(Arc::clone(catalogue)).effective_path(names)
+                    }
+                    SearchPathValue::List(_) | SearchPathValue::Default | SearchPathValue::Unknown => {
+                        SearchPath::Unknown
+                    }
+                };
+                self.touch();
+            }
+            Effect::CreatesTemporary(names) => {
+                Arc::make_mut(&mut self.temporary).extend(names.iter().cloned());
+                self.queried = true;
+                self.touch();
+            }
+            Effect::DropsTemporary(names) => {
+                let temporary = Arc::make_mut(&mut self.temporary);
+                match names {
+                    Some(names) => temporary.retain(|name| !names.contains(name)),
+                    None => temporary.clear(),
+                }
+                self.queried = true;
+                self.touch();
+            }
+            Effect::ChangesCatalogue => {
+                self.redefined = true;
+                self.uncertain = true;
+                self.queried = true;
+                // It may have dropped or renamed a temporary relation, which then hides nothing any more.
+                if !self.temporary.is_empty() {
+                    self.doubt();
+                }
+                self.revision += 1;
+            }
+            Effect::DiscardAll | Effect::ResetAll | Effect::Role => self.doubt(),
+            // What an end or a rollback takes back depends on what it was.
+            Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_) | Effect::TwoPhase => {
+                if self.touched {
+                    self.doubt();
+                }
+            }
+            Effect::Begin
+            | Effect::Savepoint(_)
+            | Effect::Release(_)
+            | Effect::Prepare { .. }
+            | Effect::Deallocate(_)
+            | Effect::DeclareCursor { .. }
+            | Effect::CloseCursor(_)
+            | Effect::Setting { .. } => {}
+        }
+    }
+
+    /// A statement failed.
+    pub(crate) const fn failed(&mut self) {
+        self.failed = true;
+    }
+
+    /// Whether the open transaction changed what names mean: its end may take that back.
+    pub(crate) const fn is_touched(&self) -> bool {
+        self.touched
+    }
+
+    /// Over everything that changes what a text means, for approvals.
+    pub(crate) fn digest(&self) -> Digest {
+        let mut text = match &self.path {
+            SearchPath::Known(names) => names.iter().map(|name| format!("{name}\0")).collect::<String>(),
+            SearchPath::Unknown => "?".to_owned(),
+        };
+        text.push('\n');
+        text.push_str(self.user.as_ref().map_or("", Name::as_str));
+        text.extend(self.temporary.iter().map(|name| format!("\0{name}")));
+        Digest::of(text.as_bytes())
+    }
+
+    /// Code ran whose text is not known: a user's function, or with `dynamic` code written by the caller itself.
+    pub(crate) fn ran_code(&mut self, dynamic: bool) {
+        self.queried = true;
+        self.uncertain = true;
+        if dynamic {
+            // It may have run DDL as well.
+            self.redefined = true;
+            self.doubt();
+        } else {
+            self.touch();
+        }
+    }
+
+    fn touch(&mut self) {
+        self.touched = true;
+        self.stale = true;
+        self.revision += 1;
+    }
+
+    fn doubt(&mut self) {
+        self.path = SearchPath::Unknown;
+        self.touch();
+    }
+
+    /// The server is ready for more. True when the catalogue must be loaded anew before anything more is judged.
+    pub(crate) fn ready(&mut self, status: TransactionStatus) -> bool {
+        if status != TransactionStatus::Idle {
+            return false;
+        }
+        if self.touched {
+            // What was changed is taken back if the transaction failed, at its end too.
+            if self.failed { self.doubt() } else { self.touch() }
+        }
+        if self.uncertain {
+            self.revision += 1;
+        }
+        (self.uncertain, self.touched, self.queried, self.failed) = (false, false, false, false);
+        std::mem::take(&mut self.redefined)
+    }
+
+    /// The server was asked and said this: the three columns of [`ASK_SCOPE`](crate::own::ASK_SCOPE).
+    pub(crate) fn answered(&mut self, row: Option<Answered>) {
+        self.stale = false;
+        self.revision += 1;
+        match row {
+            Some(row) => {
+                self.path = row.path.map_or(SearchPath::Unknown, |path| SearchPath::Known(path.into()));
+                self.user = Some(row.user);
+                self.temporary = Arc::new(row.temporary);
+            }
+            None => self.path = SearchPath::Unknown,
+        }
+    }
+}
+
+/// What the server says names mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    /// None where it cannot be expressed.
+    path: Option<Vec<Name>>,
+    user: Name,
+    temporary: BTreeSet<Name>,
+}
+
+impl Answered {
+    /// From the texts of the three columns; none if they are not what was asked for.
+    pub(crate) fn parse(columns: &[Option<&str>]) -> Option<Self> {
+        let [Some(path), Some(user), Some(temporary)] = columns else { return None };
+        let names = |text: &str| serde_json::from_str::<Vec<String>>(text).ok();
+        let path = names(path)?;
+        let known = hides_nothing(path.iter().map(String::as_str));
+        let path = path.into_iter().filter(|name| !name.starts_with("pg_temp")).map(Name::canonical);
+        Some(Self {
+            path: known.then(|| path.collect()),
+            user: Name::canonical(serde_json::from_str::<String>(user).ok()?),
+            temporary: names(temporary)?.into_iter().map(Name::canonical).collect(),
+        })
+    }
+}
+
+/// Whether temporary relations come first in the path, as they do where it does not name them. A path that names them
+/// later cannot be expressed in a [`Scope`], and is unknown.
+fn hides_nothing<'a>(path: impl Iterator<Item = &'a str>) -> bool {
+    !path.skip(1).any(|name| name.starts_with("pg_temp"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told() -> Tracker {
+        let mut tracker = Tracker::new();
+        assert!(tracker.asks(TransactionStatus::Idle));
+        tracker.answered(Answered::parse(&[Some("[\"pg_temp_3\",\"public\"]"), Some("\"app\""), Some("[]")]));
+        tracker
+    }
+
+    fn path(tracker: &Tracker) -> String {
+        match tracker.scope(Arc::new(Catalogue::unknown())).search_path {
+            SearchPath::Known(names) => names.iter().map(Name::as_str).collect::<Vec<_>>().join(","),
+            SearchPath::Unknown => "?".to_owned(),
+        }
+    }
+
+    fn set(names: &[&str], local: bool) -> Effect {
+        let names = names.iter().map(|name| Name::canonical(*name)).collect();
+        Effect::SearchPath { value: SearchPathValue::List(names), local }
+    }
+
+    #[test]
+    fn pg_p40_a_search_path_is_believed_at_once_and_asked_for_when_quiet() {
+        let mut tracker = told();
+        assert_eq!(path(&tracker), "public");
+        assert!(!tracker.asks(TransactionStatus::Idle));
+        let catalogue = Arc::new(Catalogue::unknown());
+        let before = tracker.revision();
+        tracker.completed(&[set(&["evil", "$user", "public"], false)], &catalogue);
+        assert_eq!(path(&tracker), "evil,app,public");
+        assert_ne!(tracker.revision(), before);
+        assert!(tracker.asks(TransactionStatus::Idle));
+    }
+
+    #[test]
+    fn pg_p55_what_a_rollback_takes_back_is_not_believed() {
+        let catalogue = Arc::new(Catalogue::unknown());
+        let mut tracker = told();
+        tracker.completed(&[Effect::Begin], &catalogue);
+        tracker.completed(&[set(&["evil"], true)], &catalogue);
+        assert_eq!(path(&tracker), "evil");
+        // In a transaction without a query the server is not asked: it would be one.
+        assert!(!tracker.asks(TransactionStatus::Open));
+        tracker.completed(&[Effect::RollbackTo(Name::canonical("s"))], &catalogue);
+        assert_eq!(path(&tracker), "?");
+        tracker.completed(&[Effect::Rollback { chain: false }], &catalogue);
+        assert_eq!(path(&tracker), "?");
+        assert!(!tracker.ready(TransactionStatus::Idle));
+        assert!(tracker.asks(TransactionStatus::Idle));
+    }
+
+    #[test]
+    fn pg_p57_temporary_relations_that_ddl_may_have_dropped_make_every_name_uncertain() {
+        let catalogue = Arc::new(Catalogue::unknown());
+        let mut tracker = told();
+        tracker.completed(&[Effect::CreatesTemporary(vec![Name::canonical("customers")])], &catalogue);
+        assert!(tracker.scope(Arc::clone(&catalogue)).temporary.contains(&Name::canonical("customers")));
+        assert!(tracker.asks(TransactionStatus::Open), "a query ran, so one more changes nothing");
+        tracker.completed(&[Effect::ChangesCatalogue], &catalogue);
+        assert_eq!(path(&tracker), "?");
+        assert!(tracker.scope(catalogue).uncertain);
+        assert!(tracker.ready(TransactionStatus::Idle), "DDL means another catalogue");
+        assert!(!tracker.ready(TransactionStatus::Idle));
+    }
+
+    #[test]
+    fn pg_p57_a_path_that_puts_temporary_relations_last_is_not_believed() {
+        let mut tracker = told();
+        tracker.completed(&[set(&["public", "pg_temp"], false)], &Arc::new(Catalogue::unknown()));
+        assert_eq!(path(&tracker), "?");
+        tracker.answered(Answered::parse(&[
+            Some("[\"public\",\"pg_temp_3\"]"),
+            Some("\"app\""),
+            Some("[\"customers\"]"),
+        ]));
+        assert_eq!(path(&tracker), "?");
+    }
+
+    #[test]
+    fn an_answer_that_is_none_leaves_the_path_unknown() {
+        let mut tracker = Tracker::new();
+        tracker.answered(Answered::parse(&[Some("[1]"), Some("\"a\""), Some("[]")]));
+        assert_eq!(path(&tracker), "?");
+        assert!(!tracker.asks(TransactionStatus::Idle), "it is not asked for ever");
+    }
+}

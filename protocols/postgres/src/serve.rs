@@ -1,0 +1,293 @@
+//! A connection from its first byte to its last: negotiate, prove, enter, log in, relay.
+//!
+//! Promises: a client reads nothing of the backend before its identity was accepted, policy let it in and the record
+//! took the session; the settings it is told are the server's own, the cancel key is the gateway's; every step before
+//! the relay has a time limit; a client that is refused reads why, in the table of `reply.rs`.
+//! Does not promise to go on when the backend cannot be reached: the client is told so without the backend's words.
+//! Held by: `tests/it/entry.rs` and everything in `tests/it`.
+
+mod pump;
+
+use crate::cancel::{CancelKeys, LocalKeys, Requested};
+use crate::catalogue::{Catalogues, Shared};
+use crate::classify::Reader;
+use crate::core::{Core, Snapshot};
+use crate::error::{Error, Refused, Result};
+use crate::frame::{FrameBuf, FrameLimits};
+use crate::login::backend::{self, Backend, Target};
+use crate::login::{client, refuse, send};
+use crate::negotiate::{self, Opened, Opening};
+use crate::reply;
+use crate::startup::Startup;
+use portcullis_gate::{Arrival, Gate, NotEntered, Proof, Session};
+use portcullis_model::{ClientInfo, Name, Protocol, SessionKind};
+use portcullis_net::{Accepted, Address, ClientTls, DialOptions, Drain};
+use portcullis_sql::Limits;
+use pump::Peers;
+use secrecy::SecretString;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Cancel keys of one gateway.
+const SESSIONS: usize = 100_000;
+
+/// How sessions are served.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How connections open: TLS, cancel requests in the clear, the time for it.
+    pub negotiate: negotiate::Settings,
+    /// The time a client has to present its token, and the gateway to log in to the backend.
+    pub login_timeout: Duration,
+    /// Limits on single messages; `statement` is `limits.statement` of the configuration.
+    pub frames: FrameLimits,
+    /// Limits on what is read as SQL.
+    pub reading: Limits,
+    /// Bytes of readings that are kept for each database, for texts that come again.
+    pub cache: u64,
+    /// A session in which nothing happened for this long is ended.
+    pub idle: Duration,
+}
+
+impl Settings {
+    /// The defaults of DESIGN 4 behind these opening settings.
+    #[must_use]
+    pub fn new(negotiate: negotiate::Settings) -> Self {
+        Self {
+            negotiate,
+            login_timeout: Duration::from_secs(30),
+            frames: FrameLimits::default(),
+            reading: Limits::default(),
+            cache: 32 << 20,
+            idle: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Where a connection of the configuration leads.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// The server's address. A Unix socket is its directory.
+    pub address: Address,
+    /// How to protect the connection to it.
+    pub tls: ClientTls,
+    /// The name to verify in its certificate, if not the address's host.
+    pub server_name: Option<String>,
+    /// The database where the client names none.
+    pub database: Name,
+    /// Further databases that clients may name (`CONNECTION/DATABASE`).
+    pub databases: Vec<Name>,
+    /// Bounds of the dial.
+    pub dial: DialOptions,
+}
+
+/// All PostgreSQL connections of a gateway. Made once by whoever assembles it, shared by all its listeners.
+pub struct Postgres {
+    gate: Gate,
+    destinations: HashMap<Name, Destination>,
+    settings: Settings,
+    keys: Arc<dyn CancelKeys>,
+    catalogues: Catalogues,
+}
+
+impl Postgres {
+    /// Serves these destinations, by the names the gate knows their connections under.
+    #[must_use]
+    pub fn new(settings: Settings, gate: Gate, destinations: HashMap<Name, Destination>) -> Self {
+        Self {
+            gate,
+            destinations,
+            keys: Arc::new(LocalKeys::new(SESSIONS)),
+            catalogues: Catalogues::new(settings.cache),
+            settings,
+        }
+    }
+
+    /// Serves one accepted connection to its end; the handler of a listener.
+    pub async fn serve(self: Arc<Self>, accepted: Accepted) {
+        let peer = accepted.peer;
+        match self.session(accepted).await {
+            Ok(()) | Err(Error::Refused(_) | Error::Closed { .. }) => {}
+            Err(error) => tracing::warn!(%peer, %error, "a PostgreSQL connection failed"),
+        }
+    }
+
+    async fn session(&self, accepted: Accepted) -> Result<()> {
+        let Accepted { io, peer, local: _, unauthenticated, drain } = accepted;
+        let loopback = peer.ip().to_canonical().is_loopback();
+        let mut opening = match negotiate::open(io, loopback, &self.settings.negotiate).await? {
+            Opened::Session(opening) => *opening,
+            Opened::Cancel(request) => {
+                let requested = self.keys.request(peer.ip(), request).await;
+                if requested != Requested::Delivered {
+                    tracing::info!(%peer, ?requested, "a cancel request reached nobody");
+                }
+                return Ok(());
+            }
+        };
+        let mut buffer = FrameBuf::new(self.settings.frames);
+        let session = self.enter(&mut opening, &mut buffer, peer, loopback).await?;
+        unauthenticated.authenticated();
+        let session = Arc::new(session);
+        let (result, reason) = match self.log_in(&session, &opening.startup).await {
+            Ok(entered) => self.relay(&session, opening, buffer, entered, drain).await,
+            Err(error) => {
+                refuse(&mut opening.io, &error).await;
+                (Err(error), "the backend refused the login")
+            }
+        };
+        // Whatever still held the session is gone with the relay.
+        if let Some(session) = Arc::into_inner(session) {
+            session.end(reason);
+        }
+        result
+    }
+
+    /// Proves the client and lets it in.
+    async fn enter(
+        &self,
+        opening: &mut Opening,
+        buffer: &mut FrameBuf,
+        peer: SocketAddr,
+        loopback: bool,
+    ) -> Result<Session> {
+        let wanted = Wanted::of(&opening.startup.database);
+        let client = ClientInfo {
+            address: peer.to_string().into(),
+            application: opening.startup.setting("application_name").map(Into::into),
+            transport: transport(opening),
+        };
+        let claimed: Arc<str> = opening.startup.user.as_str().into();
+        let verify = |token: SecretString| async move {
+            let arrival = Arrival {
+                proof: Proof::Token { token, claimed_user: Some(Arc::clone(&claimed)) },
+                kind: SessionKind::Sql,
+                protocol: Protocol::Postgres,
+                connection: wanted.connection,
+                database: wanted.database,
+                client,
+                from: peer.ip(),
+                claimed,
+            };
+            match self.gate.enter(arrival).await {
+                Err(NotEntered::Identity { .. }) => None,
+                entered => Some(entered),
+            }
+        };
+        let startup = &opening.startup;
+        let entered =
+            client::authenticate(&mut opening.io, buffer, startup, loopback, self.settings.login_timeout, verify)
+                .await?;
+        let refused = match entered {
+            Ok(session) => return Ok(session),
+            Err(why) => Error::Refused(reply::not_entered(&why, &opening.startup.database)),
+        };
+        refuse(&mut opening.io, &refused).await;
+        Err(refused)
+    }
+
+    /// Logs in to the backend, and sees to it that its catalogue is there.
+    async fn log_in(&self, session: &Session, startup: &Startup) -> Result<Entered> {
+        let connection = session.connection();
+        let unknown = || Error::from(reply::no_such_connection(&startup.database));
+        let destination = self.destinations.get(&connection.name).ok_or_else(unknown)?;
+        let database = connection.database.as_ref().unwrap_or(&destination.database);
+        if *database != destination.database && !destination.databases.contains(database) {
+            return Err(unknown());
+        }
+        let lease = session.lease().await.map_err(|error| {
+            tracing::error!(connection = %connection.name, %error, "no credential for the backend");
+            Refused::new("08001", "the gateway has no credential for the database behind it")
+                .hint("Nothing is wrong with your own login. The gateway's log says what happened.")
+        })?;
+        let target = Arc::new(Target {
+            address: destination.address.clone(),
+            tls: destination.tls.clone(),
+            server_name: destination.server_name.clone(),
+            username: lease.username.to_string(),
+            password: lease.password,
+            database: database.as_str().to_owned(),
+            dial: destination.dial,
+            timeout: self.settings.login_timeout,
+        });
+        let catalogue = self.catalogues.of(&connection.name, database);
+        let loaded = async {
+            if catalogue.fresh_for().is_zero() {
+                catalogue.refresh(&target, Instant::now()).await;
+            }
+        };
+        let login = backend::connect(&target, &startup.settings, self.settings.frames);
+        let (backend, ()) = tokio::join!(login, loaded);
+        Ok(Entered { backend: backend?, target, catalogue })
+    }
+
+    /// Welcomes the client and relays until one side ends.
+    async fn relay(
+        &self,
+        session: &Arc<Session>,
+        mut opening: Opening,
+        mut buffer: FrameBuf,
+        entered: Entered,
+        drain: Drain,
+    ) -> (Result<()>, &'static str) {
+        let Entered { backend, target, catalogue } = entered;
+        let Backend { io, buffer: from_backend, parameters, cancel, version: _ } = backend;
+        // A server without a key cannot cancel, and its client is given none (notes 11).
+        let registration = cancel.is_some().then(|| self.keys.register(opening.startup.version)).flatten();
+        let key = registration.as_ref().map(crate::cancel::Registration::key);
+        let parameters = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let welcome = client::welcome(parameters, key);
+        if let Err(error) = send(&mut opening.io, &welcome, crate::error::Side::Client).await {
+            return (Err(error), "client left");
+        }
+        buffer.idle();
+        let shared = Arc::clone(&catalogue);
+        let snapshot: Snapshot = Arc::new(move || shared.snapshot());
+        let reader = Reader { cache: catalogue.cache(), limits: self.settings.reading };
+        let core = Core::new(Arc::clone(session), reader, snapshot, rand::random());
+        let peers = Peers { client: opening.io, from_client: buffer, backend: io, from_backend };
+        let surroundings = pump::Surroundings {
+            session: Arc::clone(session),
+            catalogue,
+            target,
+            registration,
+            cancel,
+            drain,
+            idle: self.settings.idle,
+        };
+        (Ok(()), pump::run(core, peers, surroundings).await)
+    }
+}
+
+/// A backend that let the gateway in.
+struct Entered {
+    backend: Backend,
+    target: Arc<Target>,
+    catalogue: Arc<Shared>,
+}
+
+/// What a client's `dbname` asks for.
+struct Wanted {
+    connection: Name,
+    database: Option<Name>,
+}
+
+impl Wanted {
+    fn of(dbname: &str) -> Self {
+        match dbname.split_once('/') {
+            Some((connection, database)) => {
+                Self { connection: Name::canonical(connection), database: Some(Name::canonical(database)) }
+            }
+            None => Self { connection: Name::canonical(dbname), database: None },
+        }
+    }
+}
+
+/// `tls1.3` or `plaintext`.
+fn transport(opening: &Opening) -> Arc<str> {
+    match &opening.transport.tls {
+        Some(tls) => tls.version.to_ascii_lowercase().replace('v', "").into(),
+        None => "plaintext".into(),
+    }
+}

@@ -1,0 +1,422 @@
+//! The relay: one task that owns both sockets, polled by hand so that neither direction ever waits for the other.
+//!
+//! Each turn takes what is buffered through the core, writes once to each side, then reads. What makes a direction stop:
+//! a client is read no more while the core waits for an answer or for people (beyond what tells whether it left), while
+//! much is on its way to the server, or while the record has no room for more of this session; a server is read no more
+//! while the client is slow or the record has no room. Promises: an order to end, a kill or the end of a peer closes both
+//! sockets within a second; a fatal error that can be said is said first; memory is bounded by the marks below, plus one
+//! frame.
+//! Held by: `tests/it/flow.rs`, `tests/it/lifecycle.rs`.
+
+use crate::cancel::{Registration, ServerCancel};
+use crate::catalogue::Shared;
+use crate::core::{Core, Steps};
+use crate::frame::{FrameBuf, Next, Phase};
+use crate::login::backend::Target;
+use crate::upstream::{Closer, Socket};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use portcullis_gate::{Downstream, SendError, Session, Settled, Upstream};
+use portcullis_net::{Drain, Io};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::io::ReadHalf;
+use tokio::time::Sleep;
+
+/// Bytes on their way to one side beyond which the other is read no more.
+const HIGH: usize = 256 * 1024;
+/// Bytes of a client that are read ahead while its next frame must wait.
+const AHEAD: usize = 64 * 1024;
+/// Rows that are released in one piece, in bytes.
+const RUN: usize = 64 * 1024;
+/// Turns before other tasks get theirs.
+const TURNS: usize = 32;
+/// What is left to be said at the end is given this long.
+const FAREWELL: Duration = Duration::from_millis(900);
+
+/// Both streams, and what was read from them and not used yet.
+pub(super) struct Peers {
+    pub(super) client: Io,
+    pub(super) from_client: FrameBuf,
+    pub(super) backend: Io,
+    pub(super) from_backend: FrameBuf,
+}
+
+/// What else can happen to a session.
+pub(super) struct Surroundings {
+    pub(super) session: Arc<Session>,
+    pub(super) catalogue: Arc<Shared>,
+    pub(super) target: Arc<Target>,
+    pub(super) registration: Option<Registration>,
+    pub(super) cancel: Option<ServerCancel>,
+    pub(super) drain: Drain,
+    pub(super) idle: Duration,
+}
+
+struct Pump {
+    core: Core,
+    steps: Steps,
+    client: ReadHalf<Io>,
+    from_client: FrameBuf,
+    backend: ReadHalf<Io>,
+    from_backend: FrameBuf,
+    up: Upstream<Socket>,
+    down: Downstream<Socket>,
+    close_client: Closer,
+    close_backend: Closer,
+    around: Surroundings,
+    /// A command waits for people.
+    hold: Option<BoxFuture<'static, Settled<Bytes>>>,
+    /// The catalogue is loaded because what waits needs it.
+    refresh: Option<BoxFuture<'static, ()>>,
+    /// The catalogue is loaded because it is old.
+    renewal: Option<BoxFuture<'static, ()>>,
+    renew_at: Pin<Box<Sleep>>,
+    cancelling: Option<BoxFuture<'static, ()>>,
+    room: Option<BoxFuture<'static, ()>>,
+    killed: BoxFuture<'static, ()>,
+    draining: Option<BoxFuture<'static, ()>>,
+    is_draining: bool,
+    cut: BoxFuture<'static, ()>,
+    idle: Pin<Box<Sleep>>,
+    last: Instant,
+    client_left: bool,
+    backend_left: bool,
+    ending: Option<&'static str>,
+}
+
+/// Relays until an end, and says which.
+pub(super) async fn run(core: Core, peers: Peers, around: Surroundings) -> &'static str {
+    let mut pump = Pump::new(core, peers, around);
+    pump.core.start(&mut pump.steps);
+    pump.apply();
+    poll_fn(|cx| pump.poll_relay(cx)).await;
+    let reason = pump.ending.unwrap_or("ended");
+    let farewell = tokio::time::timeout(FAREWELL, poll_fn(|cx| pump.poll_farewell(cx)));
+    // A peer that does not read its goodbye is not waited for.
+    farewell.await.ok();
+    reason
+}
+
+impl Pump {
+    fn new(core: Core, peers: Peers, around: Surroundings) -> Self {
+        let (client, to_client) = tokio::io::split(peers.client);
+        let (backend, to_backend) = tokio::io::split(peers.backend);
+        let (to_client, close_client) = Socket::new(to_client);
+        let (to_backend, close_backend) = Socket::new(to_backend);
+        let (draining, cutting) = (around.drain.clone(), around.drain.clone());
+        Self {
+            core,
+            steps: Steps::default(),
+            client,
+            from_client: peers.from_client,
+            backend,
+            from_backend: peers.from_backend,
+            up: Upstream::new(to_backend, &around.session),
+            down: Downstream::new(to_client, &around.session),
+            close_client,
+            close_backend,
+            hold: None,
+            refresh: None,
+            renewal: None,
+            renew_at: Box::pin(tokio::time::sleep(around.catalogue.fresh_for())),
+            cancelling: None,
+            room: None,
+            killed: Box::pin(around.session.ended().cancelled_owned()),
+            draining: Some(Box::pin(async move { draining.draining().await })),
+            is_draining: false,
+            cut: Box::pin(async move { cutting.cutting().await }),
+            idle: Box::pin(tokio::time::sleep(around.idle)),
+            last: Instant::now(),
+            client_left: false,
+            backend_left: false,
+            ending: None,
+            around,
+        }
+    }
+
+    fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..TURNS {
+            self.poll_events(cx);
+            let mut progress = self.take_backend();
+            progress |= self.take_client();
+            if self.ending.is_none() && self.is_draining && self.core.is_quiet() {
+                self.end_with("57P01", "terminating connection due to administrator command", "the gateway stopped");
+            }
+            self.write(cx);
+            if self.ending.is_some() {
+                return Poll::Ready(());
+            }
+            progress |= self.read(cx);
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Frames of the server through the core. True if there were any.
+    fn take_backend(&mut self) -> bool {
+        let mut taken = false;
+        while self.ending.is_none() && self.down.backlog() < HIGH && self.has_room() {
+            if let Some(rows) = self.from_backend.run(b'D', RUN) {
+                self.core.on_rows(rows, &mut self.steps);
+            } else {
+                match self.from_backend.next(Phase::ServerReady, b"dD") {
+                    Next::Frame(frame) => self.core.on_backend(frame, &mut self.steps),
+                    Next::Chunk(chunk) => self.core.on_backend_chunk(chunk, &mut self.steps),
+                    Next::NeedMore => {
+                        if self.backend_left {
+                            self.end_with(
+                                "08006",
+                                "the database behind the gateway closed the connection",
+                                "the backend left",
+                            );
+                        }
+                        break;
+                    }
+                    Next::Bad(_) | Next::Oversize { .. } => {
+                        self.core.breach("bytes that are no message", &mut self.steps);
+                    }
+                }
+            }
+            taken = true;
+            self.apply();
+        }
+        taken
+    }
+
+    /// Frames of the client through the core. True if there were any.
+    fn take_client(&mut self) -> bool {
+        let mut taken = false;
+        while self.ending.is_none() && self.core.wants_client() && self.up.backlog() < HIGH && self.has_room() {
+            match self.from_client.next(self.core.phase(), b"") {
+                Next::Frame(frame) => self.core.on_client(frame, &mut self.steps),
+                Next::Oversize { tag, length, limit } => {
+                    self.core.on_oversize(tag, length, limit, &mut self.steps);
+                }
+                Next::NeedMore => break,
+                Next::Bad(error) => self.core.malformed(&error.to_string(), &mut self.steps),
+                Next::Chunk(_) => self.core.malformed("unexpected message length", &mut self.steps),
+            }
+            taken = true;
+            self.apply();
+        }
+        if self.client_left && self.ending.is_none() && (!taken || !self.core.wants_client()) {
+            self.core.on_client_gone(&mut self.steps);
+            self.apply();
+            self.ending = Some("client left");
+            self.cancel_running();
+        }
+        taken
+    }
+
+    /// Does what the core said.
+    fn apply(&mut self) {
+        for cleared in self.steps.up.drain(..) {
+            self.up.push(cleared);
+        }
+        for released in self.steps.down.drain(..) {
+            self.down.push(released);
+        }
+        if std::mem::take(&mut self.steps.unhold) {
+            self.hold = None;
+        }
+        if let Some(hold) = self.steps.hold.take() {
+            self.hold = Some(Box::pin(hold.settle()));
+        }
+        if std::mem::take(&mut self.steps.refresh) && self.refresh.is_none() {
+            self.refresh = Some(self.load(Instant::now()));
+        }
+        if let Some(reason) = self.steps.end.take() {
+            self.ending.get_or_insert(reason);
+        }
+    }
+
+    fn load(&self, asked: Instant) -> BoxFuture<'static, ()> {
+        let (catalogue, target) = (Arc::clone(&self.around.catalogue), Arc::clone(&self.around.target));
+        Box::pin(async move { catalogue.refresh(&target, asked).await })
+    }
+
+    fn end_with(&mut self, code: &'static str, message: &str, reason: &'static str) {
+        self.core.end(code, message, reason, &mut self.steps);
+        self.apply();
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.around.session.has_room()
+    }
+
+    /// What happens beside the two streams.
+    fn poll_events(&mut self, cx: &mut Context<'_>) {
+        if let Some(hold) = &mut self.hold
+            && let Poll::Ready(settled) = hold.as_mut().poll(cx)
+        {
+            self.hold = None;
+            self.core.on_settled(settled, &mut self.steps);
+            self.apply();
+        }
+        if ready(&mut self.refresh, cx) {
+            self.core.on_refreshed(&mut self.steps);
+            self.apply();
+        }
+        ready(&mut self.renewal, cx);
+        ready(&mut self.cancelling, cx);
+        ready(&mut self.room, cx);
+        if self.room.is_none() && !self.around.session.has_room() {
+            let session = Arc::clone(&self.around.session);
+            self.room = Some(Box::pin(async move { session.room().await }));
+            ready(&mut self.room, cx);
+        }
+        if self.renewal.is_none() && self.renew_at.as_mut().poll(cx).is_ready() {
+            self.renew();
+            ready(&mut self.renewal, cx);
+        }
+        let asked = self.around.registration.as_mut().is_some_and(|keys| keys.poll_requested(cx).is_ready());
+        if asked {
+            self.cancel();
+            ready(&mut self.cancelling, cx);
+        }
+        if self.killed.as_mut().poll(cx).is_ready() {
+            self.end_with("57P01", "terminating connection due to administrator command", "killed");
+        } else if self.cut.as_mut().poll(cx).is_ready() {
+            self.end_with("57P01", "terminating connection due to administrator command", "the gateway stopped");
+        }
+        if ready(&mut self.draining, cx) {
+            self.is_draining = true;
+        }
+        while self.ending.is_none() && self.idle.as_mut().poll(cx).is_ready() {
+            let ends = self.last + self.around.idle;
+            if Instant::now() >= ends && !self.core.is_running() && !self.core.is_holding() {
+                self.end_with("57P05", "terminating connection due to idle-session timeout", "idle");
+            } else {
+                let next = ends.max(Instant::now() + Duration::from_secs(1));
+                self.idle.as_mut().reset(next.into());
+            }
+        }
+    }
+
+    /// The snapshot is old, or somebody renewed it meanwhile.
+    fn renew(&mut self) {
+        let left = self.around.catalogue.fresh_for();
+        if left.is_zero() {
+            self.renewal = Some(self.load(Instant::now()));
+        }
+        let next = if left.is_zero() { crate::catalogue::RETRY_AFTER } else { left };
+        self.renew_at.as_mut().reset(tokio::time::Instant::now() + next);
+    }
+
+    /// The client asked for a cancel.
+    fn cancel(&mut self) {
+        if self.core.is_holding() {
+            self.core.on_withdrawn(&mut self.steps);
+            self.apply();
+        } else {
+            self.cancel_running();
+        }
+    }
+
+    fn cancel_running(&mut self) {
+        if self.core.is_running()
+            && self.cancelling.is_none()
+            && let Some(cancel) = self.around.cancel.clone()
+        {
+            self.cancelling = Some(Box::pin(async move {
+                if let Err(error) = cancel.send().await {
+                    tracing::warn!(%error, "a cancel request did not reach the backend");
+                }
+            }));
+        }
+    }
+
+    /// One write to each side.
+    fn write(&mut self, cx: &mut Context<'_>) {
+        if let Poll::Ready(Err(error)) = self.up.poll_send(cx) {
+            self.lost(&error, "the backend left");
+        }
+        if let Poll::Ready(Err(error)) = self.down.poll_send(cx) {
+            self.lost(&error, "client left");
+        }
+    }
+
+    fn lost(&mut self, error: &SendError, reason: &'static str) {
+        match error {
+            SendError::RecordUnavailable => {
+                self.close_client.close_without_record();
+                self.ending.get_or_insert("the record failed");
+            }
+            _ if reason == "client left" => {
+                self.client_left = true;
+                self.core.on_client_gone(&mut self.steps);
+                self.apply();
+                self.cancel_running();
+                self.ending.get_or_insert(reason);
+            }
+            // What the server said before it left is still to be read.
+            _ => self.backend_left = true,
+        }
+    }
+
+    /// Reads what may be read. True if something came.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut came = false;
+        let ahead = if self.core.wants_client() && self.up.backlog() < HIGH { usize::MAX } else { AHEAD };
+        if !self.client_left && self.from_client.buffered() < ahead && self.has_room() {
+            match self.from_client.poll_fill(cx, Pin::new(&mut self.client)) {
+                Poll::Ready(Ok(1..)) => {
+                    self.last = Instant::now();
+                    came = true;
+                }
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    self.client_left = true;
+                    came = true;
+                }
+                Poll::Pending => {}
+            }
+        }
+        if !self.backend_left && self.down.backlog() < HIGH && self.has_room() {
+            match self.from_backend.poll_fill(cx, Pin::new(&mut self.backend)) {
+                Poll::Ready(Ok(1..)) => came = true,
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    self.backend_left = true;
+                    came = true;
+                }
+                Poll::Pending => {}
+            }
+        }
+        if !came && !self.core.is_running() {
+            self.from_client.idle();
+            self.from_backend.idle();
+        }
+        came
+    }
+
+    /// Says what is left to be said, and closes both sockets.
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.close_client.close();
+        self.close_backend.close();
+        let mut done = true;
+        for sent in [self.up.poll_send(cx), self.down.poll_send(cx)] {
+            match sent {
+                Poll::Ready(Err(SendError::RecordUnavailable)) => self.close_client.close_without_record(),
+                Poll::Ready(_) => {}
+                Poll::Pending => done = false,
+            }
+        }
+        ready(&mut self.cancelling, cx);
+        if done && self.cancelling.is_none() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Polls what may be under way; true when it has just ended.
+fn ready(future: &mut Option<BoxFuture<'static, ()>>, cx: &mut Context<'_>) -> bool {
+    let done = future.as_mut().is_some_and(|future| future.as_mut().poll(cx).is_ready());
+    if done {
+        *future = None;
+    }
+    done
+}

@@ -1,0 +1,14 @@
+//! The whole path in one process: raw clients and real drivers, the gate over an in-memory store, real PostgreSQL
+//! servers. A test named `pg_p…` holds the pitfall of that number in the notes.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
+mod basic;
+mod login;
+mod world;
