@@ -134,8 +134,13 @@ fn piece() -> impl Strategy<Value = &'static str> {
     ]
 }
 
+/// How many random texts: `PORTCULLIS_CASES`, else a number that takes a second.
+fn cases() -> u32 {
+    std::env::var("PORTCULLIS_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20_000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     /// Where PostgreSQL's scanner accepts a text, literals, names and statement ends begin where ours says.
     #[test]
