@@ -1,1 +1,63 @@
-//! SQL text to operations
+//! SQL text to operations: the only user of the SQL parsers.
+//!
+//! [`read`] turns a text into a [`Reading`]: what each statement would do ([`portcullis_model::Operation`]), what it
+//! changes about later text ([`Effect`]), and why it must not be forwarded ([`portcullis_model::Fault`]). PostgreSQL
+//! text is read with PostgreSQL's own grammar, other dialects with `sqlparser`.
+//!
+//! Promises: no statement without an operation; what cannot be read is `unknown`, never a guess; a name is resolved
+//! against the [`Scope`] or its schema is `?`; caps before parsing, and deep text never ends the process. Does not
+//! promise to know what existing triggers do, nor which rows a condition meets.
+//! Held by: `fixtures/sql/*.tsv`, the ledger of grammar nodes (`ledger/nodes.tsv`) and the properties in `tests/it`.
+
+pub mod builtins;
+mod cache;
+mod dialect;
+mod lexical;
+mod postgres;
+mod reading;
+mod scope;
+
+pub use cache::Cache;
+pub use lexical::fuzz_lexical;
+pub use reading::{CopyDirection, Effect, Reading, SearchPathValue, Statement};
+pub use scope::{Limits, Scope, SearchPath};
+
+/// Whose SQL a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is a product's name")]
+pub enum Dialect {
+    Postgres,
+    MySql,
+    Sqlite,
+    ClickHouse,
+    Snowflake,
+    BigQuery,
+    MsSql,
+    Generic,
+}
+
+/// Reads a text. Synchronous; takes a large stack for itself where the caller's is small.
+#[must_use]
+pub fn read(text: &str, dialect: Dialect, scope: &Scope, limits: &Limits) -> Reading {
+    match dialect {
+        Dialect::Postgres => postgres::read(text, scope, limits),
+        Dialect::MySql
+        | Dialect::Sqlite
+        | Dialect::ClickHouse
+        | Dialect::Snowflake
+        | Dialect::BigQuery
+        | Dialect::MsSql
+        | Dialect::Generic => dialect::read(text, dialect, limits),
+    }
+}
+
+/// Fuzzing entry: any bytes, read in a scope that knows nothing; must neither panic nor leave a statement without an
+/// operation.
+pub fn fuzz_read(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let reading = read(&text, Dialect::Postgres, &Scope::unknown(), &Limits::default());
+    assert!(
+        reading.statements.iter().all(|statement| !statement.operations.is_empty()),
+        "a statement without operation"
+    );
+}

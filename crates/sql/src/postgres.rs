@@ -1,0 +1,220 @@
+//! PostgreSQL: the grammar's own tree, walked whole.
+//!
+//! `parse` makes the tree or a fault; `statement` maps every statement to what it does; `query` and `expression` walk
+//! the rest; `names` resolves; `bounds` decides what is unbounded; `spread` follows writes through the catalogue.
+//! Promises: a text is read with one scope that changes along it as its statements change the session: behind DDL, a
+//! relation that was touched by it has schema `?`; behind a path or transaction end that cannot be told, every
+//! unqualified name has. Held by: `postgres/tests.rs` over `fixtures/sql/`.
+
+mod access;
+mod alter;
+mod bounds;
+mod children;
+mod define;
+mod drop;
+mod expression;
+mod gather;
+mod names;
+mod objects;
+mod parse;
+mod query;
+mod reader;
+mod server;
+mod session;
+mod spread;
+mod statement;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use crate::lexical;
+use crate::reading::{Effect, Reading, SearchPathValue, Statement};
+use crate::scope::{Limits, Scope, SearchPath};
+use names::Standing;
+use pg_query::protobuf::{self, RawStmt};
+use portcullis_model::{Action, Fault, Object, Operation, Part};
+use reader::Reader;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Where less stack than this is left, reading takes a new one.
+const STACK_LEFT: usize = 24 << 20;
+
+/// Reads a PostgreSQL text.
+pub(crate) fn read(text: &str, scope: &Scope, limits: &Limits) -> Reading {
+    if let Err(fault) = lexical::check(text, limits) {
+        return refused(text, fault);
+    }
+    stacker::maybe_grow(STACK_LEFT, parse::STACK_BYTES, || {
+        let tree = match parse::parse(text) {
+            Ok(tree) => tree,
+            Err(fault) => return refused(text, fault),
+        };
+        read_tree(text, &tree, scope, limits)
+    })
+}
+
+fn refused(text: &str, fault: Fault) -> Reading {
+    let secrets = parse::secrets(text);
+    Reading { secrets, ..Reading::faulty(text, fault) }
+}
+
+fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &Limits) -> Reading {
+    let mut course = Course { standing: Standing::new(scope), began: false };
+    let mut statements = Vec::with_capacity(tree.stmts.len());
+    for raw in &tree.stmts {
+        let span = span(text, raw);
+        let Some(node) = raw.stmt.as_ref().and_then(|stmt| stmt.node.as_ref()).map(pg_query::NodeEnum::to_ref) else {
+            statements.push(Statement::unknown(span, ""));
+            continue;
+        };
+        // Positions count from the start of the whole text; PREPARE wants its own.
+        let mut reader = Reader::new(course.standing.clone(), limits, text);
+        reader.span = span.clone();
+        reader.statement(node);
+        let Reader { mut gathered, .. } = reader;
+        if let Some(fault) = gathered.fault.take() {
+            return refused(text, fault);
+        }
+        let operations = gathered.operations();
+        course.passes(&gathered.effects, &operations, node);
+        statements.push(Statement {
+            span,
+            tag: children::tag(node),
+            operations,
+            effects: gathered.effects,
+            writes: gathered.writes,
+            executes: gathered.executes,
+            fetches: gathered.fetches,
+            copies: gathered.copies,
+        });
+    }
+    Reading { statements, fault: None, secrets: parse::secrets(text) }
+}
+
+/// The bytes of a statement, blanks around it left out.
+fn span(text: &str, raw: &RawStmt) -> Range<usize> {
+    let start = usize::try_from(raw.stmt_location).unwrap_or(0).min(text.len());
+    let length = usize::try_from(raw.stmt_len).unwrap_or(0);
+    let end = if length == 0 { text.len() } else { (start + length).min(text.len()) };
+    let Some(slice) = text.get(start..end) else { return 0..text.len() };
+    let front = slice.len() - slice.trim_start().len();
+    start + front..start + front + slice.trim().len()
+}
+
+/// How the meaning of names changes along a text.
+struct Course<'s> {
+    standing: Standing<'s>,
+    /// The open transaction was begun in this text, so what it set is known.
+    began: bool,
+}
+
+impl Course<'_> {
+    fn passes(&mut self, effects: &[Effect], operations: &[Operation], node: pg_query::NodeRef<'_>) {
+        for effect in effects {
+            self.effect(effect);
+        }
+        if effects.contains(&Effect::ChangesCatalogue) {
+            self.touched(operations, node);
+        }
+    }
+
+    fn effect(&mut self, effect: &Effect) {
+        let standing = &mut self.standing;
+        match effect {
+            Effect::Begin => self.began = true,
+            Effect::SearchPath { value, local } => {
+                standing.path = match value {
+                    SearchPathValue::List(names) if !local || self.began => standing.scope.effective_path(names),
+                    SearchPathValue::List(_) | SearchPathValue::Default | SearchPathValue::Unknown => {
+                        SearchPath::Unknown
+                    }
+                };
+                standing.path_changed = true;
+            }
+            // What ends here may have set the path, and temporary relations may go with it.
+            Effect::Commit { .. } | Effect::Rollback { .. } => {
+                if !self.began || standing.path_changed {
+                    standing.path = SearchPath::Unknown;
+                }
+                self.began = false;
+                self.ends();
+            }
+            Effect::RollbackTo(_) | Effect::TwoPhase => {
+                standing.path = SearchPath::Unknown;
+                standing.uncertain = true;
+                self.ends();
+            }
+            Effect::DiscardAll => {
+                standing.path = SearchPath::Unknown;
+                standing.temporary = Arc::default();
+            }
+            Effect::ResetAll | Effect::Role => standing.path = SearchPath::Unknown,
+            Effect::CreatesTemporary(names) => {
+                Arc::make_mut(&mut standing.temporary).extend(names.iter().cloned());
+            }
+            Effect::DropsTemporary(names) => {
+                let temporary = Arc::make_mut(&mut standing.temporary);
+                match names {
+                    Some(names) => names.iter().for_each(|name| {
+                        temporary.remove(name);
+                    }),
+                    None => temporary.clear(),
+                }
+                standing.uncertain = true;
+            }
+            Effect::ChangesCatalogue => standing.uncertain = true,
+            Effect::Savepoint(_)
+            | Effect::Release(_)
+            | Effect::Prepare { .. }
+            | Effect::Deallocate(_)
+            | Effect::DeclareCursor { .. }
+            | Effect::CloseCursor(_)
+            | Effect::Setting { .. } => {}
+        }
+    }
+
+    /// Behind the end of a transaction, what it made may be gone again.
+    fn ends(&mut self) {
+        let gone: Vec<_> = self.standing.temporary.iter().cloned().collect();
+        let made =
+            self.standing.made.iter().filter_map(|made| made.name.as_str().map(portcullis_model::Name::canonical));
+        for name in made.collect::<Vec<_>>().into_iter().chain(gone) {
+            self.standing.touch(name);
+        }
+    }
+
+    /// Relations that DDL touched are not what the catalogue says any more; a plain new table is what its name says.
+    fn touched(&mut self, operations: &[Operation], node: pg_query::NodeRef<'_>) {
+        let plain_table = match node {
+            pg_query::NodeRef::CreateStmt(create) => {
+                create.inh_relations.is_empty() && create.partbound.is_none() && !create.if_not_exists
+            }
+            pg_query::NodeRef::CreateTableAsStmt(create) => !create.if_not_exists,
+            pg_query::NodeRef::SelectStmt(_) => true,
+            _ => false,
+        };
+        for operation in operations {
+            match (operation.action, &operation.object) {
+                (Action::Create, Object::Relation { name, .. }) if plain_table => {
+                    self.standing.made.insert(name.clone());
+                }
+                (Action::Create | Action::Alter | Action::Drop, Object::Relation { name, .. }) => match &name.name {
+                    Part::Known(name) => self.standing.touch(name.clone()),
+                    Part::Unknown => self.standing.forget(),
+                },
+                (
+                    Action::Create | Action::Alter | Action::Drop | Action::Unknown,
+                    Object::Unknown | Object::Schema(_),
+                ) => {
+                    self.standing.forget();
+                }
+                _ => {}
+            }
+        }
+        if let pg_query::NodeRef::RenameStmt(rename) = node {
+            self.standing.touch(portcullis_model::Name::canonical(rename.newname.as_str()));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What reading a text gives: its statements, what each would do, and what it changes about later text.
+//!
+//! Promises: a statement has at least one operation; a faulty text has one statement whose only operation is `unknown`,
+//! so nothing that was not read can be taken for harmless; secrets are byte ranges of the text that was read. A reading
+//! is plain data and can be shared.
+//!
+//! Does not promise column lineage: `uses` and `outputs` of DESIGN 2 come with masking.
+//! Held by: the tables in `fixtures/sql/`, and the properties in `tests/it/properties.rs`.
+
+use portcullis_model::{Fault, Name, Operation};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A text, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// In order; empty only for a text without a statement (empty, or comments alone).
+    pub statements: Vec<Statement>,
+    /// Set where the text must not be forwarded whatever a rule says.
+    pub fault: Option<Fault>,
+    /// Byte ranges of the text that hold a secret (passwords in literals).
+    pub secrets: Vec<Range<usize>>,
+}
+
+/// One statement of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Its bytes in the text.
+    pub span: Range<usize>,
+    /// The grammar's name for its node, such as `SelectStmt`.
+    pub tag: &'static str,
+    /// What it would do; never empty.
+    pub operations: Vec<Operation>,
+    /// What it changes about how later text is read.
+    pub effects: Vec<Effect>,
+    /// Whether it makes changes lasting although its operations do not say so (COMMIT).
+    pub writes: bool,
+    /// Prepared statements that it runs; their texts are to be judged with it.
+    pub executes: Vec<Name>,
+    /// Cursors that it reads from.
+    pub fetches: Vec<Name>,
+    /// Whether it starts a COPY with the client.
+    pub copies: Option<CopyDirection>,
+}
+
+/// Which way the data of a COPY goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyDirection {
+    /// From the client.
+    In,
+    /// To the client.
+    Out,
+}
+
+/// What a statement changes about the session, and so about the meaning of later text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// BEGIN, START TRANSACTION.
+    Begin,
+    /// COMMIT, END.
+    Commit {
+        /// AND CHAIN: a new transaction is open behind it.
+        chain: bool,
+    },
+    /// ROLLBACK, ABORT.
+    Rollback {
+        /// AND CHAIN: a new transaction is open behind it.
+        chain: bool,
+    },
+    /// SAVEPOINT.
+    Savepoint(Name),
+    /// ROLLBACK TO SAVEPOINT.
+    RollbackTo(Name),
+    /// RELEASE SAVEPOINT.
+    Release(Name),
+    /// PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED.
+    TwoPhase,
+    /// PREPARE.
+    Prepare {
+        /// Of the prepared statement.
+        name: Name,
+        /// The statement inside, whole.
+        text: Arc<str>,
+    },
+    /// DEALLOCATE; `None` is ALL.
+    Deallocate(Option<Name>),
+    /// DECLARE CURSOR.
+    DeclareCursor {
+        /// Of the cursor.
+        name: Name,
+        /// WITH HOLD: it outlives the transaction.
+        hold: bool,
+    },
+    /// CLOSE; `None` is ALL.
+    CloseCursor(Option<Name>),
+    /// The search path becomes another.
+    SearchPath {
+        /// What it becomes.
+        value: SearchPathValue,
+        /// SET LOCAL: until the transaction ends.
+        local: bool,
+    },
+    /// Relations made in `pg_temp`.
+    CreatesTemporary(Vec<Name>),
+    /// Relations that go from `pg_temp`; `None` is all of them.
+    DropsTemporary(Option<Vec<Name>>),
+    /// The catalogue may be another behind it: refresh before reading on.
+    ChangesCatalogue,
+    /// DISCARD ALL.
+    DiscardAll,
+    /// RESET ALL.
+    ResetAll,
+    /// The current user becomes another.
+    Role,
+    /// A setting becomes another.
+    Setting {
+        /// Its name, folded.
+        name: Name,
+        /// SET LOCAL.
+        local: bool,
+    },
+}
+
+/// What SET makes of the search path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SearchPathValue {
+    /// These schemas as written, `$user` kept.
+    List(Vec<Name>),
+    /// The session's default.
+    Default,
+    /// Not to be told from the text.
+    Unknown,
+}
+
+impl Effect {
+    /// Whether later text cannot be judged before the reply to this was read.
+    #[must_use]
+    pub const fn is_barrier(&self) -> bool {
+        match self {
+            // What a transaction's end or a rollback undoes is only known from the reply.
+            Self::Commit { .. }
+            | Self::Rollback { .. }
+            | Self::RollbackTo(_)
+            | Self::TwoPhase
+            | Self::SearchPath { .. }
+            | Self::CreatesTemporary(_)
+            | Self::DropsTemporary(_)
+            | Self::ChangesCatalogue
+            | Self::DiscardAll
+            | Self::ResetAll
+            | Self::Role
+            | Self::Prepare { .. }
+            | Self::Deallocate(_) => true,
+            Self::Begin
+            | Self::Savepoint(_)
+            | Self::Release(_)
+            | Self::DeclareCursor { .. }
+            | Self::CloseCursor(_)
+            | Self::Setting { .. } => false,
+        }
+    }
+}
+
+impl Statement {
+    /// A statement that could not be read.
+    #[must_use]
+    pub fn unknown(span: Range<usize>, tag: &'static str) -> Self {
+        Self::of(span, tag, vec![Operation::unknown()])
+    }
+
+    /// A statement that does these operations and changes nothing about later text.
+    #[must_use]
+    pub fn of(span: Range<usize>, tag: &'static str, mut operations: Vec<Operation>) -> Self {
+        if operations.is_empty() {
+            operations.push(Operation::session());
+        }
+        Self {
+            span,
+            tag,
+            operations,
+            effects: Vec::new(),
+            writes: false,
+            executes: Vec::new(),
+            fetches: Vec::new(),
+            copies: None,
+        }
+    }
+}
+
+impl Reading {
+    /// These statements, without fault or secret.
+    #[must_use]
+    pub const fn of(statements: Vec<Statement>) -> Self {
+        Self { statements, fault: None, secrets: Vec::new() }
+    }
+
+    /// A text that must not be forwarded.
+    #[must_use]
+    pub fn faulty(text: &str, fault: Fault) -> Self {
+        Self { statements: vec![Statement::unknown(0..text.len(), "")], fault: Some(fault), secrets: Vec::new() }
+    }
+
+    /// Everything that the text would do; `session` alone for a text without a statement. Never empty.
+    #[must_use]
+    pub fn operations(&self) -> Vec<Operation> {
+        let mut all: Vec<Operation> = Vec::new();
+        for operation in self.statements.iter().flat_map(|statement| &statement.operations) {
+            if !all.contains(operation) {
+                all.push(operation.clone());
+            }
+        }
+        if all.is_empty() {
+            all.push(Operation::session());
+        }
+        all
+    }
+
+    /// Whether a statement of it makes changes lasting although its operations do not say so.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.statements.iter().any(|statement| statement.writes)
+    }
+
+    /// Whether later text cannot be judged before the reply to this was read.
+    #[must_use]
+    pub fn is_barrier(&self) -> bool {
+        self.statements.iter().flat_map(|statement| &statement.effects).any(Effect::is_barrier)
+    }
+}
