@@ -87,7 +87,7 @@ pub struct Exported {
 pub fn sessions(reader: &Reader, ids: &[SessionId], since: &[u64], out: impl Write) -> Result<Exported, AuditError> {
     let mut export = Export::begin(reader, Scope::Sessions, since, out)?;
     for id in ids {
-        let leaf = newest_leaf(reader, *id, export.size)?;
+        let leaf = reader.newest_seal(*id, export.size)?;
         let Some((index, leaf)) = leaf else {
             return Err(reader.session(*id).map_or_else(|error| error, |_| AuditError::NotSealed(*id)));
         };
@@ -112,17 +112,12 @@ pub fn all(reader: &Reader, since: &[u64], out: impl Write) -> Result<Exported, 
     while let Some(entry) = reader.log().scan(&keys.all(layout::EVENT), &from, 1)?.first() {
         let (stream, _) = layout::stream_and_number(&entry.key).ok_or_else(|| Finding::entry(&entry.key))?;
         // A stream that began within the last second has no leaf, and is left out.
-        if let Some((index, leaf)) = newest_leaf(reader, stream, export.size)? {
+        if let Some((index, leaf)) = reader.newest_seal(stream, export.size)? {
             export.session(index, &leaf, None)?;
         }
         from = [keys.events(stream).as_ref(), &[0xff; 9]].concat();
     }
     export.end()
-}
-
-/// The newest leaf of a stream among the first `size`.
-fn newest_leaf(reader: &Reader, stream: SessionId, size: u64) -> Result<Option<(u64, Leaf)>, AuditError> {
-    Ok(reader.sealed(stream, size)?.pop())
 }
 
 struct Export<'a, W> {

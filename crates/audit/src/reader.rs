@@ -257,6 +257,22 @@ impl Reader {
         Ok(found)
     }
 
+    /// The last of them, found from the end.
+    pub(crate) fn newest_seal(&self, id: SessionId, size: u64) -> Result<Option<(u64, Leaf)>, AuditError> {
+        let mut before = None;
+        loop {
+            let page = self.log.scan_back(&self.keys.seals(id), before.as_deref(), 4)?;
+            let Some(last) = page.last() else { return Ok(None) };
+            before = Some(last.key.clone());
+            for entry in page {
+                let index = layout::number(&entry.value).ok_or_else(|| Finding::entry(&entry.key))?;
+                if index < size {
+                    return Ok(Some((index, self.leaf(index)?)));
+                }
+            }
+        }
+    }
+
     pub(crate) fn leaf(&self, index: u64) -> Result<Leaf, AuditError> {
         let value = self.log.get(&self.keys.leaf(index))?;
         let value = value.ok_or_else(|| Finding::new(Subject::Leaf(index), Why::Missing, ""))?;

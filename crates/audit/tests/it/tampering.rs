@@ -77,7 +77,7 @@ fn each_removed_event_is_named() {
         let mut entries = SAMPLE.clone();
         let (session, number) = event_of(&entries.remove(at));
         let finding = broken(entries.clone());
-        let last = !entries.get(at).is_some_and(|next| next.key[..33] == SAMPLE[at].key[..33]);
+        let last = entries.get(at).is_none_or(|next| next.key[..33] != SAMPLE[at].key[..33]);
         let why = if last { Why::Truncated } else { Why::Missing };
         assert_eq!((finding.subject, finding.why), (Subject::Event { session, number }, why));
     }
