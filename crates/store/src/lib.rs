@@ -164,6 +164,20 @@ pub struct Change {
     pub value: Option<Versioned>,
 }
 
+/// The least key above every key that starts with `prefix`; `None` where there is none.
+#[must_use]
+pub fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut key = prefix.to_vec();
+    while let Some(last) = key.last_mut() {
+        if let Some(next) = last.checked_add(1) {
+            *last = next;
+            return Some(key);
+        }
+        key.pop();
+    }
+    None
+}
+
 /// A small key-value table with versions and expiry. Durable when a put returns.
 pub trait Table: Send + std::marker::Sync + 'static {
     /// The live value.
@@ -190,4 +204,17 @@ pub trait Table: Send + std::marker::Sync + 'static {
     /// Changes to keys that start with `prefix`, from now on. A reader that lags sees the newest state of each key, not
     /// every step.
     fn watch(&self, prefix: &[u8]) -> BoxStream<'static, Change>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_is_above_all_its_keys() {
+        assert_eq!(prefix_end(b"a"), Some(b"b".to_vec()));
+        assert_eq!(prefix_end(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(prefix_end(b"\xff"), None);
+        assert_eq!(prefix_end(b""), None);
+    }
 }

@@ -9,12 +9,13 @@
 )]
 
 use crate::watch::Watchers;
-use crate::{Change, Entry, Expect, Log, Position, Put, StoreError, Sync, Table, Versioned};
+use crate::{Change, Entry, Expect, Log, Position, Put, StoreError, Sync, Table, Versioned, prefix_end};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A [`Log`] in memory.
@@ -74,13 +75,10 @@ impl Log for MemoryLog {
 
     fn scan_back(&self, prefix: &[u8], before: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let entries = locked(&self.entries);
-        let start = Bytes::copy_from_slice(prefix);
-        let below = |key: &Bytes| before.is_none_or(|before| key.as_ref() < before);
-        let found = entries.by_key.range(start..).take_while(|(key, _)| key.starts_with(prefix) && below(key));
-        let mut found: Vec<_> = found.map(|(key, value)| entry(key, value)).collect();
-        found.reverse();
-        found.truncate(limit);
-        Ok(found)
+        let end = prefix_end(prefix).into_iter().chain(before.map(<[u8]>::to_vec)).min();
+        let end = end.map_or(Bound::Unbounded, |end| Bound::Excluded(Bytes::from(end)));
+        let found = entries.by_key.range((Bound::Unbounded, end)).rev().take_while(|(key, _)| key.starts_with(prefix));
+        Ok(found.take(limit).map(|(key, value)| entry(key, value)).collect())
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
