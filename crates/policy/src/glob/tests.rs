@@ -96,8 +96,7 @@ fn slow(pattern: &[char], text: &[char]) -> bool {
 
 proptest! {
     #[test]
-    fn a_glob_matches_as_the_textbook_says(pattern in "[ab*]{1,8}", text in "[ab]{0,8}") {
-        prop_assume!(!pattern.contains("**"));
+    fn a_glob_matches_as_the_textbook_says(pattern in "\\*|([ab]|\\*[ab]){1,6}\\*?", text in "[ab]{0,8}") {
         let tokens = alternatives(&pattern, Quoting::Sql).expect("lexes").remove(0);
         let glob = Segment::of(&tokens).expect("a part").into_glob();
         let (p, t): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
