@@ -10,6 +10,7 @@
 )]
 
 mod conform;
+mod house;
 mod imports;
 mod postgres;
 mod process;
