@@ -1,8 +1,8 @@
 //! Dialling backends: a host name, an address or a Unix socket, within one overall time.
 //!
-//! Promises: every address a name resolves to is tried in turn before the time is up; the result says where it really
-//! connected, so that a caller can tell the machine itself from the network. Plaintext towards the network is the
-//! caller's decision: [`Dialed::is_local`] is the fact it needs.
+//! Promises: the addresses a name resolves to (at most 16) are tried in turn, each with its share of the time; the
+//! result says where it really connected, so that a caller can tell the machine itself from the network. Plaintext
+//! towards the network is the caller's decision: [`Dialed::is_local`] is the fact it needs.
 //! Does not promise: TLS (see [`crate::ClientTls`]) or anything about the peer behind the address.
 //! Held by: the tests below.
 
@@ -14,8 +14,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
+
+/// Addresses of one name that are tried.
+const MOST_ADDRESSES: usize = 16;
 
 /// Where a backend listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -138,13 +141,19 @@ async fn attempt(address: &Address, options: DialOptions) -> io::Result<Dialed> 
         Address::Unix(path) => return Ok(Dialed { io: UnixStream::connect(path).await?.into(), peer: None }),
     };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name resolves to no address");
-    for peer in lookup_host((host, port)).await? {
-        match TcpStream::connect(peer).await {
+    let deadline = Instant::now() + options.timeout;
+    let peers: Vec<SocketAddr> = lookup_host((host, port)).await?.take(MOST_ADDRESSES).collect();
+    for (tried, peer) in peers.iter().enumerate() {
+        // An address that does not answer at all leaves time for the others.
+        let left = u32::try_from(peers.len() - tried).unwrap_or(1);
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        let connected = tokio::time::timeout(share, TcpStream::connect(peer)).await;
+        match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(stream) => {
                 let limits =
                     Limits { keepalive: options.keepalive, user_timeout: options.user_timeout, ..Limits::default() };
                 tune(&stream, &limits)?;
-                return Ok(Dialed { io: stream.into(), peer: Some(peer) });
+                return Ok(Dialed { io: stream.into(), peer: Some(*peer) });
             }
             Err(error) => last = error,
         }
@@ -207,6 +216,15 @@ mod tests {
         let mut got = [0];
         unix.accept().await.unwrap().0.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"x");
+    }
+
+    #[tokio::test]
+    async fn every_address_of_a_name_is_tried() {
+        // On most machines the name also has an IPv6 address, on which nothing listens.
+        let listener = crate::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dialed = dial(&Address::Tcp { host: "localhost".into(), port }, DialOptions::default()).await.unwrap();
+        assert!(dialed.is_local());
     }
 
     #[tokio::test]

@@ -397,6 +397,18 @@ pub fn fuzz_frame(data: &[u8]) {
         let step = usize::from(seed % 61) + 1;
         let in_steps = drain(limits, phase, data.chunks(step));
         assert_eq!(at_once, in_steps, "a split changed what was read in {phase:?}");
+        let mut at = 0;
+        for next in &at_once {
+            match next {
+                Next::Frame(frame) => {
+                    assert_eq!(data.get(at..at + frame.bytes.len()), Some(frame.bytes.as_ref()), "not what arrived");
+                    at += frame.bytes.len();
+                }
+                Next::Oversize { length, .. } => at += length + 1,
+                Next::Bad(_) | Next::Chunk(_) | Next::NeedMore => {}
+            }
+        }
+        assert!(at <= data.len(), "more came out than went in");
     }
 }
 

@@ -1,8 +1,8 @@
 //! The client's login to the gateway: a token as the password, inside TLS.
 //!
 //! Promises: the token is asked for only where nobody can listen (TLS, or loopback when the listener is configured
-//! without TLS); it is at most 16 KiB, becomes a secret at once, and the bytes it arrived in are overwritten. Whatever is wrong with it, the
-//! client reads the same FATAL 28P01; what really was wrong is for the verifier to record.
+//! without TLS); it is at most 16 KiB, becomes a secret at once, and the session's buffer it arrived in is overwritten.
+//! Whatever is wrong with it, the client reads the same FATAL 28P01; what really was wrong is for the verifier to record.
 //! Does not promise: equal timing; the verifier owns that. Rate limits are the verifier's too.
 //! Held by: `login/tests.rs`.
 
