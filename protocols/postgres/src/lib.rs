@@ -9,7 +9,7 @@
 //! server bytes -> frame -> message -> core (expect) -> answer | reply -> client
 //! ```
 //!
-//! Promises: DESIGN 1 and 7, as `notes/postgres-wire.md` spells them out; each pitfall there has a test whose name
+//! Promises: DESIGN 1 and 7, each pitfall of the protocol has a test whose name
 //! begins with its number (`pg_p33_…`). Does not promise masking yet: no policy that masks can be loaded.
 //! Held by: the tests beside each module, and `tests/it` against real servers of versions 14 to 18.
 
@@ -31,5 +31,10 @@ mod serve;
 pub mod startup;
 mod upstream;
 
+pub use catalogue::load_catalogue;
+pub use core::fuzz_core;
 pub use error::{Error, Refused, Result, Side};
+pub use frame::fuzz_frame;
+pub use message::fuzz_message;
 pub use serve::{Destination, Postgres, Settings};
+pub use startup::fuzz_startup;
