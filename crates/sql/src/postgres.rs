@@ -24,6 +24,7 @@ mod session;
 mod spread;
 mod statement;
 mod types;
+mod writes;
 
 #[cfg(test)]
 mod tests;
@@ -38,15 +39,20 @@ use reader::Reader;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Where less stack than this is left, reading takes a new one.
-const STACK_LEFT: usize = 24 << 20;
+/// The stack that a text of this many bytes can need: a level of nesting takes a byte at least, and no level more than
+/// this much. Most texts are short and are read where they are; for others a new stack is taken.
+fn stack_needed(text: &str) -> usize {
+    const BASE: usize = 192 << 10;
+    const EACH_BYTE: usize = 4 << 10;
+    text.len().saturating_mul(EACH_BYTE).saturating_add(BASE).min(24 << 20)
+}
 
 /// Reads a PostgreSQL text.
 pub(crate) fn read(text: &str, scope: &Scope, limits: &Limits) -> Reading {
     if let Err(fault) = lexical::check(text, limits) {
         return refused(text, fault);
     }
-    stacker::maybe_grow(STACK_LEFT, parse::STACK_BYTES, || {
+    stacker::maybe_grow(stack_needed(text), parse::STACK_BYTES, || {
         let tree = match parse::parse(text) {
             Ok(tree) => tree,
             Err(fault) => return refused(text, fault),

@@ -2,7 +2,7 @@
 //!
 //! Promises: a grant names each object it is on, a whole schema's objects one by one up to the limit; a setting that is
 //! changed for later sessions is both the setting and the role, database or server that gets it.
-//! Held by: the `access` rows of `fixtures/sql/`.
+//! Held by: `fixtures/sql/access.tsv`.
 
 use super::alter::role_object;
 use super::define::options;

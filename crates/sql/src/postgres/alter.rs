@@ -2,7 +2,7 @@
 //!
 //! Promises: the object is altered, and with it whatever the change reaches: partitions and children below a table, the
 //! table that is attached or detached, the schema something moves to; a change of owner is also a grant. Expressions in
-//! a change (USING, DEFAULT, CHECK) are read. Held by: the `alter` rows of `fixtures/sql/`.
+//! a change (USING, DEFAULT, CHECK) are read. Held by: `fixtures/sql/alter.tsv`.
 
 use super::gather::ColumnSet;
 use super::names::Place;

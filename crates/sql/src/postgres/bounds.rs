@@ -10,6 +10,7 @@
 //! Held by: `fixtures/sql/bounds.tsv`, and `tests/it/properties.rs`.
 
 mod pattern;
+mod shape;
 mod terms;
 
 use super::names::{self, Standing};
@@ -157,11 +158,11 @@ impl<'t> Solver<'_, '_, 't> {
         match &node.node {
             Some(NodeEnum::RangeVar(range)) => {
                 let mut item = self.table(range);
-                if range.schemaname.is_empty() {
-                    if let Some(at) = self.ctes.iter().rposition(|(cte, _)| cte.ctename == range.relname) {
-                        item.restricted = self.cte(at);
-                        item.relation = None;
-                    }
+                if range.schemaname.is_empty()
+                    && let Some(at) = self.ctes.iter().rposition(|(cte, _)| cte.ctename == range.relname)
+                {
+                    item.restricted = self.cte(at);
+                    item.relation = None;
                 }
                 problem.items.push(item);
             }

@@ -3,7 +3,7 @@
 //! Promises: what is made is `create`; what it is made on is `alter` (a trigger, rule, policy or index changes its
 //! table); the queries and expressions in it are read; a body of code is `dynamic`, whatever its language.
 //! Does not promise to read bodies of functions: they run at another time, under other names.
-//! Held by: the `define` rows of `fixtures/sql/`.
+//! Held by: `fixtures/sql/define.tsv`.
 
 use super::gather::ColumnSet;
 use super::names::{self, TEMPORARY};

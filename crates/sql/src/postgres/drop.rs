@@ -3,7 +3,7 @@
 //! A container goes with each object in it, up to a limit; beyond, with anything in it. CASCADE takes the views that
 //! read a relation and changes the tables that reference it. Promises: nothing that the catalogue knows to go is left
 //! out. Does not promise dependencies that the catalogue does not hold (functions over types, defaults over sequences):
-//! CASCADE on such an object is also `drop unknown`. Held by: the `drop` rows of `fixtures/sql/`.
+//! CASCADE on such an object is also `drop unknown`. Held by: `fixtures/sql/drop.tsv`.
 
 use super::gather::ColumnSet;
 use super::names::{self, Place, TEMPORARY};
@@ -129,16 +129,19 @@ impl<'t> Reader<'_, 't> {
                     None => self.add(Action::Alter, Object::Unknown, Marks::NONE),
                 }
             }
-            next.extend(
-                catalogue
-                    .relations()
-                    .filter(|other| other.reads.contains(&relation.oid) && other.oid != relation.oid)
-                    .map(Arc::clone),
-            );
+            let mut reading: Vec<_> = catalogue
+                .relations()
+                .filter(|other| other.reads.contains(&relation.oid) && other.oid != relation.oid)
+                .map(Arc::clone)
+                .collect();
+            reading.sort_by_key(|other| other.oid);
+            next.extend(reading);
             if relation.kind == RelKind::Sequence {
                 // Defaults that use it go; which columns have them the catalogue shows only as text.
                 let spelled = format!("{}'", relation.name);
-                for other in catalogue.relations() {
+                let mut all: Vec<_> = catalogue.relations().collect();
+                all.sort_by_key(|other| other.oid);
+                for other in all {
                     let uses = |column: &portcullis_model::catalogue::Column| {
                         column
                             .default

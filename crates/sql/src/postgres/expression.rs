@@ -4,7 +4,7 @@
 //! only the server's analysis makes is `unknown`. Promises: every call of something that is not a pure built-in is
 //! `execute function`, however it is written: as a call, an operator, a cast, or as a column (`c.f`, `(e).f`).
 //!
-//! Does not promise to choose overloads. Held by: the `function` and `columns` rows of `fixtures/sql/`.
+//! Does not promise to choose overloads. Held by: `fixtures/sql/functions.tsv` and `fixtures/sql/query.tsv`.
 
 use super::children::{children, tag};
 use super::names::{self, CATALOGUE, Callee};

@@ -4,7 +4,7 @@
 //! lists them elsewhere; never `pg_temp` for functions. Promises: a name that cannot be told for certain has schema `?`,
 //! and brings every relation it could be as a candidate, so that what hangs on those counts too.
 //! Does not promise to choose between overloads: all functions of a name that the path reaches are the callee.
-//! Held by: the `names` rows of `fixtures/sql/` and the scopes in `tests/it/scopes.rs`.
+//! Held by: `fixtures/sql/query.tsv` and the scopes in `tests/it/scopes.rs`.
 
 use crate::builtins::{self, CatalogueRelation, FunctionClass};
 use crate::scope::{Scope, SearchPath};
@@ -155,7 +155,8 @@ impl<'s> Standing<'s> {
         let meant = |relation: &&Arc<Relation>| {
             relation.name.as_str() == name && schema.is_none_or(|schema| relation.schema.as_str() == schema)
         };
-        let candidates = self.scope.catalogue.relations().filter(meant).map(Arc::clone).collect();
+        let mut candidates: Vec<_> = self.scope.catalogue.relations().filter(meant).map(Arc::clone).collect();
+        candidates.sort_by_key(|relation| relation.oid);
         Place { name: QualifiedName::unresolved(name), relation: None, candidates }
     }
 

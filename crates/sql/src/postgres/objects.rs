@@ -2,7 +2,7 @@
 //!
 //! DROP, COMMENT, GRANT, RENAME, OWNER TO and the like all name an object by a kind and a node. Promises: each kind of
 //! the grammar has an object; where the name cannot be read the object is `unknown`. Does not promise that it exists.
-//! Held by: the ledger test of object kinds in `tests.rs` and the `define` and `drop` rows of `fixtures/sql/`.
+//! Held by: `fixtures/sql/define.tsv`, `fixtures/sql/alter.tsv` and `fixtures/sql/drop.tsv`.
 
 use super::gather::ColumnSet;
 use super::names;

@@ -1,19 +1,15 @@
-//! Queries and writes: SELECT, VALUES, INSERT, UPDATE, DELETE, MERGE, and the WITH entries in front of them.
+//! Queries: SELECT, VALUES, set operations, what stands in FROM, and the WITH entries in front of any statement.
 //!
 //! Scoping follows the server: a WITH entry is seen by those behind it (by all, if recursive) and by the statement; it
 //! never stands for the target of a write; a name that a non-recursive entry has in common with a relation means the
 //! relation inside that entry. Promises: every clause is walked. Does not promise to reject what the server rejects.
-//! Held by: the `query`, `cte` and `columns` rows of `fixtures/sql/`.
+//! Held by: `fixtures/sql/query.tsv`.
 
-use super::bounds;
 use super::expression::inner;
 use super::gather::ColumnSet;
 use super::names::{self, Place};
 use super::reader::{Cte, Entry, Level, Reader, Reference, Source};
-use pg_query::protobuf::{
-    self, Alias, CmdType, CommonTableExpr, DeleteStmt, InsertStmt, MergeMatchKind, MergeStmt, Node, OnConflictAction,
-    RangeVar, SelectStmt, SetOperation, UpdateStmt, WithClause,
-};
+use pg_query::protobuf::{self, Alias, CommonTableExpr, Node, RangeVar, SelectStmt, SetOperation, WithClause};
 use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::{Action, Mark, Marks, Name, Object};
 
@@ -138,7 +134,9 @@ impl<'t> Reader<'_, 't> {
         if let Some(right) = right {
             self.select(right);
         }
-        self.levels.push(Level { entries: Vec::new(), outputs: outputs.clone().unwrap_or_default() });
+        // ORDER BY sees the output columns and nothing else.
+        let entry = Entry { alias: Name::canonical(""), source: Source::Derived(outputs.clone()) };
+        self.levels.push(Level { entries: vec![entry], outputs: outputs.clone().unwrap_or_default() });
         self.tail(select);
         self.leave();
         outputs
@@ -147,7 +145,7 @@ impl<'t> Reader<'_, 't> {
     fn plain_select(&mut self, select: &'t SelectStmt) -> Option<Vec<Name>> {
         self.enter();
         for item in &select.from_clause {
-            self.from_item(item);
+            self.source_item(item);
         }
         let outputs = if select.values_lists.is_empty() {
             self.outputs(&select.target_list)
@@ -209,7 +207,7 @@ impl<'t> Reader<'_, 't> {
     }
 
     /// Walks a select list; the names of its columns, where they are known.
-    fn outputs(&mut self, targets: &'t [Node]) -> Option<Vec<Name>> {
+    pub(super) fn outputs(&mut self, targets: &'t [Node]) -> Option<Vec<Name>> {
         let mut names = Some(Vec::with_capacity(targets.len()));
         for target in targets {
             let Some(NodeEnum::ResTarget(target)) = &target.node else {
@@ -238,7 +236,7 @@ impl<'t> Reader<'_, 't> {
     }
 
     /// Reads an item of FROM into the range table.
-    pub(super) fn from_item(&mut self, node: &'t Node) {
+    pub(super) fn source_item(&mut self, node: &'t Node) {
         match &node.node {
             Some(NodeEnum::RangeVar(range)) => self.relation_item(range),
             Some(NodeEnum::RangeSubselect(sub)) => {
@@ -260,7 +258,7 @@ impl<'t> Reader<'_, 't> {
                 self.walk_node(sample.repeatable.as_deref());
                 self.sample_method(&sample.method);
                 if let Some(relation) = sample.relation.as_deref() {
-                    self.from_item(relation);
+                    self.source_item(relation);
                 }
             }
             Some(NodeEnum::RangeTableFunc(table)) => {
@@ -323,11 +321,11 @@ impl<'t> Reader<'_, 't> {
     fn join(&mut self, join: &'t protobuf::JoinExpr) {
         let first = self.levels.last().map_or(0, |level| level.entries.len());
         if let Some(left) = join.larg.as_deref() {
-            self.from_item(left);
+            self.source_item(left);
         }
         let middle = self.levels.last().map_or(0, |level| level.entries.len());
         if let Some(right) = join.rarg.as_deref() {
-            self.from_item(right);
+            self.source_item(right);
         }
         self.walk_node(join.quals.as_deref());
         for name in names::strings(&join.using_clause).unwrap_or_default() {
@@ -391,215 +389,6 @@ impl<'t> Reader<'_, 't> {
             _ => self.touch_unknown(),
         }
     }
-
-    /// The target of a write: its place, in the range table.
-    fn target(&mut self, range: Option<&'t RangeVar>) -> Place {
-        let Some(range) = range else {
-            self.unknown(Marks::NONE);
-            return Place { name: portcullis_model::QualifiedName::unknown(), relation: None, candidates: Vec::new() };
-        };
-        let place = self.place(range);
-        let shown = range.alias.as_ref().map_or(range.relname.as_str(), |alias| alias.aliasname.as_str());
-        self.enter_source(shown, Source::Relation(Box::new(reference(place.clone(), range, true))));
-        place
-    }
-
-    /// The columns that SET or an INSERT list writes, values walked.
-    fn written(&mut self, targets: &'t [Node]) -> ColumnSet {
-        let mut columns = ColumnSet::None;
-        for node in targets {
-            let Some(NodeEnum::ResTarget(target)) = &node.node else {
-                self.walk_node(Some(node));
-                columns.add(ColumnSet::Unknown);
-                continue;
-            };
-            columns.add_name(Name::canonical(target.name.as_str()));
-            self.walk_all(&target.indirection);
-            self.walk_node(target.val.as_deref());
-        }
-        columns
-    }
-
-    /// RETURNING, where `old` and `new` mean the target too.
-    fn returning(&mut self, clause: Option<&'t protobuf::ReturningClause>, place: &Place) -> Option<Vec<Name>> {
-        let clause = clause?;
-        let mut aliases = vec!["old", "new"];
-        for option in &clause.options {
-            if let Some(NodeEnum::ReturningOption(option)) = &option.node {
-                aliases.push(&option.value);
-            }
-        }
-        for alias in aliases {
-            let reference = Reference {
-                place: place.clone(),
-                descends: true,
-                renamed: Vec::new(),
-                used: ColumnSet::None,
-                marks: Marks::NONE,
-                target: true,
-            };
-            if !self.has_alias(alias) {
-                self.enter_hidden(alias, reference);
-            }
-        }
-        self.outputs(&clause.exprs)
-    }
-
-    /// Entries that only a qualified name reaches: they stand at a level of their own, outside.
-    fn enter_hidden(&mut self, alias: &str, reference: Reference) {
-        let at = self.levels.len().saturating_sub(1);
-        self.levels.insert(
-            at,
-            Level {
-                entries: vec![Entry { alias: Name::canonical(alias), source: Source::Relation(Box::new(reference)) }],
-                outputs: Vec::new(),
-            },
-        );
-    }
-
-    /// Leaves the levels of a write: its own, and those of `old` and `new`.
-    fn leave_to(&mut self, depth: usize) {
-        while self.levels.len() > depth {
-            self.leave();
-        }
-    }
-
-    fn insert(&mut self, insert: &'t InsertStmt) -> Option<Vec<Name>> {
-        let before = self.enter_with(insert.with_clause.as_ref());
-        let source = self.query_node(insert.select_stmt.as_deref());
-        let depth = self.levels.len();
-        self.enter();
-        let place = self.target(insert.relation.as_ref());
-        let columns = if insert.cols.is_empty() {
-            inserted(&place, insert, source.as_deref())
-        } else {
-            self.written(&insert.cols)
-        };
-        let marks = Self::catalogue_marks(&place);
-        self.write(Action::Insert, &place, marks, &columns, true);
-        if let Some(conflict) = &insert.on_conflict_clause {
-            self.on_conflict(insert, conflict, &place);
-        }
-        let outputs = self.returning(insert.returning_clause.as_ref(), &place);
-        self.leave_to(depth);
-        self.leave_with(before);
-        outputs
-    }
-
-    fn on_conflict(&mut self, insert: &'t InsertStmt, conflict: &'t protobuf::OnConflictClause, place: &Place) {
-        if let Some(infer) = &conflict.infer {
-            self.walk(NodeRef::InferClause(infer));
-        }
-        if conflict.action() != OnConflictAction::OnconflictUpdate {
-            return;
-        }
-        let columns = place.relation.as_ref().map(|relation| relation.columns.iter().map(|c| c.name.clone()).collect());
-        self.levels.insert(
-            self.levels.len().saturating_sub(1),
-            Level {
-                entries: vec![Entry { alias: Name::canonical("excluded"), source: Source::Derived(columns) }],
-                outputs: Vec::new(),
-            },
-        );
-        let columns = self.written(&conflict.target_list);
-        self.walk_node(conflict.where_clause.as_deref());
-        let bounded = bounds::upsert(self, insert, conflict);
-        let marks = Self::catalogue_marks(place).union(unbounded_unless(bounded));
-        self.write(Action::Update, place, marks, &columns, true);
-    }
-
-    fn update(&mut self, update: &'t UpdateStmt) -> Option<Vec<Name>> {
-        let before = self.enter_with(update.with_clause.as_ref());
-        let depth = self.levels.len();
-        self.enter();
-        let place = self.target(update.relation.as_ref());
-        for item in &update.from_clause {
-            self.from_item(item);
-        }
-        let columns = self.written(&update.target_list);
-        self.walk_node(update.where_clause.as_deref());
-        let bounded = bounds::update(self, update);
-        let marks = Self::catalogue_marks(&place).union(unbounded_unless(bounded));
-        let descends = update.relation.as_ref().is_none_or(|range| range.inh);
-        self.write(Action::Update, &place, marks, &columns, descends);
-        let outputs = self.returning(update.returning_clause.as_ref(), &place);
-        self.leave_to(depth);
-        self.leave_with(before);
-        outputs
-    }
-
-    fn delete(&mut self, delete: &'t DeleteStmt) -> Option<Vec<Name>> {
-        let before = self.enter_with(delete.with_clause.as_ref());
-        let depth = self.levels.len();
-        self.enter();
-        let place = self.target(delete.relation.as_ref());
-        for item in &delete.using_clause {
-            self.from_item(item);
-        }
-        self.walk_node(delete.where_clause.as_deref());
-        let bounded = bounds::delete(self, delete);
-        let marks = Self::catalogue_marks(&place).union(unbounded_unless(bounded));
-        let descends = delete.relation.as_ref().is_none_or(|range| range.inh);
-        self.write(Action::Delete, &place, marks, &ColumnSet::None, descends);
-        let outputs = self.returning(delete.returning_clause.as_ref(), &place);
-        self.leave_to(depth);
-        self.leave_with(before);
-        outputs
-    }
-
-    fn merge(&mut self, merge: &'t MergeStmt) -> Option<Vec<Name>> {
-        let before = self.enter_with(merge.with_clause.as_ref());
-        let depth = self.levels.len();
-        self.enter();
-        let place = self.target(merge.relation.as_ref());
-        if let Some(source) = merge.source_relation.as_deref() {
-            self.from_item(source);
-        }
-        self.walk_node(merge.join_condition.as_deref());
-        let descends = merge.relation.as_ref().is_none_or(|range| range.inh);
-        for clause in &merge.merge_when_clauses {
-            if let Some(NodeEnum::MergeWhenClause(clause)) = &clause.node {
-                self.merge_branch(merge, clause, &place, descends);
-            }
-        }
-        let outputs = self.returning(merge.returning_clause.as_ref(), &place);
-        self.leave_to(depth);
-        self.leave_with(before);
-        outputs
-    }
-
-    fn merge_branch(
-        &mut self,
-        merge: &'t MergeStmt,
-        clause: &'t protobuf::MergeWhenClause,
-        place: &Place,
-        descends: bool,
-    ) {
-        self.walk_node(clause.condition.as_deref());
-        let columns = self.written(&clause.target_list);
-        self.walk_all(&clause.values);
-        let marks = Self::catalogue_marks(place);
-        let by_source = clause.match_kind() == MergeMatchKind::MergeWhenNotMatchedBySource;
-        let bounded = |reader: &Self| unbounded_unless(bounds::merge(reader, merge, clause, by_source));
-        match clause.command_type() {
-            CmdType::CmdInsert => {
-                let columns = if columns.is_none() { all_columns(place) } else { columns };
-                self.write(Action::Insert, place, marks, &columns, true);
-            }
-            CmdType::CmdUpdate => {
-                let marks = marks.union(bounded(self));
-                self.write(Action::Update, place, marks, &columns, descends);
-            }
-            CmdType::CmdDelete => {
-                let marks = marks.union(bounded(self));
-                self.write(Action::Delete, place, marks, &ColumnSet::None, descends);
-            }
-            CmdType::CmdNothing => {}
-            CmdType::Undefined | CmdType::CmdUnknown | CmdType::CmdSelect | CmdType::CmdMerge | CmdType::CmdUtility => {
-                self.unknown(Marks::NONE)
-            }
-        }
-    }
 }
 
 /// Whether an item of FROM is or holds a query.
@@ -609,10 +398,6 @@ fn holds_query(node: &Node) -> bool {
         Some(NodeEnum::JoinExpr(join)) => [&join.larg, &join.rarg].into_iter().flatten().any(|side| holds_query(side)),
         Some(_) | None => false,
     }
-}
-
-fn unbounded_unless(bounded: bool) -> Marks {
-    if bounded { Marks::NONE } else { Mark::Unbounded.into() }
 }
 
 /// A relation's entry in a range table.
@@ -632,19 +417,6 @@ pub(super) fn all_columns(place: &Place) -> ColumnSet {
     place.relation.as_ref().map_or(ColumnSet::Unknown, |relation| {
         ColumnSet::named(relation.columns.iter().map(|column| column.name.clone()))
     })
-}
-
-/// The columns that an INSERT without a list writes: as many as its source has.
-fn inserted(place: &Place, insert: &InsertStmt, source: Option<&[Name]>) -> ColumnSet {
-    if insert.select_stmt.is_none() {
-        return ColumnSet::None;
-    }
-    match (&place.relation, source) {
-        (Some(relation), Some(source)) => {
-            ColumnSet::named(relation.columns.iter().take(source.len()).map(|column| column.name.clone()))
-        }
-        _ => all_columns(place),
-    }
 }
 
 fn is_star(fields: &[Node]) -> bool {

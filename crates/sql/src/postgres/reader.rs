@@ -4,7 +4,7 @@
 //! server; where a relation's columns are not known, the name is taken to be a column of every relation that could have
 //! it, so a read is never lost. Promises: leaving a level records a `read` of each relation that was in it.
 //! Does not promise to reject ambiguous names: the server does.
-//! Held by: the `columns` rows of `fixtures/sql/`.
+//! Held by: `fixtures/sql/query.tsv`.
 
 use super::gather::{ColumnSet, Gathered};
 use super::names::{self, Place, Standing};

@@ -1,7 +1,7 @@
 //! What reaches past the tables: COPY with files and programs, code blocks, maintenance, locks, libraries, servers.
 //!
 //! Promises: a server-side file is `transfer file`, a program `execute program`, code that is not read `dynamic`.
-//! Does not promise to know what a program does. Held by: the `server` rows of `fixtures/sql/`.
+//! Does not promise to know what a program does. Held by: `fixtures/sql/server.tsv`.
 
 use super::define::{options, ranges, truthy};
 use super::gather::ColumnSet;

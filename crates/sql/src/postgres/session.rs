@@ -2,7 +2,7 @@
 //!
 //! Promises: a setting that is not presentation is `configure setting`; one that text is read by is also `dynamic` when
 //! it would leave the value the gateway reads by; a change of the search path or role is an effect, so later text is
-//! judged under it. PREPARE is what it contains. Held by: the `session` rows of `fixtures/sql/`.
+//! judged under it. PREPARE is what it contains. Held by: `fixtures/sql/session.tsv`.
 
 use super::expression::constant;
 use super::names;
@@ -261,8 +261,8 @@ impl<'t> Reader<'_, 't> {
             Some(node) => self.statement(node),
             None => self.unknown(Marks::NONE),
         }
-        // What explained statements would prepare, declare or make is not made for the session.
-        self.gathered.effects.retain(|effect| matches!(effect, Effect::ChangesCatalogue | Effect::CreatesTemporary(_)));
+        // An explained DECLARE declares nothing; whatever functions change is changed, if it is executed.
+        self.gathered.effects.retain(|effect| !matches!(effect, Effect::DeclareCursor { .. } | Effect::Prepare { .. }));
     }
 
     pub(super) fn call_procedure(&mut self, statement: &'t protobuf::CallStmt) {

@@ -3,7 +3,7 @@
 //!
 //! Promises: each is an operation of its own with the marks of the write that causes it; a text of the catalogue that
 //! cannot be read is `unknown`; cycles end. Does not follow triggers: their effects are the server's (DESIGN 2), and an
-//! INSTEAD OF trigger ends the way of a write through a view. Held by: the `spread` rows of `fixtures/sql/`.
+//! INSTEAD OF trigger ends the way of a write through a view. Held by: `fixtures/sql/spread.tsv`.
 
 use super::gather::ColumnSet;
 use super::names::{self, Place};
@@ -138,7 +138,7 @@ impl<'t> Reader<'_, 't> {
         if view.triggers.iter().any(|t| t.instead_of && t.enabled && event.is_some_and(|e| t.events.contains(&e))) {
             return;
         }
-        let base = view.definition.as_deref().and_then(|definition| base_of(definition));
+        let base = view.definition.as_deref().and_then(base_of);
         let catalogue = Arc::clone(&self.standing.scope.catalogue);
         let read: Vec<_> = view.reads.iter().filter_map(|oid| catalogue.relation(*oid)).map(Arc::clone).collect();
         if let Some(base) = &base {

@@ -20,7 +20,8 @@ fn repeated(before: &str, middle: &str, after: &str, times: usize) -> String {
 
 #[test]
 fn nothing_nested_ends_the_process() {
-    for times in [10, 300, 2_000, 9_000, 30_000] {
+    // The small ones are read on the worker's own stack.
+    for times in [10, 25, 50, 100, 200, 300, 430, 2_000, 9_000, 30_000] {
         let texts = [
             format!("SELECT {}", repeated("(", "1", ")", times)),
             format!("SELECT {}", repeated("(SELECT ", "1", ")", times)),
@@ -34,6 +35,10 @@ fn nothing_nested_ends_the_process() {
             format!("DELETE FROM payments WHERE id = 1{}", " OR id = 2".repeat(times)),
             format!("DELETE FROM payments WHERE {}", repeated("NOT (", "id = 1", ")", times)),
             format!("SELECT ARRAY{}", repeated("[", "1", "]", times)),
+            format!("SELECT {}1", "+-".repeat(times / 2)),
+            format!("SELECT {}1", "- ".repeat(times / 2)),
+            format!("VALUES {}", repeated("(", "1", ")", times)),
+            format!("{}1", "EXPLAIN ".repeat(times)),
         ];
         for text in texts {
             let shown: String = text.chars().take(30).collect();

@@ -1,5 +1,13 @@
 //! The reader from outside: tables of texts and their readings, scopes, depth, and properties.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly"
+)]
+
 mod deep;
 mod properties;
 mod scopes;

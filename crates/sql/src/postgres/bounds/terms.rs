@@ -5,6 +5,7 @@
 //! since two open ranges together can be everything. Held by: `fixtures/sql/bounds.tsv`.
 
 use super::pattern::{self, Side};
+use super::shape::Shape;
 use super::{Problem, Solver};
 use crate::builtins::{self, FunctionClass};
 use crate::postgres::children::children;
@@ -15,38 +16,6 @@ use pg_query::protobuf::{
 };
 use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::catalogue::Oid;
-
-/// How an expression stands for a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
-    /// The column itself, casts aside.
-    Plain,
-    /// A day or period of it: ranges of it are ranges of the column.
-    Period,
-    /// A function of it for which only equalities restrict.
-    Other,
-    /// The row's place: only equalities restrict.
-    Place,
-}
-
-/// Functions of a column for which an equality restricts the column.
-const WRAPPERS: [&str; 15] = [
-    "lower",
-    "upper",
-    "btrim",
-    "ltrim",
-    "rtrim",
-    "md5",
-    "date_part",
-    "extract",
-    "length",
-    "char_length",
-    "to_char",
-    "coalesce",
-    "initcap",
-    "sha256",
-    "timezone",
-];
 
 /// Functions whose value is another at every call, so that they compare with a column like no constant does; and those
 /// that give more rows than a restriction may.
@@ -93,7 +62,7 @@ pub(super) fn uncorrelated<'t>(
     fn own<'t>(term: &Term<'_, '_, '_, 't>, node: NodeRef<'t>) -> bool {
         match node {
             NodeRef::ColumnRef(column) => {
-                term.resolve(&column.fields).is_some() || matches!(names::strings(&column.fields), None)
+                term.resolve(&column.fields).is_some() || names::strings(&column.fields).is_none()
             }
             NodeRef::SubLink(_) | NodeRef::RangeSubselect(_) => false,
             NodeRef::FuncCall(call) => {
@@ -123,10 +92,10 @@ pub(super) fn calls(node: &Node) -> bool {
     node.node.as_ref().is_some_and(|node| below(node.to_ref()))
 }
 
-struct Term<'x, 'r, 's, 't> {
-    solver: &'x mut Solver<'r, 's, 't>,
-    problem: &'x Problem<'t>,
-    at: usize,
+pub(super) struct Term<'x, 'r, 's, 't> {
+    pub(super) solver: &'x mut Solver<'r, 's, 't>,
+    pub(super) problem: &'x Problem<'t>,
+    pub(super) at: usize,
 }
 
 impl<'t> Term<'_, '_, '_, 't> {
@@ -322,76 +291,7 @@ impl<'t> Term<'_, '_, '_, 't> {
         }
     }
 
-    fn shape(&mut self, node: &'t Node) -> Option<Shape> {
-        match node.node.as_ref()? {
-            NodeEnum::ColumnRef(column) => match self.resolve(&column.fields)? {
-                (at, "ctid") if at == self.at => Some(Shape::Place),
-                (at, "tableoid" | "xmin" | "xmax" | "cmin" | "cmax") if at == self.at => None,
-                (at, _) if at == self.at => Some(Shape::Plain),
-                _ => None,
-            },
-            NodeEnum::TypeCast(cast) => self.cast_shape(cast),
-            NodeEnum::CollateClause(collate) => self.shape(collate.arg.as_deref()?),
-            NodeEnum::CoalesceExpr(coalesce) => {
-                let (first, rest) = coalesce.args.split_first()?;
-                let owned = self.shape(first).is_some() && rest.iter().all(|arg| self.settled(arg));
-                owned.then_some(Shape::Other)
-            }
-            NodeEnum::AIndirection(indirection) => self.shape(indirection.arg.as_deref()?).map(|_| Shape::Other),
-            NodeEnum::FuncCall(call) => self.wrapped(call),
-            NodeEnum::AExpr(operation) => self.computed(operation),
-            _ => None,
-        }
-    }
-
-    /// A cast keeps what a column is, except to a type that cannot tell values apart.
-    fn cast_shape(&mut self, cast: &'t protobuf::TypeCast) -> Option<Shape> {
-        let shape = self.shape(cast.arg.as_deref()?)?;
-        let parts = names::strings(&cast.type_name.as_ref()?.names)?;
-        let typmods = cast.type_name.as_ref().is_some_and(|name| !name.typmods.is_empty());
-        match *parts.last()? {
-            // `x::varchar(0)` and `x::char(1)` of a long value, `x::bool` of a number: fewer values than rows.
-            _ if typmods => Some(Shape::Other),
-            "bool" | "regclass" | "void" | "unknown" => None,
-            "date" if shape == Shape::Plain => Some(Shape::Period),
-            _ => Some(shape),
-        }
-    }
-
-    fn wrapped(&mut self, call: &'t protobuf::FuncCall) -> Option<Shape> {
-        let parts = names::strings(&call.funcname)?;
-        let name = *parts.last()?;
-        if parts.len() > 1 && parts.first() != Some(&names::CATALOGUE) {
-            return None;
-        }
-        let owned = call.args.iter().filter(|arg| self.shape(arg).is_some()).count();
-        let rest = call.args.iter().filter(|arg| self.settled(arg)).count();
-        if owned != 1 || owned + rest != call.args.len() || call.over.is_some() || !self.is_builtin(name) {
-            return None;
-        }
-        match name {
-            "date_trunc" | "date" => Some(Shape::Period),
-            _ if WRAPPERS.contains(&name) && !(name == "to_char" && call.args.len() != 2) => Some(Shape::Other),
-            _ => None,
-        }
-    }
-
-    fn computed(&mut self, operation: &'t AExpr) -> Option<Shape> {
-        if operation.kind() != AExprKind::AexprOp {
-            return None;
-        }
-        let (left, right) = (operation.lexpr.as_deref()?, operation.rexpr.as_deref()?);
-        let symbol = names::strings(&operation.name)?;
-        match symbol.as_slice() {
-            ["->" | "->>" | "#>" | "#>>" | "+" | "-"] if self.settled(right) => self.shape(left).map(|_| Shape::Other),
-            ["%"] if number(right).is_some_and(|value| value.abs() > 1.0) => self.shape(left).map(|_| Shape::Other),
-            ["||"] if self.settled(right) => self.shape(left).map(|_| Shape::Other),
-            ["||" | "+"] if self.settled(left) => self.shape(right).map(|_| Shape::Other),
-            _ => None,
-        }
-    }
-
-    fn is_builtin(&self, name: &str) -> bool {
+    pub(super) fn is_builtin(&self, name: &str) -> bool {
         let user = self.solver.standing.function(None, name);
         user.user.is_empty() && builtins::function(name) == Some(FunctionClass::Pure)
     }
@@ -419,7 +319,7 @@ impl<'t> Term<'_, '_, '_, 't> {
     }
 
     /// Made of constants, parameters and columns of other items that are restricted.
-    fn settled(&mut self, node: &'t Node) -> bool {
+    pub(super) fn settled(&mut self, node: &'t Node) -> bool {
         match &node.node {
             Some(node) => self.settled_ref(node.to_ref()),
             None => true,
@@ -453,7 +353,7 @@ impl<'t> Term<'_, '_, '_, 't> {
     }
 
     /// The item that a column reference means, and the column's name. `None` where that is not certain.
-    fn resolve(&self, fields: &'t [Node]) -> Option<(usize, &'t str)> {
+    pub(super) fn resolve(&self, fields: &'t [Node]) -> Option<(usize, &'t str)> {
         let parts = names::strings(fields)?;
         match parts.as_slice() {
             [name] => self.bare_column(name).map(|at| (at, *name)),
@@ -513,7 +413,7 @@ fn bare(node: &Node) -> &Node {
 }
 
 /// The number that constants add up to.
-fn number(node: &Node) -> Option<f64> {
+pub(super) fn number(node: &Node) -> Option<f64> {
     match bare(node).node.as_ref()? {
         NodeEnum::AConst(value) => match value.val.as_ref()? {
             a_const::Val::Ival(value) => Some(f64::from(value.ival)),
