@@ -14,6 +14,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
+use jiff::Timestamp;
 use portcullis_audit::{AuditError, Checkpoint, Finding, Reader, Recorder, SessionInfo, VerifyError, export, verify};
 use portcullis_model::{SessionId, StreamKind};
 use serde::{Deserialize, Serialize};
@@ -44,18 +45,34 @@ pub(crate) struct Listing {
 /// A session in a line.
 #[derive(Serialize)]
 pub(crate) struct Listed {
-    user: String,
+    id: SessionId,
+    kind: StreamKind,
+    user: Arc<str>,
     connection: String,
-    #[serde(flatten)]
-    info: SessionInfo,
+    client: Arc<str>,
+    started: Timestamp,
+    ended: Option<Timestamp>,
+    reason: Option<Arc<str>>,
+    commands: u64,
+    denied: u64,
+    events: u64,
 }
 
 impl From<SessionInfo> for Listed {
     fn from(info: SessionInfo) -> Self {
-        let user =
-            info.principal.as_ref().map_or_else(|| "(gateway)".to_owned(), |principal| principal.user.to_string());
-        let connection = info.connection.as_ref().map(|connection| connection.name.to_string()).unwrap_or_default();
-        Self { user, connection, info }
+        Self {
+            id: info.id,
+            kind: info.kind,
+            user: info.principal.map_or_else(|| "(gateway)".into(), |principal| principal.user),
+            connection: info.connection.map(|connection| connection.name.to_string()).unwrap_or_default(),
+            client: info.client.map(|client| client.address).unwrap_or_default(),
+            started: info.started,
+            ended: info.ended,
+            reason: info.reason,
+            commands: info.commands,
+            denied: info.denied,
+            events: info.events,
+        }
     }
 }
 

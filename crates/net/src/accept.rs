@@ -37,7 +37,9 @@ pub struct Limits {
     pub max_unauthenticated_per_address: usize,
     /// Idle time after which the kernel probes a silent peer.
     pub keepalive: Duration,
-    /// How long written data may stay unacknowledged before the connection is given up (`TCP_USER_TIMEOUT`).
+    /// How long written data may stay unacknowledged, or unread behind a full receive window, before the connection is
+    /// given up (`TCP_USER_TIMEOUT`, tcp(7)). A client paused in a pager keeps its window full: this is longer than a
+    /// person pauses.
     pub user_timeout: Duration,
     /// How long sessions may take to end after a drain was asked for.
     pub drain_deadline: Duration,
@@ -50,7 +52,7 @@ impl Default for Limits {
             max_unauthenticated: 1_000,
             max_unauthenticated_per_address: 128,
             keepalive: Duration::from_secs(60),
-            user_timeout: Duration::from_secs(60),
+            user_timeout: Duration::from_secs(15 * 60),
             drain_deadline: Duration::from_secs(30),
         }
     }
