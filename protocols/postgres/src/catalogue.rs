@@ -49,6 +49,14 @@ struct Loaded {
     epoch: u64,
 }
 
+/// Loads the catalogue of the target's database once, as the sessions of a gateway do.
+///
+/// # Errors
+/// The backend's side of [`Error`](crate::Error).
+pub async fn load_catalogue(target: &Target, epoch: u64) -> Result<Catalogue> {
+    load::load(target, epoch).await
+}
+
 impl Shared {
     fn new(cache: u64) -> Self {
         let nothing = Loaded { catalogue: Arc::new(Catalogue::unknown()), began: None, epoch: 0 };

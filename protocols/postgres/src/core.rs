@@ -16,6 +16,8 @@ mod copy;
 pub(crate) mod names;
 mod ruling;
 pub(crate) mod run;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use crate::answer::Known;
 use crate::classify::{Lookup, Read, Reader, WaitFor};
@@ -27,7 +29,7 @@ use crate::reply;
 use crate::scope::{Answered, Tracker};
 use bytes::{Bytes, BytesMut};
 use copy::CopyIn;
-use names::{Found, Names};
+use names::{Found, Held, Names, Total};
 use portcullis_gate::{Answer, Cleared, Hold, Released, Session};
 use portcullis_model::{Catalogue, Operation};
 use ruling::Asked;
@@ -66,6 +68,9 @@ pub(crate) struct Prepared {
     number: Option<u64>,
     /// What it was read as, and under which scope and catalogue.
     read: Option<(u64, u64, Arc<Read>)>,
+    /// Its part of what the session may hold.
+    #[expect(dead_code, reason = "it counts until it is dropped")]
+    held: Arc<Held>,
 }
 
 /// A portal.
@@ -123,6 +128,8 @@ pub(crate) struct Core {
     /// The newest frame that may start COPY data from the client.
     copy_from: Option<u64>,
     copy: CopyIn,
+    /// Texts of prepared statements.
+    held: Total,
     nowhere: Nowhere,
     /// What the server says that answers no command.
     unasked: Answer,
@@ -157,6 +164,7 @@ impl Core {
             barrier: None,
             copy_from: None,
             copy: CopyIn::None,
+            held: Total::default(),
             nowhere: Nowhere::new(random),
             told: None,
             reloading: false,
@@ -323,5 +331,56 @@ impl Lookup for InForce<'_> {
             Found::Absent => Found::Absent,
             Found::Wait(slot) => Found::Wait(slot),
         }
+    }
+}
+
+/// Feeds arbitrary bytes to a core, as its client's and as its server's in turns, cut at places that the bytes choose:
+/// nothing may panic, and nothing may be sent that is not whole frames. For the fuzzer and the property tests, which
+/// bring a session of a gate over an in-memory record.
+pub fn fuzz_core(session: Session, data: &[u8]) {
+    use crate::frame::{FrameBuf, FrameLimits, Next};
+    let reader =
+        Reader { cache: Arc::new(portcullis_sql::Cache::new(1 << 16)), limits: portcullis_sql::Limits::default() };
+    let snapshot: Snapshot = Arc::new(|| Arc::new(Catalogue::unknown()));
+    let mut core = Core::new(Arc::new(session), reader, snapshot, 1);
+    let limits = FrameLimits { statement: 4096, bind: 4096, row: 4096 };
+    let (mut client, mut server) = (FrameBuf::new(limits), FrameBuf::new(limits));
+    let mut steps = Steps::default();
+    core.start(&mut steps);
+    for (turn, piece) in data.chunks(usize::from(data.first().copied().unwrap_or(0) % 37) + 1).enumerate() {
+        if turn % 2 == 0 {
+            client.push(piece)
+        } else {
+            server.push(piece)
+        }
+        while steps.end.is_none() && core.wants_client() {
+            match client.next(core.phase(), b"") {
+                Next::Frame(frame) => core.on_client(frame, &mut steps),
+                Next::Oversize { tag, length, limit } => core.on_oversize(tag, length, limit, &mut steps),
+                Next::Bad(error) => core.malformed(&error.to_string(), &mut steps),
+                Next::NeedMore | Next::Chunk(_) => break,
+            }
+            if std::mem::take(&mut steps.refresh) {
+                core.on_refreshed(&mut steps);
+            }
+        }
+        while steps.end.is_none() {
+            if let Some(rows) = server.run(b'D', 1 << 12) {
+                core.on_rows(rows, &mut steps);
+                continue;
+            }
+            match server.next(Phase::ServerReady, b"dD") {
+                Next::Frame(frame) => core.on_backend(frame, &mut steps),
+                Next::Chunk(chunk) => core.on_backend_chunk(chunk, &mut steps),
+                Next::Bad(_) | Next::Oversize { .. } => core.breach("no message", &mut steps),
+                Next::NeedMore => break,
+            }
+        }
+        steps.hold = None;
+        if core.is_holding() {
+            core.on_withdrawn(&mut steps);
+        }
+        steps.up.clear();
+        steps.down.clear();
     }
 }

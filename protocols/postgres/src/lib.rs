@@ -31,6 +31,8 @@ mod serve;
 pub mod startup;
 mod upstream;
 
+pub use catalogue::load_catalogue;
+pub use core::fuzz_core;
 pub use error::{Error, Refused, Result, Side};
 pub use frame::fuzz_frame;
 pub use message::fuzz_message;

@@ -34,6 +34,8 @@ pub(crate) struct Tracker {
     /// A statement of the open transaction failed.
     failed: bool,
     revision: u64,
+    /// The digest of all this, and of which revision.
+    context: Option<(u64, Digest)>,
 }
 
 impl Tracker {
@@ -50,6 +52,7 @@ impl Tracker {
             queried: false,
             failed: false,
             revision: 0,
+            context: None,
         }
     }
 
@@ -152,7 +155,12 @@ impl Tracker {
     }
 
     /// Over everything that changes what a text means, for approvals.
-    pub(crate) fn digest(&self) -> Digest {
+    pub(crate) fn context(&mut self) -> Digest {
+        if let Some((revision, digest)) = self.context
+            && revision == self.revision
+        {
+            return digest;
+        }
         let mut text = match &self.path {
             SearchPath::Known(names) => names.iter().map(|name| format!("{name}\0")).collect::<String>(),
             SearchPath::Unknown => "?".to_owned(),
@@ -160,7 +168,9 @@ impl Tracker {
         text.push('\n');
         text.push_str(self.user.as_ref().map_or("", Name::as_str));
         text.extend(self.temporary.iter().map(|name| format!("\0{name}")));
-        Digest::of(text.as_bytes())
+        let digest = Digest::of(text.as_bytes());
+        self.context = Some((self.revision, digest));
+        digest
     }
 
     /// Code ran whose text is not known: a user's function, or with `dynamic` code written by the caller itself.

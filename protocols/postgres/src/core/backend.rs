@@ -340,7 +340,14 @@ impl Core {
         let gone = match effect {
             Effect::Prepare { name, text } => {
                 let prepared =
-                    Prepared { text: Arc::clone(text), types: Arc::new([]), columns: None, number: None, read: None };
+                    Prepared {
+                        text: Arc::clone(text),
+                        types: Arc::new([]),
+                        columns: None,
+                        number: None,
+                        read: None,
+                        held: self.held.take(text.len()),
+                    };
                 self.statements.set(name.as_str(), Some(Arc::new(prepared)));
                 return;
             }

@@ -122,7 +122,7 @@ impl Core {
             return self.await_catalogue(frame, steps);
         }
         let mut command = read.command(Digest::of(frame.bytes()));
-        command.context = Some(self.scope.digest());
+        command.context = Some(self.scope.context());
         self.ask(frame.into_bytes(), command, Asked::Query(Arc::new(read)), steps);
     }
 
@@ -136,6 +136,7 @@ impl Core {
             return self.await_catalogue(frame, steps);
         }
         let digest = Digest::of(frame.bytes());
+        let held = self.held.take(text.len());
         let asked = |read| Asked::Parse {
             name: statement.into(),
             prepared: Box::new(Prepared {
@@ -144,9 +145,10 @@ impl Core {
                 columns: None,
                 number: None,
                 read,
+                held,
             }),
         };
-        if self.statements.is_full() {
+        if self.statements.is_full() || self.held.exceeded() {
             let message = "this session holds as many prepared statements as it may; close some";
             let fault = Fault::TooLarge { message: message.into() };
             return self.ask_faulty(Source::Sql, Text::plain(sql), fault, &frame, asked(None), steps);
@@ -173,9 +175,6 @@ impl Core {
                 return self.unknown(&what, "26000", &frame, |sqlstate| Asked::Bind(sqlstate, None), steps);
             }
         };
-        if let Found::Wait(slot) = self.portals.find(portal, self.stretch) {
-            return self.wait(slot, frame, steps);
-        }
         let read = match self.read_prepared(statement, &prepared) {
             Ok(read) => read,
             Err(WaitFor(slot)) => return self.wait(slot, frame, steps),
@@ -186,7 +185,7 @@ impl Core {
         let digest = Digest::of_parts(&[prepared.text.as_bytes(), frame.bytes()]);
         let mut command = read.command(digest).with_parameters(bound(&prepared, params));
         command.prepared_by = prepared.number;
-        command.context = Some(self.scope.digest());
+        command.context = Some(self.scope.context());
         let shape = Shape::of_portal(prepared.columns.as_ref(), results);
         let bound = super::ruling::Bound { portal: portal.into(), read, shape };
         self.ask(frame.into_bytes(), command, Asked::Bind(None, Some(Box::new(bound))), steps);

@@ -9,8 +9,9 @@
 //! [`Names::is_full`]. Does not promise to know names made inside functions: those are unknown, and refused.
 //! Held by: the tests below, and `tests/it/names.rs` against a real server.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Names that one session may hold.
 const MOST: usize = 10_000;
@@ -134,6 +135,38 @@ impl<T: Clone> Names<T> {
     }
 }
 
+/// Bytes of prepared text that one session may hold.
+const MOST_HELD: usize = 64 << 20;
+
+/// What the prepared statements of a session hold together, in bytes.
+#[derive(Clone, Default)]
+pub(crate) struct Total(Arc<AtomicUsize>);
+
+/// One statement's part of it, as long as the statement lives.
+pub(crate) struct Held {
+    bytes: usize,
+    total: Total,
+}
+
+impl Total {
+    /// Counts these bytes until what comes back is dropped.
+    pub(crate) fn take(&self, bytes: usize) -> Arc<Held> {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        Arc::new(Held { bytes, total: self.clone() })
+    }
+
+    /// Whether it is more than a session may hold.
+    pub(crate) fn exceeded(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > MOST_HELD
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.total.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 fn take<T>(changes: &mut VecDeque<Change<T>>, slot: u64) -> Option<Change<T>> {
     let at = changes.iter().position(|change| change.slot == slot)?;
     changes.remove(at)
@@ -181,6 +214,17 @@ mod tests {
         names.propose("", 3, 1, Some(3));
         assert!(matches!(names.reject("", 3, true), [Some(3), Some(1)]));
         assert_eq!(found(&names, "", 2), "absent");
+    }
+
+    #[test]
+    fn what_is_held_is_given_back_with_the_statement() {
+        let total = Total::default();
+        let held = total.take(MOST_HELD);
+        assert!(!total.exceeded());
+        let more = total.take(1);
+        assert!(total.exceeded());
+        drop((held, more));
+        assert_eq!(total.0.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -10,5 +10,16 @@
 )]
 
 mod basic;
+mod catalogue;
+mod clients;
+mod copy;
+mod entry;
+mod flow;
+mod lifecycle;
 mod login;
+mod names;
+mod record;
+mod refusal;
+mod scope;
+mod speak;
 mod world;

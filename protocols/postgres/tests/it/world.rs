@@ -31,7 +31,7 @@ rules:
   - id: writes
     allow: { actions: [insert, update, delete], objects: ["table public.*", "table pg_temp*.*"] }
   - id: tables
-    allow: { actions: [create, alter], objects: ["**"] }
+    allow: { actions: [create, alter], objects: ["*"] }
   - id: settings
     allow: { actions: [configure], objects: ["setting *"] }
   - id: functions

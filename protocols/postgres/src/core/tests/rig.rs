@@ -1,0 +1,446 @@
+//! The core between a client that says what a test says and a [`Server`].
+
+use super::server::Server;
+use crate::classify::Reader;
+use crate::core::{Core, Snapshot, Steps};
+use crate::frame::{FrameBuf, FrameLimits, Next, Phase};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use portcullis_approvals::Desk;
+use portcullis_audit::{Durability, Reader as RecordReader, Recorder, Settings as RecordSettings, SigningKey, Writer};
+use portcullis_credentials::Credentials;
+use portcullis_gate::{Arrival, Downstream, Gate, Outlet, Parts, Session, Settings, Settled, Upstream};
+use portcullis_identity::{Authenticated, Identity, NewToken, Proof, Settings as IdentitySettings, TokenKey};
+use portcullis_model::catalogue::{Catalogue, Column, Contents, RelKind, Relation};
+use portcullis_model::{
+    ClientInfo, Connection, Effect, EventBody, Name, Outcome, Protocol, SessionId, SessionKind, StreamKind,
+};
+use portcullis_policy::{PolicySet, SourceFile};
+use portcullis_sql::{Cache, Limits};
+use portcullis_store::{MemoryLog, MemoryTable};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+const BUNDLE: &str = r#"
+bundle: test
+applies_to: { connections: [shop], principals: { groups: [agents] } }
+rules:
+  - id: all
+    allow: { actions: [read, insert, update, delete], objects: ["table public.*"], marks: [bulk] }
+  - id: no-drop
+    deny: { actions: [drop], objects: ["*"] }
+  - id: ask
+    hold: { actions: [truncate], objects: ["table public.*"] }
+    approvers: { groups: [dba] }
+"#;
+
+/// A gate over an in-memory record.
+pub(crate) struct House {
+    pub(crate) gate: Gate,
+    pub(crate) desk: Desk,
+    identity: Arc<Identity>,
+    record: Recorder,
+    _writer: Writer,
+}
+
+/// A gate where the usual rules are in force.
+pub(crate) async fn gate() -> House {
+    House::new().await
+}
+
+/// The usual rules.
+pub(super) fn usual() -> PolicySet {
+    policy(BUNDLE)
+}
+
+fn policy(text: &str) -> PolicySet {
+    PolicySet::load(&[SourceFile::new("test.yaml", text)]).map_err(|problems| format!("{problems:?}")).unwrap().set
+}
+
+impl House {
+    async fn new() -> Self {
+        let log = Arc::new(MemoryLog::new());
+        // What leaves at once can be compared without waiting for a writer; tests/it runs strict.
+        let durability = Durability::Batched;
+        let settings = RecordSettings { durability, ..RecordSettings::default() };
+        let (record, writer) = Recorder::open(log, SigningKey::from_seed(&[7; 32]), settings).unwrap();
+        let identity = Identity::open(Arc::new(MemoryTable::new()), TokenKey::generate(), IdentitySettings::default())
+            .await
+            .unwrap();
+        let identity = Arc::new(identity);
+        let shop = Connection {
+            name: Name::canonical("shop"),
+            protocol: Protocol::Postgres,
+            address: "127.0.0.1:5432".into(),
+            database: Some(Name::canonical("shop")),
+            login: "app".into(),
+        };
+        let desk = Desk::open_at(Arc::new(MemoryTable::new()), "one", Arc::new(Timestamp::now)).await.unwrap();
+        let gate = Gate::new(Parts {
+            policy: policy(BUNDLE),
+            recorder: record.clone(),
+            identity: Arc::clone(&identity),
+            credentials: Arc::new(Credentials::default()),
+            desk: desk.clone(),
+            connections: HashMap::from([(shop.name.clone(), shop)]),
+            settings: Settings { durability, result_bytes: 4096, version: "test".into() },
+        })
+        .unwrap();
+        Self { gate, desk, identity, record, _writer: writer }
+    }
+
+    pub(crate) async fn session(&self) -> Session {
+        let wanted = NewToken::for_user("agent-7").in_group("agents");
+        let made =
+            self.identity.create_token(wanted, &Authenticated::local_admin(None), Timestamp::now()).await.unwrap();
+        self.gate
+            .enter(Arrival {
+                proof: Proof::Token { token: made.text, claimed_user: None },
+                kind: SessionKind::Sql,
+                protocol: Protocol::Postgres,
+                connection: Name::canonical("shop"),
+                database: None,
+                client: ClientInfo { address: "127.0.0.1:9".into(), application: None, transport: "test".into() },
+                from: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                claimed: "agent-7".into(),
+            })
+            .await
+            .map_err(|error| error.to_string())
+            .unwrap()
+    }
+
+    /// Verdicts and outcomes of a session, in the order of the record.
+    pub(super) async fn told(&self, id: SessionId) -> Vec<String> {
+        let probe = self.record.begin(
+            EventBody::SessionStarted {
+                kind: StreamKind::Gateway,
+                principal: None,
+                connection: None,
+                client: None,
+                gateway: "probe".into(),
+            },
+            Timestamp::now(),
+        );
+        let newest = probe.unwrap().newest();
+        let mut durable = self.record.durable();
+        durable.wait_for(|mark| mark.reached(newest).unwrap_or(true)).await.unwrap();
+        let reader: RecordReader = self.record.reader();
+        reader.events(id, 0).map(Result::unwrap).filter_map(|event| line(&event.body)).collect()
+    }
+}
+
+fn line(event: &EventBody) -> Option<String> {
+    match event {
+        EventBody::CommandReceived { command, text, .. } => Some(format!("{command} {}", text.as_str())),
+        EventBody::CommandPrepared { command, text, .. } => Some(format!("{command} prepared {}", text.as_str())),
+        EventBody::CommandDecided { command, verdict, .. } if *verdict != Effect::Allow => {
+            Some(format!("{command} {}", verdict.word()))
+        }
+        EventBody::CommandSettled { command, outcome, data } => Some(format!(
+            "{command} {}{}",
+            match outcome {
+                Outcome::Completed { status, rows, .. } => format!("completed {status} {rows}"),
+                Outcome::Failed { status, .. } => format!("failed {status}"),
+                Outcome::Skipped => "skipped".to_owned(),
+                Outcome::Refused => "refused".to_owned(),
+                Outcome::Withdrawn => "withdrawn".to_owned(),
+                Outcome::Abandoned => "abandoned".to_owned(),
+                Outcome::Interrupted => "interrupted".to_owned(),
+            },
+            if data.is_some() { " +data" } else { "" }
+        )),
+        _ => None,
+    }
+}
+
+/// A peer that keeps what it is sent.
+#[derive(Clone, Default)]
+struct Sink {
+    #[expect(clippy::disallowed_types, reason = "a test's bytes")]
+    bytes: Arc<std::sync::Mutex<Vec<u8>>>,
+}
+
+impl Sink {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Outlet for Sink {
+    type Frame = Bytes;
+
+    fn stage(&mut self, frame: Bytes) {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&frame);
+    }
+
+    fn staged(&self) -> usize {
+        0
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The catalogue of the tests: `public.items` and `public.others`.
+fn catalogue() -> Catalogue {
+    let column = |number, name: &str| Column {
+        number,
+        name: Name::canonical(name),
+        type_oid: 23,
+        not_null: false,
+        generated: None,
+        default: None,
+    };
+    let relation = |oid, name: &str| Relation {
+        oid,
+        schema: Name::canonical("public"),
+        name: Name::canonical(name),
+        kind: RelKind::Table,
+        columns: vec![column(1, "id"), column(2, "name")],
+        children: Vec::new(),
+        parents: Vec::new(),
+        definition: None,
+        reads: Vec::new(),
+        rules: Vec::new(),
+        triggers: Vec::new(),
+        referenced_by: Vec::new(),
+        functions: Vec::new(),
+    };
+    let relations = vec![relation(20_000, "items"), relation(20_001, "others")];
+    let schemas = ["public", "pg_catalog"].map(Name::canonical).to_vec();
+    Catalogue::new(1, Contents { relations, schemas, ..Contents::default() })
+}
+
+/// A core, its peers and what is on the way.
+pub(super) struct Rig {
+    pub(super) core: Core,
+    pub(super) server: Server,
+    pub(super) id: SessionId,
+    steps: Steps,
+    up: Upstream<Sink>,
+    down: Downstream<Sink>,
+    to_server: Sink,
+    to_client: Sink,
+    from_client: FrameBuf,
+    from_server: FrameBuf,
+    /// Answers of the server that have not been delivered.
+    coming: Vec<u8>,
+    /// Everything that was sent to the server.
+    pub(super) sent: Vec<u8>,
+    pub(super) hold: Option<BoxFuture<'static, Settled<Bytes>>>,
+    pub(super) end: Option<&'static str>,
+    pub(super) refreshes: usize,
+}
+
+impl Rig {
+    pub(super) async fn new(house: &House) -> Self {
+        let session = Arc::new(house.session().await);
+        let (to_server, to_client) = (Sink::default(), Sink::default());
+        let (up, down) = (Upstream::new(to_server.clone(), &session), Downstream::new(to_client.clone(), &session));
+        let known = Arc::new(catalogue());
+        let snapshot: Snapshot = Arc::new(move || Arc::clone(&known));
+        let reader = Reader { cache: Arc::new(Cache::new(1 << 20)), limits: Limits::default() };
+        let id = session.id();
+        let mut rig = Self {
+            core: Core::new(session, reader, snapshot, 42),
+            server: Server::default(),
+            id,
+            steps: Steps::default(),
+            up,
+            down,
+            to_server,
+            to_client,
+            from_client: FrameBuf::new(FrameLimits::default()),
+            from_server: FrameBuf::new(FrameLimits::default()),
+            coming: Vec::new(),
+            sent: Vec::new(),
+            hold: None,
+            end: None,
+            refreshes: 0,
+        };
+        rig.core.start(&mut rig.steps);
+        rig.apply();
+        rig
+    }
+
+    fn apply(&mut self) {
+        for cleared in self.steps.up.drain(..) {
+            self.up.push(cleared);
+        }
+        for released in self.steps.down.drain(..) {
+            self.down.push(released);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(self.up.poll_send(&mut cx), Poll::Ready(Ok(()))));
+        assert!(matches!(self.down.poll_send(&mut cx), Poll::Ready(Ok(()))));
+        if std::mem::take(&mut self.steps.unhold) {
+            self.hold = None;
+        }
+        if let Some(hold) = self.steps.hold.take() {
+            self.hold = Some(Box::pin(hold.settle()));
+        }
+        self.end = self.end.or(self.steps.end.take());
+        if std::mem::take(&mut self.steps.refresh) {
+            self.refreshes += 1;
+            self.core.on_refreshed(&mut self.steps);
+            self.apply();
+        }
+        let sent = self.to_server.take();
+        self.sent.extend_from_slice(&sent);
+        let answers = self.server.take(&sent);
+        self.coming.extend_from_slice(&answers);
+    }
+
+    /// The client's next bytes.
+    pub(super) fn client(&mut self, bytes: &[u8]) {
+        self.from_client.push(bytes);
+        self.take_client();
+    }
+
+    fn take_client(&mut self) {
+        while self.end.is_none() && self.core.wants_client() {
+            match self.from_client.next(self.core.phase(), b"") {
+                Next::Frame(frame) => self.core.on_client(frame, &mut self.steps),
+                Next::Oversize { tag, length, limit } => self.core.on_oversize(tag, length, limit, &mut self.steps),
+                Next::Bad(error) => self.core.malformed(&error.to_string(), &mut self.steps),
+                Next::NeedMore | Next::Chunk(_) => break,
+            }
+            self.apply();
+        }
+    }
+
+    /// Delivers up to so many bytes of what the server answered; true if there were any.
+    pub(super) fn deliver(&mut self, bytes: usize) -> bool {
+        let now = self.coming.len().min(bytes);
+        let later = self.coming.split_off(now);
+        let now = std::mem::replace(&mut self.coming, later);
+        self.backend(&now);
+        !now.is_empty()
+    }
+
+    /// Bytes of a server, whatever they are.
+    pub(super) fn backend(&mut self, bytes: &[u8]) {
+        self.from_server.push(bytes);
+        while self.end.is_none() {
+            if let Some(rows) = self.from_server.run(b'D', 1 << 16) {
+                self.core.on_rows(rows, &mut self.steps);
+            } else {
+                match self.from_server.next(Phase::ServerReady, b"dD") {
+                    Next::Frame(frame) => self.core.on_backend(frame, &mut self.steps),
+                    Next::Chunk(chunk) => self.core.on_backend_chunk(chunk, &mut self.steps),
+                    Next::Bad(_) | Next::Oversize { .. } => self.core.breach("no message", &mut self.steps),
+                    Next::NeedMore => break,
+                }
+            }
+            self.apply();
+        }
+        self.take_client();
+    }
+
+    /// Delivers everything until nothing moves.
+    pub(super) fn quiet(&mut self) {
+        while self.deliver(usize::MAX) {}
+    }
+
+    /// People decided.
+    pub(super) fn settled(&mut self, settled: Settled<Bytes>) {
+        self.hold = None;
+        self.core.on_settled(settled, &mut self.steps);
+        self.apply();
+        self.take_client();
+    }
+
+    pub(super) fn withdraw(&mut self) {
+        self.core.on_withdrawn(&mut self.steps);
+        self.apply();
+        self.take_client();
+    }
+
+    /// What the client was told since the last time: tags, with SQLSTATEs and statuses.
+    pub(super) fn outline(&mut self) -> String {
+        let bytes = self.told();
+        let mut out = Vec::new();
+        let mut rest = &bytes[..];
+        while rest.len() >= 5 {
+            let length = u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize;
+            let body = &rest[5..=length];
+            out.push(match rest[0] {
+                b'E' => {
+                    let code = body.split(|b| *b == 0).find(|field| field.first() == Some(&b'C')).unwrap();
+                    format!("E{}", String::from_utf8_lossy(&code[1..]))
+                }
+                b'Z' => format!("Z{}", char::from(body[0])),
+                tag => char::from(tag).to_string(),
+            });
+            rest = &rest[length + 1..];
+        }
+        out.join(" ")
+    }
+
+    /// What the client was told since the last time.
+    pub(super) fn told(&mut self) -> Vec<u8> {
+        self.to_client.take()
+    }
+}
+
+/// Frames as a test writes them.
+pub(super) mod says {
+    use crate::message::{Target, write};
+    use bytes::{BufMut, BytesMut};
+
+    fn one(write: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        write(&mut out);
+        out.to_vec()
+    }
+
+    pub(in super::super) fn query(sql: &str) -> Vec<u8> {
+        one(|out| write::query(out, sql))
+    }
+
+    pub(in super::super) fn parse(name: &str, sql: &str) -> Vec<u8> {
+        one(|out| write::parse(out, name, sql, &[]))
+    }
+
+    pub(in super::super) fn bind(portal: &str, statement: &str) -> Vec<u8> {
+        one(|out| write::bind(out, portal, statement, &[], false))
+    }
+
+    pub(in super::super) fn execute(portal: &str) -> Vec<u8> {
+        one(|out| write::execute(out, portal, 0))
+    }
+
+    pub(in super::super) fn close(name: &str) -> Vec<u8> {
+        one(|out| write::close(out, Target::Statement(name)))
+    }
+
+    pub(in super::super) fn describe(portal: &str) -> Vec<u8> {
+        one(|out| write::describe(out, Target::Portal(portal)))
+    }
+
+    pub(in super::super) fn sync() -> Vec<u8> {
+        one(write::sync)
+    }
+
+    pub(in super::super) fn data(bytes: &[u8]) -> Vec<u8> {
+        one(|out| {
+            out.put_u8(b'd');
+            out.put_u32(u32::try_from(bytes.len() + 4).unwrap());
+            out.put_slice(bytes);
+        })
+    }
+
+    pub(in super::super) fn done() -> Vec<u8> {
+        b"c\0\0\0\x04".to_vec()
+    }
+
+    /// P, B, E of one text.
+    pub(in super::super) fn run(sql: &str) -> Vec<u8> {
+        [parse("", sql), bind("", ""), execute("")].concat()
+    }
+}

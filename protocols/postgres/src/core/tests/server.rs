@@ -1,0 +1,286 @@
+//! A server that keeps the extended protocol's rules: skipping to Sync, transaction status, names, COPY. What it
+//! answers is made up.
+
+use crate::message::{Column, TransactionStatus, write};
+use bytes::{BufMut, BytesMut};
+use std::collections::HashMap;
+
+#[derive(Default)]
+pub(super) struct Server {
+    input: Vec<u8>,
+    out: BytesMut,
+    statements: HashMap<String, String>,
+    portals: HashMap<String, String>,
+    skipping: bool,
+    status: Status,
+    /// COPY FROM STDIN under way; whether it began in a Query.
+    copying: Option<bool>,
+    /// Texts that ran.
+    pub(super) ran: Vec<String>,
+    pub(super) copied: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Status {
+    #[default]
+    Idle,
+    Open,
+    Failed,
+}
+
+fn frame(out: &mut BytesMut, tag: u8, body: &[u8]) {
+    out.put_u8(tag);
+    out.put_u32(u32::try_from(body.len() + 4).unwrap());
+    out.put_slice(body);
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn strings(body: &[u8]) -> Vec<String> {
+    body.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+}
+
+impl Server {
+    /// Takes what the gateway wrote; returns what it answers at once.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.input.extend_from_slice(bytes);
+        while self.input.len() >= 5 {
+            let length = u32::from_be_bytes(self.input[1..5].try_into().unwrap()) as usize;
+            if self.input.len() < length + 1 {
+                break;
+            }
+            let rest = self.input.split_off(length + 1);
+            let whole = std::mem::replace(&mut self.input, rest);
+            self.frame(whole[0], &whole[5..]);
+        }
+        self.out.split().to_vec()
+    }
+
+    fn frame(&mut self, tag: u8, body: &[u8]) {
+        if let Some(simple) = self.copying {
+            return self.copy(tag, body, simple);
+        }
+        if matches!(tag, b'd' | b'c' | b'f') {
+            return;
+        }
+        if self.skipping && tag != b'S' {
+            return;
+        }
+        match tag {
+            b'Q' => self.query(&strings(body)[0]),
+            b'P' => {
+                let parts = strings(body);
+                self.parse(&parts[0], &parts[1]);
+            }
+            b'B' => {
+                let parts = strings(body);
+                match self.statements.get(&parts[1]).cloned() {
+                    Some(sql) => {
+                        self.portals.insert(parts[0].clone(), sql);
+                        frame(&mut self.out, b'2', b"");
+                    }
+                    None => self.error("26000"),
+                }
+            }
+            b'D' => self.describe(),
+            b'E' => match self.portals.get(&strings(body)[0]).cloned() {
+                Some(sql) => {
+                    self.execute(&sql, false);
+                }
+                None => self.error("34000"),
+            },
+            b'C' => {
+                let name = text(&body[1..body.len() - 1]);
+                if body[0] == b'S' {
+                    self.statements.remove(&name)
+                } else {
+                    self.portals.remove(&name)
+                };
+                frame(&mut self.out, b'3', b"");
+            }
+            b'S' => {
+                self.skipping = false;
+                self.ready();
+            }
+            b'H' | b'X' => {}
+            other => panic!("the gateway wrote a message of type {}", char::from(other)),
+        }
+    }
+
+    fn parse(&mut self, name: &str, sql: &str) {
+        if sql.ends_with('!') {
+            if name.is_empty() {
+                self.statements.remove("");
+            }
+            return self.error("42601");
+        }
+        if !name.is_empty() && self.statements.contains_key(name) {
+            return self.error("42P05");
+        }
+        self.statements.insert(name.to_owned(), sql.to_owned());
+        frame(&mut self.out, b'1', b"");
+    }
+
+    fn describe(&mut self) {
+        frame(&mut self.out, b'n', b"");
+    }
+
+    fn query(&mut self, sql: &str) {
+        self.statements.remove("");
+        self.portals.remove("");
+        if sql.ends_with('!') {
+            self.fail("42601");
+            return self.ready();
+        }
+        if sql.trim().is_empty() {
+            frame(&mut self.out, b'I', b"");
+            return self.ready();
+        }
+        for statement in sql.split(';') {
+            if !self.execute(statement.trim(), true) {
+                break;
+            }
+        }
+        if self.copying.is_none() {
+            self.ready();
+        }
+    }
+
+    /// Runs one statement; false when it failed or goes on.
+    fn execute(&mut self, sql: &str, simple: bool) -> bool {
+        let sql = sql.to_owned();
+        if self.status == Status::Failed && sql != "ROLLBACK" && sql != "COMMIT" {
+            if simple {
+                self.fail("25P02")
+            } else {
+                self.error("25P02")
+            }
+            return false;
+        }
+        self.ran.push(sql.clone());
+        let complete = |out: &mut BytesMut, tag: &str| frame(out, b'C', format!("{tag}\0").as_bytes());
+        if sql.contains("1/0") {
+            if simple {
+                self.fail("22012")
+            } else {
+                self.error("22012")
+            }
+            return false;
+        }
+        match sql.as_str() {
+            "BEGIN" => {
+                self.status = Status::Open;
+                complete(&mut self.out, "BEGIN");
+            }
+            "ROLLBACK" | "COMMIT" => {
+                let tag = if self.status == Status::Failed { "ROLLBACK" } else { sql.as_str() };
+                self.status = Status::Idle;
+                complete(&mut self.out, tag);
+            }
+            copy if copy.starts_with("COPY") && copy.contains("FROM STDIN") => {
+                frame(&mut self.out, b'G', &[0, 0, 1, 0, 0]);
+                self.copying = Some(simple);
+                return false;
+            }
+            read if read.contains("current_schemas") => {
+                row(&mut self.out, &["[\"public\"]", "\"app\"", "[]"]);
+                complete(&mut self.out, "SELECT 1");
+            }
+            read if read.starts_with("SELECT") => {
+                if simple {
+                    describe_one(&mut self.out);
+                }
+                row(&mut self.out, &["1"]);
+                complete(&mut self.out, "SELECT 1");
+            }
+            _ => complete(&mut self.out, "INSERT 0 1"),
+        }
+        true
+    }
+
+    fn copy(&mut self, tag: u8, body: &[u8], simple: bool) {
+        match tag {
+            b'd' if body.starts_with(b"bad") => {
+                self.copying = None;
+                if simple {
+                    self.fail("22P04");
+                    self.ready();
+                } else {
+                    self.error("22P04");
+                }
+            }
+            b'd' => self.copied.extend_from_slice(body),
+            b'c' => {
+                self.copying = None;
+                frame(&mut self.out, b'C', b"COPY 1\0");
+                if simple {
+                    self.ready();
+                }
+            }
+            b'f' => {
+                self.copying = None;
+                if simple {
+                    self.fail("57014");
+                    self.ready();
+                } else {
+                    self.error("57014");
+                }
+            }
+            b'H' | b'S' => {}
+            other => panic!("{} while COPY data is read", char::from(other)),
+        }
+    }
+
+    fn error(&mut self, code: &str) {
+        self.fail(code);
+        self.skipping = true;
+    }
+
+    fn fail(&mut self, code: &str) {
+        let body = format!("SERROR\0VERROR\0C{code}\0Mfailed\0\0");
+        frame(&mut self.out, b'E', body.as_bytes());
+        if self.status == Status::Open {
+            self.status = Status::Failed;
+        }
+    }
+
+    fn ready(&mut self) {
+        let status = match self.status {
+            Status::Idle => TransactionStatus::Idle,
+            Status::Open => TransactionStatus::Open,
+            Status::Failed => TransactionStatus::Failed,
+        };
+        if self.status == Status::Idle {
+            self.portals.clear();
+        }
+        write::ready_for_query(&mut self.out, status);
+    }
+}
+
+fn row(out: &mut BytesMut, cells: &[&str]) {
+    let mut body = BytesMut::new();
+    body.put_u16(u16::try_from(cells.len()).unwrap());
+    for cell in cells {
+        body.put_u32(u32::try_from(cell.len()).unwrap());
+        body.put_slice(cell.as_bytes());
+    }
+    frame(out, b'D', &body);
+}
+
+fn describe_one(out: &mut BytesMut) {
+    let column =
+        Column { name: b"n", relation: 0, attribute: 0, type_oid: 23, type_size: 4, type_modifier: -1, binary: false };
+    let mut body = BytesMut::new();
+    body.put_u16(1);
+    body.put_slice(column.name);
+    body.put_u8(0);
+    body.put_u32(column.relation);
+    body.put_i16(column.attribute);
+    body.put_u32(column.type_oid);
+    body.put_i16(column.type_size);
+    body.put_i32(column.type_modifier);
+    body.put_i16(0);
+    frame(out, b'T', &body);
+}
