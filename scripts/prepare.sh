@@ -100,7 +100,6 @@ missing_packages() {
         command -v psql >/dev/null || say postgresql-client
         ;;
       drivers)
-        command -v curl >/dev/null || say curl
         [ -e /etc/ssl/certs/ca-certificates.crt ] || say ca-certificates
         python3 -c 'import ensurepip, venv' 2>/dev/null || say python3-venv
         compgen -G '/usr/share/postgresql/*/extension/postgres_fdw.control' >/dev/null || has_package postgresql || say postgresql
@@ -143,20 +142,24 @@ fetch_servers() {
     skipped+=("PostgreSQL 14 to 18: fetched for Linux on x86-64 only, this is $(uname -sm)")
     return 0
   fi
+  if ! command -v npm >/dev/null; then
+    skipped+=("PostgreSQL 14 to 18: their binaries are npm packages, and npm is not installed")
+    return 0
+  fi
   mkdir -p "$PORTCULLIS_PG_BINARIES"
-  local major digest url
-  while read -r major digest url; do
+  local major digest package
+  while read -r major digest package; do
     case $major in '#'*) continue ;; esac
-    fetch_server "$major" "$digest" "$url" || skipped+=("PostgreSQL $major: could not be fetched from $url")
+    fetch_server "$major" "$digest" "$package" || skipped+=("PostgreSQL $major: $package could not be fetched")
   done <scripts/servers.lock
 }
 
 fetch_server() {
-  local home=$PORTCULLIS_PG_BINARIES/$1 digest=$2 url=$3 work
+  local home=$PORTCULLIS_PG_BINARIES/$1 digest=$2 package=$3 work
   [ "$(cat "$home/digest" 2>/dev/null)" = "$digest" ] && return 0
   work=$(mktemp -d "$cache/fetch.XXXXXX") || return 1
   say "fetching PostgreSQL $1"
-  if ! curl -fsSL --retry 3 --max-time 300 -o "$work/package.tgz" "$url" ||
+  if ! (cd "$work" && npm pack --silent "$package" >/dev/null && mv ./*.tgz package.tgz) ||
     ! sha512sum -c --quiet <<<"$digest  $work/package.tgz" ||
     ! tar -xzf "$work/package.tgz" -C "$work"; then
     rm -rf "$work"
@@ -208,9 +211,10 @@ make_python() { python3 -m venv "$1" && "$1/bin/pip" install --quiet --disable-p
 make_node() { cp $drivers_source/node/package*.json "$1" && (cd "$1" && npm ci --no-audit --no-fund --loglevel=error); }
 make_go() { (cd $drivers_source/go && GOFLAGS=-mod=readonly go build -o "$1/pgx" .); }
 make_java() {
-  local digest url
-  read -r digest url <$drivers_source/java/jdbc.lock
-  curl -fsSL --retry 3 --max-time 120 -o "$1/postgresql.jar" "$url" && sha256sum -c --quiet <<<"$digest  $1/postgresql.jar"
+  local digest artifact
+  read -r digest artifact <$drivers_source/java/jdbc.lock
+  mvn -q -B dependency:copy -Dartifact="$artifact" -DoutputDirectory="$1" -Dmdep.stripVersion=true &&
+    sha256sum -c --quiet <<<"$digest  $1/postgresql.jar"
 }
 
 fetch_drivers() {
@@ -221,8 +225,8 @@ fetch_drivers() {
   else skipped+=("node-postgres: npm is not installed"); fi
   if command -v go >/dev/null; then cached go "$(key_of $drivers_source/go/go.sum $drivers_source/go/*.go)" make_go
   else skipped+=("pgx: Go is not installed"); fi
-  if command -v java >/dev/null; then cached java "$(key_of $drivers_source/java/jdbc.lock)" make_java
-  else skipped+=("JDBC: Java is not installed"); fi
+  if command -v java >/dev/null && command -v mvn >/dev/null; then cached java "$(key_of $drivers_source/java/jdbc.lock)" make_java
+  else skipped+=("JDBC: Java or Maven is not installed"); fi
 }
 
 print_skipped() {
