@@ -1,21 +1,23 @@
 //! How fast the record takes events: `cargo run --release -p portcullis-audit --example append`.
 //!
-//! Measures the append of one command's events in the calling task (encoding included), and events a second through
-//! chain, seal and commit over a store in memory, for 1 to 64 sessions. The disk is measured by `just bench`.
+//! Measures the processor time of one command's three events: in the calling task (encoding included), and in the writer
+//! (chain, seal, a store in memory). The disk is measured by `just bench`.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement by hand")]
+#![allow(clippy::indexing_slicing, clippy::print_stdout, clippy::unwrap_used, reason = "a measurement by hand")]
 
 use jiff::Timestamp;
-use portcullis_audit::{Recorder, Settings, SigningKey, Stream, Watermark};
+use portcullis_audit::{Recorder, Settings, SigningKey, Stream};
 use portcullis_model::{
     Action, Digest, Effect, EventBody, Object, Operation, Outcome, QualifiedName, RecordedMatch, RecordedOperation,
     RelationKind, Source, StreamKind, Text,
 };
-use portcullis_store::{Log, MemoryLog};
+use portcullis_store::{FaultyLog, Log, MemoryLog};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const COMMANDS: u64 = 100_000;
+const SESSIONS: usize = 16;
+const ROUNDS: u64 = 40;
+const COMMANDS: u64 = 2_000;
 
 fn started() -> EventBody {
     let kind = StreamKind::Session;
@@ -48,53 +50,56 @@ fn bodies(command: u64) -> ([EventBody; 2], EventBody) {
     ([received, decided], EventBody::CommandSettled { command, outcome, data: None })
 }
 
-fn open() -> (Recorder, portcullis_audit::Writer) {
-    let log = Arc::new(MemoryLog::new()) as Arc<dyn Log>;
-    let settings = Settings { queue_bytes: usize::MAX, ..Settings::default() };
-    Recorder::open(log, SigningKey::from_seed(&[1; 32]), settings).unwrap()
+/// Nanoseconds that threads spent on a processor, which a busy machine does not change: of this one, or of all.
+fn on_cpu(tasks: impl Iterator<Item = std::path::PathBuf>) -> u64 {
+    let spent = tasks.filter_map(|task| std::fs::read_to_string(task.join("schedstat")).ok());
+    spent.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-/// Appends one command; the time is that of the two appends alone.
-fn append(stream: &Stream, command: u64) -> Duration {
-    let (asked, settled) = bodies(command);
-    let now = Timestamp::now();
-    let start = Instant::now();
-    stream.append(now, asked).unwrap();
-    stream.append(now, [settled]).unwrap();
-    start.elapsed()
+fn caller() -> u64 {
+    on_cpu(["/proc/thread-self".into()].into_iter())
 }
 
+fn process() -> u64 {
+    on_cpu(std::fs::read_dir("/proc/self/task").unwrap().flatten().map(|task| task.path()))
+}
+
+/// Begins sessions and lets their commands wait behind a blocked disk, so that the caller's part is seen alone; then lets
+/// the writer go.
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    for sessions in [1, 4, 16, 64] {
-        let (recorder, writer) = open();
-        let start = Instant::now();
-        let spent: Duration = runtime.block_on(async {
-            let mut tasks = tokio::task::JoinSet::new();
-            for _ in 0..sessions {
-                let recorder = recorder.clone();
-                tasks.spawn(async move {
-                    let stream = recorder.begin(started(), Timestamp::now()).unwrap();
-                    let mut spent = Duration::ZERO;
-                    for command in 1..=COMMANDS / sessions {
-                        stream.room().await;
-                        spent += append(&stream, command);
-                    }
-                    let last = stream.newest();
-                    let mut durable = recorder.durable();
-                    durable
-                        .wait_for(|mark| mark.reached(last) == Ok(true) || *mark == Watermark::Failed)
-                        .await
-                        .unwrap();
-                    spent
-                });
-            }
-            tasks.join_all().await.into_iter().sum()
-        });
-        let events = COMMANDS / sessions * sessions * 3;
-        let rate = events as f64 / start.elapsed().as_secs_f64();
-        let each = spent.as_nanos() as f64 / (events / 3) as f64;
-        println!("{sessions:>3} sessions: {rate:>9.0} events/s, {each:>6.0} ns a command in the caller");
-        writer.close().unwrap();
+    let log = Arc::new(FaultyLog::new(Arc::new(MemoryLog::new())));
+    let settings = Settings { queue_bytes: usize::MAX, ..Settings::default() };
+    let key = SigningKey::from_seed(&[1; 32]);
+    let (recorder, writer) = Recorder::open(Arc::clone(&log) as Arc<dyn Log>, key, settings).unwrap();
+    let streams: Vec<_> = (0..SESSIONS).map(|_| recorder.begin(started(), Timestamp::now()).unwrap()).collect();
+    let now = Timestamp::now();
+    for round in 1..=ROUNDS {
+        log.block();
+        let start = caller();
+        let made: Vec<_> = (1..=COMMANDS).map(|at| bodies(round * COMMANDS + at)).collect();
+        let middle = caller();
+        for (at, (asked, settled)) in made.into_iter().enumerate() {
+            let stream = &streams[at % SESSIONS];
+            stream.append(now, asked).unwrap();
+            stream.append(now, [settled]).unwrap();
+        }
+        let (end, before) = (caller(), process());
+        let released = Instant::now();
+        log.release();
+        let last = streams.iter().map(Stream::newest).max().unwrap();
+        while recorder.durable().borrow().reached(last) == Ok(false) {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        let wall = released.elapsed();
+        let writer = process() - before;
+        println!(
+            "a command: making its events {} ns, appending them {} ns, chaining and storing {} ns; {:.0} events/s",
+            (middle - start) / COMMANDS,
+            (end - middle) / COMMANDS,
+            writer / COMMANDS,
+            (3 * COMMANDS) as f64 / wall.as_secs_f64(),
+        );
     }
+    drop(streams);
+    writer.close().unwrap();
 }

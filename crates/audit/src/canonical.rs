@@ -37,6 +37,8 @@ pub(crate) struct Encoder {
 struct Member {
     /// Without its quotes.
     key: Range<usize>,
+    /// Whether the key compares as bytes: ASCII without escapes.
+    plain: bool,
     all: Range<usize>,
 }
 
@@ -94,11 +96,11 @@ fn refused<T>(what: &'static str) -> io::Result<T> {
 }
 
 /// A key as it stands in the output. Plain ones compare as bytes, which is their UTF-16 order; the others are read back.
-fn compare(out: &[u8], left: &Range<usize>, right: &Range<usize>) -> Ordering {
-    let left = out.get(left.clone()).unwrap_or_default();
-    let right = out.get(right.clone()).unwrap_or_default();
-    let plain = |key: &[u8]| key.is_ascii() && !key.contains(&b'\\');
-    if plain(left) && plain(right) {
+fn compare(out: &[u8], left: &Member, right: &Member) -> Ordering {
+    let plain = left.plain && right.plain;
+    let left = out.get(left.key.clone()).unwrap_or_default();
+    let right = out.get(right.key.clone()).unwrap_or_default();
+    if plain {
         return left.cmp(right);
     }
     let units = |key: &[u8]| -> Vec<u16> {
@@ -220,7 +222,7 @@ impl Formatter for Canonical<'_> {
             self.put(b",")?;
         }
         let start = self.out.len();
-        self.encoder.members.push(Member { key: start + 1..start + 1, all: start..start });
+        self.encoder.members.push(Member { key: start + 1..start + 1, plain: false, all: start..start });
         Ok(())
     }
 
@@ -228,6 +230,8 @@ impl Formatter for Canonical<'_> {
         let end = self.out.len();
         if let Some(member) = self.encoder.members.last_mut() {
             member.key.end = end - 1;
+            let key = self.out.get(member.key.clone()).unwrap_or_default();
+            member.plain = key.is_ascii() && !key.contains(&b'\\');
         }
         Ok(())
     }
@@ -249,9 +253,9 @@ impl Formatter for Canonical<'_> {
         let Some(object) = objects.pop() else { return refused("an object that never began") };
         let own = members.get_mut(object.first..).unwrap_or_default();
         let out = &*self.out;
-        if !own.is_sorted_by(|left, right| compare(out, &left.key, &right.key).is_lt()) {
-            own.sort_by(|left, right| compare(out, &left.key, &right.key));
-            if own.iter().zip(own.iter().skip(1)).any(|(left, right)| compare(out, &left.key, &right.key).is_eq()) {
+        if !own.is_sorted_by(|left, right| compare(out, left, right).is_lt()) {
+            own.sort_by(|left, right| compare(out, left, right));
+            if own.iter().zip(own.iter().skip(1)).any(|(left, right)| compare(out, left, right).is_eq()) {
                 return refused("a repeated key");
             }
             scratch.clear();

@@ -13,7 +13,7 @@ use crate::canonical::Encoder;
 use crate::chain::HEAD;
 use crate::error::RecordUnavailable;
 use crate::queue::{Item, Queue};
-use crate::tally::Tally;
+use crate::tally::{Noted, Tally};
 use jiff::Timestamp;
 use portcullis_model::{Event, EventBody, SessionId};
 use smallvec::SmallVec;
@@ -116,7 +116,9 @@ impl Stream {
         bodies: impl IntoIterator<Item = EventBody>,
     ) -> Result<u64, RecordUnavailable> {
         let first = state.tally.events;
-        let mut tally = state.tally.clone();
+        let mut number = first;
+        let mut ended = state.tally.ended.is_some();
+        let mut noted: SmallVec<[Noted; 4]> = SmallVec::new();
         let mut item = Item {
             stream: Arc::clone(&self.shared),
             sequence: 0,
@@ -126,13 +128,13 @@ impl Stream {
             closes: None,
         };
         for body in bodies {
-            let number = tally.events;
             // A stream starts with its start and has nothing behind its end.
-            if tally.ended.is_some() || (number == 0) != matches!(body, EventBody::SessionStarted { .. }) {
+            if ended || (number == 0) != matches!(body, EventBody::SessionStarted { .. }) {
                 tracing::error!(stream = %self.shared.id, number, "an event out of place was refused");
                 return Err(RecordUnavailable);
             }
-            tally.note(at, &body);
+            ended = matches!(body, EventBody::SessionEnded { .. });
+            noted.push(Noted::of(at, &body));
             let event = Event { stream: self.shared.id, number, at, body };
             item.bytes.resize(item.bytes.len() + HEAD, 0);
             state.encoder.encode(&event, &mut item.bytes).map_err(|error| {
@@ -140,13 +142,18 @@ impl Stream {
                 RecordUnavailable
             })?;
             item.ends.push(item.bytes.len());
+            number += 1;
         }
         if item.ends.is_empty() {
             return if self.queue.is_open() { Ok(state.newest) } else { Err(RecordUnavailable) };
         }
-        item.closes = tally.summary();
+        if ended {
+            let mut tally = state.tally.clone();
+            noted.iter().for_each(|noted| tally.take(noted));
+            item.closes = tally.summary();
+        }
         state.newest = self.push(item)?;
-        state.tally = tally;
+        noted.iter().for_each(|noted| state.tally.take(noted));
         Ok(state.newest)
     }
 

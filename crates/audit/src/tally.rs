@@ -21,6 +21,37 @@ pub struct Summary {
     pub reason: Arc<str>,
 }
 
+/// What an event changes in the count, so that it can be counted after the event itself was given away.
+#[derive(Clone, Debug)]
+pub(crate) enum Noted {
+    Received(u64),
+    Denied,
+    Settled(u64),
+    Ended(Timestamp, Arc<str>),
+    Nothing,
+}
+
+impl Noted {
+    pub(crate) fn of(at: Timestamp, body: &EventBody) -> Self {
+        match body {
+            EventBody::CommandReceived { command, .. } => Self::Received(*command),
+            EventBody::CommandDecided { verdict: Effect::Deny, .. } => Self::Denied,
+            EventBody::CommandSettled { command, .. } => Self::Settled(*command),
+            EventBody::SessionEnded { reason, .. } => Self::Ended(at, Arc::clone(reason)),
+            EventBody::CommandDecided { verdict: Effect::Allow | Effect::Hold, .. }
+            | EventBody::CommandPrepared { .. }
+            | EventBody::SessionStarted { .. }
+            | EventBody::Result { .. }
+            | EventBody::Output { .. }
+            | EventBody::ApprovalRequested { .. }
+            | EventBody::ApprovalSettled { .. }
+            | EventBody::AdminChanged { .. }
+            | EventBody::PolicyLoaded { .. }
+            | EventBody::IdentityRefused { .. } => Self::Nothing,
+        }
+    }
+}
+
 /// The running count of one stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
@@ -34,27 +65,22 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn note(&mut self, at: Timestamp, body: &EventBody) {
+        self.take(&Noted::of(at, body));
+    }
+
+    pub(crate) fn take(&mut self, noted: &Noted) {
         self.events += 1;
-        match body {
-            EventBody::CommandReceived { command, .. } => {
+        match noted {
+            Noted::Received(command) => {
                 self.commands += 1;
                 self.open.insert(*command);
             }
-            EventBody::CommandDecided { verdict: Effect::Deny, .. } => self.denied += 1,
-            EventBody::CommandSettled { command, .. } => {
+            Noted::Denied => self.denied += 1,
+            Noted::Settled(command) => {
                 self.open.remove(command);
             }
-            EventBody::SessionEnded { reason, .. } => self.ended = Some((at, Arc::clone(reason))),
-            EventBody::CommandDecided { verdict: Effect::Allow | Effect::Hold, .. }
-            | EventBody::CommandPrepared { .. }
-            | EventBody::SessionStarted { .. }
-            | EventBody::Result { .. }
-            | EventBody::Output { .. }
-            | EventBody::ApprovalRequested { .. }
-            | EventBody::ApprovalSettled { .. }
-            | EventBody::AdminChanged { .. }
-            | EventBody::PolicyLoaded { .. }
-            | EventBody::IdentityRefused { .. } => {}
+            Noted::Ended(at, reason) => self.ended = Some((*at, Arc::clone(reason))),
+            Noted::Nothing => {}
         }
     }
 
