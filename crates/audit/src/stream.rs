@@ -116,7 +116,6 @@ impl Stream {
         bodies: impl IntoIterator<Item = EventBody>,
     ) -> Result<u64, RecordUnavailable> {
         let first = state.tally.events;
-        let mut number = first;
         let mut ended = state.tally.ended.is_some();
         let mut noted: SmallVec<[Noted; 4]> = SmallVec::new();
         let mut item = Item {
@@ -127,7 +126,7 @@ impl Stream {
             ends: SmallVec::new(),
             closes: None,
         };
-        for body in bodies {
+        for (number, body) in (first..).zip(bodies) {
             // A stream starts with its start and has nothing behind its end.
             if ended || (number == 0) != matches!(body, EventBody::SessionStarted { .. }) {
                 tracing::error!(stream = %self.shared.id, number, "an event out of place was refused");
@@ -142,7 +141,6 @@ impl Stream {
                 RecordUnavailable
             })?;
             item.ends.push(item.bytes.len());
-            number += 1;
         }
         if item.ends.is_empty() {
             return if self.queue.is_open() { Ok(state.newest) } else { Err(RecordUnavailable) };
