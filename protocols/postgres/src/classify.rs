@@ -131,7 +131,9 @@ impl Reader {
         for statement in &reading.statements {
             let mut effects = statement.effects.clone();
             walk.statement(statement, &mut operations, &mut effects, &mut read, 0)?;
-            read.barrier |= effects.iter().any(Effect::is_barrier);
+            // A cursor's name is only known behind the reply.
+            let names = |effect: &Effect| matches!(effect, Effect::DeclareCursor { .. } | Effect::CloseCursor(_));
+            read.barrier |= effects.iter().any(|effect| effect.is_barrier() || names(effect));
             walk.unsure |= effects.iter().any(Effect::is_barrier);
             read.effects.push(effects);
         }

@@ -21,7 +21,7 @@ pub(crate) mod tests;
 
 use crate::answer::Known;
 use crate::classify::{Lookup, Read, Reader, WaitFor};
-use crate::expect::Expectations;
+use crate::expect::{Expectations, Slot};
 use crate::frame::{Frame, Phase};
 use crate::message::TransactionStatus;
 use crate::own::{Nowhere, Own};
@@ -105,6 +105,16 @@ enum State {
     Ended,
 }
 
+/// A frame that the server did not do.
+struct Discarded {
+    slot: Slot,
+    /// It is the one that failed; what came behind it was skipped.
+    failed: bool,
+}
+
+/// Discarded frames of one stretch beyond which the oldest are settled before their Sync comes.
+const MANY_DISCARDED: usize = 4096;
+
 /// The core of one session.
 pub(crate) struct Core {
     session: Arc<Session>,
@@ -121,6 +131,9 @@ pub(crate) struct Core {
     stretch: u64,
     /// The server discards what it reads until the next Sync.
     skipping: bool,
+    /// What it discards, until that Sync is sent: frames of the same stretch are judged as if it were answered, so that
+    /// it does not matter when the error comes.
+    discarded: Vec<Discarded>,
     /// Nothing was sent since the server was ready for more.
     at_boundary: bool,
     /// The client's newest command that changes what later text means.
@@ -160,6 +173,7 @@ impl Core {
             status: TransactionStatus::Idle,
             stretch: 0,
             skipping: false,
+            discarded: Vec::new(),
             at_boundary: true,
             barrier: None,
             copy_from: None,
@@ -248,9 +262,14 @@ impl Core {
             if !copying && !self.queue.is_answered(*slot) {
                 return;
             }
+            let waited = *slot;
             match std::mem::replace(&mut self.state, State::Ready) {
                 State::Waiting { frame, .. } => self.on_client(frame, steps),
                 other => self.state = other,
+            }
+            if matches!(&self.state, State::Waiting { slot, .. } if *slot == waited) {
+                // What it waited for has come, so waiting for it again would be for ever.
+                return self.malformed("a message that cannot come here", steps);
             }
         }
     }
@@ -307,6 +326,12 @@ impl Core {
     }
 }
 
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.settle_discarded();
+    }
+}
+
 /// Names of this session, as a reading needs them.
 struct InForce<'a> {
     core: &'a Core,
@@ -322,6 +347,9 @@ impl Lookup for InForce<'_> {
     }
 
     fn cursor(&self, name: &str) -> Found<Arc<[Operation]>> {
+        if let Some(slot) = self.core.may_end_portal(name) {
+            return Found::Wait(slot);
+        }
         match self.core.portals.find(name, self.core.stretch) {
             Found::Here(Portal::Cursor { operations, .. }) => Found::Here(operations),
             Found::Here(Portal::Bound(run)) => match self.core.runs.get(run) {

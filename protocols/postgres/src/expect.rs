@@ -82,6 +82,13 @@ impl Expectations {
         number
     }
 
+    /// A frame was sent that the server discards: it has its place in the order and no answer.
+    pub(crate) fn unowed(&mut self, work: Work) -> Slot {
+        let number = self.next;
+        self.next += 1;
+        Slot { number, work }
+    }
+
     /// What the server answers now.
     pub(crate) fn front(&self) -> Option<&Slot> {
         self.slots.front()
@@ -111,19 +118,7 @@ impl Expectations {
 
     /// Whether the server answers what was sent without being asked to: the last frame makes it.
     pub(crate) fn ends_in_ready(&self) -> bool {
-        match self.slots.back().map(|slot| &slot.work) {
-            None | Some(Work::Query(_) | Work::Sync | Work::AskScope) => true,
-            Some(Work::Refused(refused)) => refused.then_ready,
-            Some(
-                Work::Parse { .. }
-                | Work::Bind { .. }
-                | Work::DescribeStatement(_)
-                | Work::DescribePortal(_)
-                | Work::Execute { .. }
-                | Work::CloseStatement(_)
-                | Work::ClosePortal(_),
-            ) => false,
-        }
+        self.slots.back().is_none_or(|slot| ends_in_ready(&slot.work))
     }
 
     /// The newest frame not yet answered that runs something.
@@ -138,6 +133,11 @@ impl Expectations {
     /// The newest Sync not yet answered.
     pub(crate) fn last_sync(&self) -> Option<u64> {
         self.slots.iter().rev().find(|slot| matches!(slot.work, Work::Sync)).map(|slot| slot.number)
+    }
+
+    /// The newest frame not yet answered behind which the server is ready for more: there a transaction may have ended.
+    pub(crate) fn last_ready(&self) -> Option<u64> {
+        self.slots.iter().rev().find(|slot| ends_in_ready(&slot.work)).map(|slot| slot.number)
     }
 
     /// The gateway's own question, while it is not yet answered.
@@ -158,6 +158,21 @@ impl Expectations {
     /// Whether to read no more of the client.
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() >= MANY
+    }
+}
+
+/// Whether the answer ends in ReadyForQuery.
+fn ends_in_ready(work: &Work) -> bool {
+    match work {
+        Work::Query(_) | Work::Sync | Work::AskScope => true,
+        Work::Refused(refused) => refused.then_ready,
+        Work::Parse { .. }
+        | Work::Bind { .. }
+        | Work::DescribeStatement(_)
+        | Work::DescribePortal(_)
+        | Work::Execute { .. }
+        | Work::CloseStatement(_)
+        | Work::ClosePortal(_) => false,
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::copy::CopyIn;
 use super::run::RunId;
-use super::{Core, Portal, Prepared, State, Steps};
+use super::{Core, Discarded, Portal, Prepared, State, Steps};
 use crate::answer::{known, said};
 use crate::expect::Work;
 use crate::frame::{Chunk, Frame, Run as Rows};
@@ -88,7 +88,7 @@ impl Core {
             | Front::Sync
             | Front::Refused { .. } => return self.breach("rows that nothing asked for", steps),
         };
-        let Some(run) = self.runs.get_mut(id) else { return };
+        let Some(run) = self.runs.get_mut(id) else { return self.breach("rows of what has ended", steps) };
         let mut left = rows.bytes.clone();
         let mut unread = rows.frames;
         while unread > 0 && run.answer.records_rows() {
@@ -105,7 +105,7 @@ impl Core {
         let (Front::Query(id) | Front::Execute(id)) = self.front() else {
             return self.breach("data that nothing asked for", steps);
         };
-        let Some(run) = self.runs.get_mut(id) else { return };
+        let Some(run) = self.runs.get_mut(id) else { return self.breach("data of what has ended", steps) };
         if chunk.tag == b'D' {
             if chunk.first {
                 self.row = run.answer.records_rows().then(BytesMut::new);
@@ -212,9 +212,7 @@ impl Core {
             (Front::Execute(id), ServerMessage::PortalSuspended) => {
                 self.release(Some(id), frame, steps);
                 self.queue.pop();
-                if self.runs.get(id).is_some_and(|run| run.passing) {
-                    self.runs.end(&self.session, id);
-                }
+                self.runs.pass(&self.session, id);
             }
             (front, other) => return self.described(front, other, frame, steps),
         }
@@ -339,15 +337,14 @@ impl Core {
     fn names_change(&mut self, effect: &Effect, operations: &Arc<[portcullis_model::Operation]>) {
         let gone = match effect {
             Effect::Prepare { name, text } => {
-                let prepared =
-                    Prepared {
-                        text: Arc::clone(text),
-                        types: Arc::new([]),
-                        columns: None,
-                        number: None,
-                        read: None,
-                        held: self.held.take(text.len()),
-                    };
+                let prepared = Prepared {
+                    text: Arc::clone(text),
+                    types: Arc::new([]),
+                    columns: None,
+                    number: None,
+                    read: None,
+                    held: self.held.take(text.len()),
+                };
                 self.statements.set(name.as_str(), Some(Arc::new(prepared)));
                 return;
             }
@@ -392,11 +389,8 @@ impl Core {
     fn executes_no_more(&mut self, id: RunId, frame: Frame, steps: &mut Steps) {
         self.release(Some(id), frame, steps);
         self.queue.pop();
-        if self.runs.get(id).is_some_and(|run| run.passing) {
-            self.runs.end(&self.session, id);
-        } else {
-            self.runs.settle(&self.session, id);
-        }
+        self.runs.settle(&self.session, id);
+        self.runs.pass(&self.session, id);
     }
 
     fn failed(
@@ -445,21 +439,16 @@ impl Core {
 
     /// The server rejected the stand-in: the client is told why.
     fn tell_refusal(&mut self, fields: &Fields<'_>, frame: Frame, steps: &mut Steps) {
-        let mut forgets_unnamed = false;
         if let Some(slot) = self.queue.front_mut()
             && let Work::Refused(refused) = &mut slot.work
         {
             refused.told = true;
-            forgets_unnamed = refused.forgets_unnamed;
             // Any other error is the server's own matter (it shuts down, it was cancelled), and the client hears it.
             if matches!(fields.get(b'C'), Some(b"42601" | b"26000" | b"34000" | b"25P02")) {
                 steps.down.push(self.session.say(reply::refused(&refused.denial, refused.sqlstate)));
             } else {
                 steps.down.push(self.unasked.release(frame.into_bytes()));
             }
-        }
-        if forgets_unnamed {
-            self.statements.set("", None);
         }
     }
 
@@ -474,7 +463,7 @@ impl Core {
         if self.copy.is_active() || self.copy == CopyIn::Refused {
             self.copy = CopyIn::None;
         }
-        let Some(run) = self.runs.get_mut(id) else { return };
+        let Some(run) = self.runs.get_mut(id) else { return self.release_said(message, frame, steps) };
         if let Some((stream, text)) = said(message) {
             run.answer.output(stream, &text);
         }
@@ -483,54 +472,65 @@ impl Core {
             Some(denial) => steps.down.push(self.session.say(reply::refused(&denial, None))),
             None => steps.down.push(run.answer.release(frame.into_bytes())),
         }
-        if run.passing {
-            self.runs.end(&self.session, id);
-        }
     }
 
     /// An extended frame failed: the server discards what was sent up to the next Sync.
     fn skip(&mut self, steps: &mut Steps) {
-        match self.queue.pop() {
-            Some(slot) => match slot.work {
+        let Some(slot) = self.queue.pop() else { return };
+        self.discarded.push(Discarded { slot, failed: true });
+        let (discarded, found) = self.queue.skip_to_sync();
+        self.discarded.extend(discarded.into_iter().map(|slot| Discarded { slot, failed: false }));
+        self.skipping = !found;
+        if found {
+            // The stretch is over.
+            self.settle_discarded();
+        } else if self.is_holding() {
+            // The server would discard what is held.
+            self.state = State::Ready;
+            steps.unhold = true;
+        }
+    }
+
+    /// Settles what the server did not do, and takes its names back.
+    pub(super) fn settle_discarded(&mut self) {
+        for Discarded { slot, failed } in std::mem::take(&mut self.discarded) {
+            match slot.work {
+                Work::Query(run) => {
+                    self.runs.skip(&self.session, run);
+                    self.unnamed_live(slot.number);
+                }
+                Work::Refused(refused) if refused.then_ready => self.unnamed_live(slot.number),
+                Work::Refused(refused) if refused.forgets_unnamed && failed => {
+                    self.statements.confirm("", slot.number);
+                }
+                Work::Refused(refused) if refused.forgets_unnamed => {
+                    self.statements.reject("", slot.number, false);
+                }
                 Work::Parse { name, .. } => {
-                    let forget = name.is_empty();
+                    // A failed Parse of the unnamed statement has removed the one before it.
+                    let forget = failed && name.is_empty();
                     self.statements.reject(&name, slot.number, forget);
                 }
                 Work::Bind { portal, run } => {
-                    let gone = self.portals.reject(&portal, slot.number, portal.is_empty());
-                    self.runs.end(&self.session, run);
+                    let forget = failed && portal.is_empty();
+                    let gone = self.portals.reject(&portal, slot.number, forget);
+                    if failed {
+                        self.runs.end(&self.session, run)
+                    } else {
+                        self.runs.skip(&self.session, run)
+                    }
                     gone.into_iter().for_each(|portal| self.portal_gone(portal));
                 }
-                Work::Execute { run } => self.runs.settle(&self.session, run),
-                Work::CloseStatement(name) => {
-                    self.statements.reject(&name, slot.number, false);
-                }
-                Work::ClosePortal(name) => {
-                    self.portals.reject(&name, slot.number, false);
-                }
-                Work::Query(_)
-                | Work::DescribeStatement(_)
-                | Work::DescribePortal(_)
-                | Work::Sync
-                | Work::AskScope
-                | Work::Refused(_) => {}
-            },
-            None => return,
-        }
-        let (discarded, found) = self.queue.skip_to_sync();
-        for slot in discarded {
-            match slot.work {
-                Work::Query(run) => self.runs.skip(&self.session, run),
-                Work::Execute { run } => self.runs.skipped(&self.session, run),
-                Work::Parse { name, .. } => {
-                    self.statements.reject(&name, slot.number, false);
+                Work::Execute { run } => {
+                    if failed {
+                        self.runs.settle(&self.session, run)
+                    } else {
+                        self.runs.skipped(&self.session, run)
+                    }
+                    self.runs.pass(&self.session, run);
                 }
                 Work::CloseStatement(name) => {
                     self.statements.reject(&name, slot.number, false);
-                }
-                Work::Bind { portal, run } => {
-                    self.portals.reject(&portal, slot.number, false);
-                    self.runs.skip(&self.session, run);
                 }
                 Work::ClosePortal(name) => {
                     self.portals.reject(&name, slot.number, false);
@@ -542,26 +542,35 @@ impl Core {
                 | Work::Refused(_) => {}
             }
         }
-        self.skipping = !found;
-        if self.is_holding() && self.skipping {
-            // The server would discard what is held.
-            self.state = State::Ready;
-            steps.unhold = true;
-        }
+    }
+
+    /// A Query ended the unnamed statement and portal.
+    fn unnamed_ended(&mut self, slot: u64) {
+        self.statements.confirm("", slot);
+        let gone = self.portals.confirm("", slot);
+        self.portal_gone(gone);
+    }
+
+    /// A Query was discarded, so it ended nothing.
+    fn unnamed_live(&mut self, slot: u64) {
+        self.statements.reject("", slot, false);
+        self.portals.reject("", slot, false);
     }
 
     fn is_ready(&mut self, status: TransactionStatus, frame: Frame, steps: &mut Steps) -> Result<(), Breach> {
         match self.front() {
             Front::Query(id) => {
-                self.queue.pop();
+                let slot = self.queue.pop();
                 self.release(Some(id), frame, steps);
                 self.runs.end(&self.session, id);
-                // A Query ends the unnamed statement and portal.
-                self.statements.set("", None);
-                let gone = self.portals.set("", None);
-                self.portal_gone(gone);
+                self.unnamed_ended(slot.map_or(0, |slot| slot.number));
             }
-            Front::Sync | Front::Refused { then_ready: true, told: true } => {
+            Front::Refused { then_ready: true, told: true } => {
+                let slot = self.queue.pop();
+                self.release(None, frame, steps);
+                self.unnamed_ended(slot.map_or(0, |slot| slot.number));
+            }
+            Front::Sync => {
                 self.queue.pop();
                 self.release(None, frame, steps);
             }

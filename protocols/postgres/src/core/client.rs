@@ -3,13 +3,13 @@
 //! Held by: `core/tests/*`.
 
 use super::run::Run;
-use super::{Core, Portal, Prepared, State, Steps};
+use super::{Core, Discarded, MANY_DISCARDED, Portal, Prepared, State, Steps};
 use crate::answer::{Shape, parameter};
 use crate::classify::{Read, WaitFor};
 use crate::core::names::Found;
 use crate::core::ruling::Asked;
 use crate::expect::Work;
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameError};
 use crate::message::{ClientMessage, DecodeError, Formats, Params, Target};
 use crate::own::Passage;
 use portcullis_model::{Command, Digest, Fault, Parameter, Source, Text};
@@ -24,6 +24,10 @@ impl Core {
             Err(error) if error.is_fatal() => return self.malformed(&error.to_string(), steps),
             Err(error) => return self.unacceptable(held.tag(), error, &frame, steps),
         };
+        if self.copy.is_active() && !is_of_copy(&message) {
+            // It was kept back before the server said that it reads COPY data, and may not come now.
+            return self.malformed(&FrameError::Tag { tag: held.tag() }.to_string(), steps);
+        }
         if let Some(slot) = self.must_wait_for(&message) {
             return self.wait(slot, frame, steps);
         }
@@ -212,6 +216,9 @@ impl Core {
     }
 
     fn execute(&mut self, portal: &str, frame: Frame, steps: &mut Steps) {
+        if let Some(slot) = self.may_end_portal(portal) {
+            return self.wait(slot, frame, steps);
+        }
         let command = match self.portals.find(portal, self.stretch) {
             Found::Wait(slot) => return self.wait(slot, frame, steps),
             Found::Absent => {
@@ -222,6 +229,10 @@ impl Core {
                 let Some(run) = self.runs.get(id) else {
                     return self.malformed("the portal's command is gone", steps);
                 };
+                // Whether it can go on is known when its last Execute was answered.
+                if let Some(slot) = run.executing.filter(|slot| !self.queue.is_answered(*slot)) {
+                    return self.wait(slot, frame, steps);
+                }
                 if let Some(permit) = &run.permit {
                     let cleared = self.session.follow(permit, frame.into_bytes());
                     return self.executed(id, cleared, steps);
@@ -236,6 +247,12 @@ impl Core {
         };
         let read = Arc::new(Read::of_cursor(&command));
         self.ask(frame.into_bytes(), command, Asked::Fetch(read), steps);
+    }
+
+    /// The unanswered frame behind which the server may have ended the transaction, and this portal with it.
+    pub(super) fn may_end_portal(&self, name: &str) -> Option<u64> {
+        let ready = self.queue.last_ready()?;
+        self.portals.newest_change(name).is_none_or(|made| made < ready).then_some(ready)
     }
 
     /// A name that this session did not define.
@@ -268,14 +285,12 @@ impl Core {
         steps.up.push(self.session.pass(Passage::Close(frame)));
         match target {
             Target::Statement(name) => {
-                if let Some(slot) = self.owe(Work::CloseStatement(name.into())) {
-                    self.statements.propose(name, slot, self.stretch, None);
-                }
+                let slot = self.owe(Work::CloseStatement(name.into()));
+                self.statements.propose(name, slot, self.stretch, None);
             }
             Target::Portal(name) => {
-                if let Some(slot) = self.owe(Work::ClosePortal(name.into())) {
-                    self.portals.propose(name, slot, self.stretch, None);
-                }
+                let slot = self.owe(Work::ClosePortal(name.into()));
+                self.portals.propose(name, slot, self.stretch, None);
             }
         }
     }
@@ -286,17 +301,24 @@ impl Core {
         }
         steps.up.push(self.session.pass(Passage::Sync(frame)));
         self.skipping = false;
+        self.settle_discarded();
         self.owe(Work::Sync);
         self.stretch += 1;
     }
 
     /// The server owes an answer to what was just sent, unless it discards it.
-    pub(super) fn owe(&mut self, work: Work) -> Option<u64> {
+    pub(super) fn owe(&mut self, work: Work) -> u64 {
         self.at_boundary = false;
-        if self.skipping {
-            return None;
+        if !self.skipping {
+            return self.queue.push(work);
         }
-        Some(self.queue.push(work))
+        let slot = self.queue.unowed(work);
+        let number = slot.number;
+        self.discarded.push(Discarded { slot, failed: false });
+        if self.discarded.len() >= MANY_DISCARDED {
+            self.settle_discarded();
+        }
+        number
     }
 
     /// A frame that is well formed and cannot be accepted: refused in its place, and the session lives on.
@@ -335,17 +357,14 @@ impl Core {
     }
 
     /// Remembers a run and what waits for it.
-    pub(super) fn begin(&mut self, run: Run, work: impl FnOnce(super::RunId) -> Work) -> Option<u64> {
+    pub(super) fn begin(&mut self, run: Run, work: impl FnOnce(super::RunId) -> Work) -> (u64, super::RunId) {
         let (read, executes) = (Arc::clone(&run.read), run.executed);
         let id = self.runs.add(run);
-        let Some(slot) = self.owe(work(id)) else {
-            self.runs.skip(&self.session, id);
-            return None;
-        };
+        let slot = self.owe(work(id));
         if executes {
             self.runs_now(&read, slot);
         }
-        Some(slot)
+        (slot, id)
     }
 
     /// A frame was sent that runs this text.
@@ -375,6 +394,25 @@ const fn is_judged(message: &ClientMessage<'_>) -> bool {
         | ClientMessage::Flush
         | ClientMessage::Sync
         | ClientMessage::Terminate => false,
+    }
+}
+
+/// Whether the frame may come while the server reads COPY data.
+const fn is_of_copy(message: &ClientMessage<'_>) -> bool {
+    match message {
+        ClientMessage::CopyData(_)
+        | ClientMessage::CopyDone
+        | ClientMessage::CopyFail(_)
+        | ClientMessage::Flush
+        | ClientMessage::Sync
+        | ClientMessage::Terminate => true,
+        ClientMessage::Query(_)
+        | ClientMessage::Parse { .. }
+        | ClientMessage::Bind { .. }
+        | ClientMessage::Execute { .. }
+        | ClientMessage::FunctionCall { .. }
+        | ClientMessage::Close(_)
+        | ClientMessage::Describe(_) => false,
     }
 }
 

@@ -62,6 +62,11 @@ impl<T: Clone> Names<T> {
         meaning.clone().map_or(Found::Absent, Found::Here)
     }
 
+    /// The slot of its newest definition or removal that is not answered.
+    pub(crate) fn newest_change(&self, name: &str) -> Option<u64> {
+        Some(self.entries.get(name)?.changes.back()?.slot)
+    }
+
     /// A frame that defines (or with `None` removes) the name was sent in `slot`.
     pub(crate) fn propose(&mut self, name: &str, slot: u64, stretch: u64, value: Option<T>) {
         if let Some(entry) = self.entries.get_mut(name) {

@@ -63,7 +63,8 @@ impl Core {
                 let mut run = Run::new(&self.session, permit, read, Shape::default());
                 run.executed = true;
                 steps.up.push(cleared);
-                self.begin(run, Work::Query);
+                let (slot, _) = self.begin(run, Work::Query);
+                self.unnamed_end(slot);
             }
             Asked::Fetch(read) => {
                 let mut run = Run::new(&self.session, permit, read, Shape::default());
@@ -74,23 +75,16 @@ impl Core {
             Asked::Parse { name, mut prepared } => {
                 steps.up.push(cleared);
                 prepared.number = Some(permit.number());
-                if let Some(slot) = self.owe(Work::Parse { name: name.clone(), permit }) {
-                    self.statements.propose(&name, slot, self.stretch, Some(Arc::new(*prepared)));
-                }
+                let slot = self.owe(Work::Parse { name: name.clone(), permit });
+                self.statements.propose(&name, slot, self.stretch, Some(Arc::new(*prepared)));
             }
             Asked::Bind(_, Some(bound)) => {
                 let Bound { portal, read, shape } = *bound;
                 let run = Run::new(&self.session, permit, read, shape);
                 steps.up.push(cleared);
-                let mut made = None;
                 let name = portal.clone();
-                let slot = self.begin(run, |run| {
-                    made = Some(run);
-                    Work::Bind { portal, run }
-                });
-                if let Some((slot, run)) = slot.zip(made) {
-                    self.portals.propose(&name, slot, self.stretch, Some(Portal::Bound(run)));
-                }
+                let (slot, run) = self.begin(run, |run| Work::Bind { portal, run });
+                self.portals.propose(&name, slot, self.stretch, Some(Portal::Bound(run)));
             }
             Asked::Again(id) => {
                 if let Some(run) = self.runs.get_mut(id) {
@@ -112,9 +106,10 @@ impl Core {
         match cleared {
             Ok(cleared) => {
                 steps.up.push(cleared);
-                let Some(slot) = self.owe(Work::Execute { run: id }) else { return };
+                let slot = self.owe(Work::Execute { run: id });
                 if let Some(run) = self.runs.get_mut(id) {
                     run.executed = true;
+                    run.executing = Some(slot);
                     let read = Arc::clone(&run.read);
                     self.runs_now(&read, slot);
                 }
@@ -151,7 +146,18 @@ impl Core {
         };
         steps.up.push(self.session.own(own));
         let refused = Refused { denial, sqlstate, then_ready, told: false, forgets_unnamed };
-        self.owe(Work::Refused(Box::new(refused)));
+        let slot = self.owe(Work::Refused(Box::new(refused)));
+        if then_ready {
+            self.unnamed_end(slot);
+        } else if forgets_unnamed {
+            self.statements.propose("", slot, self.stretch, None);
+        }
+    }
+
+    /// A Query ends the unnamed statement and portal, whatever becomes of it.
+    fn unnamed_end(&mut self, slot: u64) {
+        self.statements.propose("", slot, self.stretch, None);
+        self.portals.propose("", slot, self.stretch, None);
     }
 
     fn hold(&mut self, asked: Asked, hold: Hold<Bytes>, steps: &mut Steps) {

@@ -39,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) data: Option<Sha256>,
     /// Whether it was executed, not only bound.
     pub(crate) executed: bool,
+    /// The slot of its newest Execute.
+    pub(crate) executing: Option<u64>,
     /// Whether it ends with its one Execute: a cursor that SQL declared.
     pub(crate) passing: bool,
 }
@@ -57,6 +59,7 @@ impl Run {
             refused: None,
             data: None,
             executed: false,
+            executing: None,
             passing: false,
         }
     }
@@ -117,6 +120,13 @@ impl Runs {
     pub(crate) fn end(&mut self, session: &Session, id: RunId) {
         self.settle(session, id);
         self.runs.remove(&id);
+    }
+
+    /// An Execute of it ended: a run of one Execute ends with it.
+    pub(crate) fn pass(&mut self, session: &Session, id: RunId) {
+        if self.runs.get(&id).is_some_and(|run| run.passing) {
+            self.end(session, id);
+        }
     }
 
     /// The server discarded an Execute of it; its portal may live on.

@@ -43,11 +43,11 @@ async fn pg_p60_rows_copied_in_arrive_whole_and_their_digest_is_recorded() {
         frontend::copy_data(b"501\tnewer\t"),
         frontend::copy_data(b"2.0\n"),
         frontend::copy_done(),
-        frontend::query("COPY secrets FROM STDIN"),
+        frontend::query("COPY evil.items FROM STDIN"),
         frontend::query("SELECT count(*) FROM items"),
     ];
     let got = exchange(&mut client, &frames, 3).await;
-    assert_eq!(tags(&got), "GCZGEZTDCZ".replace("GEZ", "EZ"), "{}", outline(&got));
+    assert_eq!(tags(&got), "GCZEZTDCZ", "{}", outline(&got));
     assert_eq!(rows(&got), ["102"]);
     drop(client);
     let events = world.events().await;

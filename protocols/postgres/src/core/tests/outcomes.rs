@@ -19,8 +19,8 @@ async fn a_query_is_settled_with_what_the_server_said_last() {
             .await,
         [
             "1 SELECT id FROM items; INSERT INTO items VALUES (1)",
-            "1 completed INSERT 0 1 1",
             "2 SELECT 1/0",
+            "1 completed INSERT 0 1 1",
             "2 failed 22012",
         ]
     );

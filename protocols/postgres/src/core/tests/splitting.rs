@@ -42,7 +42,8 @@ fn phrase() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// What was sent for the client: without the gateway's own questions and nudges, which depend on what had come by then.
+/// What was sent for the client: without the gateway's own questions and nudges, and without COPY data, which are a
+/// matter of what had come by then (data behind a server's error is ignored, sent or not).
 fn of_client(sent: &[u8], id: &str) -> Vec<String> {
     let mut frames = Vec::new();
     let mut rest = sent;
@@ -55,7 +56,7 @@ fn of_client(sent: &[u8], id: &str) -> Vec<String> {
         if frame[0] == b'P' && text.contains("current_schemas") {
             own = true;
         }
-        if !own && frame[0] != b'H' {
+        if !own && !matches!(frame[0], b'H' | b'd' | b'c' | b'f') {
             frames.push(text);
         }
         if own && frame[0] == b'S' {
@@ -72,6 +73,7 @@ struct Came {
     told: String,
     record: Vec<String>,
     ran: Vec<String>,
+    copied: Vec<u8>,
 }
 
 async fn play(house: &House, script: &[u8], cuts: &[usize], portions: &[usize]) -> Came {
@@ -91,12 +93,13 @@ async fn play(house: &House, script: &[u8], cuts: &[usize], portions: &[usize]) 
     let told = String::from_utf8_lossy(&rig.told()).replace(&id, "SESSION");
     let mut ran = std::mem::take(&mut rig.server.ran);
     ran.retain(|text| !text.contains("current_schemas"));
+    let copied = std::mem::take(&mut rig.server.copied);
     let (sent, session) = (of_client(&rig.sent, &id), rig.id);
     drop(rig);
     let mut record = house.told(session).await;
     // Outcomes are recorded when answers come, so their place among later commands is a matter of time.
     record.sort();
-    Came { sent, told, record, ran }
+    Came { sent, told, record, ran, copied }
 }
 
 fn runtime() -> tokio::runtime::Runtime {
