@@ -219,11 +219,6 @@ impl Core {
         self.queue.is_empty() && self.status == TransactionStatus::Idle && matches!(self.state, State::Ready)
     }
 
-    /// Whether rows that come now are recorded, so that they are wanted one by one.
-    pub(crate) fn records_rows(&self) -> bool {
-        self.front_run().and_then(|id| self.runs.get(id)).is_some_and(|run| run.answer.records_rows())
-    }
-
     /// The catalogue was loaded anew, or could not be: what waited is judged.
     pub(crate) fn on_refreshed(&mut self, steps: &mut Steps) {
         self.reloading = false;

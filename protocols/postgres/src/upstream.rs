@@ -44,11 +44,6 @@ impl Closer {
     pub(crate) fn close_without_record(&self) {
         let _was = self.0.compare_exchange(OPEN, LOST, Ordering::Relaxed, Ordering::Relaxed);
     }
-
-    /// Whether it is closed.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == CLOSED
-    }
 }
 
 /// The writing half of a socket.
@@ -212,7 +207,7 @@ mod tests {
         let (written, got) = tokio::join!(poll_fn(|cx| socket.poll_flush(cx)), reading);
         written.unwrap();
         assert_eq!(got, expected);
-        assert!(closer.is_closed());
+        assert_eq!(closer.0.load(Ordering::Relaxed), CLOSED);
         assert_eq!(socket.staged(), 0);
     }
 

@@ -11,7 +11,7 @@
 use crate::cancel::{Registration, ServerCancel};
 use crate::catalogue::Shared;
 use crate::core::{Core, Steps};
-use crate::frame::{FrameBuf, Next, Phase};
+use crate::frame::{Frame, FrameBuf, Next, Phase};
 use crate::login::backend::Target;
 use crate::upstream::{Closer, Socket};
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::ReadHalf;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Sleep;
 
 /// Bytes on their way to one side beyond which the other is read no more.
@@ -32,6 +33,8 @@ const HIGH: usize = 256 * 1024;
 const AHEAD: usize = 64 * 1024;
 /// Rows that are released in one piece, in bytes.
 const RUN: usize = 64 * 1024;
+/// Frames longer than this may take milliseconds to read, in bytes.
+const LONG: usize = 32 * 1024;
 /// Turns before other tasks get theirs.
 const TURNS: usize = 32;
 /// What is left to be said at the end is given this long.
@@ -195,6 +198,7 @@ impl Pump {
         let mut taken = false;
         while self.ending.is_none() && self.core.wants_client() && self.up.backlog() < HIGH && self.has_room() {
             match self.from_client.next(self.core.phase(), b"") {
+                Next::Frame(frame) if frame.body().len() > LONG => self.take_long(frame),
                 Next::Frame(frame) => self.core.on_client(frame, &mut self.steps),
                 Next::Oversize { tag, length, limit } => {
                     self.core.on_oversize(tag, length, limit, &mut self.steps);
@@ -213,6 +217,16 @@ impl Pump {
             self.cancel_running();
         }
         taken
+    }
+
+    /// A text that takes long to read: the other tasks of this worker are handed to another meanwhile.
+    fn take_long(&mut self, frame: Frame) {
+        let many = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+        if many {
+            tokio::task::block_in_place(|| self.core.on_client(frame, &mut self.steps));
+        } else {
+            self.core.on_client(frame, &mut self.steps);
+        }
     }
 
     /// Does what the core said.

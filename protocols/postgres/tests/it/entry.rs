@@ -46,7 +46,7 @@ async fn a_revoked_token_ends_what_its_sessions_may_do() {
     let by = portcullis_identity::Authenticated::local_admin(None);
     for token in world.identity.list_tokens().await.unwrap() {
         let revoked = world.identity.revoke_token(token.id, &by, jiff::Timestamp::now()).await.unwrap();
-        drop(revoked);
+        assert!(matches!(revoked, portcullis_identity::Revocation::Revoked { .. }));
     }
     assert_eq!(ask(&mut client, "SELECT 1").await, Err("42501".to_owned()));
 }

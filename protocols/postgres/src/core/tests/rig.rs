@@ -41,7 +41,6 @@ rules:
 /// A gate over an in-memory record.
 pub(crate) struct House {
     pub(crate) gate: Gate,
-    pub(crate) desk: Desk,
     identity: Arc<Identity>,
     record: Recorder,
     _writer: Writer,
@@ -85,12 +84,12 @@ impl House {
             recorder: record.clone(),
             identity: Arc::clone(&identity),
             credentials: Arc::new(Credentials::default()),
-            desk: desk.clone(),
+            desk,
             connections: HashMap::from([(shop.name.clone(), shop)]),
             settings: Settings { durability, result_bytes: 4096, version: "test".into() },
         })
         .unwrap();
-        Self { gate, desk, identity, record, _writer: writer }
+        Self { gate, identity, record, _writer: writer }
     }
 
     pub(crate) async fn session(&self) -> Session {
@@ -345,14 +344,6 @@ impl Rig {
     /// Delivers everything until nothing moves.
     pub(super) fn quiet(&mut self) {
         while self.deliver(usize::MAX) {}
-    }
-
-    /// People decided.
-    pub(super) fn settled(&mut self, settled: Settled<Bytes>) {
-        self.hold = None;
-        self.core.on_settled(settled, &mut self.steps);
-        self.apply();
-        self.take_client();
     }
 
     pub(super) fn withdraw(&mut self) {

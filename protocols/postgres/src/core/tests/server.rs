@@ -228,7 +228,7 @@ impl Server {
                     self.error("57014");
                 }
             }
-            b'H' | b'S' => {}
+            b'H' | b'S' | b'X' => {}
             other => panic!("{} while COPY data is read", char::from(other)),
         }
     }
