@@ -1,2 +1,61 @@
-//! an identity-aware wire proxy for AI agents and people
-fn main() {}
+//! `portcullis`: the gateway and every client command (DESIGN 6).
+//!
+//! Promises: exit codes 0 done, 1 refused or problems found, 2 wrong usage, 3 gateway unreachable (`connect` returns its
+//! child's); every listing takes `--json`, one object a line; a command given `--config` speaks to the running gateway
+//! through `data_dir/admin.sock`, and to the store itself, through the same router, when none runs.
+//! `assemble.rs` is the one place that turns configuration into each crate's own settings.
+//! Held by: `tests/it`.
+
+// The command line is the one place that speaks to a person (DESIGN, house rules).
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod args;
+mod assemble;
+mod client;
+mod command;
+mod error;
+mod serve;
+mod table;
+mod timeline;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use error::Failure;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("portcullis: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Serve(args) => runtime()?.block_on(serve::run(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => command::check::run(&args),
+        Command::Demo(args) => runtime()?.block_on(command::demo::run(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Token(args) => runtime()?.block_on(command::token::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Policy(args) => command::policy::run(args, runtime),
+        Command::Sessions(args) => runtime()?.block_on(command::sessions::run(args)),
+        Command::Connections(args) => {
+            runtime()?.block_on(command::connections::list(&args)).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Whoami(args) => runtime()?.block_on(command::connections::whoami(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Connect(args) => runtime()?.block_on(command::connect::run(args)),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Refused(format!("the runtime did not start: {error}")))
+}

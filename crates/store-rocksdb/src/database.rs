@@ -202,7 +202,7 @@ fn family_options() -> Options {
     blocks.set_block_cache(&Cache::new_lru_cache(32 * 1024 * 1024));
     blocks.set_bloom_filter(10.0, false);
     let mut options = Options::default();
-    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_compression_type(DBCompressionType::Zstd);
     options.set_write_buffer_size(32 * 1024 * 1024);
     options.set_block_based_table_factory(&blocks);
     options

@@ -64,7 +64,8 @@ fn an_export_verifies_offline_and_tampering_is_found() {
     let honest = offline_verify(&export, &key);
     assert!(honest.status.success(), "{}", String::from_utf8_lossy(&honest.stderr));
     let bytes = std::fs::read(&export).unwrap();
-    let edits: [(&str, fn(&str) -> String); 3] = [
+    type Edit = (&'static str, fn(&str) -> String);
+    let edits: [Edit; 3] = [
         ("an edit", |text| text.replacen("Notebook no. 3", "Notebook no. 4", 1)),
         ("a removed event", |text| {
             let mut lines: Vec<&str> = text.lines().collect();

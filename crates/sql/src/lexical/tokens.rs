@@ -298,7 +298,7 @@ impl<'t> Tokens<'t> {
                 }
             },
             b';' => simple(Kind::Semicolon, start, start + 1),
-            byte if byte.is_ascii_digit() => simple(Kind::Number, start, self.past(start, is_tag)),
+            byte if byte.is_ascii_digit() => simple(Kind::Number, start, self.number(start)),
             byte if starts_word(byte) => self.word(start, byte),
             byte if is_operator(byte) => {
                 self.rescan(start);
@@ -306,6 +306,25 @@ impl<'t> Tokens<'t> {
             }
             _ => simple(Kind::Other, start, start + 1),
         }
+    }
+}
+
+impl Tokens<'_> {
+    /// The end of a number: digits with what is written right behind them, a fraction, an exponent. An `e` without
+    /// digits behind it is not part of one: it may begin an escape string.
+    fn number(&self, start: usize) -> usize {
+        let whole = self.past(start, is_tag);
+        if self.byte(whole) != Some(b'.') || self.byte(whole + 1) == Some(b'.') {
+            return whole;
+        }
+        let digits = |from| self.past(from, |byte| byte.is_ascii_digit());
+        let fraction = digits(whole + 1);
+        if !matches!(self.byte(fraction), Some(b'e' | b'E')) {
+            return fraction;
+        }
+        let sign = usize::from(matches!(self.byte(fraction + 1), Some(b'+' | b'-')));
+        let exponent = digits(fraction + 1 + sign);
+        if exponent > fraction + 1 + sign { exponent } else { fraction }
     }
 }
 

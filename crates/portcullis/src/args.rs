@@ -1,0 +1,252 @@
+//! The words of the command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// An identity-aware wire proxy: agents and people reach PostgreSQL with the clients they have; policy decides what
+/// passes; an auditor can replay what happened and prove it unaltered.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway.
+    Serve(ServeArgs),
+    /// Build everything a configuration names and print all problems at once.
+    Check(CheckArgs),
+    /// Run a gateway in front of a sample shop and print ready-to-paste lines.
+    Demo(DemoArgs),
+    /// Make, list and revoke tokens.
+    Token(TokenArgs),
+    /// Test and explain policy, and put a changed one into force.
+    Policy(PolicyArgs),
+    /// List, show, replay, export and verify recorded sessions.
+    Sessions(SessionsArgs),
+    /// List the connections of a gateway.
+    Connections(ListArgs),
+    /// Say who the gateway takes you for.
+    Whoami(ListArgs),
+    /// Run a client with the environment a connection needs, or print the string for it.
+    Connect(ConnectArgs),
+}
+
+/// Where a client command finds its gateway.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GatewayArgs {
+    /// The gateway's configuration: its admin socket is used while it runs, its store while it does not.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The address of a gateway's console listener, reached with the token in PORTCULLIS_TOKEN.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "config", env = "PORTCULLIS_GATEWAY")]
+    pub(crate) gateway: Option<String>,
+    /// The certificate authority of that gateway (PEM).
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_CA")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// One problem a line, as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Walk every feature against the sample systems, say what was seen, and exit non-zero if any step is wrong.
+    #[arg(long)]
+    pub(crate) script: bool,
+    /// Where the demo keeps its data; a fresh temporary directory when absent.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The address PostgreSQL clients connect to: 127.0.0.1:6442, and a free port of 127.0.0.1 with --script.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) postgres: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+    /// One object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    #[command(subcommand)]
+    pub(crate) command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it, once.
+    Create {
+        #[command(flatten)]
+        gateway: GatewayArgs,
+        /// Whom it is for.
+        #[arg(long)]
+        user: String,
+        /// A group it carries; may be repeated.
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// How long it is valid, as in `30m` or `8h`; at most 24 hours.
+        #[arg(long, default_value = "1h", value_name = "TIME")]
+        ttl: String,
+        /// The token with its id and expiry as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the tokens that are valid.
+    List(ListArgs),
+    /// End a token at once.
+    Revoke {
+        #[command(flatten)]
+        gateway: GatewayArgs,
+        /// The token's id.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArgs {
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Run the tests that the bundles carry.
+    Test {
+        /// Bundles; with `--config` the configured ones when none is named.
+        files: Vec<PathBuf>,
+        /// The configuration whose bundles are tested.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// One outcome a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a command would do, every rule that matches, and the decision.
+    Explain(ExplainArgs),
+    /// Make the running gateway read its bundles again, and take them even when they are weaker.
+    Reload {
+        #[command(flatten)]
+        gateway: GatewayArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The user who would ask.
+    #[arg(long = "as", value_name = "USER")]
+    pub(crate) user: String,
+    /// The groups of that user.
+    #[arg(long, value_delimiter = ',', value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
+    /// The connection.
+    #[arg(long = "on", value_name = "CONNECTION")]
+    pub(crate) connection: String,
+    /// The SQL.
+    #[arg(long)]
+    pub(crate) sql: String,
+    /// The configuration whose bundles decide.
+    #[arg(long, value_name = "FILE", required_unless_present = "files")]
+    pub(crate) config: Option<PathBuf>,
+    /// Bundles, when no configuration is given.
+    #[arg(value_name = "BUNDLE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SessionsArgs {
+    #[command(subcommand)]
+    pub(crate) command: SessionsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// List recorded sessions, newest last.
+    List {
+        #[command(flatten)]
+        list: ListArgs,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        last: usize,
+    },
+    /// Show a session: statements, decisions, results.
+    Show {
+        #[command(flatten)]
+        list: ListArgs,
+        /// The session, or any start of its id that names one.
+        session: String,
+    },
+    /// Play a session as it happened.
+    Replay {
+        #[command(flatten)]
+        gateway: GatewayArgs,
+        /// The session, or any start of its id that names one.
+        session: String,
+        /// How many times faster; waits longer than two seconds are cut to that.
+        #[arg(long, default_value_t = 1.0)]
+        speed: f64,
+    },
+    /// Write a session, or all, with the proofs that `verify` needs.
+    Export {
+        #[command(flatten)]
+        gateway: GatewayArgs,
+        /// The session; all when absent.
+        session: Option<String>,
+        /// Where to; standard output when absent.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Prove that a record is unaltered, or name the first event that is not.
+    Verify {
+        #[command(flatten)]
+        gateway: GatewayArgs,
+        /// An export; the gateway's own record when absent.
+        file: Option<PathBuf>,
+        /// The gateway's public key (`data_dir/audit.pub`), needed for an export.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// A checkpoint kept elsewhere, to prove that nothing was rewritten since.
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+        /// The outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print events as they are recorded.
+    Tail(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+    /// The connection, or CONNECTION/DATABASE.
+    pub(crate) connection: String,
+    /// The client and its arguments; the connection string is printed when absent.
+    #[arg(last = true)]
+    pub(crate) client: Vec<String>,
+}

@@ -1,0 +1,320 @@
+//! The one place that turns configuration into each crate's own settings.
+//!
+//! Promises: everything that a gateway is made of is built here, in the order of its dependencies, and what cannot be
+//! built is said with the key it came from; the same parts serve the running gateway, `check`, and the client commands
+//! over a store that nobody has open.
+//! Held by: `tests/it` (every end-to-end test starts what is built here).
+
+use crate::error::{Failure, print_problems};
+use axum::body::Body;
+use hyper::{Request, Response};
+use portcullis_approvals::Desk;
+use portcullis_audit::{Durability, Recorder, Settings as RecordSettings, SigningKey, Writer};
+use portcullis_config as config;
+use portcullis_config::Config;
+use portcullis_console::{Api, Endpoint, Health, Journal};
+use portcullis_credentials::{Credentials, SecretSource, Source};
+use portcullis_gate::{Gate, Parts, Settings};
+use portcullis_identity::{Authenticated, Identity, Roles, Settings as IdentitySettings, TokenKey};
+use portcullis_model::{Connection, Name, Protocol};
+use portcullis_net::{Address, Authority, Certificates, ClientTls, DialOptions, Roots, ServerTls, VerifyMode};
+use portcullis_policy::{PolicySet, SourceFile};
+use portcullis_postgres::{Destination, Settings as PostgresSettings, negotiate};
+use portcullis_store::Log;
+use portcullis_store_rocksdb::Store;
+use std::collections::HashMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is recorded of each answer under `results: sample`.
+const SAMPLE_BYTES: usize = 4 * 1024;
+
+/// This gateway's version, as recorded.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The configuration, its problems printed.
+pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
+    match config::load(path) {
+        Ok(loaded) => {
+            print_problems(&loaded.warnings);
+            Ok(loaded.config)
+        }
+        Err(problems) => {
+            let errors = print_problems(&problems);
+            Err(Failure::Refused(format!("{errors} problems in {}", path.display())))
+        }
+    }
+}
+
+/// Where the running gateway listens for local administration.
+pub(crate) fn admin_socket(config: &Config) -> PathBuf {
+    config.data_dir.join("admin.sock")
+}
+
+/// The public key of the record, for auditors.
+pub(crate) fn signing_key_file(config: &Config) -> PathBuf {
+    config.data_dir.join("audit.key")
+}
+
+/// The configured bundles as they are on disk now.
+pub(crate) fn policy_sources(config: &Config) -> Result<Vec<SourceFile>, Failure> {
+    let files = config.policy_files().map_err(|problems| {
+        let errors = print_problems(&problems);
+        Failure::Refused(format!("{errors} problems with `policies`"))
+    })?;
+    files.iter().map(|file| read_source(file)).collect()
+}
+
+/// One bundle.
+pub(crate) fn read_source(file: &Path) -> Result<SourceFile, Failure> {
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).map_err(|error| Failure::refused(&name, error))?;
+    Ok(SourceFile::new(name, text))
+}
+
+/// The configured bundles as one set, its problems printed.
+pub(crate) fn policy(config: &Config) -> Result<PolicySet, Failure> {
+    match PolicySet::load(&policy_sources(config)?) {
+        Ok(loaded) => {
+            print_problems(&loaded.warnings);
+            Ok(loaded.set)
+        }
+        Err(problems) => {
+            let errors = print_problems(&problems);
+            Err(Failure::Refused(format!("{errors} problems in the policy bundles")))
+        }
+    }
+}
+
+/// The connections as rules, records and the gate see them.
+pub(crate) fn connections(config: &Config) -> HashMap<Name, Connection> {
+    let listed = config.connections.iter().map(|(name, connection)| {
+        let config::Connection::Postgres(postgres) = connection;
+        let connection = Connection {
+            name: name.clone(),
+            protocol: Protocol::Postgres,
+            address: postgres.address.to_string().into(),
+            database: Some(Name::canonical(Arc::clone(&postgres.database))),
+            login: Arc::clone(&postgres.username),
+        };
+        (name.clone(), connection)
+    });
+    listed.collect()
+}
+
+/// Where each connection's credential is.
+pub(crate) fn credentials(config: &Config) -> Credentials {
+    let sources = config.connections.iter().map(|(name, connection)| {
+        let config::Connection::Postgres(postgres) = connection;
+        let password = postgres.password.as_ref().map(|source| match source {
+            config::SecretSource::Env(variable) => SecretSource::Env(Arc::clone(variable)),
+            config::SecretSource::File(file) => SecretSource::File(file.clone()),
+        });
+        (name.clone(), Source { username: Arc::clone(&postgres.username), password })
+    });
+    Credentials::new(sources.collect())
+}
+
+/// Where each PostgreSQL connection leads, and how its server proves itself.
+pub(crate) fn destinations(config: &Config) -> Result<HashMap<Name, Destination>, Failure> {
+    config
+        .connections
+        .iter()
+        .map(|(name, connection)| {
+            let config::Connection::Postgres(postgres) = connection;
+            Ok((name.clone(), destination(name, postgres)?))
+        })
+        .collect()
+}
+
+fn destination(name: &Name, postgres: &config::Postgres) -> Result<Destination, Failure> {
+    let mode = match postgres.tls {
+        config::BackendTls::VerifyFull => VerifyMode::VerifyFull,
+        config::BackendTls::VerifyCa => VerifyMode::VerifyCa,
+        config::BackendTls::Require => VerifyMode::Require,
+        config::BackendTls::Disable => VerifyMode::Disable,
+    };
+    let roots = postgres.tls_ca.as_ref().map_or(Roots::Native, |file| Roots::File(file.clone()));
+    let tls = if matches!(mode, VerifyMode::Disable) {
+        ClientTls::disabled()
+    } else {
+        ClientTls::new(mode, &roots, &[b"postgresql"])
+            .map_err(|error| Failure::refused(&format!("connections.{name}.tls"), error))?
+    };
+    Ok(Destination {
+        address: address(&postgres.address),
+        tls,
+        server_name: None,
+        database: Name::canonical(Arc::clone(&postgres.database)),
+        databases: postgres.databases.iter().map(|name| Name::canonical(Arc::clone(name))).collect(),
+        dial: DialOptions::default(),
+    })
+}
+
+fn address(address: &config::Address) -> Address {
+    match address {
+        config::Address::Tcp { host, port } => Address::Tcp { host: host.to_string(), port: *port },
+        config::Address::Unix { directory, port } => Address::Unix(directory.join(format!(".s.PGSQL.{port}"))),
+    }
+}
+
+/// How PostgreSQL sessions are served.
+pub(crate) fn postgres(config: &Config, tls: Option<ServerTls>) -> PostgresSettings {
+    let mut settings = PostgresSettings::new(negotiate::Settings::new(tls));
+    let statement = usize::try_from(config.limits.statement).unwrap_or(usize::MAX);
+    settings.login_timeout = config.limits.handshake;
+    settings.negotiate.timeout = config.limits.handshake;
+    settings.idle = config.limits.idle;
+    settings.frames.statement = statement;
+    settings.reading.statement_bytes = statement;
+    settings
+}
+
+/// The groups that may use the API.
+pub(crate) fn roles(config: &Config) -> Roles {
+    Roles {
+        admin: config.roles.admin.clone(),
+        auditor: config.roles.auditor.clone(),
+        approver: config.roles.approver.clone(),
+    }
+}
+
+/// How clients are met over TLS.
+pub(crate) struct Tls {
+    /// The certificate of the listeners.
+    pub(crate) certificates: Certificates,
+    /// The gateway's own authority, where it made the certificate itself: clients verify with it, and the certificate is
+    /// renewed from it.
+    pub(crate) own: Option<(Authority, PathBuf)>,
+}
+
+/// How clients are met; `None` in plaintext.
+pub(crate) fn tls(config: &Config, listen: &[SocketAddr]) -> Result<Option<Tls>, Failure> {
+    match &config.tls {
+        config::Tls::Off => Ok(None),
+        config::Tls::Files { certificate, key } => {
+            let certificates =
+                Certificates::from_files(certificate, key).map_err(|error| Failure::refused("tls", error))?;
+            Ok(Some(Tls { certificates, own: None }))
+        }
+        config::Tls::SelfMade => {
+            let authority = Authority::new(&config.data_dir, listen, &[]);
+            let made = authority.open().map_err(|error| Failure::refused("the gateway's own certificate", error))?;
+            Ok(Some(Tls { certificates: made.certificates, own: Some((authority, made.authority)) }))
+        }
+    }
+}
+
+/// The directory of the store, keys and sockets, made if need be.
+fn data_dir(config: &Config) -> Result<(), Failure> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.data_dir)
+        .map_err(|error| Failure::refused(&config.data_dir.display().to_string(), error))
+}
+
+/// The store, the record over it, and who is who: what every command needs.
+pub(crate) struct Ground {
+    pub(crate) recorder: Recorder,
+    pub(crate) writer: Writer,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) log: Arc<dyn Log>,
+}
+
+/// Opens the store as its only user.
+pub(crate) async fn ground(config: &Config) -> Result<Ground, Failure> {
+    data_dir(config)?;
+    let store = Store::open(&config.data_dir.join("store")).map_err(|error| Failure::refused("the store", error))?;
+    let key =
+        SigningKey::load_or_create(&signing_key_file(config)).map_err(|error| Failure::refused("audit.key", error))?;
+    let log = store.log();
+    let settings = RecordSettings { durability: durability(config), ..RecordSettings::default() };
+    let (recorder, writer) =
+        Recorder::open(Arc::clone(&log), key, settings).map_err(|error| Failure::refused("the record", error))?;
+    let token_key = TokenKey::load_or_create(&config.data_dir.join("token.key"))
+        .map_err(|error| Failure::refused("token.key", error))?;
+    let identity = Identity::open(store.table(), token_key, IdentitySettings::default())
+        .await
+        .map_err(|error| Failure::refused("the token store", error))?;
+    Ok(Ground { recorder, writer, identity: Arc::new(identity), log })
+}
+
+const fn durability(config: &Config) -> Durability {
+    match config.audit.durability {
+        config::Durability::Strict => Durability::Strict,
+        config::Durability::Batched => Durability::Batched,
+    }
+}
+
+/// The gate over this ground.
+pub(crate) fn gate(config: &Config, ground: &Ground, policy: PolicySet) -> Result<Gate, Failure> {
+    let limit = usize::try_from(config.audit.max_result_bytes).unwrap_or(usize::MAX);
+    let result_bytes = match config.audit.results {
+        config::Results::Full => limit,
+        config::Results::Sample => limit.min(SAMPLE_BYTES),
+        config::Results::None => 0,
+    };
+    Gate::new(Parts {
+        policy,
+        recorder: ground.recorder.clone(),
+        identity: Arc::clone(&ground.identity),
+        credentials: Arc::new(credentials(config)),
+        desk: Desk::closed(),
+        connections: connections(config),
+        settings: Settings { durability: durability(config), result_bytes, version: VERSION.into() },
+    })
+    .map_err(|error| Failure::refused("the record", error))
+}
+
+/// The API of a gateway that does not run: the same routes, over the opened store.
+pub(crate) struct Offline {
+    api: Arc<Api>,
+    caller: Authenticated,
+    _writer: Writer,
+}
+
+impl Offline {
+    /// Answers one request as the local administrator.
+    pub(crate) async fn call(&self, request: Request<Body>) -> Response<Body> {
+        portcullis_console::call(Arc::clone(&self.api), request, self.caller.clone()).await
+    }
+}
+
+/// Opens the store for client commands.
+pub(crate) async fn offline(config: &Config) -> Result<Offline, Failure> {
+    let Ground { recorder, writer, identity, log } = ground(config).await?;
+    let api = Api {
+        reader: recorder.reader(),
+        public: recorder.public().clone(),
+        log,
+        journal: Journal::Record { recorder, version: VERSION.into() },
+        identity,
+        roles: roles(config),
+        recorder: None,
+        connections: connections(config).into_values().collect(),
+        endpoints: Vec::new(),
+        authority: None,
+        reload: None,
+        health: Health::default(),
+    };
+    Ok(Offline { api: Arc::new(api), caller: local_admin(), _writer: writer })
+}
+
+/// Whoever runs this command on the gateway's machine.
+pub(crate) fn local_admin() -> Authenticated {
+    Authenticated::local_admin(os_user().as_deref())
+}
+
+/// The operating system's name for the user, for the record.
+pub(crate) fn os_user() -> Option<String> {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).or_else(|_| std::env::var("LOGNAME")).ok()
+}
+
+/// Where clients of a protocol connect, as the API tells them.
+pub(crate) fn endpoint(protocol: Protocol, address: SocketAddr, tls: bool) -> Endpoint {
+    Endpoint { protocol, address, tls }
+}

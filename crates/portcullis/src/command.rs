@@ -1,0 +1,9 @@
+//! The client commands, one file each.
+
+pub(crate) mod check;
+pub(crate) mod connect;
+pub(crate) mod connections;
+pub(crate) mod demo;
+pub(crate) mod policy;
+pub(crate) mod sessions;
+pub(crate) mod token;

@@ -1,0 +1,114 @@
+//! `portcullis connect`: a client with the environment a connection needs, or the string for it.
+//!
+//! Promises: every string verifies the gateway (`sslmode=verify-full` with its authority) unless its listener is
+//! plaintext on loopback; the token goes to the child by its environment, never by its arguments, where a process list
+//! would show it. Held by: `tests/it`.
+
+use crate::args::ConnectArgs;
+use crate::client::Client;
+use crate::command::token::text;
+use crate::error::Failure;
+use hyper::Method;
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
+    let client = Client::open(&args.gateway).await?;
+    if matches!(client, Client::Offline(_)) {
+        return Err(Failure::Unreachable("no gateway runs with this configuration".to_owned()));
+    }
+    let name = args.connection.split('/').next().unwrap_or_default();
+    let connections: Vec<Value> = client.json(Method::GET, "/api/v1/connections", None).await?;
+    let Some(connection) = connections.iter().find(|connection| text(connection, "name") == name) else {
+        return Err(Failure::Refused(format!(
+            "the gateway has no connection `{name}`; `portcullis connections` lists them"
+        )));
+    };
+    let token = token();
+    let user = if token.is_some() && matches!(client, Client::Tls { .. }) {
+        let who: Value = client.json(Method::GET, "/api/v1/whoami", None).await?;
+        text(&who, "user").to_owned()
+    } else {
+        // Any token may be presented under this name.
+        "token".to_owned()
+    };
+    let tls = connection.get("tls").and_then(Value::as_bool).unwrap_or(true);
+    let mut settings = vec![
+        ("host", "PGHOST", text(connection, "host").to_owned()),
+        ("port", "PGPORT", connection.get("port").and_then(Value::as_u64).unwrap_or(0).to_string()),
+        ("dbname", "PGDATABASE", args.connection.clone()),
+        ("user", "PGUSER", user),
+    ];
+    if tls {
+        settings.push(("sslmode", "PGSSLMODE", "verify-full".to_owned()));
+        if let Some(file) = authority(&client).await? {
+            settings.push(("sslrootcert", "PGSSLROOTCERT", file.display().to_string()));
+        }
+    }
+    let Some((program, arguments)) = args.client.split_first() else {
+        let words: Vec<String> = settings.iter().map(|(key, _, value)| format!("{key}={}", quoted(value))).collect();
+        println!("{}", words.join(" "));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut child = Command::new(program);
+    child.args(arguments).envs(settings.iter().map(|(_, variable, value)| (*variable, value)));
+    if let Some(token) = token {
+        child.env("PGPASSWORD", token);
+    }
+    let status = child.status().map_err(|error| Failure::refused(&format!("`{program}` did not start"), error))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// The client's own token: from the environment, or where `portcullis login` keeps it.
+fn token() -> Option<String> {
+    if let Ok(token) = std::env::var("PORTCULLIS_TOKEN") {
+        return Some(token);
+    }
+    let text = fs::read_to_string(state_dir()?.join("token")).ok()?;
+    Some(text.trim().to_owned())
+}
+
+fn state_dir() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")))?;
+    Some(state.join("portcullis"))
+}
+
+/// A file with the gateway's authority, where it has one of its own.
+async fn authority(client: &Client) -> Result<Option<PathBuf>, Failure> {
+    let bytes = match client.ask(Method::GET, "/api/v1/ca", None).await {
+        Ok(answer) => answer.bytes().await?,
+        // Its certificate comes from elsewhere; the system's roots know it.
+        Err(Failure::Refused(_)) => return Ok(None),
+        Err(other) => return Err(other),
+    };
+    let Some(dir) = state_dir() else {
+        return Err(Failure::Usage("set XDG_STATE_HOME or HOME to keep the gateway's authority".to_owned()));
+    };
+    fs::create_dir_all(&dir)?;
+    let file = dir.join("gateway-ca.pem");
+    fs::write(&file, &bytes)?;
+    Ok(Some(file))
+}
+
+/// A value as libpq reads it in a connection string.
+fn quoted(value: &str) -> String {
+    let plain = !value.is_empty() && value.chars().all(|c| !c.is_whitespace() && c != '\'' && c != '\\');
+    if plain { value.to_owned() } else { format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn values_are_quoted_as_libpq_reads_them() {
+        assert_eq!(quoted("shop/other"), "shop/other");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), "'it\\'s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

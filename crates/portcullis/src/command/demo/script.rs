@@ -1,0 +1,238 @@
+//! The demo played by itself: each step is what a person would type, and what they must see.
+
+use super::{Demo, portcullis};
+use crate::error::Failure;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// One step of the script.
+struct Step<'a> {
+    title: &'a str,
+    /// As a person would type it.
+    typed: String,
+    command: Command,
+    input: String,
+    /// Every one of these must be in the output.
+    expect: &'a [&'a str],
+    /// None of these may be.
+    never: &'a [&'a str],
+    /// Whether the command must succeed.
+    succeeds: bool,
+}
+
+/// What a step printed.
+struct Seen {
+    output: String,
+    wrong: Vec<String>,
+}
+
+/// Plays every step; fails if one was not as it says.
+pub(super) async fn play(demo: &Demo) -> Result<(), Failure> {
+    let mut play = Play { demo, wrong: 0, played: 0 };
+    play.agent().await?;
+    play.dba().await?;
+    play.strangers().await?;
+    play.auditor().await?;
+    println!("\n{} steps, {} wrong", play.played, play.wrong);
+    if play.wrong == 0 { Ok(()) } else { Err(Failure::Refused(format!("{} steps of the demo are wrong", play.wrong))) }
+}
+
+struct Play<'a> {
+    demo: &'a Demo,
+    played: usize,
+    wrong: usize,
+}
+
+impl Play<'_> {
+    async fn agent(&mut self) -> Result<(), Failure> {
+        self.sql(
+            "An agent reads with the client it already has",
+            "SELECT id, name, city FROM customers ORDER BY id LIMIT 3;\n\\dt",
+            &["(3 rows)", "customers", "orders"],
+            &["ERROR"],
+        )
+        .await?;
+        self.sql(
+            "What would destroy is refused, with the reason and the next step; the session lives on",
+            "DROP TABLE orders;\nDELETE FROM orders;\nSELECT count(*) FROM orders;",
+            &["ERROR", "42501", "DETAIL", "HINT", "120"],
+            &["DROP TABLE\n", "DELETE 120"],
+        )
+        .await?;
+        self.sql(
+            "Disguises do not help: it is read by PostgreSQL's own grammar",
+            "EXPLAIN ANALYZE DELETE FROM orders;\nWITH gone AS (DELETE FROM orders RETURNING 1) SELECT count(*) FROM gone;\n\
+             DO $$ BEGIN EXECUTE 'DROP ' || 'TABLE orders'; END $$;\nDELETE FROM orders WHERE id = id;\n\
+             SELECT count(*) AS still FROM orders;",
+            &["ERROR", "still", "120"],
+            &["Delete on orders", "DELETE 120"],
+        )
+        .await?;
+        self.sql(
+            "It writes the rows it names, and a refused statement takes its transaction with it",
+            "UPDATE orders SET note = 'checked' WHERE id = 1;\nBEGIN;\nUPDATE orders SET note = 'half' WHERE id = 2;\n\
+             DELETE FROM orders;\nCOMMIT;\nSELECT id, note FROM orders WHERE id IN (1, 2) ORDER BY id;",
+            &["UPDATE 1", "ERROR", "ROLLBACK", "checked"],
+            &["half\n(", "| half"],
+        )
+        .await
+    }
+
+    async fn dba(&mut self) -> Result<(), Failure> {
+        self.psql(
+            1,
+            "dba-1",
+            "A DBA may change the schema",
+            "CREATE TABLE scratch (id int);\nDROP TABLE scratch;",
+            &["CREATE TABLE", "DROP TABLE"],
+            &["ERROR"],
+        )
+        .await
+    }
+
+    async fn strangers(&mut self) -> Result<(), Failure> {
+        let dsn = self.demo.dsn("agent-7")?;
+        let mut command = psql(&dsn);
+        command.env("PGPASSWORD", "pct_not-a-token");
+        self.step(Step {
+            title: "A wrong token gets in nowhere, and is told nothing",
+            typed: format!("PGPASSWORD=wrong psql \"{dsn}\""),
+            command,
+            input: "SELECT 1;".to_owned(),
+            expect: &["FATAL"],
+            never: &["(1 row)"],
+            succeeds: false,
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn auditor(&mut self) -> Result<(), Failure> {
+        let listed = self
+            .own("The auditor lists what happened", &["sessions", "list"], &["agent-7", "dba-1", "shop"], true)
+            .await?;
+        let session = listed
+            .lines()
+            .find(|line| line.contains("agent-7"))
+            .and_then(|line| line.split_whitespace().next())
+            .unwrap_or_default()
+            .to_owned();
+        self.own(
+            "… opens a session: statements, decisions, results",
+            &["sessions", "show", &session],
+            &["session of agent-7", "SELECT id, name, city", "ALLOWED"],
+            true,
+        )
+        .await?;
+        self.own("… proves the whole record unaltered", &["sessions", "verify"], &["unaltered"], true).await?;
+        let place = self.demo.config.parent().unwrap_or(Path::new(".")).to_owned();
+        let export = place.join("session.jsonl").display().to_string();
+        self.own("… takes one away", &["sessions", "export", &session, "--output", &export], &[], true).await?;
+        let key = place.join("data/audit.pub").display().to_string();
+        self.offline("… and verifies it offline with the public key alone", &export, &key, &["unaltered"], true)
+            .await?;
+        let text = fs::read_to_string(&export)?.replacen("SELECT id, name, city", "SELECT id, name, ssn!", 1);
+        fs::write(&export, text)?;
+        self.offline("One edited statement, and the proof names it", &export, &key, &[&session], false).await
+    }
+
+    async fn sql(&mut self, title: &str, sql: &str, expect: &[&str], never: &[&str]) -> Result<(), Failure> {
+        self.psql(0, "agent-7", title, sql, expect, never).await
+    }
+
+    async fn psql(
+        &mut self,
+        identity: usize,
+        user: &str,
+        title: &str,
+        sql: &str,
+        expect: &[&str],
+        never: &[&str],
+    ) -> Result<(), Failure> {
+        let dsn = self.demo.dsn(user)?;
+        let mut command = psql(&dsn);
+        command.env("PGPASSWORD", self.demo.tokens.get(identity).map_or("", String::as_str));
+        let typed = format!("PGPASSWORD=… psql \"{dsn}\"");
+        self.step(Step { title, typed, command, input: format!("{sql}\n"), expect, never, succeeds: true }).await?;
+        Ok(())
+    }
+
+    /// This binary's own command against the running gateway.
+    async fn own(&mut self, title: &str, words: &[&str], expect: &[&str], succeeds: bool) -> Result<String, Failure> {
+        let command = portcullis(&self.demo.config, words)?;
+        let typed = format!("portcullis {} --config portcullis.yaml", words.join(" "));
+        let step = Step { title, typed, command, input: String::new(), expect, never: &[], succeeds };
+        self.step(step).await
+    }
+
+    /// `sessions verify` of a file, without a gateway.
+    async fn offline(
+        &mut self,
+        title: &str,
+        file: &str,
+        key: &str,
+        expect: &[&str],
+        succeeds: bool,
+    ) -> Result<(), Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["sessions", "verify", file, "--key", key]);
+        let typed = "portcullis sessions verify session.jsonl --key audit.pub".to_owned();
+        let step = Step { title, typed, command, input: String::new(), expect, never: &[], succeeds };
+        self.step(step).await?;
+        Ok(())
+    }
+
+    async fn step(&mut self, step: Step<'_>) -> Result<String, Failure> {
+        self.played += 1;
+        println!("\n── {}. {}\n", self.played, step.title);
+        println!("$ {}", step.typed);
+        let Step { command, input, expect, never, succeeds, .. } = step;
+        let (output, success) = tokio::task::spawn_blocking(move || execute(command, &input))
+            .await
+            .map_err(|error| Failure::refused("a step", error))??;
+        println!("{}", output.trim_end());
+        let seen = judge(output, success == succeeds, expect, never);
+        if seen.wrong.is_empty() {
+            println!("✓ as it must be");
+        } else {
+            self.wrong += 1;
+            seen.wrong.iter().for_each(|wrong| println!("✗ {wrong}"));
+        }
+        Ok(seen.output)
+    }
+}
+
+/// The real psql: no start-up file, every statement echoed, errors with their codes, both streams in order.
+fn psql(dsn: &str) -> Command {
+    let mut command = Command::new("psql");
+    command.args(["-X", "-a", "-v", "VERBOSITY=verbose", "-v", "SHOW_CONTEXT=never", "-P", "pager=off", "-d", dsn]);
+    command
+}
+
+/// Runs it with both outputs in one pipe, as a terminal would show them. Blocks.
+fn execute(mut command: Command, input: &str) -> Result<(String, bool), Failure> {
+    let (mut reader, writer) = std::io::pipe()?;
+    command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().map_err(|error| Failure::refused("a client did not start", error))?;
+    // The parent's copies of the pipe end with the command, or reading would never.
+    drop(command);
+    if let Some(mut stdin) = child.stdin.take() {
+        // A client that left early has closed its end; what it said is in the output.
+        let _left = stdin.write_all(input.as_bytes());
+    }
+    let mut output = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut output)?;
+    Ok((output, child.wait()?.success()))
+}
+
+fn judge(output: String, ended_right: bool, expect: &[&str], never: &[&str]) -> Seen {
+    let mut wrong = Vec::new();
+    if !ended_right {
+        wrong.push("it ended with the wrong status".to_owned());
+    }
+    wrong.extend(expect.iter().filter(|text| !output.contains(**text)).map(|text| format!("`{text}` is not there")));
+    wrong.extend(never.iter().filter(|text| output.contains(**text)).map(|text| format!("`{text}` must not be there")));
+    Seen { output, wrong }
+}

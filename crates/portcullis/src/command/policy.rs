@@ -1,0 +1,162 @@
+//! `portcullis policy`: run the bundles' tests, explain a decision, put a changed set into force.
+//!
+//! Promises: `test` and `explain` use the same reader and the same policy code as the gateway; there is no backend here,
+//! so an unqualified name that nothing is known of is taken to lie in `public`. Held by: `tests/it`.
+
+use crate::args::{ExplainArgs, PolicyArgs, PolicyCommand};
+use crate::assemble;
+use crate::client::Client;
+use crate::error::{Failure, print_problems};
+use hyper::Method;
+use jiff::Timestamp;
+use portcullis_model::{Connection, CredentialKind, Decision, Effect, Name, Operation, Principal, Protocol, Verdict};
+use portcullis_policy::{Case, PolicySet, PolicyTest, SourceFile, TestCommand, TestOutcome, run_test};
+use portcullis_sql::{Dialect, Limits, Scope};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+pub(crate) fn run(args: PolicyArgs, runtime: impl FnOnce() -> Result<Runtime, Failure>) -> Result<ExitCode, Failure> {
+    match args.command {
+        PolicyCommand::Test { files, config, json } => test(&files, config.as_deref(), json),
+        PolicyCommand::Explain(args) => explain(&args),
+        PolicyCommand::Reload { gateway } => runtime()?.block_on(async {
+            let client = Client::open(&gateway).await?;
+            let answer: Value = client.json(Method::POST, "/api/v1/policy/reload", None).await?;
+            for problem in answer.get("problems").and_then(Value::as_array).into_iter().flatten() {
+                eprintln!("{}\n", problem.as_str().unwrap_or_default());
+            }
+            let digest = answer.get("policy").and_then(Value::as_str).unwrap_or_default();
+            if answer.get("accepted").and_then(Value::as_bool) == Some(true) {
+                println!("in force: {digest}");
+                Ok(ExitCode::SUCCESS)
+            } else {
+                println!("refused; still in force: {digest}");
+                Ok(ExitCode::from(1))
+            }
+        }),
+    }
+}
+
+/// The bundles named, or those of the configuration.
+fn load(files: &[PathBuf], config: Option<&Path>) -> Result<PolicySet, Failure> {
+    let sources = if files.is_empty() {
+        let Some(config) = config else {
+            return Err(Failure::Usage("name bundles, or --config FILE".to_owned()));
+        };
+        assemble::policy_sources(&assemble::load(config)?)?
+    } else {
+        files.iter().map(|file| source(file)).collect::<Result<_, _>>()?
+    };
+    match PolicySet::load(&sources) {
+        Ok(loaded) => {
+            print_problems(&loaded.warnings);
+            Ok(loaded.set)
+        }
+        Err(problems) => {
+            let errors = print_problems(&problems);
+            Err(Failure::Refused(format!("{errors} problems in the bundles")))
+        }
+    }
+}
+
+fn source(file: &Path) -> Result<SourceFile, Failure> {
+    let text = fs::read_to_string(file).map_err(|error| Failure::refused(&file.display().to_string(), error))?;
+    Ok(SourceFile { path: file.display().to_string().into(), text: text.into() })
+}
+
+/// What the text would do, read without a backend.
+fn read_sql(sql: &str) -> Vec<Operation> {
+    portcullis_sql::read(sql, Dialect::Postgres, &Scope::assuming(Name::canonical("public")), &Limits::default())
+        .operations()
+}
+
+fn connection(name: &str) -> Connection {
+    Connection {
+        name: Name::canonical(name),
+        protocol: Protocol::Postgres,
+        address: "".into(),
+        database: None,
+        login: "".into(),
+    }
+}
+
+fn test(files: &[PathBuf], config: Option<&Path>, json: bool) -> Result<ExitCode, Failure> {
+    let set = load(files, config)?;
+    let mut failed = 0_usize;
+    for test in set.tests() {
+        let TestCommand::Sql(sql) = &test.command else {
+            return Err(Failure::Refused(format!("{}:{}: only `run:` (SQL) can be tested yet", test.file, test.line)));
+        };
+        let outcome = run_test(&set, test, &read_sql(sql), &connection(test.on.as_str()));
+        failed += usize::from(!outcome.passed);
+        report(test, sql, &outcome, json);
+    }
+    let passed = set.tests().len() - failed;
+    if !json {
+        println!("{passed} passed, {failed} failed");
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// One line for a test that passed; what was expected and what was decided for one that did not.
+fn report(test: &PolicyTest, sql: &str, outcome: &TestOutcome, json: bool) {
+    let decided = told(&outcome.decision);
+    if json {
+        let line = json!({
+            "file": &*test.file, "line": test.line, "bundle": &*test.bundle, "run": sql,
+            "expected": outcome.expected.to_string(), "decided": decided, "passed": outcome.passed,
+        });
+        println!("{line}");
+    } else if outcome.passed {
+        println!("ok    {}:{}  {}", test.file, test.line, outcome.expected);
+    } else {
+        println!("FAIL  {}:{}  {sql}", test.file, test.line);
+        println!("      expected {}, decided {decided}", outcome.expected);
+    }
+}
+
+fn told(decision: &Decision) -> String {
+    let rules: Vec<String> = decision.matches.iter().map(|m| format!("{} {}", m.effect.word(), m.rule)).collect();
+    match &decision.verdict {
+        Verdict::Allow => "allow".to_owned(),
+        Verdict::Hold(terms) => {
+            format!("hold {}", terms.iter().map(|t| t.rule.to_string()).collect::<Vec<_>>().join(", "))
+        }
+        Verdict::Deny(reason) if rules.is_empty() => format!("deny: {reason}"),
+        Verdict::Deny(reason) => format!("deny: {reason} (matched {})", rules.join(", ")),
+    }
+}
+
+fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let set = load(&args.files, args.config.as_deref())?;
+    let principal = Principal {
+        issuer: "explain".into(),
+        subject: args.user.as_str().into(),
+        user: args.user.as_str().into(),
+        groups: args.groups.iter().map(|group| Arc::from(group.as_str())).collect(),
+        claims: BTreeMap::new(),
+        credential: CredentialKind::LocalAdmin,
+    };
+    let connection = connection(&args.connection);
+    let operations = read_sql(&args.sql);
+    let case = Case { principal: &principal, connection: &connection, operations: &operations, at: Timestamp::now() };
+    let decision = set.decide(&case);
+    let effect = decision.verdict.effect();
+    if args.json {
+        let shown: Vec<String> = operations.iter().map(ToString::to_string).collect();
+        let rules: Vec<Value> = decision
+            .matches
+            .iter()
+            .map(|m| json!({ "rule": m.rule.to_string(), "effect": m.effect.word(), "operation": m.operation }))
+            .collect();
+        println!("{}", json!({ "operations": shown, "matches": rules, "decision": effect.word() }));
+    } else {
+        println!("{}", set.explain(&case));
+    }
+    Ok(if effect == Effect::Deny { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}

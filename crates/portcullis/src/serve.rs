@@ -1,0 +1,303 @@
+//! `portcullis serve`: from configuration to listeners, and back down without losing anybody's transaction.
+//!
+//! Promises: `ready` is printed once every listener accepts and the admin socket is there; SIGTERM and SIGINT drain:
+//! no new connections, sessions end as their protocol says, the record is closed last; changed bundles come into force
+//! by themselves unless they are weaker than those in force, which only `policy reload` takes.
+//! Held by: `tests/it`.
+
+use crate::args::ServeArgs;
+use crate::assemble::{self, Ground};
+use crate::error::Failure;
+use portcullis_config::Config;
+use portcullis_console::{Api, Health, Journal, Reload};
+use portcullis_gate::Gate;
+use portcullis_model::{Problem, Protocol};
+use portcullis_net::{Authority, Certificates, Drain, Limits, listen, serve_tcp};
+use portcullis_policy::PolicySet;
+use portcullis_postgres::Postgres;
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
+
+/// How often the bundles are looked at.
+const LOOK_AT_POLICY: Duration = Duration::from_secs(2);
+
+/// How often the gateway's own certificate is looked at; it is renewed weeks before it runs out.
+const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Runs the gateway until it is told to stop.
+pub(crate) async fn run(args: &ServeArgs) -> Result<(), Failure> {
+    logging();
+    let config = assemble::load(&args.config)?;
+    let running = start(config).await?;
+    println!("{}", running.ready_line());
+    std::io::stdout().flush()?;
+    stop_signal().await?;
+    tracing::info!("draining");
+    running.stop().await
+}
+
+/// Logs to standard error: for people on a terminal, JSON lines elsewhere.
+pub(crate) fn logging() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second subscriber in one process (the demo's) is not an error.
+    let _first = if std::io::stderr().is_terminal() { logs.try_init() } else { logs.json().try_init() };
+}
+
+async fn stop_signal() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// A gateway whose listeners accept.
+pub(crate) struct Running {
+    pub(crate) postgres: Option<SocketAddr>,
+    pub(crate) console: Option<SocketAddr>,
+    gate: Gate,
+    ground: Ground,
+    health: Health,
+    drain: Drain,
+    tasks: JoinSet<()>,
+}
+
+/// A listener that accepts, and where.
+struct Open {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+fn open(address: Option<SocketAddr>) -> Result<Option<Open>, Failure> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = listen(address).map_err(|error| Failure::refused("listen", error))?;
+    let address = listener.local_addr()?;
+    Ok(Some(Open { listener, address }))
+}
+
+/// Builds everything and starts accepting.
+pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
+    let policy = assemble::policy(&config)?;
+    let ground = assemble::ground(&config).await?;
+    let postgres = open(config.listen.postgres)?;
+    let console = open(config.listen.console)?;
+    let addresses: Vec<SocketAddr> = [&postgres, &console].into_iter().flatten().map(|open| open.address).collect();
+    let tls = assemble::tls(&config, &addresses)?;
+    let gate = assemble::gate(&config, &ground, policy)?;
+    let (certificates, own) = tls.map_or((None, None), |tls| (Some(tls.certificates), tls.own));
+    let (authority, file) = own.map_or((None, None), |(authority, file)| (Some(authority), Some(file)));
+    let mut running = Running {
+        postgres: postgres.as_ref().map(|open| open.address),
+        console: console.as_ref().map(|open| open.address),
+        gate,
+        ground,
+        health: Health::default(),
+        drain: Drain::new(),
+        tasks: JoinSet::new(),
+    };
+    let config = Arc::new(config);
+    let api = running.api(&config, file, certificates.is_some());
+    if let Some(open) = postgres {
+        running.serve_postgres(&config, open, certificates.as_ref())?;
+    }
+    if let Some(open) = console {
+        running.serve_console(&config, open, certificates.as_ref(), Arc::clone(&api))?;
+    }
+    running.serve_socket(&config, api).await?;
+    running.follow_policy(config);
+    if let Some((authority, certificates)) = authority.zip(certificates) {
+        running.renew_certificate(authority, certificates);
+    }
+    running.health.set_ready(true);
+    Ok(running)
+}
+
+impl Running {
+    /// The one line that `serve` prints.
+    pub(crate) fn ready_line(&self) -> String {
+        let listed = [("postgres", self.postgres), ("console", self.console)];
+        let shown: Vec<String> =
+            listed.iter().filter_map(|(name, address)| address.map(|address| format!(" {name}={address}"))).collect();
+        format!("ready{}", shown.concat())
+    }
+
+    /// Drains the listeners, then closes the record.
+    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        self.health.set_ready(false);
+        self.drain.start();
+        while self.tasks.join_next().await.is_some() {}
+        self.gate.close("stopped");
+        drop(self.gate);
+        self.ground.writer.close().map_err(|error| Failure::refused("the record", error))
+    }
+
+    fn api(&self, config: &Arc<Config>, authority: Option<PathBuf>, tls: bool) -> Arc<Api> {
+        let endpoints = self.postgres.map(|address| assemble::endpoint(Protocol::Postgres, address, tls));
+        Arc::new(Api {
+            journal: Journal::Gate(self.gate.clone()),
+            identity: Arc::clone(&self.ground.identity),
+            roles: assemble::roles(config),
+            reader: self.ground.recorder.reader(),
+            log: Arc::clone(&self.ground.log),
+            public: self.ground.recorder.public().clone(),
+            recorder: Some(self.ground.recorder.clone()),
+            connections: assemble::connections(config).into_values().collect(),
+            endpoints: endpoints.into_iter().collect(),
+            authority,
+            reload: Some(reload(Arc::clone(config), self.gate.clone())),
+            health: self.health.clone(),
+        })
+    }
+
+    fn serve_postgres(
+        &mut self,
+        config: &Config,
+        open: Open,
+        certificates: Option<&Certificates>,
+    ) -> Result<(), Failure> {
+        let tls = certificates
+            .map(|certificates| certificates.server(&[b"postgresql"]))
+            .transpose()
+            .map_err(|error| Failure::refused("tls", error))?;
+        let (settings, destinations) = (assemble::postgres(config, tls), assemble::destinations(config)?);
+        let postgres = Arc::new(Postgres::new(settings, self.gate.clone(), destinations));
+        let (limits, drain) = (limits(config), self.drain.clone());
+        self.tasks.spawn(async move {
+            let drained =
+                serve_tcp(open.listener, limits, drain, move |accepted| Arc::clone(&postgres).serve(accepted)).await;
+            if drained.cut > 0 {
+                tracing::warn!(sessions = drained.cut, "sessions were cut at the end of the drain");
+            }
+        });
+        Ok(())
+    }
+
+    fn serve_console(
+        &mut self,
+        config: &Config,
+        open: Open,
+        certificates: Option<&Certificates>,
+        api: Arc<Api>,
+    ) -> Result<(), Failure> {
+        let tls = certificates
+            .map(|certificates| certificates.server(&[b"http/1.1"]))
+            .transpose()
+            .map_err(|error| Failure::refused("tls", error))?;
+        let (limits, drain) = (limits(config), self.drain.clone());
+        self.tasks.spawn(async move {
+            let handler = move |accepted| portcullis_console::serve_tls(Arc::clone(&api), accepted, tls.clone());
+            serve_tcp(open.listener, limits, drain, handler).await;
+        });
+        Ok(())
+    }
+
+    async fn serve_socket(&mut self, config: &Config, api: Arc<Api>) -> Result<(), Failure> {
+        let socket = portcullis_console::AdminSocket::bind(&assemble::admin_socket(config))
+            .map_err(|error| Failure::refused("admin.sock", error))?;
+        let drain = self.drain.clone();
+        self.tasks.spawn(socket.serve(api, assemble::local_admin(), drain));
+        Ok(())
+    }
+
+    fn renew_certificate(&mut self, authority: Authority, certificates: Certificates) {
+        self.tasks.spawn(renew(authority, certificates, self.drain.clone()));
+    }
+
+    /// Takes changed bundles by itself, unless they are weaker.
+    fn follow_policy(&mut self, config: Arc<Config>) {
+        let (gate, drain) = (self.gate.clone(), self.drain.clone());
+        self.tasks.spawn(async move {
+            let mut refused: Option<String> = None;
+            loop {
+                tokio::select! {
+                    () = drain.draining() => return,
+                    () = tokio::time::sleep(LOOK_AT_POLICY) => {}
+                }
+                look_at_policy(&config, &gate, &mut refused);
+            }
+        });
+    }
+}
+
+/// Renews the gateway's own certificate before it runs out.
+async fn renew(authority: Authority, certificates: Certificates, drain: Drain) {
+    loop {
+        tokio::select! {
+            () = drain.draining() => return,
+            () = tokio::time::sleep(LOOK_AT_CERTIFICATE) => {}
+        }
+        match authority.renew(&certificates) {
+            Ok(true) => tracing::info!("the gateway's own certificate was renewed"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the gateway's own certificate could not be renewed"),
+        }
+    }
+}
+
+/// Reads the bundles once; `refused` is what was said last, so that one bad file is told and recorded once.
+fn look_at_policy(config: &Config, gate: &Gate, refused: &mut Option<String>) {
+    let why: Vec<Arc<str>> = match read_policy(config) {
+        Ok((set, _)) => {
+            let (same, weaker) = gate.with_policy(|old| (old.digest() == set.digest(), set.weakens(old)));
+            if same {
+                *refused = None;
+                return;
+            }
+            if weaker.is_empty() {
+                tracing::info!(policy = %set.digest(), "changed bundles are in force");
+                gate.set_policy(set);
+                *refused = None;
+                return;
+            }
+            weaker.into_iter().map(Arc::from).collect()
+        }
+        Err(problems) => problems.iter().map(|problem| problem.to_string().into()).collect(),
+    };
+    let told = why.join("\n");
+    if refused.as_ref() != Some(&told) {
+        tracing::warn!(why = %told, "changed bundles are not taken; the old ones stay in force");
+        gate.policy_refused(why);
+        *refused = Some(told);
+    }
+}
+
+fn read_policy(config: &Config) -> Result<(PolicySet, Vec<Problem>), Vec<Problem>> {
+    let files = config.policy_files()?;
+    let sources: Result<Vec<_>, _> = files.iter().map(|file| assemble::read_source(file)).collect();
+    let sources = sources.map_err(|failure| vec![Problem::error("policies", failure.to_string())])?;
+    PolicySet::load(&sources).map(|loaded| (loaded.set, loaded.warnings))
+}
+
+/// What `policy reload` does: takes the bundles even when they are weaker.
+fn reload(config: Arc<Config>, gate: Gate) -> Reload {
+    Arc::new(move || match read_policy(&config) {
+        Ok((set, warnings)) => {
+            gate.set_policy(set);
+            Ok(warnings)
+        }
+        Err(problems) => {
+            gate.policy_refused(problems.iter().map(|problem| problem.to_string().into()).collect());
+            Err(problems)
+        }
+    })
+}
+
+fn limits(config: &Config) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        max_connections: config.limits.sessions as usize,
+        max_unauthenticated: defaults.max_unauthenticated.min(config.limits.sessions as usize),
+        max_unauthenticated_per_address: config.limits.unauthenticated_per_address as usize,
+        ..defaults
+    }
+}

@@ -1,0 +1,170 @@
+//! A recorded session, told to a person: statements, decisions, results, in order.
+//!
+//! Promises: shows only what the record holds, so nothing that was masked or redacted; every control character of a
+//! recorded text is shown as an escape, so that a recorded session cannot drive the reader's terminal.
+//! Held by: the tests below and `tests/it/sessions.rs`.
+
+use crate::table;
+use jiff::Timestamp;
+use portcullis_model::{Effect, Event, EventBody, Outcome, RecordedColumn};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Rows of a result that are shown; all are in an export.
+const SHOWN_ROWS: usize = 40;
+
+/// Tells events one by one, relative to the first.
+#[derive(Default)]
+pub(crate) struct Timeline {
+    began: Option<Timestamp>,
+}
+
+impl Timeline {
+    /// What to print for the event, without a line end; `None` where it adds nothing for a person.
+    pub(crate) fn tell(&mut self, event: &Event) -> Option<String> {
+        let began = *self.began.get_or_insert(event.at);
+        let since = event.at.duration_since(began);
+        let text = describe(&event.body)?;
+        let clock = format!("{:>4}.{:03}", since.as_secs(), since.subsec_millis());
+        let mut out = String::new();
+        for (at, line) in text.lines().enumerate() {
+            if at > 0 {
+                out.push('\n');
+            }
+            let margin = if at == 0 { clock.as_str() } else { "        " };
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{margin}  {line}");
+        }
+        Some(out)
+    }
+}
+
+fn describe(body: &EventBody) -> Option<String> {
+    match body {
+        EventBody::SessionStarted { principal, connection, client, gateway, .. } => {
+            let who = principal.as_ref().map_or("the gateway", |principal| &principal.user);
+            let mut text = format!("session of {}", table::printable(who));
+            if let Some(connection) = connection {
+                let _ = write!(text, " on {}", connection.name);
+                if let Some(database) = &connection.database {
+                    let _ = write!(text, " (database {database}, login {})", connection.login);
+                }
+            }
+            if let Some(client) = client {
+                let application = client.application.as_deref().unwrap_or("unnamed client");
+                let _ =
+                    write!(text, "\nfrom {} ({}, {})", client.address, table::printable(application), client.transport);
+            }
+            let _ = write!(text, "\ngateway {gateway}");
+            Some(text)
+        }
+        EventBody::CommandReceived { command, text, operations, parameters, fault, .. } => {
+            let mut out = statement(*command, text.as_str());
+            for (at, parameter) in parameters.iter().enumerate() {
+                let value = parameter.value.as_deref().map_or_else(|| "NULL".to_owned(), table::printable);
+                let _ = write!(out, "\n     ${} = {value} ({})", at + 1, parameter.type_name);
+            }
+            if let Some(fault) = fault {
+                let _ = write!(out, "\n     not read: {}", table::printable(fault.message()));
+            } else {
+                for operation in operations {
+                    let _ = write!(out, "\n     · {}", table::printable(&operation.shown));
+                }
+            }
+            Some(out)
+        }
+        EventBody::CommandPrepared { command, text, .. } => {
+            Some(format!("{}\n     prepared, not run", statement(*command, text.as_str())))
+        }
+        EventBody::CommandDecided { command, verdict, told, matches, .. } => {
+            let word = match verdict {
+                Effect::Allow => "ALLOWED",
+                Effect::Hold => "HELD",
+                Effect::Deny => "DENIED",
+            };
+            let mut out = format!("[{command}] {word}");
+            if let Some(told) = told {
+                let _ = write!(out, ": {}", table::printable(told));
+            }
+            let mut rules: Vec<&str> = matches.iter().map(|m| &*m.rule).collect();
+            rules.dedup();
+            if !rules.is_empty() {
+                let _ = write!(out, "  (matched {})", rules.join(", "));
+            }
+            Some(out)
+        }
+        EventBody::CommandSettled { command, outcome, .. } => Some(format!("[{command}] {}", ended(outcome))),
+        EventBody::Result { columns, rows, truncated, .. } => Some(result(columns, rows, *truncated)),
+        EventBody::Output { stream, text, .. } => Some(format!("{stream}: {}", table::printable(text))),
+        EventBody::ApprovalRequested { command, approval, rule, expires } => {
+            Some(format!("[{command}] approval {approval} asked for by {rule}, until {expires}"))
+        }
+        EventBody::ApprovalSettled { command, approval, verdict, voters } => {
+            Some(format!("[{command}] approval {approval} {verdict} {}", voters.join(", ")))
+        }
+        EventBody::SessionEnded { reason, commands } => {
+            Some(format!("session ended: {} ({commands} commands)", table::printable(reason)))
+        }
+        EventBody::AdminChanged { by, change } => Some(format!("{} did {change:?}", table::printable(&by.user))),
+        EventBody::PolicyLoaded { policy, bundles, accepted, problems } => {
+            let word = if *accepted { "in force" } else { "refused" };
+            let short: String = policy.chars().take(12).collect();
+            let mut out = format!("policy {short} {word}: {}", bundles.join(", "));
+            for problem in problems {
+                let _ = write!(out, "\n     {}", table::printable(problem));
+            }
+            Some(out)
+        }
+        EventBody::IdentityRefused { protocol, claimed, client, why } => Some(format!(
+            "login refused ({protocol}): {} from {}: {}",
+            table::printable(claimed),
+            client.address,
+            table::printable(why)
+        )),
+    }
+}
+
+/// The statement with its number, indented under it where it has several lines.
+fn statement(command: u64, text: &str) -> String {
+    let mut lines = text.lines();
+    let mut out = format!("[{command}] {}", table::printable(lines.next().unwrap_or("")));
+    for line in lines {
+        let _ = write!(out, "\n     {}", table::printable(line));
+    }
+    out
+}
+
+fn ended(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Completed { status, rows, bytes } => {
+            format!("{} ({rows} rows, {bytes} bytes)", table::printable(status))
+        }
+        Outcome::Failed { status, message } => {
+            let message = message.as_deref().map(table::printable).unwrap_or_default();
+            format!("failed: {status} {message}")
+        }
+        Outcome::Skipped => "skipped by the server after an earlier error".to_owned(),
+        Outcome::Refused => "refused".to_owned(),
+        Outcome::Withdrawn => "withdrawn by the client".to_owned(),
+        Outcome::Abandoned => "abandoned".to_owned(),
+        Outcome::Interrupted => "interrupted: the outcome is not known".to_owned(),
+    }
+}
+
+fn result(columns: &[RecordedColumn], rows: &[Vec<Option<Arc<str>>>], truncated: bool) -> String {
+    let names: Vec<String> = columns.iter().map(|column| column.name.to_string()).collect();
+    let cells: Vec<Vec<Option<String>>> = rows
+        .iter()
+        .take(SHOWN_ROWS)
+        .map(|row| row.iter().map(|cell| cell.as_ref().map(ToString::to_string)).collect())
+        .collect();
+    let mut out = table::result(&names, &cells);
+    if rows.len() > SHOWN_ROWS {
+        let _ = writeln!(out, "… {} more rows in the record", rows.len() - SHOWN_ROWS);
+    }
+    if truncated {
+        out.push_str("… the rest is past the limit of the record\n");
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
