@@ -7,15 +7,13 @@
 
 use super::copy::CopyIn;
 use super::run::RunId;
-use super::{Core, Discarded, Portal, Prepared, State, Steps};
+use super::{Core, Prepared, State, Steps};
 use crate::answer::{known, said};
 use crate::expect::Work;
 use crate::frame::{Chunk, Frame, Run as Rows};
-use crate::message::{DataRow, Fields, ServerMessage, TransactionStatus};
-use crate::reply;
+use crate::message::{DataRow, ServerMessage};
 use crate::scope::Answered;
 use bytes::{Buf, BytesMut};
-use portcullis_sql::Effect;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
@@ -26,11 +24,11 @@ const PINNED: [(&str, &[u8]); 2] = [("client_encoding", b"UTF8"), ("standard_con
 const LONGEST_RECORDED: usize = 1 << 20;
 
 /// The server sent what it does not owe.
-struct Breach(&'static str);
+pub(super) struct Breach(pub(super) &'static str);
 
 /// What the server answers now.
 #[derive(Clone, Copy)]
-enum Front {
+pub(super) enum Front {
     Nothing,
     Query(RunId),
     Parse,
@@ -128,7 +126,7 @@ impl Core {
         steps.down.push(run.answer.release(chunk.bytes));
     }
 
-    fn front(&self) -> Front {
+    pub(super) fn front(&self) -> Front {
         match self.queue.front().map(|slot| &slot.work) {
             None => Front::Nothing,
             Some(Work::Query(run)) => Front::Query(*run),
@@ -300,308 +298,13 @@ impl Core {
 
     fn closed(&mut self) {
         let Some(slot) = self.queue.pop() else { return };
-        match slot.work {
-            Work::CloseStatement(name) => {
-                self.statements.confirm(&name, slot.number);
-            }
-            Work::ClosePortal(name) => {
-                let gone = self.portals.confirm(&name, slot.number);
-                self.portal_gone(gone);
-            }
-            _ => {}
+        if let Work::CloseStatement(name) = &slot.work {
+            self.statements.confirm(name, slot.number);
         }
-    }
-
-    /// A statement of the run completed: what it changes about later text is so from now on.
-    fn completed(&mut self, id: RunId, tag: &str) {
-        let Some(run) = self.runs.get_mut(id) else { return };
-        let read = Arc::clone(&run.read);
-        let statement = run.statements;
-        run.statements += 1;
-        run.tag = Some(tag.into());
-        let operations = run.command.shared_operations();
-        let effects = read.effects_of(statement);
-        self.scope.completed(effects, &(self.snapshot)());
-        if read.code > crate::classify::Code::Read {
-            self.scope.ran_code(read.code == crate::classify::Code::Dynamic);
+        if let Work::ClosePortal(name) = &slot.work {
+            let gone = self.portals.confirm(name, slot.number);
+            self.portal_gone(gone);
         }
-        for effect in effects {
-            self.names_change(effect, &operations);
-        }
-        if self.copy == CopyIn::Active(id) || self.copy == CopyIn::Refused {
-            self.copy = CopyIn::None;
-        }
-    }
-
-    /// What a statement does to the names of prepared statements and cursors.
-    fn names_change(&mut self, effect: &Effect, operations: &Arc<[portcullis_model::Operation]>) {
-        let gone = match effect {
-            Effect::Prepare { name, text } => {
-                let prepared = Prepared {
-                    text: Arc::clone(text),
-                    types: Arc::new([]),
-                    columns: None,
-                    number: None,
-                    read: None,
-                    held: self.held.take(text.len()),
-                };
-                self.statements.set(name.as_str(), Some(Arc::new(prepared)));
-                return;
-            }
-            Effect::Deallocate(Some(name)) => {
-                self.statements.set(name.as_str(), None);
-                return;
-            }
-            Effect::Deallocate(None) => {
-                self.statements.retain(|_| false);
-                return;
-            }
-            Effect::DeclareCursor { name, hold } => {
-                let cursor = Portal::Cursor { operations: Arc::clone(operations), hold: *hold };
-                self.portals.set(name.as_str(), Some(cursor)).into_iter().collect()
-            }
-            Effect::CloseCursor(Some(name)) => self.portals.set(name.as_str(), None).into_iter().collect(),
-            Effect::CloseCursor(None) => self.portals.retain(|_| false),
-            Effect::DiscardAll => {
-                self.statements.retain(|_| false);
-                self.portals.retain(|_| false)
-            }
-            Effect::Begin
-            | Effect::Commit { .. }
-            | Effect::Rollback { .. }
-            | Effect::Savepoint(_)
-            | Effect::RollbackTo(_)
-            | Effect::Release(_)
-            | Effect::TwoPhase
-            | Effect::SearchPath { .. }
-            | Effect::CreatesTemporary(_)
-            | Effect::DropsTemporary(_)
-            | Effect::ChangesCatalogue
-            | Effect::ResetAll
-            | Effect::Role
-            | Effect::Setting { .. } => return,
-        };
-        for portal in gone {
-            self.portal_gone(Some(portal));
-        }
-    }
-
-    fn executes_no_more(&mut self, id: RunId, frame: Frame, steps: &mut Steps) {
-        self.release(Some(id), frame, steps);
-        self.queue.pop();
-        self.runs.settle(&self.session, id);
-        self.runs.pass(&self.session, id);
-    }
-
-    fn failed(
-        &mut self,
-        front: Front,
-        fields: &Fields<'_>,
-        message: &ServerMessage<'_>,
-        frame: Frame,
-        steps: &mut Steps,
-    ) -> Result<(), Breach> {
-        if fields.is_fatal() {
-            self.release_said(message, frame, steps);
-            self.state = State::Ended;
-            steps.unhold = true;
-            steps.end = Some("the backend ended the session");
-            return Ok(());
-        }
-        self.scope.failed();
-        match front {
-            Front::Query(id) | Front::Execute(id) | Front::Bind(id) => {
-                self.run_failed(id, fields, message, frame, steps);
-                if !matches!(front, Front::Query(_)) {
-                    self.skip(steps);
-                }
-            }
-            Front::Parse | Front::DescribeStatement | Front::DescribePortal(_) => {
-                self.release_said(message, frame, steps);
-                self.skip(steps);
-            }
-            Front::CloseStatement | Front::ClosePortal => {
-                self.release_said(message, frame, steps);
-                self.skip(steps);
-            }
-            Front::Nothing | Front::Sync => self.release_said(message, frame, steps),
-            Front::AskScope => {}
-            Front::Refused { told: true, .. } => return Err(Breach("two errors for one message")),
-            Front::Refused { then_ready, told: false } => {
-                self.tell_refusal(fields, frame, steps);
-                if !then_ready {
-                    self.skip(steps);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The server rejected the stand-in: the client is told why.
-    fn tell_refusal(&mut self, fields: &Fields<'_>, frame: Frame, steps: &mut Steps) {
-        if let Some(slot) = self.queue.front_mut()
-            && let Work::Refused(refused) = &mut slot.work
-        {
-            refused.told = true;
-            // Any other error is the server's own matter (it shuts down, it was cancelled), and the client hears it.
-            if matches!(fields.get(b'C'), Some(b"42601" | b"26000" | b"34000" | b"25P02")) {
-                steps.down.push(self.session.say(reply::refused(&refused.denial, refused.sqlstate)));
-            } else {
-                steps.down.push(self.unasked.release(frame.into_bytes()));
-            }
-        }
-    }
-
-    fn run_failed(
-        &mut self,
-        id: RunId,
-        fields: &Fields<'_>,
-        message: &ServerMessage<'_>,
-        frame: Frame,
-        steps: &mut Steps,
-    ) {
-        if self.copy.is_active() || self.copy == CopyIn::Refused {
-            self.copy = CopyIn::None;
-        }
-        let Some(run) = self.runs.get_mut(id) else { return self.release_said(message, frame, steps) };
-        if let Some((stream, text)) = said(message) {
-            run.answer.output(stream, &text);
-        }
-        run.failed = Some((fields.text(b'C').into(), fields.text(b'M').into()));
-        match run.refused.take() {
-            Some(denial) => steps.down.push(self.session.say(reply::refused(&denial, None))),
-            None => steps.down.push(run.answer.release(frame.into_bytes())),
-        }
-    }
-
-    /// An extended frame failed: the server discards what was sent up to the next Sync.
-    fn skip(&mut self, steps: &mut Steps) {
-        let Some(slot) = self.queue.pop() else { return };
-        self.discarded.push(Discarded { slot, failed: true });
-        let (discarded, found) = self.queue.skip_to_sync();
-        self.discarded.extend(discarded.into_iter().map(|slot| Discarded { slot, failed: false }));
-        self.skipping = !found;
-        if found {
-            // The stretch is over.
-            self.settle_discarded();
-        } else if self.is_holding() {
-            // The server would discard what is held.
-            self.state = State::Ready;
-            steps.unhold = true;
-        }
-    }
-
-    /// Settles what the server did not do, and takes its names back.
-    pub(super) fn settle_discarded(&mut self) {
-        for Discarded { slot, failed } in std::mem::take(&mut self.discarded) {
-            match slot.work {
-                Work::Query(run) => {
-                    self.runs.skip(&self.session, run);
-                    self.unnamed_live(slot.number);
-                }
-                Work::Refused(refused) if refused.then_ready => self.unnamed_live(slot.number),
-                Work::Refused(refused) if refused.forgets_unnamed && failed => {
-                    self.statements.confirm("", slot.number);
-                }
-                Work::Refused(refused) if refused.forgets_unnamed => {
-                    self.statements.reject("", slot.number, false);
-                }
-                Work::Parse { name, .. } => {
-                    // A failed Parse of the unnamed statement has removed the one before it.
-                    let forget = failed && name.is_empty();
-                    self.statements.reject(&name, slot.number, forget);
-                }
-                Work::Bind { portal, run } => {
-                    let forget = failed && portal.is_empty();
-                    let gone = self.portals.reject(&portal, slot.number, forget);
-                    if failed {
-                        self.runs.end(&self.session, run)
-                    } else {
-                        self.runs.skip(&self.session, run)
-                    }
-                    gone.into_iter().for_each(|portal| self.portal_gone(portal));
-                }
-                Work::Execute { run } => {
-                    if failed {
-                        self.runs.settle(&self.session, run)
-                    } else {
-                        self.runs.skipped(&self.session, run)
-                    }
-                    self.runs.pass(&self.session, run);
-                }
-                Work::CloseStatement(name) => {
-                    self.statements.reject(&name, slot.number, false);
-                }
-                Work::ClosePortal(name) => {
-                    self.portals.reject(&name, slot.number, false);
-                }
-                Work::DescribeStatement(_)
-                | Work::DescribePortal(_)
-                | Work::Sync
-                | Work::AskScope
-                | Work::Refused(_) => {}
-            }
-        }
-    }
-
-    /// A Query ended the unnamed statement and portal.
-    fn unnamed_ended(&mut self, slot: u64) {
-        self.statements.confirm("", slot);
-        let gone = self.portals.confirm("", slot);
-        self.portal_gone(gone);
-    }
-
-    /// A Query was discarded, so it ended nothing.
-    fn unnamed_live(&mut self, slot: u64) {
-        self.statements.reject("", slot, false);
-        self.portals.reject("", slot, false);
-    }
-
-    fn is_ready(&mut self, status: TransactionStatus, frame: Frame, steps: &mut Steps) -> Result<(), Breach> {
-        match self.front() {
-            Front::Query(id) => {
-                let slot = self.queue.pop();
-                self.release(Some(id), frame, steps);
-                self.runs.end(&self.session, id);
-                self.unnamed_ended(slot.map_or(0, |slot| slot.number));
-            }
-            Front::Refused { then_ready: true, told: true } => {
-                let slot = self.queue.pop();
-                self.release(None, frame, steps);
-                self.unnamed_ended(slot.map_or(0, |slot| slot.number));
-            }
-            Front::Sync => {
-                self.queue.pop();
-                self.release(None, frame, steps);
-            }
-            Front::AskScope => {
-                self.queue.pop();
-                let told = self.told.take();
-                self.scope.answered(told);
-            }
-            Front::Nothing
-            | Front::Parse
-            | Front::Bind(_)
-            | Front::DescribeStatement
-            | Front::DescribePortal(_)
-            | Front::Execute(_)
-            | Front::CloseStatement
-            | Front::ClosePortal
-            | Front::Refused { .. } => return Err(Breach("it is ready before it answered")),
-        }
-        self.status = status;
-        self.copy = CopyIn::None;
-        self.at_boundary = self.queue.is_empty();
-        if self.scope.ready(status) {
-            self.reloading = true;
-            steps.refresh = true;
-        }
-        if status == TransactionStatus::Idle {
-            for portal in self.portals.retain(|portal| matches!(portal, Portal::Cursor { hold: true, .. })) {
-                self.portal_gone(Some(portal));
-            }
-        }
-        Ok(())
     }
 
     fn scope_told(&mut self, rows: &Rows) {
@@ -613,7 +316,7 @@ impl Core {
         self.told = Answered::parse(&cells);
     }
 
-    fn release(&mut self, run: Option<RunId>, frame: Frame, steps: &mut Steps) {
+    pub(super) fn release(&mut self, run: Option<RunId>, frame: Frame, steps: &mut Steps) {
         let answer = match run.and_then(|id| self.runs.get_mut(id)) {
             Some(run) => &mut run.answer,
             None => &mut self.unasked,
@@ -622,7 +325,7 @@ impl Core {
     }
 
     /// Releases what says something in words, and records it.
-    fn release_said(&mut self, message: &ServerMessage<'_>, frame: Frame, steps: &mut Steps) {
+    pub(super) fn release_said(&mut self, message: &ServerMessage<'_>, frame: Frame, steps: &mut Steps) {
         let run = self.front_run();
         let answer = match run.and_then(|id| self.runs.get_mut(id)) {
             Some(run) => &mut run.answer,

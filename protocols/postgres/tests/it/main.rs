@@ -15,6 +15,7 @@ mod clients;
 mod copy;
 mod entry;
 mod flow;
+mod holding;
 mod lifecycle;
 mod login;
 mod names;
