@@ -25,7 +25,8 @@ pub struct Summary {
 #[derive(Clone, Debug)]
 pub(crate) enum Noted {
     Received(u64),
-    Denied,
+    /// Refused: nothing of it ran, so nothing of it is open.
+    Denied(u64),
     Settled(u64),
     Ended(Timestamp, Arc<str>),
     Nothing,
@@ -35,7 +36,7 @@ impl Noted {
     pub(crate) fn of(at: Timestamp, body: &EventBody) -> Self {
         match body {
             EventBody::CommandReceived { command, .. } => Self::Received(*command),
-            EventBody::CommandDecided { verdict: Effect::Deny, .. } => Self::Denied,
+            EventBody::CommandDecided { command, verdict: Effect::Deny, .. } => Self::Denied(*command),
             EventBody::CommandSettled { command, .. } => Self::Settled(*command),
             EventBody::SessionEnded { reason, .. } => Self::Ended(at, Arc::clone(reason)),
             EventBody::CommandDecided { verdict: Effect::Allow | Effect::Hold, .. }
@@ -75,7 +76,10 @@ impl Tally {
                 self.commands += 1;
                 self.open.insert(*command);
             }
-            Noted::Denied => self.denied += 1,
+            Noted::Denied(command) => {
+                self.denied += 1;
+                self.open.remove(command);
+            }
             Noted::Settled(command) => {
                 self.open.remove(command);
             }

@@ -29,6 +29,9 @@ const MOST: usize = 10_000;
 /// How long an export waits for the seal that it needs.
 const SEALED_WITHIN: Duration = Duration::from_secs(3);
 
+/// A new event is sealed within a second (DESIGN 8).
+const SEAL_COMES_WITHIN: Duration = Duration::from_millis(1100);
+
 /// Bytes gathered before they are handed on.
 const CHUNK: usize = 64 * 1024;
 
@@ -146,6 +149,10 @@ async fn sealed<T: Send + 'static>(
     let not_yet = || ApiError::Conflict("the record is not sealed that far yet; try again".to_owned());
     let mut seals = recorder.map(|recorder| recorder.checkpoints());
     if let Some(seals) = &mut seals {
+        // Whatever was recorded before this was asked is in the next seal, if it is not in this one. None comes where
+        // nothing new was recorded.
+        seals.mark_unchanged();
+        let _none_came = tokio::time::timeout(SEAL_COMES_WITHIN, seals.changed()).await;
         let first = tokio::time::timeout(SEALED_WITHIN, seals.wait_for(Option::is_some)).await;
         if !matches!(first, Ok(Ok(_))) {
             return Err(not_yet());

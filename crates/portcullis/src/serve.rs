@@ -68,7 +68,10 @@ pub(crate) struct Running {
     gate: Gate,
     ground: Ground,
     health: Health,
+    /// Of what is no listener.
     drain: Drain,
+    /// One each: a listener whose last session has ended cuts its own drain, and only that.
+    listeners: Vec<Drain>,
     tasks: JoinSet<()>,
 }
 
@@ -103,6 +106,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
         ground,
         health: Health::default(),
         drain: Drain::new(),
+        listeners: Vec::new(),
         tasks: JoinSet::new(),
     };
     let config = Arc::new(config);
@@ -134,7 +138,7 @@ impl Running {
     /// Drains the listeners, then closes the record.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
         self.health.set_ready(false);
-        self.drain.start();
+        self.listeners.iter().chain([&self.drain]).for_each(Drain::start);
         while self.tasks.join_next().await.is_some() {}
         self.gate.close("stopped");
         drop(self.gate);
@@ -171,7 +175,7 @@ impl Running {
             .map_err(|error| Failure::refused("tls", error))?;
         let (settings, destinations) = (assemble::postgres(config, tls), assemble::destinations(config)?);
         let postgres = Arc::new(Postgres::new(settings, self.gate.clone(), destinations));
-        let (limits, drain) = (limits(config), self.drain.clone());
+        let (limits, drain) = (limits(config), self.listener_drain());
         self.tasks.spawn(async move {
             let drained =
                 serve_tcp(open.listener, limits, drain, move |accepted| Arc::clone(&postgres).serve(accepted)).await;
@@ -193,12 +197,18 @@ impl Running {
             .map(|certificates| certificates.server(&[b"http/1.1"]))
             .transpose()
             .map_err(|error| Failure::refused("tls", error))?;
-        let (limits, drain) = (limits(config), self.drain.clone());
+        let (limits, drain) = (limits(config), self.listener_drain());
         self.tasks.spawn(async move {
             let handler = move |accepted| portcullis_console::serve_tls(Arc::clone(&api), accepted, tls.clone());
             serve_tcp(open.listener, limits, drain, handler).await;
         });
         Ok(())
+    }
+
+    fn listener_drain(&mut self) -> Drain {
+        let drain = Drain::new();
+        self.listeners.push(drain.clone());
+        drain
     }
 
     async fn serve_socket(&mut self, config: &Config, api: Arc<Api>) -> Result<(), Failure> {

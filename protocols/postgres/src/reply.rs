@@ -45,7 +45,11 @@ pub(crate) fn refused(denial: &Denial, sqlstate: Option<&'static str>) -> Bytes 
     if let Some(detail) = detail(denial) {
         fields.push((b'D', detail));
     }
-    fields.push((b'H', denial.next_step().to_owned()));
+    // Where the words are the server's own, so is the silence about what to do next.
+    let native = matches!(&denial.reason, Reason::Unreadable(Fault::Syntax { .. } | Fault::Missing { .. }));
+    if !native {
+        fields.push((b'H', denial.next_step().to_owned()));
+    }
     if let Some(position) = position {
         fields.push((b'P', position.to_string()));
     }

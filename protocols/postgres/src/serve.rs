@@ -12,7 +12,7 @@ use crate::cancel::{CancelKeys, LocalKeys, Requested};
 use crate::catalogue::{Catalogues, Shared};
 use crate::classify::Reader;
 use crate::core::{Core, Snapshot};
-use crate::error::{Error, Refused, Result};
+use crate::error::{Error, Refused, Result, Side};
 use crate::frame::{FrameBuf, FrameLimits};
 use crate::login::backend::{self, Backend, Target};
 use crate::login::{client, refuse, send};
@@ -109,6 +109,9 @@ impl Postgres {
         let peer = accepted.peer;
         match self.session(accepted).await {
             Ok(()) | Err(Error::Refused(_) | Error::Closed { .. }) => {}
+            Err(error) if error.side() == Side::Client => {
+                tracing::info!(%peer, %error, "a PostgreSQL client broke its connection");
+            }
             Err(error) => tracing::warn!(%peer, %error, "a PostgreSQL connection failed"),
         }
     }

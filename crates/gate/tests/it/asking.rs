@@ -29,6 +29,22 @@ async fn a_denial_names_rule_decision_and_next_step() {
 }
 
 #[tokio::test]
+async fn a_denial_is_the_end_of_its_command() {
+    let world = World::new().await;
+    let session = world.session().await;
+    let id = session.id();
+    let wipe = command("update orders", Operation::new(Action::Update, table("orders")).marked(Mark::Unbounded));
+    assert!(matches!(session.ask(session.seal(FRAME, wipe)), Ruling::Refuse(_)));
+    session.end("terminated");
+    let other = world.session().await;
+    world.settle(&other).await;
+    let events = world.events(id);
+    assert!(matches!(events.last().unwrap().body, EventBody::SessionEnded { commands: 1, .. }));
+    let settled = |event: &portcullis_model::Event| matches!(event.body, EventBody::CommandSettled { .. });
+    assert!(!events.iter().any(settled), "a refused command was interrupted: {events:?}");
+}
+
+#[tokio::test]
 async fn what_its_reader_refused_is_refused_whatever_the_rules_say() {
     let world = World::new().await;
     let session = world.session().await;

@@ -254,7 +254,7 @@ async fn messages_that_carry_unread_commands_are_refused() {
     let mut client = login(&shop).await;
     // FunctionCall of pg_backend_pid; its own error, and the session goes on.
     client.send(&function_call(2026)).await.unwrap();
-    assert_eq!(outline(&client.read_until_ready().await.unwrap()), "E:42501 Z:I");
+    assert_eq!(outline(&client.read_until_ready().await.unwrap()), "E:0A000 Z:I");
     assert_eq!(outline(&client.query("SELECT 1").await.unwrap()), "T D C:SELECT 1 Z:I");
     let frames = shop.recorder().ledger().frames();
     assert!(frames.iter().flatten().all(|frame| frame.tag != b'F'), "a FunctionCall went upstream");

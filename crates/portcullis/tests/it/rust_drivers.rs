@@ -82,9 +82,13 @@ async fn tokio_postgres_survives_refusals_and_cancels() {
     let cancel = client.cancel_token();
     let long = client.query("SELECT count(*) AS cancelled_soon FROM generate_series(1, 10000000000)", &[]);
     let soon = async {
-        crate::surroundings::eventually("it runs", || {
-            shop.ask_server("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%cancelled_soon%' AND pid <> pg_backend_pid()") != "0"
-        });
+        let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%cancelled_soon%' AND pid <> pg_backend_pid()";
+        // The statement is driven by this very task, so nothing here may block it.
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+        while shop.ask_server(running) == "0" {
+            assert!(tokio::time::Instant::now() < deadline, "it does not run");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
         cancel.cancel_query(NoTls).await.unwrap();
     };
     let (ended, ()) = tokio::join!(long, soon);

@@ -340,6 +340,8 @@ impl<'t> Reader<'_, 't> {
                 self.add(Action::Call, Object::Channel(channel), marks);
                 true
             }
+            // SHOW by another name; custom settings, which have a dot, may hold anything.
+            "current_setting" => constant(args.first()).is_some_and(|name| !name.contains('.')),
             "pg_advisory_unlock_all" => true,
             _ => {
                 if class == Some(FunctionClass::ServerFiles) {
