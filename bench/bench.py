@@ -60,6 +60,8 @@ def pgbench(endpoint, mode, clients, seconds, work):
     for name in glob.glob(prefix + ".*"):
         with open(name, encoding="ascii") as lines:
             latencies.extend(int(line.split()[2]) for line in lines)
+    if not latencies:
+        sys.exit(f"{endpoint.name}, {mode}, {clients} clients: no transaction ended in {seconds} s; is the machine busy?")
     latencies.sort()
     tps = float(re.search(r"tps = ([\d.]+) \(without", said.stdout).group(1))
     return {"tps": tps, "p50": percentile(latencies, 0.5), "p99": percentile(latencies, 0.99),
