@@ -118,9 +118,14 @@ fn write_files(place: &Path, server: &Postgres, listen: SocketAddr) -> Result<Pa
     let secret = place.join("shop.password");
     fs::write(&secret, server.password())?;
     restrict(&secret)?;
-    let tls = server
-        .ca_file()
-        .map_or_else(|| "tls: disable".to_owned(), |ca| format!("tls: verify-full, tls_ca: \"{}\"", ca.display()));
+    // A copy: the sample server's own directory goes with it, and the record is read after that too.
+    let tls = match server.ca_file() {
+        Some(ca) => {
+            fs::copy(ca, place.join("shop-ca.pem"))?;
+            "tls: verify-full, tls_ca: shop-ca.pem"
+        }
+        None => "tls: disable",
+    };
     let text = format!(
         "# The demo's gateway: one listener for PostgreSQL clients, one connection, the shipped bundles.\n\
          data_dir: ./data\n\
