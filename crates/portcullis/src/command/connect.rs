@@ -61,7 +61,7 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// The client's own token: from the environment, or where `portcullis login` keeps it.
+/// The client's own token: from the environment, or from the state directory of DESIGN 6.
 fn token() -> Option<String> {
     if let Ok(token) = std::env::var("PORTCULLIS_TOKEN") {
         return Some(token);

@@ -96,7 +96,7 @@ impl Core {
         let end = if self.scope.is_touched() { self.queue.last_sync() } else { None };
         let asked = self.queue.asked_scope();
         // A text that another encoding or other rules for strings would cut differently waits until nothing runs that
-        // could have changed them (note 20): the server says so before it is ready.
+        // could have changed them: the server says so before it is ready.
         let text = match message {
             ClientMessage::Query(text) | ClientMessage::Parse { sql: text, .. } => text,
             ClientMessage::Bind { .. }

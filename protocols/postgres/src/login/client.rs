@@ -41,7 +41,7 @@ where
         // One answer for every reason.
         verify(token).await.ok_or_else(|| {
             Refused::new("28P01", format!("password authentication failed for user \"{}\"", startup.user))
-                .hint("The password is a token of this gateway: `portcullis token create` or `portcullis login` makes one.")
+                .hint("The password is a token of this gateway; whoever runs it makes one with `portcullis token create`.")
                 .into()
         })
     };
