@@ -22,7 +22,7 @@ use portcullis_policy::PolicySet;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What `assemble` decides for all sessions.
 #[derive(Clone, Debug)]
@@ -61,6 +61,9 @@ pub(crate) struct InForce {
 
 pub(crate) struct Shared {
     pub(crate) policy: ArcSwap<InForce>,
+    /// The newest number given to a policy set. Two that come into force at once must not share one, or a permit judged
+    /// under the first would stand under the second.
+    epochs: AtomicU64,
     pub(crate) recorder: Recorder,
     pub(crate) identity: Arc<Identity>,
     pub(crate) credentials: Arc<Credentials>,
@@ -117,6 +120,7 @@ impl Gate {
         let own = parts.recorder.begin(started, now).map_err(|_| NotEntered::RecordUnavailable)?;
         let gate = Self(Arc::new(Shared {
             policy: ArcSwap::from_pointee(InForce { set: parts.policy, epoch: 1 }),
+            epochs: AtomicU64::new(1),
             recorder: parts.recorder,
             identity: parts.identity,
             credentials: parts.credentials,
@@ -200,7 +204,7 @@ impl Gate {
 
     /// Puts another policy set into force; live sessions are judged by it from their next command.
     pub fn set_policy(&self, set: PolicySet) {
-        let epoch = self.0.policy.load().epoch + 1;
+        let epoch = self.0.epochs.fetch_add(1, Ordering::Relaxed) + 1;
         self.record_policy(&set);
         self.0.policy.store(Arc::new(InForce { set, epoch }));
     }
