@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Word,
     /// `"…"` or `U&"…"`.
     QuotedWord,
-    /// Starts with a digit.
+    /// Starts with a digit, or with a point before one.
     Number,
     /// `$1`.
     Parameter,
@@ -39,7 +39,7 @@ pub(super) enum Kind {
     Operator,
     /// A semicolon.
     Semicolon,
-    /// Any other single byte.
+    /// Any other single byte, or two points.
     Other,
 }
 
@@ -299,6 +299,10 @@ impl<'t> Tokens<'t> {
             },
             b';' => simple(Kind::Semicolon, start, start + 1),
             byte if byte.is_ascii_digit() => simple(Kind::Number, start, self.number(start)),
+            b'.' if self.byte(start + 1) == Some(b'.') => simple(Kind::Other, start, start + 2),
+            b'.' if self.byte(start + 1).is_some_and(|byte| byte.is_ascii_digit()) => {
+                simple(Kind::Number, start, self.number(start))
+            }
             byte if starts_word(byte) => self.word(start, byte),
             byte if is_operator(byte) => {
                 self.rescan(start);
@@ -310,21 +314,49 @@ impl<'t> Tokens<'t> {
 }
 
 impl Tokens<'_> {
-    /// The end of a number: digits with what is written right behind them, a fraction, an exponent. An `e` without
-    /// digits behind it is not part of one: it may begin an escape string.
+    /// The end of digits of a class, with an underscore between any two; `at` where there are none.
+    fn digits(&self, mut at: usize, class: impl Fn(u8) -> bool) -> usize {
+        let digit = |at: usize| self.byte(at).is_some_and(&class);
+        while digit(at) {
+            at += 1;
+            if self.byte(at) == Some(b'_') && digit(at + 1) {
+                at += 1;
+            }
+        }
+        at
+    }
+
+    /// The end of an integer with a base that starts here, if one does: `0x`, `0o` or `0b` and digits of that base.
+    fn based(&self, start: usize) -> Option<usize> {
+        let (body, class): (usize, fn(u8) -> bool) = match (self.byte(start), self.byte(start + 1)?) {
+            (Some(b'0'), b'x' | b'X') => (start + 2, |byte| byte.is_ascii_hexdigit()),
+            (Some(b'0'), b'o' | b'O') => (start + 2, |byte| matches!(byte, b'0'..=b'7')),
+            (Some(b'0'), b'b' | b'B') => (start + 2, |byte| matches!(byte, b'0' | b'1')),
+            _ => return None,
+        };
+        let first = body + usize::from(self.byte(body) == Some(b'_'));
+        Some(self.digits(first, class)).filter(|end| *end > first)
+    }
+
+    /// The end of a number: the longest of `scan.l`'s integer, numeric and real. An `e` without digits behind it is not
+    /// part of one, and neither is the first of two points.
     fn number(&self, start: usize) -> usize {
-        let whole = self.past(start, is_tag);
-        if self.byte(whole) != Some(b'.') || self.byte(whole + 1) == Some(b'.') {
-            return whole;
+        if let Some(end) = self.based(start) {
+            return end;
         }
-        let digits = |from| self.past(from, |byte| byte.is_ascii_digit());
-        let fraction = digits(whole + 1);
-        if !matches!(self.byte(fraction), Some(b'e' | b'E')) {
-            return fraction;
+        let decimal = |at| self.digits(at, |byte| byte.is_ascii_digit());
+        let whole = decimal(start);
+        let mantissa = match (self.byte(whole), self.byte(whole + 1)) {
+            (Some(b'.'), Some(b'.')) => return whole,
+            (Some(b'.'), _) => decimal(whole + 1),
+            _ => whole,
+        };
+        if !matches!(self.byte(mantissa), Some(b'e' | b'E')) {
+            return mantissa;
         }
-        let sign = usize::from(matches!(self.byte(fraction + 1), Some(b'+' | b'-')));
-        let exponent = digits(fraction + 1 + sign);
-        if exponent > fraction + 1 + sign { exponent } else { fraction }
+        let sign = usize::from(matches!(self.byte(mantissa + 1), Some(b'+' | b'-')));
+        let exponent = decimal(mantissa + 1 + sign);
+        if exponent > mantissa + 1 + sign { exponent } else { mantissa }
     }
 }
 
