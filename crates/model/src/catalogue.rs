@@ -7,6 +7,7 @@
 //! lookup with "not known", which readers turn into `?` names. Does not promise to be newer than its epoch.
 //! Held by: the unit tests below, and `protocols/postgres/tests/it/catalogue.rs` against real servers.
 
+use crate::lineage::Sources;
 use crate::name::Name;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -44,6 +45,18 @@ pub struct Column {
     pub generated: Option<Arc<str>>,
     /// The expression of its default, as the server deparses it.
     pub default: Option<Arc<str>>,
+    /// For columns of views and materialised views, and for generated columns: what flows into their values. A reader
+    /// fills it in (`sql::derive`); until then a view's columns are not known to be clean.
+    pub derived: Option<Derived>,
+}
+
+/// What flows into the values of a column that the server computes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Derived {
+    /// The columns and functions.
+    pub sources: Sources,
+    /// Whether each value is that of its one source column, unchanged.
+    pub exact: bool,
 }
 
 /// What a foreign key of another table does when rows of this one go or change.

@@ -17,11 +17,13 @@ mod command;
 mod decision;
 mod event;
 mod id;
+mod lineage;
 mod name;
 mod object;
 mod operation;
 mod principal;
 mod problem;
+mod protection;
 
 pub use catalogue::Catalogue;
 pub use command::{Command, Digest, Fault, Parameter, Source, Text};
@@ -30,8 +32,10 @@ pub use event::{
     AdminAction, ClientInfo, Event, EventBody, Outcome, RecordedColumn, RecordedMatch, RecordedOperation, StreamKind,
 };
 pub use id::{ApprovalId, DecisionId, SessionId, TokenId};
+pub use lineage::{Bound, ColumnId, Lineage, Output, Outputs, Place, Sources, Usage, Use};
 pub use name::{Name, Part, QualifiedName};
 pub use object::{ItemKind, Object, RelationKind, SessionKind};
 pub use operation::{Action, Columns, Mark, Marks, Operation};
 pub use principal::{Connection, CredentialKind, Principal, Protocol};
 pub use problem::{Location, Problem, Severity};
+pub use protection::{Detector, Predicates, Transform, Unproven};

@@ -38,6 +38,7 @@ fn relation(oid: Oid, full: &str, kind: RelKind, columns: &str) -> Relation {
             type_oid: TYPES.iter().find(|(known, _)| *known == type_name).map_or(25, |(_, oid)| *oid),
             not_null: column == "id",
             generated: None,
+            derived: None,
             default: (full == "public.orders" && column == "id")
                 .then(|| "nextval('public.orders_id_seq'::regclass)".into()),
         }

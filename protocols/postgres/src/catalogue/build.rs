@@ -119,6 +119,7 @@ impl Builder {
             type_oid: type_oid.parse().ok()?,
             not_null: *not_null == "t",
             generated: some(expression).filter(|_| generated),
+            derived: None,
             default: some(expression).filter(|_| !generated),
         };
         self.of(relation)?.columns.push(column);

@@ -193,6 +193,7 @@ fn catalogue() -> Catalogue {
         type_oid: 23,
         not_null: false,
         generated: None,
+        derived: None,
         default: None,
     };
     let relation = |oid, name: &str| Relation {
