@@ -20,6 +20,7 @@ mod validate;
 
 use crate::key::Key;
 use crate::transform::{apply_within, constant};
+use memchr::memmem::Finder;
 use portcullis_model::{Detector, Transform};
 use regex_automata::meta::Regex;
 use regex_automata::{Input, util::syntax};
@@ -147,8 +148,8 @@ fn compile(pattern: &str) -> Result<Regex, String> {
 /// What to look for, and what to put in its place.
 pub struct Detectors {
     rules: Vec<Rule>,
-    /// Whether any rule looks for private keys.
-    blocks: bool,
+    /// Where any rule looks for private keys, what looks for their beginning.
+    blocks: Option<Finder<'static>>,
     /// Whether any rule is a user's pattern.
     patterns: bool,
 }
@@ -164,7 +165,7 @@ impl Detectors {
             let looks = looks(detector).map_err(|reason| BadPattern { rule, reason })?;
             compiled.push(Rule { looks, transform: transform.clone() });
         }
-        let blocks = compiled.iter().any(|rule| matches!(rule.looks, Looks::Block));
+        let blocks = compiled.iter().any(|rule| matches!(rule.looks, Looks::Block)).then(block::finder);
         let patterns = compiled.iter().any(|rule| matches!(rule.looks, Looks::Pattern(_)));
         Ok(Self { rules: compiled, blocks, patterns })
     }
@@ -199,8 +200,8 @@ impl Detectors {
     fn hits(&self, text: &[u8]) -> Hits {
         let mut hits = Hits::new();
         let mut from = 0;
-        if self.blocks {
-            while let Some(begin) = block::opening(bytes::part(text, from, text.len())) {
+        if let Some(finder) = &self.blocks {
+            while let Some(begin) = block::opening(finder, bytes::part(text, from, text.len())) {
                 let (start, body) = (from + begin.start, from + begin.end);
                 self.scan(bytes::part(text, from, start), from, false, &mut hits);
                 let end = block::closing(bytes::part(text, body, text.len())).map_or(text.len(), |end| body + end);

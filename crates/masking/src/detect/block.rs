@@ -15,9 +15,20 @@ pub(super) const MARKER: usize = 64;
 /// The longest label: `BEGIN ` stands before it.
 const LABEL: usize = 40;
 
+/// The shortest text with a marker in it.
+const SHORTEST: usize = b"----BEGIN PRIVATE KEY----".len();
+
+/// Looks for the word of a marker that opens; made once, for making it costs more than looking through a short text.
+pub(super) fn finder() -> memmem::Finder<'static> {
+    memmem::Finder::new(b"BEGIN ")
+}
+
 /// The first marker that opens a private key.
-pub(super) fn opening(text: &[u8]) -> Option<Range<usize>> {
-    memmem::find_iter(text, b"BEGIN ").find_map(|word| marker(text, word, word + 6).map(|end| dashes(text, word)..end))
+pub(super) fn opening(finder: &memmem::Finder<'_>, text: &[u8]) -> Option<Range<usize>> {
+    if text.len() < SHORTEST {
+        return None;
+    }
+    finder.find_iter(text).find_map(|word| marker(text, word, word + 6).map(|end| dashes(text, word)..end))
 }
 
 /// Where the first marker that closes one ends. Its dashes must have come to an end, or there be five of them.

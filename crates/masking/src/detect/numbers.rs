@@ -16,13 +16,10 @@ use std::net::Ipv6Addr;
 /// Calls `look` at the start of each run of digits; it gives where to go on, at least past that run.
 fn at_numbers(text: &[u8], mut look: impl FnMut(usize) -> Option<usize>) {
     let mut position = 0;
-    while position < text.len() {
-        if at(text, position).is_ascii_digit() {
-            let end = run(text, position, |byte| byte.is_ascii_digit());
-            position = look(position).unwrap_or(end).max(end);
-        } else {
-            position += 1;
-        }
+    while let Some(skipped) = part(text, position, text.len()).iter().position(u8::is_ascii_digit) {
+        let start = position + skipped;
+        let end = run(text, start, |byte| byte.is_ascii_digit());
+        position = look(start).unwrap_or(end).max(end);
     }
 }
 

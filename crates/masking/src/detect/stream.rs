@@ -114,9 +114,9 @@ impl Redactor {
     fn text(&mut self, chunk: &[u8], key: &Key, out: &mut Vec<u8>) -> usize {
         let piece = part(chunk, 0, HOLD_BACK.saturating_sub(self.held.len()).max(1));
         self.held.extend_from_slice(piece);
-        if self.detectors.blocks {
+        if let Some(finder) = &self.detectors.blocks {
             let from = self.looked.saturating_sub(block::MARKER);
-            if let Some(begin) = block::opening(part(&self.held, from, self.held.len())) {
+            if let Some(begin) = block::opening(finder, part(&self.held, from, self.held.len())) {
                 // The marker was not whole before, so what follows it is of this piece.
                 let after = self.held.len() - (from + begin.end);
                 self.open_block(from + begin.start, key, out);
@@ -270,9 +270,16 @@ fn may_cut(text: &[u8], place: usize) -> bool {
             !is_announced(text, place)
         }
         b'&' | b'?' | b'!' | b'#' | b'$' | b'*' | b'^' | b'~' => !is_announced(text, place),
-        0x80..0xC0 => (back(3) >= 0xE0 || back(4) >= 0xF0) && !is_announced(text, place),
+        0x80..0xC0 => is_after_wide(text, place) && !is_announced(text, place),
         _ => false,
     }
+}
+
+/// Whether a whole character of three or four bytes ends here: no address or token has one.
+fn is_after_wide(text: &[u8], place: usize) -> bool {
+    let continues = |count: usize| (0x80..0xC0).contains(&before(text, place, count));
+    let lead = |count: usize| before(text, place, count);
+    continues(1) && continues(2) && ((0xE0..0xF0).contains(&lead(3)) || (continues(3) && lead(4) >= 0xF0))
 }
 
 /// What cards, account and phone numbers in groups are made of.

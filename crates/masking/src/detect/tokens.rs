@@ -191,12 +191,9 @@ fn is_token(byte: u8) -> bool {
 /// Runs of 24 or more characters of base64, base64url or base62 that look drawn at random; where a run is a path, its parts.
 pub(super) fn random_tokens(text: &[u8], _open: bool, found: Found<'_>) {
     let mut position = 0;
-    while position < text.len() {
-        if !is_token(at(text, position)) {
-            position += 1;
-            continue;
-        }
-        let (start, end) = (position, run(text, position, is_token));
+    while let Some(skipped) = part(text, position, text.len()).iter().position(|byte| is_token(*byte)) {
+        let start = position + skipped;
+        let end = run(text, start, is_token);
         position = end;
         // `SHA256:…` is how OpenSSH writes the fingerprint of a key
         if end - start < 24 || part(text, start.saturating_sub(7), start).eq_ignore_ascii_case(b"SHA256:") {

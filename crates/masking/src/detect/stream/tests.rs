@@ -149,6 +149,14 @@ fn patterns_are_searched_line_by_line() {
 }
 
 #[test]
+fn bytes_that_are_no_text_are_cut_alike_too() {
+    let detectors = Arc::new(every(&Transform::KeepLast(4)));
+    for text in [&b"\xf0\xc4\x90H@example.com "[..], b"\xe3\x81\x82H@example.com ", b"\x81\x82\xc3@\xc3.example "] {
+        same_however_cut(&detectors, text, &[1]);
+    }
+}
+
+#[test]
 fn with_nothing_to_look_for_everything_passes_at_once() {
     let none = Arc::new(Detectors::new(&[]).unwrap());
     assert_eq!(
