@@ -33,11 +33,19 @@ pub(super) fn cards(text: &[u8], _open: bool, found: Found<'_>) {
 }
 
 fn card(text: &[u8], start: usize) -> Option<usize> {
+    // No network's numbers begin otherwise, years do; and no first group is shorter than four digits.
+    let begins = match at(text, start) {
+        b'2' => matches!(at(text, start + 1), b'2'..=b'7'),
+        first => matches!(first, b'3'..=b'6' | b'8' | b'9'),
+    };
+    if !begins || !at(text, start + 3).is_ascii_digit() {
+        return None;
+    }
     let mut digits: SmallVec<[u8; 19]> = SmallVec::new();
     let mut separator = None;
     let mut from = start;
     let mut best = None;
-    for groups in 1..=6 {
+    for _ in 0..6 {
         let end = run(text, from, |byte| byte.is_ascii_digit());
         if digits.len() + (end - from) > 19 {
             break;
@@ -47,9 +55,8 @@ fn card(text: &[u8], start: usize) -> Option<usize> {
             best = Some(end);
         }
         let next = at(text, end);
-        let least = if groups == 1 { 4 } else { 2 };
         let same = separator.is_none_or(|separator| separator == next);
-        if end - from < least || !matches!(next, b' ' | b'-') || !same || !at(text, end + 1).is_ascii_digit() {
+        if end - from < 2 || !matches!(next, b' ' | b'-') || !same || !at(text, end + 1).is_ascii_digit() {
             break;
         }
         separator = Some(next);
