@@ -2,7 +2,8 @@
 //!
 //! Promises (DESIGN 3): strictest wins, so order never matters: deny > hold > allow > nothing, which is deny. Every
 //! operation of a command must be allowed; two holds need both. Every rule that matched is reported, in file order.
-//! - An operation of action `session` needs no rule and no rule matches it.
+//! - An operation of action `session` needs no rule and no rule matches it. With `exposes-protected` or
+//!   `infers-protected` on it, it is refused: those marks belong on what reads the value, where rules can be about them.
 //! - An operation that names columns is as one operation per column: each must be covered by some allow or hold, not
 //!   necessarily the same one; a deny or hold on any of them is on the operation. Where it cannot be told which columns
 //!   are meant, a `column` deny or hold matches and a `column` allow does not, unless it ends in `*`.
@@ -21,8 +22,8 @@ use crate::rule::{Actions, ColumnSet, Permits, Rule};
 use crate::set::PolicySet;
 use jiff::Timestamp;
 use portcullis_model::{
-    Action, Columns, Connection, Decision, Effect, HoldTerms, Match, Object, Operation, Principal, Reason, SessionKind,
-    Verdict,
+    Action, Columns, Connection, Decision, Effect, HoldTerms, Mark, Marks, Match, Object, Operation, Principal, Reason,
+    SessionKind, Verdict,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl State<'_> {
 
     /// What of the operation nothing permits.
     fn uncovered(&self, operation: &Operation) -> Option<Operation> {
-        if self.whole || operation.action == Action::Session {
+        if self.whole {
             return None;
         }
         let Columns::Named(names) = &operation.columns else { return Some(operation.clone()) };
@@ -165,7 +166,8 @@ impl<'a> Scoped<'a> {
 
     /// What needs no rule of its own: what is implicit in a session, and opening one where any rule lets something pass.
     fn implied(&self, operation: &Operation) -> State<'a> {
-        let session = operation.action == Action::Session;
+        let protected = Marks::NONE.with(Mark::ExposesProtected).with(Mark::InfersProtected);
+        let session = operation.action == Action::Session && !operation.marks.intersects(protected);
         let opens = operation.action == Action::Connect
             && matches!(operation.object, Object::Session(kind) if opens_unnamed(kind))
             && operation.marks.is_empty()

@@ -11,7 +11,7 @@
 //!   could have allowed it: `unknown` is named in `actions` and every mark of [`NAMED_MARKS`] in `marks`.
 //! - `any` is every action, but in allow and hold not `unknown`, which must be named. No rule names `session`: what is
 //!   implicit in a session needs no rule and no rule takes it away; refuse the session itself (`connect`).
-//! - `infers-protected` is never allowed or held by a rule: it follows a mask's `predicates:`.
+//! - `infers-protected` is never permitted by a rule, a hold that names it included: it follows a mask's `predicates:`.
 //!
 //! Held by: `decide/tests.rs`.
 
@@ -28,7 +28,7 @@ use std::sync::Arc;
 pub(crate) const NAMED_MARKS: Marks =
     Marks::NONE.with(Mark::Dynamic).with(Mark::Privileged).with(Mark::Irreversible).with(Mark::ExposesProtected);
 
-/// The marks that no allow or hold covers without naming them; the last cannot be named.
+/// The marks that no allow or hold covers without naming them; the last none covers at all.
 const NEEDED_MARKS: Marks = NAMED_MARKS.with(Mark::InfersProtected);
 
 /// A set of actions.
@@ -167,7 +167,8 @@ impl Rule {
     /// The marks that keep an allow or hold from permitting the operation.
     pub(crate) fn missing_marks(&self, operation: &Operation) -> Marks {
         let listed = self.marks.unwrap_or(Marks::NONE);
-        operation.marks.iter().filter(|mark| NEEDED_MARKS.contains(*mark) && !listed.contains(*mark)).collect()
+        let permits = |mark| !NEEDED_MARKS.contains(mark) || (NAMED_MARKS.contains(mark) && listed.contains(mark));
+        operation.marks.iter().filter(|mark| !permits(*mark)).collect()
     }
 
     /// Whether the objects match the operation at all, this surely; marks and condition are not asked.

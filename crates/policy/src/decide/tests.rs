@@ -110,7 +110,36 @@ fn what_must_be_named_must_be_named_by_each_rule_that_permits_it() {
     for mark in [Mark::Unbounded, Mark::Recursive, Mark::Forced, Mark::Network, Mark::Bulk, Mark::Locks] {
         assert_eq!(verdict_of(&[any], &[call().marked(mark)]), "allow", "{}", mark.word());
     }
-    assert!(verdict_of(&[any], &[call().marked(Mark::InfersProtected)]).starts_with("deny: "));
+}
+
+/// `infers-protected` is there only where `predicates:` forbids the use: nothing permits it.
+#[test]
+fn what_a_mask_forbids_no_rule_permits() {
+    let read = on(Action::Read, "public", "orders").marked(Mark::InfersProtected);
+    let refused = format!("deny: {read}");
+    let hold =
+        "id: hold, hold: { actions: [read], objects: ['*'], marks: [infers-protected] }, approvers: { groups: [dba] }";
+    let both = "id: both, hold: { actions: [read], objects: ['*'], marks: [infers-protected, exposes-protected] }, approvers: { groups: [dba] }";
+    let deny = "id: no, deny: { marks: [infers-protected] }, message: Ask for a report.";
+    assert_eq!(verdict_of(&[READ], std::slice::from_ref(&read)), refused);
+    assert_eq!(verdict_of(&[hold], std::slice::from_ref(&read)), refused, "a hold that names it permits nothing");
+    assert_eq!(verdict_of(&[READ, hold], std::slice::from_ref(&read)), refused, "beside an allow too");
+    assert_eq!(verdict_of(&[READ, deny], std::slice::from_ref(&read)), "deny no");
+    let exposes = on(Action::Read, "public", "orders").marked(Mark::ExposesProtected);
+    assert_eq!(verdict_of(&[both], std::slice::from_ref(&exposes)), "hold both", "and may permit the other");
+    assert!(verdict_of(&[both], &[exposes.marked(Mark::InfersProtected)]).starts_with("deny: "), "but not both");
+    assert_eq!(verdict_of(&[READ, hold, deny], &[on(Action::Read, "public", "orders")]), "allow");
+}
+
+/// Nothing protected hides in what needs no rule.
+#[test]
+fn an_implicit_operation_on_protected_values_is_refused() {
+    let any = "id: any, allow: { actions: [any], objects: ['*'], marks: [exposes-protected] }";
+    for mark in [Mark::ExposesProtected, Mark::InfersProtected] {
+        let session = Operation::session().marked(mark);
+        assert_eq!(verdict_of(&[any], &[on(Action::Read, "a", "b"), session.clone()]), format!("deny: {session}"));
+    }
+    assert_eq!(verdict_of(&[], &[Operation::session().marked(Mark::Dynamic)]), "allow");
 }
 
 #[test]

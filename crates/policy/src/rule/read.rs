@@ -226,9 +226,13 @@ fn marks(reader: &mut Reader<'_>, node: &Node, path: &str, effect: Effect) -> Ma
             continue;
         };
         set = set.with(mark);
-        if effect != Effect::Deny && mark == Mark::InfersProtected {
+        if effect == Effect::Allow && mark == Mark::InfersProtected {
             let help = Some("it follows `predicates:` of the mask that protects the value".to_owned());
-            reader.error_with(text.at, &path, "`infers-protected` is not allowed or held by a rule", help);
+            reader.error_with(text.at, &path, "`infers-protected` is not allowed by a rule", help);
+        } else if effect == Effect::Hold && mark == Mark::InfersProtected {
+            let message = "a hold never permits `infers-protected`: whatever people say, it is refused";
+            let help = "say so in a deny, or loosen `predicates:` of the mask that protects the value";
+            reader.report(text.at, Problem::warning(path, message).suggest(help));
         } else if effect == Effect::Allow && !NAMED_MARKS.contains(mark) {
             let named: Vec<_> = NAMED_MARKS.iter().map(|mark| mark.word()).collect();
             let message = format!("`{mark}` changes nothing here: an allow covers it anyway", mark = mark.word());
