@@ -1,11 +1,12 @@
-//! One bundle: a file of rules, whom they are about, and the tests that hold them.
+//! One bundle: a file of rules and masks, whom they are about, and the tests that hold them.
 //!
-//! Promises: reading reports every problem of the file; ids are unique in the bundle. Rules keep the order of the file,
-//! which only decides the order in which matches are listed. Held by: the table of bad bundles in `set/tests.rs`.
+//! Promises: reading reports every problem of the file; ids are unique in the bundle, those of rules and masks together,
+//! since records name both by `BUNDLE/ID`. Rules and masks keep the order of the file, which only decides the order in
+//! which they are listed. Held by: the table of bad bundles in `set/tests.rs`.
 
 use crate::SourceFile;
 use crate::bundle_test::PolicyTest;
-use crate::mask;
+use crate::mask::Mask;
 use crate::rule::{Actions, Rule};
 use crate::scope::Scope;
 use crate::source::{Fields, Reader};
@@ -21,6 +22,7 @@ pub(crate) struct Bundle {
     pub(crate) file: Arc<str>,
     pub(crate) scope: Scope,
     pub(crate) rules: Vec<Rule>,
+    pub(crate) masks: Vec<Arc<Mask>>,
     /// The actions that any of its rules matches.
     pub(crate) actions: Actions,
 }
@@ -57,16 +59,15 @@ impl Bundle {
         let name = text.and_then(|text| Some((reader.identifier(text, "bundle")?, text.at)));
         let bundle = name.as_ref().map_or_else(|| Arc::from("?"), |(name, _)| name.clone());
         let scope = fields.get("applies_to").map(|entry| Scope::read(reader, &entry.value, "applies_to"));
-        let rules = rules(reader, fields, &bundle);
-        if let Some(entry) = fields.get("mask") {
-            mask::check(reader, &entry.value, "mask");
-        }
+        let mut lines = HashMap::new();
+        let rules = rules(reader, fields, &bundle, &mut lines);
+        let masks = masks(reader, fields, &bundle, &mut lines);
         if let Some(entry) = fields.get("tests") {
             for (nth, item) in reader.items(&entry.value, "tests").iter().enumerate() {
                 read.tests.extend(PolicyTest::read(reader, &bundle, item, &format!("tests[{nth}]")));
             }
         }
-        if rules.is_empty() && !reader.failed() {
+        if rules.is_empty() && masks.is_empty() && !reader.failed() {
             let warning = Problem::warning("rules", "the bundle has no rules: it allows and refuses nothing");
             reader.report(fields.at, warning);
         }
@@ -77,24 +78,43 @@ impl Bundle {
             scope: scope.unwrap_or_default(),
             actions: rules.iter().fold(Actions::default(), |set, rule| set.union(rule.actions)),
             rules,
+            masks,
         });
     }
 }
 
-fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, bundle: &Arc<str>) -> Vec<Rule> {
+/// The line on which each id of the bundle was met first.
+type Lines = HashMap<Arc<str>, usize>;
+
+fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, bundle: &Arc<str>, lines: &mut Lines) -> Vec<Rule> {
     let Some(entry) = fields.get("rules") else { return Vec::new() };
     let mut rules: Vec<Rule> = Vec::new();
-    let mut lines: HashMap<Arc<str>, usize> = HashMap::new();
     for (nth, item) in reader.items(&entry.value, "rules").iter().enumerate() {
         let path = format!("rules[{nth}]");
         let Some(rule) = Rule::read(reader, bundle, item, &path) else { continue };
-        if let Some(line) = lines.get(&rule.id.rule) {
-            let help = Some("give it an id of its own: records and messages name rules by id".to_owned());
-            let message = format!("a second rule `{}`; the first is on line {line}", rule.id.rule);
-            reader.error_with(item.at, &path, message, help);
-        }
-        lines.entry(rule.id.rule.clone()).or_insert(rule.line);
+        once(reader, lines, &rule.id.rule, item.at, &path);
         rules.push(rule);
     }
     rules
+}
+
+fn masks(reader: &mut Reader<'_>, fields: &Fields<'_>, bundle: &Arc<str>, lines: &mut Lines) -> Vec<Arc<Mask>> {
+    let Some(entry) = fields.get("mask") else { return Vec::new() };
+    let mut masks: Vec<Arc<Mask>> = Vec::new();
+    for (nth, item) in reader.items(&entry.value, "mask").iter().enumerate() {
+        let path = format!("mask[{nth}]");
+        let Some(mask) = Mask::read(reader, bundle, item, &path) else { continue };
+        once(reader, lines, &mask.id.rule, item.at, &path);
+        masks.push(Arc::new(mask));
+    }
+    masks
+}
+
+/// Reports an id that was met before.
+fn once(reader: &mut Reader<'_>, lines: &mut Lines, id: &Arc<str>, at: Place, path: &str) {
+    if let Some(line) = lines.get(id) {
+        let help = Some("give it an id of its own: records and messages name rules by id".to_owned());
+        reader.error_with(at, path, format!("a second rule `{id}`; the first is on line {line}"), help);
+    }
+    lines.entry(id.clone()).or_insert(at.line);
 }

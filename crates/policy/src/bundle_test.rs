@@ -2,8 +2,9 @@
 //!
 //! Promises: a test names rules that exist and have the effect it expects, or the bundle does not load; running one is a
 //! pure function of the set, the test, the operations that its command was read into, and the connection.
-//! Does not promise to read commands: `run:` is SQL, `shell:` a command line, `http:` `METHOD PATH`; the caller reads
-//! them, since policy takes readings and never text.
+//! Does not promise anything about masks: what a statement returns takes a catalogue, and there is none here. Nor to read
+//! commands: `run:` is SQL, `shell:` a command line, `http:` `METHOD PATH`; the caller reads them, since policy takes
+//! readings and never text.
 //! Held by: `bundle_test/tests.rs`, and `tests/it/main.rs` for the shipped bundles.
 
 use crate::decide::Case;
@@ -222,6 +223,12 @@ fn expectation(reader: &mut Reader<'_>, bundle: &Arc<str>, text: Text<'_>, path:
         ["allow"] => Some(Expectation::Allow),
         ["deny"] => Some(Expectation::DenyByDefault),
         ["deny", rule] => rule_id(reader, bundle, Text { text: rule, at: text.at }, path).map(Expectation::Deny),
+        ["mask", ..] => {
+            let help =
+                Some("see `portcullis policy explain`; whether a value comes out masked takes a database".to_owned());
+            reader.error_with(text.at, path, "a test is about the decision, not about masks", help);
+            None
+        }
         ["hold", rule] => rule_id(reader, bundle, Text { text: rule, at: text.at }, path).map(Expectation::Hold),
         _ => {
             let help = Some("write `allow`, `deny RULE`, `hold RULE`, or `deny` where no rule allows it".to_owned());

@@ -2,8 +2,11 @@
 //!
 //! Promises: for every operation, each rule of each applicable bundle that matched, with its place; allows and holds
 //! that would have covered it but for a mark or an unknown name are listed with what they lack; bundles that do not
-//! apply say why not. The decision shown is [`PolicySet::decide`]'s own.
+//! apply say why not; the masks on the connection are listed, those from which the principal is exempt too. The
+//! decision shown is [`PolicySet::decide`]'s own.
 //! Held by: `explain/tests.rs`.
+
+mod masks;
 
 use crate::bundle::Bundle;
 use crate::decide::{Case, Scoped};
@@ -14,6 +17,9 @@ use jiff::Timestamp;
 use portcullis_model::{Columns, Decision, Effect, Marks, Operation, Reason, RuleId, Verdict};
 use std::fmt;
 use std::sync::Arc;
+
+pub use masks::MaskExplanation;
+pub(crate) use masks::written;
 
 /// A decision and everything that led to it. Prints as a person wants to read it.
 #[derive(Clone, Debug)]
@@ -26,6 +32,8 @@ pub struct Explanation {
     pub bundles: Vec<ScopeExplanation>,
     /// The operations of the command, in its order.
     pub operations: Vec<OperationExplanation>,
+    /// The masks on the connection, and whether each binds the principal.
+    pub masks: Vec<MaskExplanation>,
     /// What is decided on the whole.
     pub decision: Decision,
 }
@@ -94,6 +102,7 @@ impl PolicySet {
             connection: case.connection.name.to_string(),
             bundles: bundles.collect(),
             operations: case.operations.iter().map(|one| self.explain_one(&scoped, one, case.at)).collect(),
+            masks: self.masks_explained(case.principal, case.connection),
             decision: scoped.decide(case.operations, case.at),
         }
     }
@@ -223,6 +232,12 @@ impl fmt::Display for Explanation {
                 }
             }
             writeln!(f, "     => {}: {}", operation.effect.word(), operation.why)?;
+        }
+        if !self.masks.is_empty() {
+            writeln!(f, "\n  masks")?;
+        }
+        for mask in &self.masks {
+            writeln!(f, "     {mask}")?;
         }
         writeln!(f, "\n  bundles")?;
         for bundle in &self.bundles {

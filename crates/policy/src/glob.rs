@@ -13,6 +13,8 @@
 //! `**` takes it. What [`Certainty::Possibly`] matches holds for some value: any part takes it.
 //! Held by: `glob/tests.rs`, with the property that a sure match implies a possible one.
 
+mod shape;
+
 /// More alternatives than this in one pattern are refused.
 pub(crate) const MAX_ALTERNATIVES: usize = 256;
 
@@ -157,7 +159,7 @@ impl Braces<'_> {
 }
 
 /// Text with any number of `*` in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Glob {
     shape: Shape,
     /// Whether ASCII case is ignored; the text of the shape is then in lower case.
@@ -165,7 +167,7 @@ pub(crate) struct Glob {
 }
 
 /// The common globs have a shape of their own, so that matching them is one comparison.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Shape {
     /// `*`.
     Any,
@@ -267,7 +269,7 @@ impl Glob {
 }
 
 /// One part of a pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Segment {
     /// Exactly one part that matches.
     One(Glob),
@@ -300,7 +302,7 @@ impl Segment {
 }
 
 /// A pattern of several parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Segments {
     segments: Box<[Segment]>,
     deep: bool,

@@ -1,16 +1,18 @@
 //! Policy bundles: from a case to a decision.
 //!
 //! A bundle (`policies/*.yaml`, DESIGN 3) says which operations are allowed, held for a human or refused, for whom and
-//! where, and carries the tests that hold it. All bundles load as one [`PolicySet`]; [`PolicySet::decide`] judges a
-//! [`Case`]. Policy sees readings ([`Operation`](portcullis_model::Operation)s), never text.
+//! where, which values are masked, and carries the tests that hold it. All bundles load as one [`PolicySet`];
+//! [`PolicySet::decide`] judges a [`Case`], [`PolicySet::masks`] says what is hidden from someone. Policy sees readings
+//! ([`Operation`](portcullis_model::Operation)s), never text.
 //!
 //! Promises: deciding is pure, total and deterministic, and refuses what no rule allows. Loading tells every problem of
-//! every file, as a compiler would. What this version does not support (`when`, `mask`, `triggers: true`) is refused by
+//! every file, as a compiler would. What this version does not support (`when`, `triggers: true`) is refused by
 //! name, never ignored.
-//! Does not promise: that the operations are what the command does (the readers promise that), I/O, or time: the caller
-//! reads files and clocks.
+//! Does not promise: that the operations are what the command does (the readers promise that), that a value is masked
+//! (`masking` and the gate do it), I/O, or time: the caller reads files and clocks.
 //!
-//! Read `rule.rs` for what a rule means, `pattern.rs` for how objects are written, `decide.rs` for how rules combine.
+//! Read `rule.rs` for what a rule means, `pattern.rs` for how objects are written, `decide.rs` for how rules combine,
+//! `mask.rs` for whom masks bind.
 //! Held by: the tests beside each module, `fixtures/policy/`, and `tests/it/main.rs` for the shipped bundles.
 
 mod bundle;
@@ -34,8 +36,9 @@ use std::sync::Arc;
 
 pub use bundle_test::{Expectation, PolicyTest, TestCommand, TestOutcome, run_test};
 pub use decide::{Case, Scoped};
-pub use explain::{Explanation, OperationExplanation, RuleExplanation, ScopeExplanation};
-pub use set::{BundleInfo, Loaded, PolicySet, RuleInfo};
+pub use explain::{Explanation, MaskExplanation, OperationExplanation, RuleExplanation, ScopeExplanation};
+pub use mask::{Mask, Masks};
+pub use set::{BundleInfo, Loaded, MaskInfo, PolicySet, RuleInfo};
 
 /// A bundle's text and the name to report it by.
 #[derive(Clone, Debug, PartialEq, Eq)]

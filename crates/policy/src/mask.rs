@@ -1,128 +1,166 @@
-//! The `mask` part of a bundle: checked in shape, then refused.
+//! The `mask` part of a bundle: which values are hidden, from whom, and what stands in their place.
 //!
-//! Promises: a bundle with a mask does not load, so nobody believes a value masked that is not. Unknown keys, detectors
-//! and transforms are reported all the same, so that what a bundle says today still reads when masks are applied.
-//! Does not promise: anything about values. Held by: the table of bad bundles in `set/tests.rs`.
+//! Promises, exactly (DESIGN 3):
+//! - A mask binds **every** principal on the connections of its bundle; the bundle's `principals` do not limit it, and
+//!   `unless` is its only exemption. [`PolicySet::masks_of_record`] knows no exemption at all.
+//! - A rule may name `columns`, `detect`, `json` and `functions`, and each stands for itself, with one exception: with
+//!   `columns` and `json` together the paths apply inside those columns only, which then are not hidden whole
+//!   ([`Mask::hides_whole_columns`]).
+//! - A function is clean where a rule surely names it; one whose schema or name is not known never is. Whether it is does
+//!   not depend on who asks: `functions` and `unless` in one rule are refused.
+//! - [`PolicySet::may_write`] says where `hash` must not be used, because who can write a column and read its hashes can
+//!   find its values by trying.
+//!
+//! Does not promise: that a column named here exists (policy knows no database), that a regular expression compiles, or
+//! anything about values: `masking` carries masks out, and where several bind one value takes the strictest of each part.
+//! Held by: `mask/tests.rs`, and the tables of bundles in `set/tests.rs`.
 
-use crate::pattern;
+mod path;
+mod read;
+mod writes;
+
+use crate::glob::{Certainty, Segments};
 use crate::scope::Who;
-use crate::source::{Fields, Reader};
-use crate::yaml::{Node, Value};
+use crate::set::PolicySet;
+use crate::yaml::Place;
+use portcullis_model::{Connection, Detector, Predicates, Principal, QualifiedName, RuleId, Transform, Unproven};
+use std::sync::Arc;
 
-const KEYS: &[&str] = &["id", "columns", "detect", "json", "functions", "with", "unless", "predicates"];
+pub(crate) use read::{predicates_word, unproven_word};
+pub(crate) use writes::warn_written_hashes;
 
-/// What a mask may look for in any text.
-const DETECTORS: &[&str] = &["payment_card", "email", "us_ssn", "iban", "aws_key", "private_key", "jwt"];
+/// One mask rule, compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mask {
+    /// Its bundle and id.
+    pub id: RuleId,
+    /// What stands in a value's place; `None` only where the rule names nothing but clean functions.
+    pub with: Option<Transform>,
+    /// What its columns may be used for besides being returned.
+    pub predicates: Predicates,
+    /// What becomes of a result that may hold its values and cannot be told.
+    pub unproven: Unproven,
+    /// What it looks for in any text.
+    pub detect: Vec<Detector>,
+    /// JSON paths: inside its columns where it has some, else in every JSON document of the connection.
+    pub json: Vec<Arc<str>>,
+    /// The line it starts on, from 1.
+    pub line: usize,
+    at: Place,
+    columns: Named,
+    clean: Named,
+    unless: Option<Who>,
+}
 
-/// The transforms that take no argument.
-const PLAIN: &[&str] = &["redact", "null", "hash"];
+/// Patterns of names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Named {
+    /// As written, for comparing sets and for people.
+    pub(crate) written: Vec<Arc<str>>,
+    pub(crate) patterns: Vec<Segments>,
+}
 
-/// The transforms that take one.
-const WITH_ARGUMENT: &[&str] = &["keep_last", "keep_first", "fixed"];
-
-/// Checks the list under `mask`, and refuses it.
-pub(crate) fn check(reader: &mut Reader<'_>, node: &Node, path: &str) {
-    for (nth, item) in reader.items(node, path).iter().enumerate() {
-        let path = format!("{path}[{nth}]");
-        if let Some(fields) = reader.fields(item, &path, KEYS) {
-            check_one(reader, &fields);
-        }
-        let help = Some("keep masks in a file that is not loaded, and do not rely on them".to_owned());
-        reader.error_with(item.at, &path, "`mask` is not supported yet by this version", help);
+impl Named {
+    fn takes(&self, parts: &[Option<&str>]) -> bool {
+        self.patterns.iter().any(|pattern| pattern.takes(parts, Certainty::Surely))
     }
 }
 
-fn check_one(reader: &mut Reader<'_>, fields: &Fields<'_>) {
-    if let Some(id) = reader.required(fields, "id") {
-        reader.identifier(id, &fields.path_of("id"));
+impl Mask {
+    /// Whether it names this column of this relation; names are canonical.
+    #[must_use]
+    pub fn names_column(&self, schema: &str, relation: &str, column: &str) -> bool {
+        self.columns.takes(&[Some(schema), Some(relation), Some(column)])
     }
-    if ["columns", "detect", "json", "functions"].iter().all(|key| fields.get(key).is_none()) {
-        reader.error(fields.at, &fields.path, "a mask names `columns`, `detect`, `json` or `functions`");
+
+    /// Whether the columns that it names are hidden as a whole. With `json` beside them only the paths inside are.
+    #[must_use]
+    pub fn hides_whole_columns(&self) -> bool {
+        !self.columns.written.is_empty() && self.json.is_empty()
     }
-    if let Some(entry) = fields.get("columns") {
-        columns(reader, &entry.value, &fields.path_of("columns"));
+
+    /// Its columns as they are written.
+    #[must_use]
+    pub fn columns(&self) -> &[Arc<str>] {
+        &self.columns.written
     }
-    if let Some(entry) = fields.get("detect") {
-        let path = fields.path_of("detect");
-        for text in reader.texts(&entry.value, &path) {
-            reader.word(text, &path, DETECTORS);
-        }
+
+    /// Its clean functions as they are written.
+    #[must_use]
+    pub fn clean(&self) -> &[Arc<str>] {
+        &self.clean.written
     }
-    if let Some(entry) = fields.get("json") {
-        let path = fields.path_of("json");
-        for text in reader.texts(&entry.value, &path) {
-            if !text.text.starts_with('$') {
-                let help = Some(format!("write `$.{}`", text.text.trim_start_matches('.')));
-                reader.error_with(text.at, &path, format!("`{}` is not a JSON path", text.text), help);
-            }
-        }
+
+    /// Whether this principal is exempt.
+    #[must_use]
+    pub fn exempts(&self, principal: &Principal) -> bool {
+        self.unless.as_ref().is_some_and(|who| who.matches(principal))
     }
-    if let Some(entry) = fields.get("functions") {
-        functions(reader, &entry.value, &fields.path_of("functions"));
-    }
-    transform(reader, fields);
-    if let Some(entry) = fields.get("unless") {
-        Who::read(reader, &entry.value, &fields.path_of("unless"));
-    }
-    if let Some(entry) = fields.get("predicates") {
-        let path = fields.path_of("predicates");
-        if let Some(text) = reader.text(&entry.value, &path) {
-            reader.word(text, &path, &["deny", "equality", "allow"]);
-        }
+
+    pub(crate) const fn unless(&self) -> Option<&Who> {
+        self.unless.as_ref()
     }
 }
 
-fn columns(reader: &mut Reader<'_>, node: &Node, path: &str) {
-    named(reader, node, path, "column");
-}
+/// The masks that bind someone on a connection, in file order. Cheap to clone; equal where the same masks are in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Masks(Arc<[Arc<Mask>]>);
 
-fn functions(reader: &mut Reader<'_>, node: &Node, path: &str) {
-    let Some(fields) = reader.fields(node, path, &["clean"]) else { return };
-    match fields.get("clean") {
-        Some(entry) => named(reader, &entry.value, &fields.path_of("clean"), "function"),
-        None => reader.error(node.at, path, "`clean` is missing"),
+impl PolicySet {
+    /// The masks that bind this principal on this connection.
+    #[must_use]
+    pub fn masks(&self, principal: &Principal, connection: &Connection) -> Masks {
+        self.masks_where(connection, |mask| !mask.exempts(principal))
+    }
+
+    /// All masks on this connection, exemptions or not: what the record is masked by.
+    #[must_use]
+    pub fn masks_of_record(&self, connection: &Connection) -> Masks {
+        self.masks_where(connection, |_| true)
+    }
+
+    fn masks_where(&self, connection: &Connection, binds: impl Fn(&Mask) -> bool) -> Masks {
+        let bundles = self.bundles.iter().filter(|bundle| bundle.scope.on(connection));
+        let found: Vec<_> = bundles.flat_map(|bundle| &bundle.masks).filter(|mask| binds(mask)).cloned().collect();
+        if found.is_empty() { Masks::default() } else { Masks(found.into()) }
     }
 }
 
-/// A list of patterns whose noun is understood.
-fn named(reader: &mut Reader<'_>, node: &Node, path: &str, noun: &str) {
-    for (nth, text) in reader.texts(node, path).into_iter().enumerate() {
-        if let Err(refused) = pattern::parse(&format!("{noun} {}", text.text)) {
-            reader.error_with(text.at, &format!("{path}[{nth}]"), refused.message, refused.help);
-        }
+impl Masks {
+    /// Whether nothing is masked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The masks, in file order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Mask>> {
+        self.0.iter()
+    }
+
+    /// The masks whose columns name this column of this relation; names are canonical. Ask each whether it
+    /// [hides the column whole](Mask::hides_whole_columns) or only its paths inside it.
+    pub fn on_column(&self, schema: &str, relation: &str, column: &str) -> impl Iterator<Item = &Arc<Mask>> {
+        self.iter().filter(move |mask| mask.names_column(schema, relation, column))
+    }
+
+    /// Whether a rule lists this user function as clean. One that is not wholly known never is.
+    #[must_use]
+    pub fn is_clean(&self, function: &QualifiedName) -> bool {
+        let (Some(schema), Some(name)) = (function.schema.as_str(), function.name.as_str()) else { return false };
+        self.iter().any(|mask| mask.clean.takes(&[Some(schema), Some(name)]))
+    }
+
+    /// The masks that look for something in any text.
+    pub fn with_detectors(&self) -> impl Iterator<Item = &Arc<Mask>> {
+        self.iter().filter(|mask| !mask.detect.is_empty())
+    }
+
+    /// The masks whose JSON paths apply to every document of the connection: those without columns.
+    pub fn with_json(&self) -> impl Iterator<Item = &Arc<Mask>> {
+        self.iter().filter(|mask| !mask.json.is_empty() && mask.columns.written.is_empty())
     }
 }
 
-fn transform(reader: &mut Reader<'_>, fields: &Fields<'_>) {
-    let path = fields.path_of("with");
-    let Some(entry) = fields.get("with") else {
-        if fields.get("functions").is_none() {
-            reader.error(fields.at, &fields.path, "`with` is missing: say what to put in the value's place");
-        }
-        return;
-    };
-    match &entry.value.value {
-        Value::Scalar { text, plain: true } if text == "null" => {}
-        Value::Scalar { .. } => {
-            if let Some(text) = reader.text(&entry.value, &path) {
-                reader.word(text, &path, PLAIN);
-            }
-        }
-        Value::Map(_) => argument(reader, &entry.value, &path),
-        Value::List(_) => reader.error(entry.value.at, &path, "expected one transform, found a list"),
-    }
-}
-
-fn argument(reader: &mut Reader<'_>, node: &Node, path: &str) {
-    let Some(fields) = reader.fields(node, path, WITH_ARGUMENT) else { return };
-    let given: Vec<_> = WITH_ARGUMENT.iter().filter_map(|key| fields.get(key)).collect();
-    let [entry] = given.as_slice() else {
-        reader.error(node.at, path, "expected exactly one of `keep_last`, `keep_first` and `fixed`");
-        return;
-    };
-    let path = fields.path_of(&entry.key);
-    let Some(text) = reader.text(&entry.value, &path) else { return };
-    if entry.key != "fixed" && !text.text.parse::<u8>().is_ok_and(|count| (1..=64).contains(&count)) {
-        reader.error(text.at, &path, format!("`{}` is not a number from 1 to 64", text.text));
-    }
-}
+#[cfg(test)]
+mod tests;

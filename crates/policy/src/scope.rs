@@ -23,7 +23,7 @@ pub(crate) struct Scope {
 }
 
 /// A list of principals: `principals:` and `as:` and `unless:` of a mask.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Who {
     pub(crate) users: Option<BTreeSet<Arc<str>>>,
     pub(crate) groups: Option<BTreeSet<Arc<str>>>,
@@ -39,6 +39,12 @@ impl Scope {
     /// Whether the bundle is about this connection.
     pub(crate) fn on(&self, connection: &Connection) -> bool {
         self.connections.is_none() || self.globs.iter().any(|glob| glob.matches(connection.name.as_str()))
+    }
+
+    /// Whether some connection may be of both; true where it cannot be told.
+    pub(crate) fn may_share_a_connection(&self, other: &Self) -> bool {
+        let everywhere = self.connections.is_none() || other.connections.is_none();
+        everywhere || self.globs.iter().any(|mine| other.globs.iter().any(|theirs| mine.may_meet(theirs)))
     }
 
     /// Reads `applies_to`.
@@ -82,6 +88,16 @@ impl Who {
                 .claims
                 .iter()
                 .all(|(claim, values)| principal.claims.get(claim).is_some_and(|found| !found.is_disjoint(values)))
+    }
+
+    /// Whether everybody whom `other` names is certainly named here.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let within = |mine: Option<&BTreeSet<_>>, theirs: Option<&BTreeSet<_>>| {
+            mine.is_none_or(|mine| theirs.is_some_and(|theirs| theirs.is_subset(mine)))
+        };
+        within(self.users.as_ref(), other.users.as_ref())
+            && within(self.groups.as_ref(), other.groups.as_ref())
+            && self.claims.iter().all(|(claim, values)| within(Some(values), other.claims.get(claim)))
     }
 
     /// Reads a mapping of `users`, `groups` and `claims`, at least one of them.

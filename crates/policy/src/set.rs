@@ -8,6 +8,7 @@
 use crate::SourceFile;
 use crate::bundle::{Bundle, Read};
 use crate::bundle_test::{Expectation, PolicyTest};
+use crate::mask::{Mask, warn_written_hashes};
 use crate::rule::Rule;
 use crate::source::{list, nearest};
 use portcullis_model::{Digest, Effect, Problem, RuleId, Severity};
@@ -32,6 +33,8 @@ pub struct BundleInfo {
     pub file: Arc<str>,
     /// Its rules, in file order.
     pub rules: Vec<RuleInfo>,
+    /// Its masks, in file order.
+    pub masks: Vec<MaskInfo>,
 }
 
 /// What a set says about one rule.
@@ -41,6 +44,15 @@ pub struct RuleInfo {
     pub id: RuleId,
     /// What it does.
     pub effect: Effect,
+    /// The line it starts on, from 1.
+    pub line: usize,
+}
+
+/// What a set says about one mask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaskInfo {
+    /// Its bundle and id.
+    pub id: RuleId,
     /// The line it starts on, from 1.
     pub line: usize,
 }
@@ -67,6 +79,7 @@ impl PolicySet {
         }
         twins(files, &reads, &mut problems);
         expectations(files, &reads, &mut problems);
+        warn_written_hashes(files, &reads, &mut problems);
         if problems.iter().any(|problem| problem.severity == Severity::Error) {
             return Err(problems);
         }
@@ -104,7 +117,8 @@ impl BundleInfo {
     fn of(bundle: &Bundle) -> Self {
         let rules =
             bundle.rules.iter().map(|rule| RuleInfo { id: rule.id.clone(), effect: rule.effect, line: rule.line });
-        Self { name: bundle.name.clone(), file: bundle.file.clone(), rules: rules.collect() }
+        let masks = bundle.masks.iter().map(|mask: &Arc<Mask>| MaskInfo { id: mask.id.clone(), line: mask.line });
+        Self { name: bundle.name.clone(), file: bundle.file.clone(), rules: rules.collect(), masks: masks.collect() }
     }
 }
 

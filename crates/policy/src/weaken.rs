@@ -1,11 +1,14 @@
 //! What a new set would take away from an old one.
 //!
 //! Promises: names every bundle, deny and hold that is gone, that became weaker in effect, or that matches less than it
-//! did as written (fewer actions, objects, marks, connections or principals), and every hold that asks fewer people. Such
-//! a set is only taken when a person asks for it (`portcullis policy reload`, DESIGN 3).
+//! did as written (fewer actions, objects, marks, connections or principals), every hold that asks fewer people, and of
+//! masks what `weaken/masks.rs` says. Such a set is only taken when a person asks for it (`portcullis policy reload`,
+//! DESIGN 3).
 //! Does not promise to understand patterns: it compares what is written, so a deny that was rewritten to match as much by
 //! other words counts as weaker. That costs a person one command; the other error would cost a protection.
 //! Held by: the tests below.
+
+mod masks;
 
 use crate::bundle::Bundle;
 use crate::rule::Rule;
@@ -26,6 +29,7 @@ impl PolicySet {
                 None => out.push(format!("bundle {} is gone", was.name)),
             }
         }
+        masks::cleaner(self, old, &mut out);
         out
     }
 }
@@ -33,10 +37,15 @@ impl PolicySet {
 fn compare(now: &Bundle, was: &Bundle, out: &mut Vec<String>) {
     let strict = |rule: &&Rule| rule.effect != Effect::Allow;
     let mut guards = was.rules.iter().filter(strict).peekable();
-    if guards.peek().is_some() {
-        let narrowed = narrower_scope(&now.scope, &was.scope);
-        out.extend(narrowed.into_iter().map(|what| format!("bundle {}: {what}", was.name)));
+    let guarded = guards.peek().is_some();
+    let mut narrowed = Vec::new();
+    if guarded || !was.masks.is_empty() {
+        narrowed.extend(fewer_connections(&now.scope, &was.scope));
     }
+    if guarded {
+        narrowed.extend(fewer_principals(&now.scope, &was.scope));
+    }
+    out.extend(narrowed.into_iter().map(|what| format!("bundle {}: {what}", was.name)));
     for rule in guards {
         let word = rule.effect.word();
         let Some(next) = now.rules.iter().find(|next| next.id == rule.id) else {
@@ -50,13 +59,16 @@ fn compare(now: &Bundle, was: &Bundle, out: &mut Vec<String>) {
         let narrowed = narrower_rule(next, rule);
         out.extend(narrowed.into_iter().map(|what| format!("{word} {}: {what}", rule.id)));
     }
+    masks::compare(now, was, out);
 }
 
-fn narrower_scope(now: &Scope, was: &Scope) -> Vec<String> {
+fn fewer_connections(now: &Scope, was: &Scope) -> Option<String> {
+    lost(now.connections.as_ref(), was.connections.as_ref()).map(|lost| format!("connections lost: {lost}"))
+}
+
+/// Masks bind everybody, so this is about rules only.
+fn fewer_principals(now: &Scope, was: &Scope) -> Vec<String> {
     let mut out = Vec::new();
-    out.extend(
-        lost(now.connections.as_ref(), was.connections.as_ref()).map(|lost| format!("connections lost: {lost}")),
-    );
     let (now, was) = (&now.principals, &was.principals);
     out.extend(lost(now.users.as_ref(), was.users.as_ref()).map(|lost| format!("users lost: {lost}")));
     out.extend(lost(now.groups.as_ref(), was.groups.as_ref()).map(|lost| format!("groups lost: {lost}")));

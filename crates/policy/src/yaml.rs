@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 1 << 20;
 const MAX_DEPTH: usize = 24;
 
 /// A place in the text; line and column from 1, the column in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
     pub(crate) line: usize,
     pub(crate) column: usize,

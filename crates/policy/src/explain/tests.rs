@@ -70,6 +70,45 @@ fn every_rule_that_matched_and_every_near_miss_is_shown() {
     assert_eq!(found, expected);
 }
 
+const MASKS: &str = "bundle: masks
+applies_to: { connections: [shop], principals: { groups: [dba] } }
+mask:
+  - { id: pii, columns: [public.customers.email, hr.*.salary], with: redact, predicates: equality }
+  - { id: doc, columns: [public.orders.doc], json: [$..ssn], with: { fixed: '***' }, unless: { groups: [agents] } }
+  - { id: text, detect: [email, { regex: 'EMP-[0-9]+' }], with: { keep_last: 4 } }
+  - { id: paths, json: [$.a, $.b], with: 'null', unproven: deny, unless: { users: [ann] } }
+  - { id: clean, functions: { clean: [public.order_total] } }
+";
+
+#[test]
+fn the_masks_in_force_are_shown_and_those_that_do_not_bind() {
+    let set = load(&[
+        AGENTS,
+        MASKS,
+        "bundle: else\napplies_to: { connections: [crm] }\nmask:\n  - { id: m, detect: [jwt], with: redact }\n",
+    ]);
+    let operations = [on(Action::Read, "public", "orders")];
+    let case = Case { principal: &agent(), connection: &shop(), operations: &operations, at: Timestamp::UNIX_EPOCH };
+    let explained = set.explain(&case);
+    assert_eq!(explained.masks, set.masks_explained(&agent(), &shop()));
+    let text = explained.to_string();
+    let shown = text.split("\n\n  masks\n").nth(1).and_then(|rest| rest.split("\n\n  bundles").next());
+    let expected = "     mask   masks/pii  1.yaml:4
+            columns public.customers.email, hr.*.salary => redact; predicates equality, unproven mask
+     (no)   masks/doc  1.yaml:5  [exempt: group agents]
+            json $..ssn in public.orders.doc => fixed: \"***\"; predicates deny, unproven mask
+     mask   masks/text  1.yaml:6
+            detect email, regex => keep_last: 4
+     mask   masks/paths  1.yaml:7
+            json $.a, $.b in any JSON => null; predicates deny, unproven deny
+     mask   masks/clean  1.yaml:8
+            clean functions public.order_total";
+    assert_eq!(shown, Some(expected), "{text}");
+    let bound: Vec<_> = set.masks(&agent(), &shop()).iter().map(|mask| mask.id.clone()).collect();
+    let listed = explained.masks.into_iter().filter(|mask| !mask.exempt).map(|mask| mask.id);
+    assert_eq!(bound, listed.collect::<Vec<_>>(), "what is shown as binding is what binds");
+}
+
 #[test]
 fn the_decision_explained_is_the_decision_made() {
     let set = load(&[AGENTS, DBA]);

@@ -45,6 +45,59 @@ fn a_star_stays_within_a_part_and_two_cross() {
 }
 
 #[test]
+fn two_patterns_meet_where_a_name_could_be_of_both() {
+    for (one, other, meet) in [
+        ("public.customers.email", "public.customers.email", true),
+        ("public.customers.email", "public.customers.ssn", false),
+        ("public.customers.email", "public.*", true),
+        ("public.customers.email", "hr.*", false),
+        ("hr.*.salary", "*.employees.sal*", true),
+        ("hr.*.salary", "*.employees.*name", false),
+        ("a*b.x.y", "ac*.x.y", true),
+        ("a*b.x.y", "b*.x.y", false),
+        ("a*b.x.y", "a*c.x.y", false),
+        ("**.ssn", "public.a.b", true),
+        ("public.**", "hr.a.b", false),
+        ("public.\"a.b\".c", "public.a.b", false),
+    ] {
+        let (one, other) = (patterns(one), patterns(other));
+        let found = |one: &[Segments], other: &[Segments]| one.iter().any(|a| other.iter().any(|b| a.may_meet(b)));
+        assert_eq!(found(&one, &other), meet, "{one:?} and {other:?}");
+        assert_eq!(found(&other, &one), meet, "{other:?} and {one:?}");
+    }
+}
+
+#[test]
+fn exact_names_and_the_least_length_of_what_matches_are_told() {
+    for (pattern, exact, least) in [
+        ("public.orders.id", true, 6),
+        ("public.\"*\".id", true, 6),
+        ("public.*.id", false, 6),
+        ("**", false, 0),
+        ("a.bb*cc*d.e", false, 5),
+    ] {
+        for one in patterns(pattern) {
+            assert_eq!((one.is_exact(), one.longest_part()), (exact, least), "{pattern}");
+        }
+    }
+}
+
+proptest! {
+    /// Where both take a name, they meet.
+    #[test]
+    fn what_both_take_makes_them_meet(
+        one in "[ab*]{1,4}(\\.[ab*]{1,4}){2}", other in "[ab*]{1,4}(\\.[ab*]{1,4}){2}", name in "[ab]{1,5}(\\.[ab]{1,5}){2}",
+    ) {
+        // `**` stands alone or is refused: one star less.
+        let single = |text: String| text.replace("****", "*").replace("***", "*").replace("**", "*");
+        let (one, other) = (single(one), single(other));
+        if takes(&one, &name) && takes(&other, &name) {
+            prop_assert!(patterns(&one)[0].may_meet(&patterns(&other)[0]));
+        }
+    }
+}
+
+#[test]
 fn a_quoted_separator_does_not_separate() {
     let all = patterns("public.\"a.b\"");
     assert!(all[0].takes(&[Some("public"), Some("a.b")], Certainty::Surely));

@@ -115,6 +115,13 @@ fn a_set_lists_its_bundles_and_rules() {
         })
         .collect();
     assert_eq!(rules, ["0.yaml:3 one/read allow", "1.yaml:3 two/read deny"]);
+    let set = load(&[
+        ONE,
+        "bundle: m\nmask:\n  - { id: a, detect: [email], with: redact }\n  - { id: b, detect: [iban], with: hash }\n",
+    ]);
+    let masks: Vec<_> =
+        set.bundles().flat_map(|bundle| &bundle.masks).map(|mask| format!("{}:{}", mask.line, mask.id)).collect();
+    assert_eq!(masks, ["3:m/a", "4:m/b"]);
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&set);
 }
