@@ -14,7 +14,7 @@ use crate::glob::Certainty;
 use crate::rule::{Permits, Rule};
 use crate::set::PolicySet;
 use jiff::Timestamp;
-use portcullis_model::{Columns, Decision, Effect, Marks, Operation, Reason, RuleId, Verdict};
+use portcullis_model::{Columns, Decision, Effect, Mark, Marks, Operation, Reason, RuleId, Verdict};
 use std::fmt;
 use std::sync::Arc;
 
@@ -202,6 +202,9 @@ fn lacks(rule: &Rule, operation: &Operation) -> Option<String> {
     let missing = rule.missing_marks(operation);
     let unmarked = Operation { marks: Marks::NONE, ..operation.clone() };
     if !missing.is_empty() && rule.meets(&unmarked).is_some() {
+        if missing.contains(Mark::InfersProtected) {
+            return Some("no rule permits `infers-protected`: it follows `predicates` of a mask".to_owned());
+        }
         return Some(format!("does not name {}", words(missing)));
     }
     if rule.may_cover(&unmarked, Certainty::Possibly) && !rule.may_cover(&unmarked, Certainty::Surely) {

@@ -110,6 +110,14 @@ fn the_masks_in_force_are_shown_and_those_that_do_not_bind() {
 }
 
 #[test]
+fn nobody_is_told_to_name_a_mark_that_no_rule_may_name() {
+    let infers = explain(&[on(Action::Read, "public", "orders").marked(Mark::InfersProtected)]);
+    assert!(infers.contains("[no rule permits `infers-protected`: it follows `predicates` of a mask]"), "{infers}");
+    let exposes = explain(&[on(Action::Read, "public", "orders").marked(Mark::ExposesProtected)]);
+    assert!(exposes.contains("[does not name `exposes-protected`]"), "{exposes}");
+}
+
+#[test]
 fn the_decision_explained_is_the_decision_made() {
     let set = load(&[AGENTS, DBA]);
     let operations = [on(Action::Read, "public", "orders")];

@@ -17,6 +17,9 @@ pub(crate) type Refused = (String, Option<String>);
 /// Longer paths are refused.
 const MAX_BYTES: usize = 512;
 
+/// Paths of more steps are refused.
+const MAX_STEPS: usize = 63;
+
 /// Whether this is such a path.
 pub(crate) fn check(text: &str) -> Result<(), Refused> {
     let Some(mut rest) = text.strip_prefix('$') else {
@@ -30,7 +33,12 @@ pub(crate) fn check(text: &str) -> Result<(), Refused> {
         let help = "to hide a whole column, name it in `columns` and leave `json` out; `$.*` is every member";
         return Err(("`$` is the whole document".to_owned(), Some(help.to_owned())));
     }
+    let mut steps = 0;
     while !rest.is_empty() {
+        steps += 1;
+        if steps > MAX_STEPS {
+            return Err((format!("a JSON path of more than {MAX_STEPS} steps"), None));
+        }
         rest = segment(rest).map_err(|help| (format!("`{text}` is not a JSON path that masks take"), Some(help)))?;
     }
     Ok(())
@@ -52,7 +60,7 @@ fn segment(rest: &str) -> Result<&str, String> {
     if name.is_empty() {
         return Err("a name is missing between two dots, or behind the last one".to_owned());
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-') || (!c.is_ascii() && !c.is_control());
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     if name.starts_with(|c: char| c.is_ascii_digit() || c == '-') || !name.chars().all(plain) {
         return Err(format!("quote a name with other characters: `['{name}']`"));
     }

@@ -247,10 +247,13 @@ fn a_json_path_is_one_that_can_be_carried_out() {
         "$.a\u{85}",
         "$.'a'",
         "$.**",
+        "$.\u{2603}",
     ] {
         assert!(path::check(text).is_err(), "{text:?}");
     }
     assert!(path::check(&format!("$.{}", "a".repeat(600))).is_err());
+    assert!(path::check(&format!("${}", ".a".repeat(63))).is_ok());
+    assert!(path::check(&format!("${}", ".a".repeat(64))).is_err());
 }
 
 // === who may write ===

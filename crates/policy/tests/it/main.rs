@@ -142,6 +142,19 @@ fn every_rule_has_a_test_that_it_decides_and_a_near_miss() {
     }
 }
 
+/// What the guide shows is what loads.
+#[test]
+fn the_bundles_of_the_guide_load_without_a_warning() {
+    let guide = std::fs::read_to_string(root().join("docs/policy-guide.md")).expect("the guide");
+    let blocks = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let files: Vec<_> = blocks.map(|text| SourceFile::new("policy-guide.md", text)).collect();
+    assert!(files.len() >= 2, "its examples are there");
+    let set = load(&files);
+    assert!(set.bundles().any(|bundle| !bundle.masks.is_empty()), "one of them masks");
+    let failures = failures(&set);
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
 #[test]
 fn the_severity_of_a_warning_does_not_refuse_a_set() {
     let loaded = PolicySet::load(&[SourceFile::new("x.yaml", "bundle: x\n")]).expect("loads");
