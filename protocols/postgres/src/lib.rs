@@ -22,6 +22,8 @@ mod error;
 mod expect;
 pub mod frame;
 pub mod login;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the core does not mask yet"))]
+mod mask;
 pub mod message;
 pub mod negotiate;
 mod own;
@@ -35,6 +37,7 @@ pub use catalogue::load_catalogue;
 pub use core::fuzz_core;
 pub use error::{Error, Refused, Result, Side};
 pub use frame::fuzz_frame;
+pub use mask::{fuzz_mask_copy, fuzz_mask_row};
 pub use message::fuzz_message;
 pub use serve::{Destination, Postgres, Settings};
 pub use startup::fuzz_startup;
