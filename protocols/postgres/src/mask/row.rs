@@ -10,7 +10,7 @@
 //! Nothing is allocated for a row beyond what [`super::Replace`] returns. Held by: `row/tests.rs` and
 //! [`super::fuzz_mask_row`].
 
-use super::value::{Masked, mask};
+use super::value::{Masked, mask, matters};
 use super::{LONGEST_ROW, Mask};
 use crate::frame::{HEADER, LONGEST};
 use bytes::{BufMut, BytesMut};
@@ -37,9 +37,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// A plan for rows of exactly these columns.
+    /// A plan for rows of exactly these columns. A treatment that cannot change its column's type is left out.
     pub(crate) fn new(columns: impl IntoIterator<Item = PlannedColumn>) -> Self {
-        Self { columns: columns.into_iter().collect() }
+        let useful = |column: PlannedColumn| {
+            let mask = column.mask.filter(|with| matters(column.type_oid, with.as_ref()));
+            PlannedColumn { mask, ..column }
+        };
+        Self { columns: columns.into_iter().map(useful).collect() }
     }
 
     /// Whether it leaves every row as it is, so that runs of rows can be released by range.

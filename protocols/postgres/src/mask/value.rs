@@ -122,10 +122,26 @@ impl Kind {
     }
 }
 
+/// Whether this treatment can change a value of this type at all. Detectors do not look everywhere, and a column where
+/// they do not look needs no treatment, so that its rows can pass without being gathered.
+pub(super) fn matters(type_oid: u32, with: &dyn Replace) -> bool {
+    let is_fixed = matches!(Kind::of(type_oid), Kind::Char | Kind::Fixed | Kind::Array(18));
+    match with.treatment() {
+        Treatment::Detect | Treatment::PathsThenDetect => !is_fixed,
+        Treatment::Null | Treatment::Paths | Treatment::Whole => true,
+    }
+}
+
 /// What becomes of a value that is not NULL; a NULL stays NULL and is not asked about.
 pub(crate) fn mask(value: &[u8], type_oid: u32, binary: bool, with: &dyn Replace) -> Masked {
     let treatment = with.treatment();
-    if treatment == Treatment::Null || value.len() > LONGEST_VALUE {
+    if treatment == Treatment::Null {
+        return Masked::Null;
+    }
+    if !matters(type_oid, with) {
+        return Masked::Keep;
+    }
+    if value.len() > LONGEST_VALUE {
         return Masked::Null;
     }
     match Kind::of(type_oid) {

@@ -254,8 +254,6 @@ fn options() -> impl Strategy<Value = CopyOptions> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
-
     #[test]
     fn no_canary_leaves_and_the_rest_is_what_the_server_wrote(
         options in options(),

@@ -1,5 +1,5 @@
 use super::super::sample::{CANARY, mask as sample};
-use super::super::{Treatment, fuzz_mask_row};
+use super::super::{Replace, Treatment, fuzz_mask_row};
 use super::*;
 use crate::message::DataRow;
 use proptest::prelude::*;
@@ -55,6 +55,9 @@ fn masked_cells_are_replaced_and_the_others_stay() {
     assert_eq!(rewriter.rewrite(&run[0], 1, &mut out), Ok(()));
     assert_eq!(rewriter.masked(), [0, 3, 0, 3]);
     assert!(!plan().is_empty() && Plan::new([column(None, 25)]).is_empty() && Plan::new([]).is_empty());
+    let searched = |type_oid| Plan::new([column(Some(Treatment::Detect), type_oid)]).is_empty();
+    assert!(searched(17) && searched(23) && !searched(25) && !searched(20) && !searched(2249));
+    assert!(!Plan::new([column(Some(Treatment::Whole), 17)]).is_empty());
 }
 
 #[test]
@@ -182,6 +185,27 @@ proptest! {
     }
 }
 
+/// A transform that takes as long as returning a constant does.
+struct Constant;
+
+impl Replace for Constant {
+    fn treatment(&self) -> Treatment {
+        Treatment::Whole
+    }
+
+    fn text(&self, _value: &str) -> Option<String> {
+        Some("[redacted]".to_owned())
+    }
+
+    fn json(&self, _document: &str) -> Option<String> {
+        None
+    }
+
+    fn detected(&self, _text: &str) -> Option<String> {
+        None
+    }
+}
+
 /// How long a row takes, for a person to read: `cargo test -- --ignored --nocapture nanoseconds`.
 #[test]
 #[ignore = "measures; it can only fail to be fast"]
@@ -189,7 +213,8 @@ fn nanoseconds_of_a_row() {
     const ROWS: usize = 2_000;
     let one = row(&[Some(b"12345"), Some(b"alice.b@example.test"), Some(b"77"), Some(b"2026-01-05 10:00:00+00")]);
     let run = one.repeat(ROWS);
-    let plan = Plan::new([column(None, 23), column(Some(Treatment::Whole), 25), column(None, 23), column(None, 1184)]);
+    let constant = PlannedColumn { mask: Some(Arc::new(Constant)), type_oid: 25, binary: false };
+    let plan = Plan::new([column(None, 23), constant, column(None, 23), column(None, 1184)]);
     let mut out = BytesMut::with_capacity(run.len() * 2);
     let mut nanoseconds = |work: &mut dyn FnMut(&mut BytesMut)| {
         let mut best = u128::MAX;

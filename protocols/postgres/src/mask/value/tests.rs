@@ -94,6 +94,9 @@ fn a_value_too_long_to_search_is_null() {
     assert_eq!(mask(&long, 25, false, &sample(Treatment::Whole)), Masked::Null);
     assert_eq!(mask(&long, 25, false, &sample(Treatment::Detect)), Masked::Null);
     assert_eq!(mask(&long[1..], 25, false, &sample(Treatment::Detect)), Masked::Keep);
+    // Where detectors do not look, a long value is no reason to lose it.
+    assert_eq!(mask(&long, 17, false, &sample(Treatment::Detect)), Masked::Keep);
+    assert_eq!(mask(&long, 17, false, &sample(Treatment::Whole)), Masked::Null);
 }
 
 #[test]
