@@ -99,6 +99,14 @@ fn a_row_that_is_not_what_was_planned_gives_out_nothing() {
     let run = [good.as_slice(), &row(&[Some(b"a"), Some(CANARY.as_bytes())])].concat();
     assert!(rewriter.rewrite(&run, 2, &mut out).is_err());
     assert_eq!(out, rewritten(&good, 1).unwrap());
+    // Also where the lie comes behind a masked cell that was written already.
+    for lie in [(good.len() - 3, 9), (4, good[4] + 1)] {
+        let (mut rewriter, mut out) = (RowRewriter::new(plan()), BytesMut::from(&b"before"[..]));
+        let mut bad = [good.as_slice(), if lie.0 == 4 { b"x" } else { b"" }].concat();
+        bad[lie.0] = lie.1;
+        assert_eq!(rewriter.rewrite(&bad, 1, &mut out), Err(BadRow::Malformed));
+        assert_eq!(&out[..], b"before");
+    }
 }
 
 #[test]
