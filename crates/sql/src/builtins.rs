@@ -23,6 +23,7 @@ const RELATIONS: &str = include_str!("../data/catalogue_relations.tsv");
 const SETTINGS: &str = include_str!("../data/settings.tsv");
 const TYPES: &str = include_str!("../data/types.tsv");
 const OPERATORS: &str = include_str!("../data/operators.tsv");
+const FLOWS: &str = include_str!("../data/function_flows.tsv");
 
 /// What a call of a built-in function amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +54,73 @@ impl FunctionClass {
             _ => None,
         }
     }
+}
+
+/// What flows into the result of a built-in function besides what its class tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResultFlow {
+    /// What flows into its arguments, and nothing else.
+    Given,
+    /// What others stored.
+    Stored,
+}
+
+/// The arguments whose values never decide whether a call raises an error, for constant others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Safe(u32);
+
+impl Safe {
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "-" => Some(Self(0)),
+            "*" => Some(Self(u32::MAX)),
+            "even" => Some(Self(0xAAAA_AAAA)),
+            _ => {
+                let (number, on) = word.strip_suffix('+').map_or((word, false), |number| (number, true));
+                let at = number.parse::<u32>().ok()?.checked_sub(1).filter(|at| *at < 31)?;
+                Some(Self(if on { u32::MAX << at } else { 1 << at }))
+            }
+        }
+    }
+
+    /// Whether the argument at this place, from 0, is one of them.
+    #[must_use]
+    pub fn holds(self, at: usize) -> bool {
+        let at = u32::try_from(at).unwrap_or(u32::MAX).min(u32::BITS - 1);
+        self.0 & (1 << at) != 0
+    }
+}
+
+/// The columns of a set that a function returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RowShape {
+    /// One, called after the call.
+    Single,
+    /// These, with `,` between.
+    Named(&'static str),
+    /// Not told.
+    Open,
+}
+
+impl RowShape {
+    fn of(word: &'static str) -> Option<Self> {
+        match word {
+            "set" => Some(Self::Single),
+            "rows" => Some(Self::Open),
+            _ => word.strip_prefix("set:").map(Self::Named),
+        }
+    }
+}
+
+/// What flows through a built-in function or operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flows {
+    /// Where its class does not tell it.
+    pub result: Option<ResultFlow>,
+    /// The arguments that raise no error.
+    pub safe: Safe,
+    /// Set where it returns a set.
+    pub rows: Option<RowShape>,
 }
 
 /// What reading a relation of `pg_catalog` or `information_schema` amounts to.
@@ -120,6 +188,19 @@ static BY_TYPE: LazyLock<BySchema<()>> = LazyLock::new(|| by_schema(TYPES, |_| S
 
 static OPERATOR_NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| firsts(OPERATORS, |name| name));
 
+static BY_FLOW: LazyLock<HashMap<&'static str, Flows>> = LazyLock::new(|| {
+    let result = |word| match word {
+        "given" => Some(ResultFlow::Given),
+        "stored" => Some(ResultFlow::Stored),
+        _ => None,
+    };
+    let parsed = rows(FLOWS).filter_map(|mut row| {
+        let (name, given, safe, rows) = (row.next()?, row.next()?, row.next()?, row.next()?);
+        Some((name, Flows { result: result(given), safe: Safe::of(safe)?, rows: RowShape::of(rows) }))
+    });
+    parsed.collect()
+});
+
 static BY_SETTING: LazyLock<HashMap<&'static str, SettingClass>> = LazyLock::new(|| {
     let class = |word| match word {
         "presentation" => Some(SettingClass::Presentation),
@@ -140,6 +221,12 @@ pub fn function(name: &str) -> Option<FunctionClass> {
 #[must_use]
 pub fn function_in(schema: &str, name: &str) -> Option<FunctionClass> {
     find(&BY_FUNCTION, schema, name)
+}
+
+/// What flows through the function or operator of this name in `pg_catalog`.
+#[must_use]
+pub fn flows(name: &str) -> Flows {
+    BY_FLOW.get(name).copied().unwrap_or_default()
 }
 
 /// What reading this relation of `pg_catalog` or `information_schema` amounts to.

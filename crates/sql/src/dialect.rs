@@ -89,6 +89,8 @@ fn statements(
         seen += walked.statements;
         let mut read = Statement::of(0..text.len(), TAG, walked.operations);
         read.writes = walked.writes;
+        // Their names are not resolved against a catalogue.
+        read.lineage = std::sync::Arc::new(portcullis_model::Lineage::untold());
         out.push(read);
     }
     guard::count(tokens, seen)?;

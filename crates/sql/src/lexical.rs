@@ -89,6 +89,27 @@ fn differs(text: &str) -> bool {
     !Tokens::new(text, Backslash::Plain).map(|token| token.border()).eq(escapes)
 }
 
+/// The bytes of the constant that starts here: a literal with all its parts, or a number with its sign.
+pub(crate) fn literal(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
+    let mut end = None;
+    for token in Tokens::new(text.get(at..)?, Backslash::Plain) {
+        match token.kind {
+            Kind::Operator | Kind::Other if end.is_none() && token.end <= token.start + 1 => end = Some(0),
+            Kind::Word
+            | Kind::QuotedWord
+            | Kind::Number
+            | Kind::Parameter
+            | Kind::Plain
+            | Kind::Escape
+            | Kind::Bits
+            | Kind::Unicode
+            | Kind::Dollar => return Some(at..at + token.end),
+            Kind::Operator | Kind::Semicolon | Kind::Other => return None,
+        }
+    }
+    None
+}
+
 fn too_large(message: String) -> Fault {
     Fault::TooLarge { message: message.into() }
 }

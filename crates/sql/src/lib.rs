@@ -1,8 +1,9 @@
 //! SQL text to operations: the only user of the SQL parsers.
 //!
-//! [`read`] turns a text into a [`Reading`]: what each statement would do ([`portcullis_model::Operation`]), what it
-//! changes about later text ([`Effect`]), and why it must not be forwarded ([`portcullis_model::Fault`]). PostgreSQL
-//! text is read with PostgreSQL's own grammar, other dialects with `sqlparser`.
+//! [`read`] turns a text into a [`Reading`]: what each statement would do ([`portcullis_model::Operation`]), where its
+//! values come from and go ([`portcullis_model::Lineage`]), what it changes about later text ([`Effect`]), and why it must
+//! not be forwarded ([`portcullis_model::Fault`]). PostgreSQL text is read with PostgreSQL's own grammar, other dialects
+//! with `sqlparser`.
 //!
 //! Promises: no statement without an operation; what cannot be read is `unknown`, never a guess; a name is resolved
 //! against the [`Scope`] or its schema is `?`; caps before parsing, and deep text never ends the process. Does not
@@ -49,6 +50,13 @@ pub fn read(text: &str, dialect: Dialect, scope: &Scope, limits: &Limits) -> Rea
         | Dialect::MsSql
         | Dialect::Generic => dialect::read(text, dialect, limits),
     }
+}
+
+/// Fills in what flows into each column of `contents` that the server computes from others: those of views and
+/// materialised views, and generated columns. Definitions are as the server deparses them under an empty search path.
+/// A view over a view refers to that one's columns, so nothing is read twice.
+pub fn derive(contents: &mut portcullis_model::catalogue::Contents) {
+    postgres::derive(contents);
 }
 
 /// Fuzzing entry: any bytes, read in a scope that knows nothing; must neither panic nor leave a statement without an

@@ -1,7 +1,7 @@
 //! PostgreSQL: the grammar's own tree, walked whole.
 //!
 //! `parse` makes the tree or a fault; `statement` maps every statement to what it does; `query` and `expression` walk
-//! the rest; `names` resolves; `bounds` decides what is unbounded; `spread` follows writes through the catalogue.
+//! the rest; `lineage` follows values; `names` resolves; `bounds` decides what is unbounded; `spread` follows writes through the catalogue.
 //! Promises: a text is read with one scope that changes along it as its statements change the session: behind DDL, a
 //! relation that was touched by it has schema `?`; behind a path or transaction end that cannot be told, every
 //! unqualified name has. Held by: `postgres/tests.rs` over `fixtures/sql/`.
@@ -14,6 +14,7 @@ mod define;
 mod drop;
 mod expression;
 mod gather;
+mod lineage;
 mod names;
 mod objects;
 mod parse;
@@ -25,6 +26,8 @@ mod spread;
 mod statement;
 mod types;
 mod writes;
+
+pub(crate) use lineage::derive;
 
 #[cfg(test)]
 mod tests;
@@ -84,6 +87,7 @@ fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &L
             return refused(text, fault);
         }
         let operations = gathered.operations();
+        let told = lineage::of(&course.standing, text, node);
         course.passes(&gathered.effects, &operations, node);
         statements.push(Statement {
             span,
@@ -94,6 +98,8 @@ fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &L
             executes: gathered.executes,
             fetches: gathered.fetches,
             copies: gathered.copies,
+            lineage: told.lineage,
+            cursor: told.cursor,
         });
     }
     Reading { statements, fault: None, secrets: parse::secrets(text) }

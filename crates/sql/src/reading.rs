@@ -4,10 +4,10 @@
 //! so nothing that was not read can be taken for harmless; secrets are byte ranges of the text that was read. A reading
 //! is plain data and can be shared.
 //!
-//! Does not promise column lineage: `uses` and `outputs` of DESIGN 2 come with masking.
+//! Does not promise that a source named in a lineage does flow: only that no other can.
 //! Held by: the tables in `fixtures/sql/`, and the properties in `tests/it/properties.rs`.
 
-use portcullis_model::{Fault, Name, Operation};
+use portcullis_model::{Fault, Lineage, Name, Operation};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -41,6 +41,10 @@ pub struct Statement {
     pub fetches: Vec<Name>,
     /// Whether it starts a COPY with the client.
     pub copies: Option<CopyDirection>,
+    /// Where its values come from and where they go.
+    pub lineage: Arc<Lineage>,
+    /// For DECLARE CURSOR, the lineage of its query: what FETCH returns.
+    pub cursor: Option<Arc<Lineage>>,
 }
 
 /// Which way the data of a COPY goes.
@@ -165,10 +169,10 @@ impl Statement {
     /// A statement that could not be read.
     #[must_use]
     pub fn unknown(span: Range<usize>, tag: &'static str) -> Self {
-        Self::of(span, tag, vec![Operation::unknown()])
+        Self { lineage: Arc::new(Lineage::untold()), ..Self::of(span, tag, vec![Operation::unknown()]) }
     }
 
-    /// A statement that does these operations and changes nothing about later text.
+    /// A statement that does these operations, returns nothing and changes nothing about later text.
     #[must_use]
     pub fn of(span: Range<usize>, tag: &'static str, mut operations: Vec<Operation>) -> Self {
         if operations.is_empty() {
@@ -183,6 +187,8 @@ impl Statement {
             executes: Vec::new(),
             fetches: Vec::new(),
             copies: None,
+            lineage: Arc::default(),
+            cursor: None,
         }
     }
 }

@@ -230,3 +230,39 @@ fn types_are_named_as_the_catalogue_names_them() {
     }
     assert!(is_builtin_type_in("information_schema", "sql_identifier"));
 }
+
+#[test]
+fn what_flows_through_a_function_is_told_of_functions_that_there_are() {
+    let flows_of = table(FLOWS, 4);
+    no_repeats(flows_of.iter().map(|row| ("pg_catalog", row[0])));
+    for row in &flows_of {
+        assert!(function(row[0]).is_some() || is_builtin_operator(row[0]), "{row:?}");
+        assert!(BY_FLOW.contains_key(row[0]), "{row:?} does not parse");
+        assert!(["-", "given", "stored"].contains(&row[1]), "{row:?}");
+        assert_eq!(row[3] != "-", flows(row[0]).rows.is_some(), "{row:?}");
+    }
+    for name in "query_to_xml table_to_xml database_to_xml cursor_to_xml lo_get loread pg_read_file current_setting \
+                 pg_stat_get_activity pg_stat_get_backend_activity pg_logical_slot_peek_changes pg_mcv_list_items"
+        .split_whitespace()
+    {
+        assert_eq!(flows(name).result, None, "{name} returns what is stored");
+    }
+}
+
+#[test]
+fn arguments_that_raise_no_error_are_told_by_place() {
+    let holds = |word| {
+        let safe = Safe::of(word).unwrap();
+        (0..4).map(|at| safe.holds(at)).collect::<Vec<_>>()
+    };
+    assert_eq!(holds("-"), [false; 4]);
+    assert_eq!(holds("*"), [true; 4]);
+    assert_eq!(holds("1"), [true, false, false, false]);
+    assert_eq!(holds("2+"), [false, true, true, true]);
+    assert_eq!(holds("even"), [false, true, false, true]);
+    assert!(Safe::of("2+").unwrap().holds(1000) && !Safe::of("2").unwrap().holds(1000));
+    assert_eq!(Safe::of("0"), None);
+    for name in ["/", "+", "-", "*", "power", "sqrt", "ln", "to_date", "to_number", "chr", "setval", "%"] {
+        assert!(!flows(name).safe.holds(0), "{name} can fail");
+    }
+}

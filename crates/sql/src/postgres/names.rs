@@ -107,6 +107,15 @@ pub(super) fn strings(nodes: &[Node]) -> Option<Vec<&str>> {
         .collect()
 }
 
+/// The schema and name of a function or operator; parts as in the text.
+pub(super) fn split<'p>(parts: &[&'p str]) -> Option<(Option<&'p str>, &'p str)> {
+    match parts {
+        [] => None,
+        [name] => Some((None, name)),
+        [.., schema, name] => Some((Some(schema), name)),
+    }
+}
+
 impl<'s> Standing<'s> {
     pub(super) fn new(scope: &'s Scope) -> Self {
         Self {

@@ -419,12 +419,12 @@ pub(super) fn all_columns(place: &Place) -> ColumnSet {
     })
 }
 
-fn is_star(fields: &[Node]) -> bool {
+pub(super) fn is_star(fields: &[Node]) -> bool {
     matches!(fields.last().and_then(|field| field.node.as_ref()), Some(NodeEnum::AStar(_)))
 }
 
 /// `(expression).*`, whose columns are not known.
-fn is_row_star(value: Option<&NodeEnum>) -> bool {
+pub(super) fn is_row_star(value: Option<&NodeEnum>) -> bool {
     match value {
         Some(NodeEnum::AIndirection(indirection)) => is_star(&indirection.indirection),
         _ => false,
@@ -432,7 +432,7 @@ fn is_row_star(value: Option<&NodeEnum>) -> bool {
 }
 
 /// What the server calls an output column that has no name of its own.
-fn output_name(value: Option<&NodeEnum>) -> &str {
+pub(super) fn output_name(value: Option<&NodeEnum>) -> &str {
     match value {
         Some(NodeEnum::ColumnRef(column)) => last(&column.fields),
         Some(NodeEnum::FuncCall(call)) => last(&call.funcname),
@@ -453,7 +453,7 @@ fn output_name(value: Option<&NodeEnum>) -> &str {
     }
 }
 
-fn last(parts: &[Node]) -> &str {
+pub(super) fn last(parts: &[Node]) -> &str {
     parts
         .iter()
         .rev()
@@ -465,7 +465,7 @@ fn last(parts: &[Node]) -> &str {
 }
 
 /// What a function in FROM is called when it has no alias.
-fn function_name(functions: &[Node]) -> &str {
+pub(super) fn function_name(functions: &[Node]) -> &str {
     match functions.first().and_then(|list| list.node.as_ref()) {
         Some(NodeEnum::List(list)) => match list.items.first().and_then(|item| item.node.as_ref()) {
             Some(NodeEnum::FuncCall(call)) => last(&call.funcname),

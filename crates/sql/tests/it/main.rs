@@ -9,6 +9,7 @@
 )]
 
 mod deep;
+mod lineage;
 mod properties;
 mod scopes;
 mod shop;

@@ -28,7 +28,8 @@ fn name(text: &str) -> Name {
     Name::canonical(text)
 }
 
-fn relation(oid: Oid, full: &str, kind: RelKind, columns: &str) -> Relation {
+/// A relation with these columns.
+pub(crate) fn relation(oid: Oid, full: &str, kind: RelKind, columns: &str) -> Relation {
     let (schema, table) = full.split_once('.').expect("a schema");
     let columns = columns.split(", ").filter(|column| !column.is_empty()).enumerate().map(|(at, column)| {
         let (column, type_name) = column.split_once(' ').unwrap_or((column, "text"));
@@ -60,7 +61,8 @@ fn relation(oid: Oid, full: &str, kind: RelKind, columns: &str) -> Relation {
     }
 }
 
-fn view(oid: Oid, full: &str, columns: &str, reads: &[Oid], definition: &str) -> Relation {
+/// A view.
+pub(crate) fn view(oid: Oid, full: &str, columns: &str, reads: &[Oid], definition: &str) -> Relation {
     let mut view = relation(oid, full, RelKind::View, columns);
     view.reads = reads.to_vec();
     view.definition = Some(definition.into());
@@ -210,7 +212,8 @@ fn views() -> Vec<Relation> {
     ]
 }
 
-fn function(oid: Oid, full: &str, procedure: bool) -> Function {
+/// A volatile function.
+pub(crate) fn function(oid: Oid, full: &str, procedure: bool) -> Function {
     let (schema, called) = full.split_once('.').expect("a schema");
     Function {
         oid,
@@ -225,7 +228,8 @@ fn function(oid: Oid, full: &str, procedure: bool) -> Function {
     }
 }
 
-fn contents() -> Contents {
+/// What the catalogue is made of.
+pub(crate) fn contents() -> Contents {
     let mut relations = tables();
     relations.extend(views());
     let mut with = |oid: Oid, change: &dyn Fn(&mut Relation)| {

@@ -1,0 +1,127 @@
+//! Calls of functions: what flows into their results, and what they may do with what they are given.
+//!
+//! A built-in that is pure gives what it is given; every other may keep it, and some return what was stored: which, is
+//! told by the class of the function and by `data/function_flows.tsv`. A user's function may return anything; one that
+//! is not known to be immutable or stable may keep its arguments. Promises: what may raise an error is a risk.
+//! Held by: `fixtures/sql/lineage.tsv`.
+
+use super::Tracer;
+use super::flow::{Flow, Found, Value};
+use crate::builtins::{self, FunctionClass, ResultFlow};
+use crate::postgres::expression::constant;
+use crate::postgres::names::{self, Callee};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{FuncCall, Node};
+use portcullis_model::Part;
+
+impl<'t> Tracer<'_, 't> {
+    /// The result of a call, and what flows into its arguments.
+    pub(super) fn called(&mut self, call: &'t FuncCall) -> (Value, Flow) {
+        let arguments: Vec<Value> = call.args.iter().map(|argument| self.argument(argument)).collect();
+        let all = arguments.iter().fold(Flow::none(), |all, value| all.with(&value.flow));
+        let around = self.around(call, &all);
+        let parts = names::strings(&call.funcname).unwrap_or_default();
+        let Some((schema, name)) = names::split(&parts) else {
+            return (Value::of(all.clone().with(&Flow::unknown())), all);
+        };
+        let callee = self.standing.function(schema, name);
+        if let (None, [row]) = (schema, arguments.as_slice())
+            && let Some(field) = self.field_as_function(&callee, row, name)
+        {
+            return (field, all);
+        }
+        let special = schema.is_none_or(|schema| schema == names::CATALOGUE) && callee.user.is_empty();
+        if special && name == "current_setting" && is_plain_setting(call.args.first()) {
+            return (Value::of(all.clone()), all);
+        }
+        let flow = self.answer(&callee, name, &arguments, &all).with(&around);
+        (Value::of(flow), all)
+    }
+
+    fn argument(&mut self, node: &'t Node) -> Value {
+        match &node.node {
+            Some(NodeEnum::NamedArgExpr(named)) => self.value(named.arg.as_deref()),
+            _ => self.value(Some(node)),
+        }
+    }
+
+    /// What decides about an aggregate's or window function's result besides its arguments.
+    fn around(&mut self, call: &'t FuncCall, arguments: &Flow) -> Flow {
+        let mut flow = self.all_values(&call.agg_order);
+        flow.add(&self.value(call.agg_filter.as_deref()).flow);
+        self.condition(&flow);
+        if call.agg_distinct {
+            self.condition(arguments);
+        }
+        if let Some(window) = &call.over {
+            flow.add(&self.window(window));
+        }
+        flow
+    }
+
+    /// `f(row)` where the row has a field `f` and no function is called so.
+    fn field_as_function(&self, callee: &Callee, row: &Value, name: &str) -> Option<Value> {
+        let standing = self.standing;
+        let none = callee.builtin.is_none() && callee.user.iter().all(|function| function.schema == Part::Unknown);
+        if !none || !standing.scope.catalogue.is_known() || standing.uncertain {
+            return None;
+        }
+        match row.fields.as_ref()?.named(&[], name) {
+            Found::Certainly(value) => Some(value),
+            Found::Perhaps(_) | Found::No => None,
+        }
+    }
+
+    /// Whether a call in a select list may give several rows, or none.
+    pub(super) fn may_give_rows(&self, call: &FuncCall) -> bool {
+        let parts = names::strings(&call.funcname).unwrap_or_default();
+        names::split(&parts).is_none_or(|(schema, name)| match schema {
+            None | Some(names::CATALOGUE) => builtins::flows(name).rows.is_some(),
+            Some(_) => false,
+        })
+    }
+
+    /// What flows into the result of whoever answers the call.
+    pub(super) fn answer(&mut self, callee: &Callee, name: &str, arguments: &[Value], all: &Flow) -> Flow {
+        let mut flow = all.clone();
+        for function in &callee.user {
+            flow.add(&self.user_function(function, all));
+        }
+        if let Some(class) = callee.builtin {
+            flow.add(&self.builtin(class, name, arguments, all));
+        }
+        flow
+    }
+
+    fn builtin(&mut self, class: FunctionClass, name: &str, arguments: &[Value], all: &Flow) -> Flow {
+        let facts = builtins::flows(name);
+        for (at, argument) in arguments.iter().enumerate() {
+            if !facts.safe.holds(at) {
+                self.risk(&argument.flow);
+            }
+        }
+        if class != FunctionClass::Pure {
+            // Whether it is called at all can be seen afterwards.
+            self.risks += 1;
+            self.written(None, all.clone());
+        }
+        self.unknown |= class == FunctionClass::RunsSql;
+        let stored = match (facts.result, class) {
+            (Some(result), _) => result == ResultFlow::Stored,
+            (None, FunctionClass::Pure | FunctionClass::ChangesState) => false,
+            (
+                None,
+                FunctionClass::ReadsByName
+                | FunctionClass::RunsSql
+                | FunctionClass::ServerFiles
+                | FunctionClass::Sensitive,
+            ) => true,
+        };
+        if stored { Flow::unknown() } else { Flow::none() }
+    }
+}
+
+/// A setting that is not a custom one, which may hold anything.
+fn is_plain_setting(node: Option<&Node>) -> bool {
+    constant(node).is_some_and(|name| !name.contains('.'))
+}

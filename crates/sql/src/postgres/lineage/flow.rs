@@ -1,0 +1,375 @@
+//! What flows into a value while a statement is followed, and the columns of a row source.
+//!
+//! A [`Flow`] becomes [`Sources`] at the end. Promises: adding never loses a source; a set above [`MOST`] columns says
+//! `unknown` besides, so work is bounded and nothing is forgotten. A [`Value`] that is `exact` has one column, and is
+//! that column's value unchanged. Does not promise that what flows in can be seen in the value.
+//! Held by: `tests` below and `fixtures/sql/lineage.tsv`.
+
+use portcullis_model::catalogue::{Oid, RelKind, Relation};
+use portcullis_model::{ColumnId, Name, QualifiedName, Sources};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Columns in one set, above which it is not to be told what else flows in.
+const MOST: usize = 4096;
+
+/// System columns of every table; they hold no data of their own.
+const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+
+/// What may flow into a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Flow {
+    /// Sorted, without repeats.
+    columns: Vec<ColumnId>,
+    /// Sorted, without repeats.
+    functions: Vec<QualifiedName>,
+    unknown: bool,
+}
+
+impl Flow {
+    pub(super) const fn none() -> Self {
+        Self { columns: Vec::new(), functions: Vec::new(), unknown: false }
+    }
+
+    pub(super) const fn unknown() -> Self {
+        Self { columns: Vec::new(), functions: Vec::new(), unknown: true }
+    }
+
+    pub(super) fn column(column: ColumnId) -> Self {
+        Self { columns: vec![column], ..Self::none() }
+    }
+
+    pub(super) fn function(name: QualifiedName) -> Self {
+        Self { functions: vec![name], ..Self::none() }
+    }
+
+    pub(super) fn columns(&self) -> &[ColumnId] {
+        &self.columns
+    }
+
+    pub(super) const fn is_none(&self) -> bool {
+        self.columns.is_empty() && self.functions.is_empty() && !self.unknown
+    }
+
+    /// The one column that is all there is.
+    pub(super) fn only(&self) -> Option<ColumnId> {
+        match self.columns.as_slice() {
+            [column] if self.functions.is_empty() && !self.unknown => Some(*column),
+            _ => None,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.unknown |= other.unknown;
+        if self.columns.is_empty() {
+            self.columns.clone_from(&other.columns);
+        } else {
+            other.columns.iter().for_each(|column| self.add_column(*column));
+        }
+        for function in &other.functions {
+            if let Err(at) = self.functions.binary_search(function) {
+                self.functions.insert(at, function.clone());
+            }
+        }
+    }
+
+    fn add_column(&mut self, column: ColumnId) {
+        if let Err(at) = self.columns.binary_search(&column) {
+            if self.columns.len() < MOST {
+                self.columns.insert(at, column);
+            } else {
+                self.unknown = true;
+            }
+        }
+    }
+
+    pub(super) fn with(mut self, other: &Self) -> Self {
+        self.add(other);
+        self
+    }
+
+    /// Puts other flows in the place of columns for which there is one.
+    pub(super) fn substitute(&mut self, of: &dyn Fn(ColumnId) -> Option<Self>) {
+        let found: Vec<_> = self.columns.iter().filter_map(|column| of(*column)).collect();
+        if !found.is_empty() {
+            self.columns.retain(|column| of(*column).is_none());
+            found.iter().for_each(|flow| self.add(flow));
+        }
+    }
+
+    /// The same for those who judge it. A column that stands for a row of a recursive query is nobody's: unknown.
+    pub(super) fn sources(self) -> Sources {
+        let known = self.columns.iter().all(|column| column.relation != STAND_IN);
+        let mut sources = joined(&self.columns);
+        for function in self.functions {
+            sources.add(&Sources::function(function));
+        }
+        if self.unknown || !known {
+            sources.add(&Sources::unknown());
+        }
+        sources
+    }
+}
+
+/// The relation of columns that stand for those of a recursive query while it is read; no relation has this id.
+pub(super) const STAND_IN: Oid = 0;
+
+/// Halves are joined, since adding one by one sorts every time.
+fn joined(columns: &[ColumnId]) -> Sources {
+    match columns {
+        [] => Sources::none(),
+        [column] if column.relation == STAND_IN => Sources::unknown(),
+        [column] => Sources::column(*column),
+        _ => {
+            let (left, right) = columns.split_at(columns.len() / 2);
+            joined(left).with(&joined(right))
+        }
+    }
+}
+
+/// A value: what flows into it, and what more is known about it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Value {
+    pub(super) flow: Flow,
+    /// It is the value of its one column, unchanged.
+    pub(super) exact: bool,
+    /// The type of that column; 0 where it is not told.
+    pub(super) type_oid: Oid,
+    /// Its fields, where it is a row whose fields are known.
+    pub(super) fields: Option<Rows>,
+}
+
+impl Value {
+    pub(super) const fn none() -> Self {
+        Self::of(Flow::none())
+    }
+
+    pub(super) const fn of(flow: Flow) -> Self {
+        Self { flow, exact: false, type_oid: 0, fields: None }
+    }
+
+    /// The column whose value it is.
+    pub(super) fn column(&self) -> Option<ColumnId> {
+        self.flow.only().filter(|column| self.exact && !column.is_row() && column.relation != STAND_IN)
+    }
+
+    /// It or the other, as a set operation or a merged column has it.
+    pub(super) fn or(self, other: &Self) -> Self {
+        let same = self.exact && other.exact && self.flow == other.flow && self.type_oid == other.type_oid;
+        if same { self } else { Self::of(self.flow.with(&other.flow)) }
+    }
+}
+
+/// A column as it stands in a row source.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: Name,
+    pub(super) value: Value,
+}
+
+/// The columns of a row source that is no relation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Columns {
+    /// The first ones, or all.
+    pub(super) list: Vec<Column>,
+    /// Where there may be more, or others: what may flow into any of them.
+    pub(super) rest: Option<Flow>,
+}
+
+impl Columns {
+    /// Not known which; this may flow into each.
+    pub(super) const fn open(flow: Flow) -> Self {
+        Self { list: Vec::new(), rest: Some(flow) }
+    }
+
+    /// Everything that flows into any.
+    pub(super) fn all(&self) -> Flow {
+        let rest = self.rest.clone().unwrap_or_default();
+        self.list.iter().fold(rest, |all, column| all.with(&column.value.flow))
+    }
+}
+
+/// What reading a relation gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// Its columns are what the catalogue numbers.
+    Stored,
+    /// It describes objects and holds no data.
+    Clean,
+    /// It may hold anything.
+    Unknown,
+}
+
+impl Nature {
+    fn flow(self, column: ColumnId) -> Flow {
+        match self {
+            Self::Stored => Flow::column(column),
+            Self::Clean => Flow::none(),
+            Self::Unknown => Flow::unknown(),
+        }
+    }
+}
+
+/// A source of rows.
+#[derive(Clone, Debug)]
+pub(super) enum Rows {
+    Relation(Arc<Relation>, Nature),
+    /// One of these, not told which.
+    AnyOf(Vec<(Arc<Relation>, Nature)>),
+    Columns(Rc<Columns>),
+}
+
+/// What a name is in a row source.
+#[derive(Debug)]
+pub(super) enum Found {
+    Certainly(Value),
+    /// It may be one of the columns that are not known.
+    Perhaps(Flow),
+    No,
+}
+
+fn of_relation(relation: &Relation, nature: Nature, column: &portcullis_model::catalogue::Column) -> Value {
+    let flow = nature.flow(ColumnId { relation: relation.oid, number: column.number });
+    Value { exact: nature == Nature::Stored, flow, type_oid: column.type_oid, fields: None }
+}
+
+const fn has_system_columns(kind: RelKind) -> bool {
+    match kind {
+        RelKind::Table
+        | RelKind::PartitionedTable
+        | RelKind::ForeignTable
+        | RelKind::MaterializedView
+        | RelKind::Sequence
+        | RelKind::Toast => true,
+        RelKind::View | RelKind::Index | RelKind::CompositeType => false,
+    }
+}
+
+impl Rows {
+    /// The column of this name; the first columns may be renamed.
+    pub(super) fn named(&self, renamed: &[Name], name: &str) -> Found {
+        if let Some(at) = renamed.iter().position(|renamed| renamed.as_str() == name) {
+            return self.at(at);
+        }
+        match self {
+            Self::Relation(relation, nature) => {
+                let mut columns = relation.columns.iter().skip(renamed.len());
+                match columns.find(|column| column.name.as_str() == name) {
+                    Some(column) => Found::Certainly(of_relation(relation, *nature, column)),
+                    None if SYSTEM_COLUMNS.contains(&name) && has_system_columns(relation.kind) => {
+                        Found::Certainly(Value::none())
+                    }
+                    None => Found::No,
+                }
+            }
+            Self::AnyOf(_) if !renamed.is_empty() => Found::Perhaps(self.all()),
+            Self::AnyOf(relations) => {
+                let each = relations.iter().map(|(relation, nature)| Self::Relation(Arc::clone(relation), *nature));
+                let mut flow: Option<Flow> = None;
+                let mut missing = false;
+                for rows in each {
+                    match rows.named(&[], name) {
+                        Found::Certainly(value) => flow = Some(flow.unwrap_or_default().with(&value.flow)),
+                        Found::Perhaps(_) | Found::No => missing = true,
+                    }
+                }
+                match flow {
+                    Some(flow) if !missing => Found::Certainly(Value::of(flow)),
+                    Some(flow) => Found::Perhaps(flow),
+                    None => Found::No,
+                }
+            }
+            Self::Columns(columns) => {
+                let mut list = columns.list.iter().skip(renamed.len());
+                match (list.find(|column| column.name.as_str() == name), &columns.rest) {
+                    (Some(column), _) => Found::Certainly(column.value.clone()),
+                    (None, Some(rest)) => Found::Perhaps(rest.clone()),
+                    (None, None) => Found::No,
+                }
+            }
+        }
+    }
+
+    /// The column at this place, from 0.
+    fn at(&self, at: usize) -> Found {
+        match self {
+            Self::Relation(relation, nature) => match relation.columns.get(at) {
+                Some(column) => Found::Certainly(of_relation(relation, *nature, column)),
+                None => Found::No,
+            },
+            Self::AnyOf(_) => Found::Certainly(Value::of(self.all())),
+            Self::Columns(columns) => match (columns.list.get(at), &columns.rest) {
+                (Some(column), None) => Found::Certainly(column.value.clone()),
+                (_, Some(_)) => Found::Certainly(Value::of(columns.all())),
+                (None, None) => Found::No,
+            },
+        }
+    }
+
+    /// Everything that flows into any column: for a relation, its row.
+    pub(super) fn all(&self) -> Flow {
+        match self {
+            Self::Relation(relation, nature) => nature.flow(ColumnId::row(relation.oid)),
+            Self::AnyOf(relations) => relations
+                .iter()
+                .fold(Flow::none(), |all, (relation, nature)| all.with(&nature.flow(ColumnId::row(relation.oid)))),
+            Self::Columns(columns) => columns.all(),
+        }
+    }
+
+    /// The row as one value.
+    pub(super) fn row(&self, renamed: &[Name]) -> Value {
+        let fields = renamed.is_empty().then(|| self.clone());
+        let exact = matches!(self, Self::Relation(_, Nature::Stored));
+        Value { flow: self.all(), exact, type_oid: 0, fields }
+    }
+
+    /// The columns in order; `None` where they are not known.
+    pub(super) fn columns(&self, renamed: &[Name]) -> Option<Vec<Column>> {
+        let mut list: Vec<Column> = match self {
+            Self::Relation(relation, nature) => relation
+                .columns
+                .iter()
+                .map(|column| Column { name: column.name.clone(), value: of_relation(relation, *nature, column) })
+                .collect(),
+            Self::Columns(columns) if columns.rest.is_none() => columns.list.clone(),
+            Self::AnyOf(_) | Self::Columns(_) => return None,
+        };
+        for (column, name) in list.iter_mut().zip(renamed) {
+            column.name = name.clone();
+        }
+        Some(list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(number: i16) -> ColumnId {
+        ColumnId { relation: 7, number }
+    }
+
+    #[test]
+    fn a_set_keeps_order_and_says_when_it_is_full() {
+        let mut flow = Flow::none();
+        for number in (1..=5_000).rev() {
+            flow.add(&Flow::column(column(number)));
+        }
+        assert_eq!(flow.columns().len(), MOST);
+        assert!(flow.columns().windows(2).all(|pair| pair[0] < pair[1]));
+        let sources = flow.sources();
+        assert!(sources.is_unknown() && sources.columns().len() == MOST);
+    }
+
+    #[test]
+    fn a_stand_in_that_was_never_replaced_is_unknown() {
+        let stand_in = ColumnId { relation: STAND_IN, number: 3 };
+        let mut flow = Flow::column(stand_in).with(&Flow::column(column(1)));
+        assert!(flow.clone().sources().is_unknown());
+        flow.substitute(&|found| (found == stand_in).then(|| Flow::column(column(2))));
+        let sources = flow.sources();
+        assert_eq!(sources.columns(), [column(1), column(2)]);
+        assert!(!sources.is_unknown());
+    }
+}

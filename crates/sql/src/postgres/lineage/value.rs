@@ -1,0 +1,276 @@
+//! Expressions: what may flow into their values.
+//!
+//! What has no arm of its own is what flows into anything below it, so nothing inside can hide; a node that no text has
+//! is unknown. Promises: a value is exact only where it is one column's, unchanged: a reference, however many queries
+//! it comes through, a field of a row whose fields are known, or a scalar subquery of one.
+//! Held by: `fixtures/sql/lineage.tsv` and the properties in `tests/it/lineage.rs`.
+
+use super::Tracer;
+use super::flow::{Column, Columns, Flow, Found, Value};
+use super::range::listed;
+use crate::postgres::children::children;
+use crate::postgres::expression::inner;
+use crate::postgres::names;
+use crate::postgres::query::is_star;
+use pg_query::protobuf::{self, AIndirection, Node, SubLink, SubLinkType, WindowDef};
+use pg_query::{NodeEnum, NodeRef};
+use portcullis_model::{Name, Part};
+
+impl<'t> Tracer<'_, 't> {
+    /// The value of an expression, where there is one.
+    pub(super) fn value(&mut self, node: Option<&'t Node>) -> Value {
+        inner(node).map_or_else(Value::none, |node| self.evaluate(node))
+    }
+
+    /// Everything that flows into any of them.
+    pub(super) fn all_values(&mut self, nodes: &'t [Node]) -> Flow {
+        nodes.iter().fold(Flow::none(), |all, node| all.with(&self.value(Some(node)).flow))
+    }
+
+    /// Everything that flows into anything directly below.
+    pub(super) fn below(&mut self, node: NodeRef<'t>) -> Flow {
+        let mut nodes = Vec::new();
+        if !children(node, &mut |child| nodes.push(child)) {
+            self.unknown = true;
+            return Flow::unknown();
+        }
+        nodes.into_iter().fold(Flow::none(), |all, node| all.with(&self.evaluate(node).flow))
+    }
+
+    /// The value of an expression.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the generic step is what every other node gets")]
+    pub(super) fn evaluate(&mut self, node: NodeRef<'t>) -> Value {
+        match node {
+            NodeRef::ColumnRef(column) => self.column(&column.fields),
+            NodeRef::AConst(_)
+            | NodeRef::ParamRef(_)
+            | NodeRef::SqlvalueFunction(_)
+            | NodeRef::SetToDefault(_)
+            | NodeRef::GroupingFunc(_)
+            | NodeRef::CurrentOfExpr(_)
+            | NodeRef::MergeSupportFunc(_)
+            | NodeRef::String(_) => Value::none(),
+            NodeRef::FuncCall(call) => {
+                let (value, arguments) = self.called(call);
+                if self.may_give_rows(call) {
+                    self.condition(&arguments);
+                }
+                value
+            }
+            NodeRef::AExpr(expression) => self.operation(expression),
+            NodeRef::SubLink(link) => self.sub_link(link),
+            NodeRef::TypeCast(cast) => self.cast(cast),
+            NodeRef::TypeName(name) => Value::of(self.type_use(name, &Value::none())),
+            NodeRef::AIndirection(indirection) => self.indirection(&indirection.indirection, indirection),
+            NodeRef::WindowDef(window) => Value::of(self.window(window)),
+            NodeRef::SelectStmt(select) => Value::of(self.select(select).all()),
+            NodeRef::JsonAggConstructor(aggregate) => {
+                let flow = self.below(node);
+                if aggregate.agg_filter.is_some() || !aggregate.agg_order.is_empty() {
+                    self.condition(&flow);
+                }
+                Value::of(flow)
+            }
+            // Which of them is computed depends on the others: an error in one tells of those before it.
+            NodeRef::BoolExpr(_) | NodeRef::CaseExpr(_) | NodeRef::CoalesceExpr(_) => {
+                let before = self.risks;
+                let flow = self.below(node);
+                if self.risks > before {
+                    self.condition(&flow);
+                }
+                Value::of(flow)
+            }
+            NodeRef::XmlExpr(_)
+            | NodeRef::XmlSerialize(_)
+            | NodeRef::JsonParseExpr(_)
+            | NodeRef::JsonFuncExpr(_)
+            | NodeRef::JsonSerializeExpr(_)
+            | NodeRef::JsonObjectConstructor(_)
+            | NodeRef::JsonObjectAgg(_) => {
+                let flow = self.below(node);
+                self.risk(&flow);
+                Value::of(flow)
+            }
+            _ => Value::of(self.below(node)),
+        }
+    }
+
+    fn column(&mut self, fields: &'t [Node]) -> Value {
+        if is_star(fields) {
+            let qualifier = fields.split_last().and_then(|(_, rest)| names::strings(rest)).unwrap_or_default();
+            return Value::of(self.star(&qualifier).all());
+        }
+        let Some(parts) = names::strings(fields) else { return Value::of(Flow::unknown()) };
+        match parts.as_slice() {
+            [name] => self.bare_value(name),
+            [qualifier, name] => self.qualified_value(None, qualifier, name),
+            [.., schema, relation, name] => self.qualified_value(Some(schema), relation, name),
+            [] => Value::of(Flow::unknown()),
+        }
+    }
+
+    pub(super) fn bare_value(&self, name: &str) -> Value {
+        match (self.bare(name), self.row(None, name)) {
+            (Found::Certainly(value), _) | (Found::No, Some(value)) => value,
+            (Found::Perhaps(flow), Some(row)) => Value::of(flow.with(&row.flow)),
+            (Found::Perhaps(flow), None) => Value::of(flow),
+            (Found::No, None) => Value::of(Flow::unknown()),
+        }
+    }
+
+    fn qualified_value(&mut self, schema: Option<&str>, qualifier: &str, name: &str) -> Value {
+        match self.qualified(schema, qualifier, name) {
+            Some((Found::Certainly(value), _)) => value,
+            Some((Found::Perhaps(flow), row)) => Value::of(self.attribute(&row, name).with(&flow)),
+            // Not a column: a function of the whole row, written as one.
+            Some((Found::No, row)) => Value::of(self.attribute(&row, name)),
+            None => Value::of(Flow::unknown()),
+        }
+    }
+
+    /// What stands behind a dot and is no column that is known: a function of one argument, or a field not known.
+    fn attribute(&mut self, value: &Value, name: &str) -> Flow {
+        let callee = self.standing.function(None, name);
+        let known = callee.builtin.is_some() || callee.user.iter().any(|function| function.schema != Part::Unknown);
+        if known && !self.has_field(value, name) {
+            self.answer(&callee, name, std::slice::from_ref(value), &value.flow)
+        } else {
+            value.flow.clone()
+        }
+    }
+
+    /// Whether it is a column of a composite type that has this field.
+    fn has_field(&self, value: &Value, name: &str) -> bool {
+        self.fields_of(value.type_oid).is_some_and(|fields| fields.iter().any(|field| field.as_str() == name))
+    }
+
+    /// The fields of a composite type.
+    fn fields_of(&self, type_oid: u32) -> Option<Vec<Name>> {
+        let catalogue = &self.standing.scope.catalogue;
+        let relation = catalogue.relation(catalogue.type_by_oid(type_oid)?.relation?)?;
+        Some(relation.columns.iter().map(|column| column.name.clone()).collect())
+    }
+
+    /// The field of a row, or a function of it.
+    fn field(&mut self, value: &Value, name: &str) -> Value {
+        if let Some(Found::Certainly(field)) = value.fields.as_ref().map(|fields| fields.named(&[], name)) {
+            return field;
+        }
+        Value::of(self.attribute(value, name))
+    }
+
+    /// An expression and these of the subscripts and fields behind it.
+    fn indirection(&mut self, steps: &'t [Node], node: &'t AIndirection) -> Value {
+        let mut value = self.value(node.arg.as_deref());
+        for step in steps {
+            value = match &step.node {
+                Some(NodeEnum::String(field)) => self.field(&value, &field.sval),
+                Some(NodeEnum::AStar(_)) => Value::of(value.flow),
+                _ => {
+                    let index = self.value(Some(step)).flow;
+                    Value::of(value.flow.with(&index))
+                }
+            };
+        }
+        value
+    }
+
+    /// `(expression).*` in a select list.
+    pub(super) fn row_star(&mut self, node: &'t AIndirection) -> Columns {
+        let steps = node.indirection.split_last().map_or(&[] as &[Node], |(_, steps)| steps);
+        let value = self.indirection(steps, node);
+        if let Some(list) = value.fields.as_ref().and_then(|fields| fields.columns(&[])) {
+            return Columns { list, rest: None };
+        }
+        match self.fields_of(value.type_oid) {
+            Some(names) => Columns { list: listed(names, &value.flow), rest: None },
+            None => Columns::open(value.flow),
+        }
+    }
+
+    fn sub_link(&mut self, link: &'t SubLink) -> Value {
+        let test = self.value(link.testexpr.as_deref()).flow;
+        let outside = std::mem::take(&mut self.conditions);
+        let columns = self.query_node(link.subselect.as_deref());
+        let within = std::mem::replace(&mut self.conditions, outside);
+        self.condition(&within);
+        match link.sub_link_type() {
+            SubLinkType::ExistsSublink => {
+                // Its columns are not looked at, but those that are computed may raise errors.
+                let computed = |column: &Column| (!column.value.exact).then(|| column.value.flow.clone());
+                let computed = columns.list.iter().filter_map(computed).chain(columns.rest.clone());
+                computed.for_each(|flow| self.condition(&flow));
+                Value::of(within)
+            }
+            SubLinkType::ExprSublink => {
+                // More than one row is an error.
+                self.risks += 1;
+                scalar(columns)
+            }
+            SubLinkType::AnySublink | SubLinkType::AllSublink | SubLinkType::RowcompareSublink => {
+                let all = test.with(&columns.all());
+                let symbol = if link.oper_name.is_empty() {
+                    self.operator_named(None, "=", &[&Value::of(all.clone())])
+                } else {
+                    self.operator(&link.oper_name)
+                };
+                Value::of(all.with(&within).with(&symbol))
+            }
+            SubLinkType::ArraySublink | SubLinkType::MultiexprSublink => Value::of(columns.all()),
+            SubLinkType::Undefined | SubLinkType::CteSublink => Value::of(columns.all().with(&Flow::unknown())),
+        }
+    }
+
+    /// What a window's rows are divided and ordered by; it decides what functions over it give.
+    pub(super) fn window(&mut self, window: &'t WindowDef) -> Flow {
+        let mut flow = self.all_values(&window.partition_clause);
+        flow.add(&self.all_values(&window.order_clause));
+        flow.add(&self.value(window.start_offset.as_deref()).flow);
+        flow.add(&self.value(window.end_offset.as_deref()).flow);
+        for name in [&window.name, &window.refname] {
+            let named = |level: &super::range::Level| {
+                level.windows.iter().find(|(known, _)| known.as_str() == name).map(|(_, flow)| flow.clone())
+            };
+            if let Some(known) = self.levels.iter().rev().find_map(named) {
+                flow.add(&known);
+            }
+        }
+        self.condition(&flow);
+        flow
+    }
+
+    /// Columns that values are assigned from: `(a, b) = (…)` gives each its place.
+    pub(super) fn assigned(&mut self, node: Option<&'t Node>) -> Value {
+        let Some(NodeEnum::MultiAssignRef(part)) = node.and_then(|node| node.node.as_ref()) else {
+            return self.value(node);
+        };
+        self.part_assigned(part)
+    }
+
+    fn part_assigned(&mut self, part: &'t protobuf::MultiAssignRef) -> Value {
+        let at = usize::try_from(part.colno).ok().and_then(|number| number.checked_sub(1));
+        let source = part.source.as_deref();
+        match (source.and_then(|source| source.node.as_ref()), at) {
+            (Some(NodeEnum::RowExpr(row)), Some(at)) => match row.args.get(at) {
+                Some(item) => self.value(Some(item)),
+                None => self.value(source),
+            },
+            (Some(NodeEnum::SubLink(link)), Some(at)) => {
+                let columns = self.query_node(link.subselect.as_deref());
+                match (columns.list.get(at), &columns.rest) {
+                    (Some(column), None) => column.value.clone(),
+                    _ => Value::of(columns.all()),
+                }
+            }
+            _ => self.value(source),
+        }
+    }
+}
+
+/// The value of a query of one column.
+fn scalar(columns: Columns) -> Value {
+    match (columns.list.as_slice(), &columns.rest) {
+        ([column], None) => column.value.clone(),
+        _ => Value::of(columns.all()),
+    }
+}
