@@ -7,8 +7,8 @@ use crate::error::AuditError;
 use crate::reader::{Reader, SessionInfo};
 use jiff::Timestamp;
 use portcullis_model::{
-    ApprovalId, Digest, Effect, Event, EventBody, Fault, Outcome, Parameter, Reason, RecordedColumn, RecordedMatch,
-    RecordedOperation, SessionId, Source, Text,
+    ApprovalId, Digest, Effect, Event, EventBody, Fault, MaskedColumn, Outcome, Parameter, Reason, RecordedColumn,
+    RecordedMatch, RecordedOperation, SessionId, Source, Text,
 };
 use serde::Serialize;
 use std::collections::HashMap;
@@ -66,6 +66,8 @@ pub struct Exchange {
     /// What came back, after masking, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub answer: Vec<Answer>,
+    /// What of it was masked for the client.
+    pub masked: Vec<MaskedColumn>,
     /// How it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -202,6 +204,7 @@ impl Builder {
                 ruling: None,
                 votes: Vec::new(),
                 answer: Vec::new(),
+                masked: Vec::new(),
                 outcome: None,
                 settled: None,
             })));
@@ -222,6 +225,7 @@ const fn command_of(body: &EventBody) -> Option<u64> {
         | EventBody::CommandDecided { command, .. }
         | EventBody::CommandSettled { command, .. }
         | EventBody::Result { command, .. }
+        | EventBody::Masked { command, .. }
         | EventBody::ApprovalRequested { command, .. }
         | EventBody::ApprovalSettled { command, .. } => Some(*command),
         EventBody::Output { command, .. } => *command,
@@ -247,6 +251,7 @@ impl Exchange {
             }
             EventBody::Result { columns, rows, truncated, .. } => self.rows(columns, rows, truncated),
             EventBody::Output { stream, text, .. } => self.answer.push(Answer::Output { stream, text }),
+            EventBody::Masked { columns, .. } => self.masked.extend(columns),
             EventBody::ApprovalRequested { approval, rule, .. } => {
                 self.votes.push(Vote { approval, rule, verdict: None, voters: Vec::new() });
             }

@@ -3,8 +3,10 @@
 //! Promises: a frame reaches a client only as [`Released`], made here or by [`Session::say`](crate::Session::say); it
 //! carries the place in the record that must be durable before it leaves, that of the newest command it answers; what
 //! is recorded of a result is bounded, and the part that was cut off is marked `truncated`.
-//! Does not promise masking: no policy that masks can be loaded yet, and one that tries is refused whole at load.
-//! Held by: `tests/it/answer.rs`.
+//! [`Answer::plan`] says what becomes of each column of a result; the protocol, which knows its own formats, replaces the
+//! values with what the [`Mask`](crate::Mask) gives, and says how many it replaced, which goes into the record.
+//! Does not promise that a protocol follows the plan: its tests do.
+//! Held by: `tests/it/answer.rs`, `tests/it/masking.rs`.
 //!
 //! A release cannot be forged:
 //! ```compile_fail,E0451
@@ -16,8 +18,11 @@
 //! }
 //! ```
 
+use crate::clearance::Permit;
+use crate::mask::{Mask, Plans, ResultColumn};
+use crate::masking::{Masking, Touches};
 use crate::session::Inner;
-use portcullis_model::{EventBody, RecordedColumn};
+use portcullis_model::{Command, EventBody, MaskedColumn, RecordedColumn};
 use std::sync::Arc;
 
 /// Bytes of result rows gathered before they go to the record as one event.
@@ -41,7 +46,12 @@ enum Cut {
 /// The answer to one command (or to none: what a backend says unasked), on its way to the client.
 pub struct Answer {
     session: Arc<Inner>,
-    command: Option<u64>,
+    number: Option<u64>,
+    command: Option<Arc<Command>>,
+    /// The masks of the command; what answers none is under those of the moment.
+    masking: Option<Arc<Masking>>,
+    touches: Option<Touches>,
+    masked: Vec<MaskedColumn>,
     wait_for: u64,
     columns: Vec<RecordedColumn>,
     rows: Vec<Vec<Option<Arc<str>>>>,
@@ -53,11 +63,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn new(session: Arc<Inner>, command: Option<u64>, wait_for: u64) -> Self {
+    pub(crate) fn new(session: Arc<Inner>, permit: Option<&Permit>, wait_for: u64) -> Self {
         let budget = session.result_budget();
         Self {
             session,
-            command,
+            number: permit.map(|permit| permit.number),
+            command: permit.map(|permit| Arc::clone(&permit.command)),
+            touches: permit.map(|permit| permit.touches),
+            masking: permit.map(|permit| Arc::clone(&permit.masking)),
+            masked: Vec::new(),
             wait_for,
             columns: Vec::new(),
             rows: Vec::new(),
@@ -75,6 +89,72 @@ impl Answer {
         if self.budget > 0 {
             self.columns = columns;
         }
+    }
+
+    /// What becomes of the columns of the result of this statement of the command, counted from 0.
+    pub fn plan(&mut self, statement: usize, columns: &[ResultColumn<'_>]) -> Plans {
+        self.tell_masked();
+        self.masked.clear();
+        if !self.plans() {
+            return Plans::default();
+        }
+        let followed = self.command.as_ref().and_then(|command| command.followed.as_ref());
+        let plans = self.masking().plan(followed, statement, columns);
+        if let Some(plan) = &plans.client {
+            let masked = |(column, mask): (&ResultColumn<'_>, &Option<Arc<Mask>>)| MaskedColumn {
+                column: column.name.into(),
+                rule: mask.as_ref().map_or_else(|| "".into(), |mask| Arc::clone(mask.by())),
+                reason: mask.as_ref().map_or("", |mask| mask.reason()).into(),
+                values: 0,
+            };
+            self.masked = columns.iter().zip(plan).map(masked).collect();
+        }
+        plans
+    }
+
+    /// How many values of each column of the newest plan were replaced for the client so far.
+    pub fn masked(&mut self, values: &[u64]) {
+        for (masked, values) in self.masked.iter_mut().zip(values) {
+            masked.values = *values;
+        }
+    }
+
+    /// Whether the client is bound by any mask.
+    #[must_use]
+    pub fn masks(&self) -> bool {
+        !self.masking().client.is_empty()
+    }
+
+    /// Whether a plan may replace anything in this answer: if not, none need be asked for.
+    #[must_use]
+    pub fn plans(&self) -> bool {
+        let (masking, touches) = (self.masking(), self.all_touches());
+        !masking.is_empty() && (touches.client || touches.record || masking.looks_everywhere())
+    }
+
+    fn masking(&self) -> Arc<Masking> {
+        self.masking.as_ref().map_or_else(|| self.session.masking_now(), Arc::clone)
+    }
+
+    /// What answers no command may be about anything.
+    fn all_touches(&self) -> Touches {
+        self.touches.unwrap_or_else(|| {
+            let masking = self.masking();
+            Touches { client: !masking.client.is_empty(), record: !masking.record.is_empty() }
+        })
+    }
+
+    /// Whether words of the backend (errors, notices) may hold protected values, so that only its own constants pass.
+    #[must_use]
+    pub fn touches(&self) -> bool {
+        self.all_touches().client
+    }
+
+    /// What looks for values in words that belong to no column, for the client.
+    #[must_use]
+    pub fn words(&self) -> Option<Arc<Mask>> {
+        let masking = self.masking();
+        masking.words(&masking.client)
     }
 
     /// Whether [`Answer::row`] still records; when it does not, rows need only be counted.
@@ -112,6 +192,9 @@ impl Answer {
 
     /// Records output that is not rows: a notice, an error, copied data.
     pub fn output(&mut self, stream: &'static str, text: &str) {
+        let masking = self.masking();
+        let redacted = masking.words(&masking.record).and_then(|mask| mask.detected(text));
+        let text = redacted.as_deref().unwrap_or(text);
         let mut end = text.len().min(self.budget);
         while !text.is_char_boundary(end) {
             end -= 1;
@@ -121,11 +204,7 @@ impl Answer {
         }
         self.budget -= end;
         if let Some(kept) = text.get(..end).filter(|kept| !kept.is_empty()) {
-            self.session.record([EventBody::Output {
-                command: self.command,
-                stream: stream.into(),
-                text: kept.into(),
-            }]);
+            self.session.record([EventBody::Output { command: self.number, stream: stream.into(), text: kept.into() }]);
         }
     }
 
@@ -153,9 +232,20 @@ impl Answer {
         }
     }
 
+    /// Puts the counts of masked values into the record.
+    fn tell_masked(&mut self) {
+        let columns: Vec<MaskedColumn> = self.masked.iter().filter(|column| column.values > 0).cloned().collect();
+        self.masked.iter_mut().for_each(|column| column.values = 0);
+        if let Some(command) = self.number
+            && !columns.is_empty()
+        {
+            self.session.record([EventBody::Masked { command, columns }]);
+        }
+    }
+
     /// Puts what has gathered into the record.
     pub fn flush(&mut self) {
-        let Some(command) = self.command else { return };
+        let Some(command) = self.number else { return };
         let cut_now = matches!(self.cut, Cut::Unsaid);
         if self.rows.is_empty() && self.columns.is_empty() && !cut_now {
             return;
@@ -174,8 +264,16 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The answer is whole: what has gathered and how much was masked go into the record.
+    pub fn finish(&mut self) {
+        self.flush();
+        self.tell_masked();
+    }
+}
+
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.flush();
+        self.finish();
     }
 }

@@ -57,6 +57,7 @@
 
 use crate::flow::Weight;
 use crate::hold::Hold;
+use crate::masking::{Masking, Touches};
 use crate::session::Inner;
 use portcullis_model::{Command, Denial, Outcome};
 use std::fmt;
@@ -143,6 +144,10 @@ pub struct Permit {
     /// The policy epoch it was last judged under.
     pub(crate) epoch: AtomicU64,
     pub(crate) settled: bool,
+    /// The masks it was judged under.
+    pub(crate) masking: Arc<Masking>,
+    /// Whether its answer may hold protected values.
+    pub(crate) touches: Touches,
 }
 
 impl Permit {

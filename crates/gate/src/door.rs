@@ -5,15 +5,18 @@
 //! an unknown connection is told only to a caller whose identity was accepted; policy is swapped whole.
 //! Held by: `tests/it/entry.rs`.
 
+use crate::allowance::Allowance;
 use crate::error::NotEntered;
 use crate::live::{Counters, Counts, LiveSession, Registry};
+use crate::masking::Closed;
 use crate::session::{Inner, Session};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_audit::{Durability, Recorder, Stream};
 use portcullis_credentials::Credentials;
 use portcullis_identity::{Authenticated, Identity, Proof};
+use portcullis_masking::Key;
 use portcullis_model::{
     AdminAction, ClientInfo, Connection, Denial, EventBody, Name, Principal, Protocol, Reason, SessionId, SessionKind,
     StreamKind, Verdict,
@@ -47,6 +50,8 @@ pub struct Parts {
     pub credentials: Arc<Credentials>,
     /// Where approvals are asked for.
     pub desk: Desk,
+    /// What hashes stand for protected values with.
+    pub masking_key: Arc<Key>,
     /// The configured connections by name.
     pub connections: HashMap<Name, Connection>,
     /// The rest.
@@ -68,6 +73,11 @@ pub(crate) struct Shared {
     pub(crate) identity: Arc<Identity>,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) desk: Desk,
+    pub(crate) masking_key: Arc<Key>,
+    /// Protected sets, closed, for the sessions that they are the same for.
+    pub(crate) protections: ArcSwap<Vec<Arc<Closed>>>,
+    /// Comparisons with protected columns.
+    pub(crate) allowance: Allowance,
     pub(crate) durability: Durability,
     pub(crate) result_bytes: usize,
     pub(crate) registry: Registry,
@@ -125,6 +135,9 @@ impl Gate {
             identity: parts.identity,
             credentials: parts.credentials,
             desk: parts.desk,
+            masking_key: parts.masking_key,
+            protections: ArcSwap::default(),
+            allowance: Allowance::default(),
             durability: settings.durability,
             result_bytes: settings.result_bytes,
             registry: Registry::default(),
@@ -189,7 +202,9 @@ impl Gate {
         self.0.counters.entered();
         let shared = Arc::clone(&self.0);
         let (commands, newest) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Session { inner: Arc::new(Inner { shared, stream, authenticated, connection, ended, commands, newest }) })
+        let masking = ArcSwapOption::empty();
+        let inner = Inner { shared, stream, authenticated, connection, ended, commands, newest, masking };
+        Ok(Session { inner: Arc::new(inner) })
     }
 
     /// The connection of this name and protocol, with the database in force.

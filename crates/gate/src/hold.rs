@@ -124,19 +124,19 @@ impl Waiting {
 
     /// Judges again and clears: what was approved must still be at most what was held.
     fn clear<F>(mut self, frame: F) -> Settled<F> {
-        let (decision, epoch) = self.session.judge(&self.command, Timestamp::now());
+        let judged = self.session.judge(&self.command, Timestamp::now());
         let approved = |rule: &RuleId| self.terms.iter().any(|terms| terms.rule == *rule);
-        let reason = match decision.verdict {
+        let reason = match &judged.decision.verdict {
             Verdict::Allow => None,
             Verdict::Hold(terms) if terms.iter().all(|terms| approved(&terms.rule)) => None,
             Verdict::Hold(_) => Some(Reason::Expired { approval: self.approval }),
-            Verdict::Deny(reason) => Some(reason),
+            Verdict::Deny(reason) => Some(reason.clone()),
         };
         if let Some(reason) = reason {
             return Settled::Refuse(self.refused("overtaken", Vec::new(), reason));
         }
         self.armed = false;
-        let permit = self.session.permit(&self.command, self.number, self.sequence, epoch);
+        let permit = self.session.permit(&self.command, self.number, self.sequence, &judged);
         // The approval itself must be in the record before what it allowed is sent.
         let wait_for = self.session.wait_to_send(&self.command, self.session.stream.newest());
         Settled::Forward(Cleared { frame, wait_for }, permit)

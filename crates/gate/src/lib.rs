@@ -13,6 +13,7 @@
 //! No protocol's name or type occurs here. Held by: the `compile_fail` doctests beside each type (a clearance cannot be
 //! forged, read out, or used twice; a ruling cannot be ignored) and `tests/it`.
 
+mod allowance;
 mod answer;
 mod clearance;
 mod door;
@@ -20,6 +21,8 @@ mod error;
 mod flow;
 mod hold;
 mod live;
+mod mask;
+mod masking;
 mod session;
 
 pub use answer::{Answer, Released};
@@ -29,7 +32,12 @@ pub use error::{NotEntered, SendError};
 pub use flow::{Downstream, Outlet, Upstream, Weight};
 pub use hold::Hold;
 pub use live::{Counts, LiveSession};
+pub use mask::{Mask, MaskKind, Plan, Plans, ResultColumn};
+pub use masking::{MasksExplained, OutputExplanation, explain_masks, mask_problems};
 pub use session::Session;
+
+/// The key of what is hashed in the place of protected values.
+pub use portcullis_masking::Key as MaskingKey;
 
 /// What a caller presents at [`Gate::enter`].
 pub use portcullis_identity::Proof;

@@ -9,14 +9,16 @@
 
 use crate::answer::{Answer, Released};
 use crate::clearance::{Cleared, Own, Passage, Pending, Permit, Ruling, Stale};
-use crate::door::Shared;
+use crate::door::{InForce, Shared};
 use crate::hold::Hold;
+use crate::masking::{Masking, Touches, marked};
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use portcullis_audit::{Durability, RecordUnavailable, Stream, Watermark};
 use portcullis_identity::{Authenticated, Standing};
 use portcullis_model::{
-    Command, Connection, Decision, DecisionId, Denial, Digest, Effect, EventBody, Outcome, Principal, Reason,
-    RecordedMatch, RecordedOperation, SessionId, Verdict,
+    Catalogue, Command, Connection, Decision, DecisionId, Denial, Digest, Effect, EventBody, Misuse, Operation,
+    Outcome, Parameter, Principal, Reason, RecordedMatch, RecordedOperation, RuleId, SessionId, Text, Verdict,
 };
 use portcullis_policy::Case;
 use std::sync::Arc;
@@ -38,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) commands: AtomicU64,
     /// The record's sequence number of the newest command.
     pub(crate) newest: AtomicU64,
+    /// The masks that bound its newest command.
+    pub(crate) masking: ArcSwapOption<Masking>,
 }
 
 impl Session {
@@ -106,7 +110,7 @@ impl Session {
     pub fn answer(&self, permit: Option<&Permit>) -> Answer {
         let sequence = permit.map_or_else(|| self.inner.newest.load(Ordering::Relaxed), |permit| permit.sequence);
         let wait_for = self.inner.wait_to_release(sequence);
-        Answer::new(Arc::clone(&self.inner), permit.map(|permit| permit.number), wait_for)
+        Answer::new(Arc::clone(&self.inner), permit, wait_for)
     }
 
     /// Releases what the gateway itself says: denials, notices, its own errors. It leaves once the newest command is in
@@ -159,54 +163,141 @@ impl Session {
     }
 }
 
+/// What a command comes to now.
+pub(crate) struct Judged {
+    pub(crate) decision: Decision,
+    /// The policy epoch it was made under.
+    pub(crate) epoch: u64,
+    /// What was judged: the command's operations with what masks add.
+    operations: Arc<[Operation]>,
+    pub(crate) masking: Arc<Masking>,
+    touches: Touches,
+    compared: Option<(RuleId, Arc<str>)>,
+    comparisons: usize,
+}
+
 // === impl Inner ===
 
 impl Inner {
     pub(crate) fn rule<F>(self: &Arc<Self>, frame: F, command: Arc<Command>, number: u64) -> Ruling<F> {
         let now = Timestamp::now();
-        let (decision, epoch) = self.judge(&command, now);
-        let effect = decision.verdict.effect();
+        let mut judged = self.judge(&command, now);
+        self.count_comparisons(&mut judged);
+        let effect = judged.decision.verdict.effect();
         self.shared.counters.decided(effect);
-        let Ok(sequence) = self.record_decision(&command, number, &decision, now) else {
+        let Ok(sequence) = self.record_decision(&command, number, &judged, now) else {
             return Ruling::Refuse(self.denial(None, Reason::RecordUnavailable, None));
         };
         self.newest.store(sequence, Ordering::Relaxed);
-        match decision.verdict {
-            Verdict::Allow => {
-                let permit = self.permit(&command, number, sequence, epoch);
-                Ruling::Forward(Cleared { frame, wait_for: self.wait_to_send(&command, sequence) }, permit)
-            }
-            Verdict::Deny(reason) => Ruling::Refuse(self.denial(Some(number), reason, decision.message)),
-            // Preparing runs nothing: people are asked when it is run.
-            Verdict::Hold(_) if command.prepares() => {
-                let permit = self.permit(&command, number, sequence, epoch);
-                Ruling::Forward(Cleared { frame, wait_for: self.wait_to_send(&command, sequence) }, permit)
-            }
+        // Preparing runs nothing: people are asked when it is run.
+        let passes = effect == Effect::Allow || (effect == Effect::Hold && command.prepares());
+        if passes {
+            let wait_for = self.wait_to_send(&command, sequence);
+            return Ruling::Forward(Cleared { frame, wait_for }, self.permit(&command, number, sequence, &judged));
+        }
+        match judged.decision.verdict {
+            Verdict::Deny(reason) => Ruling::Refuse(self.denial(Some(number), reason, judged.decision.message)),
             Verdict::Hold(terms) => Ruling::Hold(Hold::new(Arc::clone(self), frame, command, number, sequence, terms)),
+            // It passed above.
+            Verdict::Allow => Ruling::Refuse(self.denial(Some(number), Reason::Withdrawn, None)),
         }
     }
 
-    /// The decision on a command now, and the policy epoch it was made under.
-    pub(crate) fn judge(&self, command: &Command, now: Timestamp) -> (Decision, u64) {
+    /// What a command comes to now.
+    pub(crate) fn judge(&self, command: &Command, now: Timestamp) -> Judged {
         let policy = self.shared.policy.load();
+        let masking = self.masking(&policy, command.followed.as_ref().map(|followed| &followed.catalogue));
+        let found = masking.judge(command);
         let refuse = |reason| Decision {
             verdict: Verdict::Deny(reason),
             matches: Vec::new(),
             message: None,
             policy: Arc::clone(policy.set.digest()),
         };
-        let standing = self.shared.identity.standing(&self.authenticated, now);
-        let decision = match (standing, &command.fault) {
-            (Standing::Expired | Standing::Revoked, _) => refuse(Reason::IdentityRevoked),
-            (Standing::Good, Some(fault)) => refuse(Reason::Unreadable(fault.clone())),
-            (Standing::Good, None) => policy.set.decide(&Case {
+        let decide = |operations: &[Operation]| {
+            policy.set.decide(&Case {
                 principal: &self.authenticated.principal,
                 connection: &self.connection,
-                operations: command.operations(),
+                operations,
                 at: now,
-            }),
+            })
         };
-        (self.unless_nobody_can_approve(decision), policy.epoch)
+        let mut operations = command.shared_operations();
+        let standing = self.shared.identity.standing(&self.authenticated, now);
+        let decision = match (standing, &command.fault, found.refusal) {
+            (Standing::Expired | Standing::Revoked, ..) => refuse(Reason::IdentityRevoked),
+            (Standing::Good, Some(fault), _) => refuse(Reason::Unreadable(fault.clone())),
+            (Standing::Good, None, refusal) => {
+                let mut decision = if found.marks.is_empty() {
+                    decide(&operations)
+                } else {
+                    operations = marked(&operations, found.marks).into();
+                    let decision = decide(&operations);
+                    self.because_of_masks(decision, found.misuse, || decide(command.operations()))
+                };
+                if let Some(reason) = refusal.filter(|_| !matches!(decision.verdict, Verdict::Deny(_))) {
+                    decision.verdict = Verdict::Deny(reason);
+                }
+                decision
+            }
+        };
+        Judged {
+            decision: self.unless_nobody_can_approve(decision),
+            epoch: policy.epoch,
+            operations,
+            masking,
+            touches: found.touches,
+            compared: found.compared.filter(|_| found.equalities > 0),
+            comparisons: found.equalities,
+        }
+    }
+
+    /// Says what is protected where that alone is why no rule allows the command.
+    fn because_of_masks(
+        &self,
+        mut decision: Decision,
+        misuse: Option<Reason>,
+        plain: impl FnOnce() -> Decision,
+    ) -> Decision {
+        if matches!(decision.verdict, Verdict::Deny(Reason::NoRule { .. }))
+            && let Some(misuse) = misuse
+            && !matches!(plain().verdict, Verdict::Deny(_))
+        {
+            decision.verdict = Verdict::Deny(misuse);
+        }
+        decision
+    }
+
+    /// The masks in force for a command read against this catalogue, or against the newest that one was.
+    pub(crate) fn masking(&self, policy: &InForce, catalogue: Option<&Arc<Catalogue>>) -> Arc<Masking> {
+        let newest = self.masking.load_full();
+        if let Some(masking) = newest.as_ref().filter(|masking| masking.is_of(policy.epoch, catalogue)) {
+            return Arc::clone(masking);
+        }
+        let catalogue = match (catalogue, &newest) {
+            (Some(catalogue), _) => Arc::clone(catalogue),
+            (None, Some(newest)) => Arc::clone(newest.catalogue()),
+            (None, None) => Arc::new(Catalogue::unknown()),
+        };
+        let principal = &self.authenticated.principal;
+        let masking = Arc::new(Masking::new(&self.shared, policy, principal, &self.connection, &catalogue));
+        self.masking.store(Some(Arc::clone(&masking)));
+        masking
+    }
+
+    /// The masks in force for what answers no command.
+    pub(crate) fn masking_now(&self) -> Arc<Masking> {
+        self.masking(&self.shared.policy.load(), None)
+    }
+
+    /// Takes the comparisons of a command that would pass from the principal's allowance.
+    fn count_comparisons(&self, judged: &mut Judged) {
+        if let Some((rule, column)) = judged.compared.take()
+            && !matches!(judged.decision.verdict, Verdict::Deny(_))
+            && !self.shared.allowance.take(&self.authenticated.principal, &self.connection, judged.comparisons)
+        {
+            judged.decision.verdict = Verdict::Deny(Reason::Protected { rule, column, misuse: Misuse::TooOften });
+        }
     }
 
     /// A hold where nobody can vote is a refusal, at once and in the record.
@@ -227,10 +318,12 @@ impl Inner {
         if good && epoch == permit.judged_under() {
             return Ok(());
         }
-        let (decision, epoch) = self.judge(&permit.command, now);
-        let reason = match decision.verdict {
+        let judged = self.judge(&permit.command, now);
+        let reason = match judged.decision.verdict {
+            // What is on its way was planned under other masks.
+            Verdict::Allow if !judged.masking.same_for_client(&permit.masking) => Reason::MasksChanged,
             Verdict::Allow => {
-                permit.epoch.store(epoch, Ordering::Relaxed);
+                permit.epoch.store(judged.epoch, Ordering::Relaxed);
                 return Ok(());
             }
             // What already runs cannot wait for a person.
@@ -240,17 +333,25 @@ impl Inner {
             },
             Verdict::Deny(reason) => reason,
         };
-        Err(self.denial(Some(permit.number), reason, decision.message))
+        Err(self.denial(Some(permit.number), reason, judged.decision.message))
     }
 
-    pub(crate) fn permit(self: &Arc<Self>, command: &Arc<Command>, number: u64, sequence: u64, epoch: u64) -> Permit {
+    pub(crate) fn permit(
+        self: &Arc<Self>,
+        command: &Arc<Command>,
+        number: u64,
+        sequence: u64,
+        judged: &Judged,
+    ) -> Permit {
         Permit {
             session: Arc::clone(self),
             command: Arc::clone(command),
             number,
             sequence,
-            epoch: AtomicU64::new(epoch),
+            epoch: AtomicU64::new(judged.epoch),
             settled: false,
+            masking: Arc::clone(&judged.masking),
+            touches: judged.touches,
         }
     }
 
@@ -283,15 +384,17 @@ impl Inner {
         &self,
         command: &Command,
         number: u64,
-        decision: &Decision,
+        judged: &Judged,
         now: Timestamp,
     ) -> Result<u64, RecordUnavailable> {
-        let operations = command.operations().iter().map(RecordedOperation::from).collect();
+        let decision = &judged.decision;
+        let operations = judged.operations.iter().map(RecordedOperation::from).collect();
+        let (text, parameters) = judged.masking.recorded(command);
         if command.prepares() && decision.verdict.effect() != Effect::Deny {
             let prepared = EventBody::CommandPrepared {
                 command: number,
                 source: command.source,
-                text: command.text.clone(),
+                text,
                 digest: command.digest,
                 operations,
                 policy: Arc::clone(&decision.policy),
@@ -310,7 +413,7 @@ impl Inner {
             matches: RecordedMatch::all(decision),
             policy: Arc::clone(&decision.policy),
         };
-        self.stream.append(now, [received(command, number, operations), decided])
+        self.stream.append(now, [received(command, number, operations, text, parameters), decided])
     }
 
     pub(crate) fn record<const N: usize>(&self, events: [EventBody; N]) {
@@ -329,7 +432,10 @@ impl Inner {
     pub(crate) fn record_unasked(&self, number: u64, command: &Command, outcome: Outcome) {
         let operations = command.operations().iter().map(RecordedOperation::from).collect();
         let settled = EventBody::CommandSettled { command: number, outcome, data: None };
-        self.record([received(command, number, operations), settled]);
+        let (text, parameters) = self
+            .masking(&self.shared.policy.load(), command.followed.as_ref().map(|followed| &followed.catalogue))
+            .recorded(command);
+        self.record([received(command, number, operations, text, parameters), settled]);
     }
 }
 
@@ -339,14 +445,20 @@ impl Drop for Inner {
     }
 }
 
-fn received(command: &Command, number: u64, operations: Vec<RecordedOperation>) -> EventBody {
+fn received(
+    command: &Command,
+    number: u64,
+    operations: Vec<RecordedOperation>,
+    text: Text,
+    parameters: Vec<Parameter>,
+) -> EventBody {
     EventBody::CommandReceived {
         command: number,
         source: command.source,
-        text: command.text.clone(),
+        text,
         digest: command.digest,
         operations,
-        parameters: command.parameters.clone(),
+        parameters,
         fault: command.fault.clone(),
         prepared_by: command.prepared_by,
     }

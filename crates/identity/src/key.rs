@@ -97,6 +97,12 @@ impl TokenKey {
         made.sync_all()
     }
 
+    /// A key for another purpose, made from this one: as secret as it is, and telling nothing about it.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.mac(b"portcullis derived key v1", &[purpose.as_bytes()]))
+    }
+
     /// HMAC-SHA-256 over a domain and parts. Each part must be of fixed length within its domain.
     pub(crate) fn mac(&self, domain: &[u8], parts: &[&[u8]]) -> [u8; 32] {
         // The key has the block's length or less by type, so this cannot fail; a failure would give a MAC under the

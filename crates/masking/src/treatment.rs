@@ -27,7 +27,7 @@ impl Treatment {
     pub const fn unproven(unproven: Unproven) -> Self {
         Self {
             rules: Vec::new(),
-            whole: Some(Transform::Redact),
+            whole: Some(Transform::Null),
             json: Vec::new(),
             predicates: Predicates::Deny,
             unproven,
@@ -61,21 +61,11 @@ impl Treatment {
         self.unproven = self.unproven.max(other.unproven);
     }
 
-    /// The same for a value computed from the column: nothing of it is shown.
+    /// The same for a value computed from the column: NULL, since anything else shows which values are NULL, and
+    /// `nullif(ssn, '1')` or `substring(ssn from '^5')` turn that into the value.
     #[must_use]
     pub fn derived(&self) -> Self {
-        let whole = match &self.whole {
-            Some(Transform::Null) => Transform::Null,
-            Some(
-                Transform::Redact
-                | Transform::Fixed(_)
-                | Transform::Hash
-                | Transform::KeepFirst(_)
-                | Transform::KeepLast(_),
-            )
-            | None => Transform::Redact,
-        };
-        Self { whole: Some(whole), json: Vec::new(), rules: self.rules.clone(), ..*self }
+        Self { whole: Some(Transform::Null), json: Vec::new(), rules: self.rules.clone(), ..*self }
     }
 }
 
@@ -129,7 +119,7 @@ mod tests {
     fn what_is_derived_shows_nothing() {
         for whole in [Some(Transform::KeepLast(4)), Some(Transform::Hash), Some(Transform::Fixed("x".into())), None] {
             let derived = treatment("a", whole, &[("$.a", Transform::Hash)]).derived();
-            assert_eq!((derived.whole, derived.json.len(), derived.rules.len()), (Some(Transform::Redact), 0, 1));
+            assert_eq!((derived.whole, derived.json.len(), derived.rules.len()), (Some(Transform::Null), 0, 1));
         }
         assert_eq!(treatment("a", Some(Transform::Null), &[]).derived().whole, Some(Transform::Null));
     }

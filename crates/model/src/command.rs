@@ -1,5 +1,7 @@
 //! A command: what a client asked for, as it was read.
 
+use crate::catalogue::Catalogue;
+use crate::lineage::{Bound, Lineage, Place};
 use crate::operation::{Action, Operation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -122,18 +124,25 @@ impl Text {
         if secrets.is_empty() {
             return Self(text.into());
         }
-        let mut secrets: Vec<_> = secrets.to_vec();
-        secrets.sort_by_key(|range| (range.start, range.end));
+        let redacted = secrets.iter().map(|range| (range.clone(), Self::REDACTED.into())).collect();
+        Self::replaced(text, redacted)
+    }
+
+    /// The text with each of these byte ranges replaced by what stands beside it. Of ranges that overlap, what begins
+    /// first is said and all of them are gone; one that does not lie on character borders redacts the whole text.
+    #[must_use]
+    pub fn replaced(text: &str, mut parts: Vec<(Range<usize>, Arc<str>)>) -> Self {
+        parts.sort_by_key(|(range, _)| (range.start, range.end));
         let mut out = String::with_capacity(text.len());
         let mut at = 0;
-        for range in secrets {
+        for (range, shown) in parts {
             if range.end <= at {
                 continue;
             }
             if range.start >= at {
                 let Some(kept) = text.get(at..range.start) else { return Self(Self::REDACTED.into()) };
                 out.push_str(kept);
-                out.push_str(Self::REDACTED);
+                out.push_str(&shown);
             }
             at = range.end;
         }
@@ -208,6 +217,71 @@ impl Fault {
     }
 }
 
+/// Where a command's values come from and go, statement by statement, and what it was read from. What a session may see
+/// of it depends on who asks, so the gate joins it with the masks in force.
+#[derive(Clone)]
+pub struct Followed {
+    /// The catalogue that column numbers are of.
+    pub catalogue: Arc<Catalogue>,
+    /// One for each statement of the text.
+    pub statements: Arc<[Arc<Lineage>]>,
+    text: Arc<str>,
+    secrets: Arc<[Range<usize>]>,
+}
+
+impl Followed {
+    /// The statements of this text, whose secrets are these ranges of it, read against this catalogue.
+    #[must_use]
+    pub fn new(
+        catalogue: Arc<Catalogue>,
+        statements: impl Into<Arc<[Arc<Lineage>]>>,
+        text: Arc<str>,
+        secrets: impl Into<Arc<[Range<usize>]>>,
+    ) -> Self {
+        Self { catalogue, statements: statements.into(), text, secrets: secrets.into() }
+    }
+
+    /// Every constant and parameter that may be a value of a column.
+    pub fn bound(&self) -> impl Iterator<Item = &Bound> {
+        self.statements.iter().flat_map(|statement| &statement.bound)
+    }
+
+    /// The text without its secrets and without the constants that `hide` gives something else for.
+    #[must_use]
+    pub fn text(&self, hide: &dyn Fn(&Bound, &str) -> Option<Arc<str>>) -> Text {
+        let mut parts: Vec<(Range<usize>, Arc<str>)> =
+            self.secrets.iter().map(|range| (range.clone(), Text::REDACTED.into())).collect();
+        for bound in self.bound() {
+            if let Place::Text(range) = &bound.place
+                && let Some(shown) = hide(bound, self.text.get(range.clone()).unwrap_or_default())
+            {
+                parts.push((range.clone(), shown));
+            }
+        }
+        Text::replaced(&self.text, parts)
+    }
+}
+
+impl fmt::Debug for Followed {
+    /// The text may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Followed")
+            .field("catalogue", &self.catalogue.epoch())
+            .field("statements", &self.statements)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Followed {
+    fn eq(&self, other: &Self) -> bool {
+        self.catalogue.epoch() == other.catalogue.epoch()
+            && self.statements == other.statements
+            && self.text == other.text
+    }
+}
+
+impl Eq for Followed {}
+
 /// A command, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -228,6 +302,8 @@ pub struct Command {
     /// Over what else changes its meaning (role, search path, resolved objects, directory, environment): an approval is
     /// bound to it. `None` where nothing does.
     pub context: Option<Digest>,
+    /// Where its values come from and go, where its reader followed them.
+    pub followed: Option<Followed>,
     writes: bool,
     prepares: bool,
 }
@@ -250,6 +326,7 @@ impl Command {
             fault: None,
             prepared_by: None,
             context: None,
+            followed: None,
             writes,
             prepares: false,
         }
@@ -326,6 +403,27 @@ mod tests {
         assert_eq!(off_border.as_str(), Text::REDACTED);
         let outside = Text::redacted("short", std::slice::from_ref(&(2..99)));
         assert_eq!(outside.as_str(), Text::REDACTED);
+    }
+
+    #[test]
+    fn constants_of_hidden_columns_are_not_in_the_recorded_text() {
+        use crate::lineage::ColumnId;
+        let text: Arc<str> = "SELECT 1 FROM t WHERE ssn = '123-45' AND id = 7".into();
+        let (ssn, id) = (ColumnId { relation: 9, number: 2 }, ColumnId { relation: 9, number: 1 });
+        let place = |part: &str| {
+            let at = text.find(part).unwrap();
+            Place::Text(at..at + part.len())
+        };
+        let bound = vec![
+            Bound { column: ssn, place: place("'123-45'") },
+            Bound { column: id, place: place("7") },
+            Bound { column: ssn, place: Place::Parameter(1) },
+        ];
+        let statement = Arc::new(Lineage { bound, ..Lineage::default() });
+        let followed = Followed::new(Arc::new(Catalogue::unknown()), [statement], Arc::clone(&text), []);
+        let hide = |bound: &Bound, _: &str| (bound.column == ssn).then(|| Arc::from("'[hidden]'"));
+        assert_eq!(followed.text(&hide).as_str(), "SELECT 1 FROM t WHERE ssn = '[hidden]' AND id = 7");
+        assert!(!format!("{followed:?}").contains("123-45 AND"), "the text is not printed");
     }
 
     #[test]

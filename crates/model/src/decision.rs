@@ -113,6 +113,20 @@ pub struct Decision {
     pub policy: Arc<str>,
 }
 
+/// How a protected value would be given away other than by returning it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Misuse {
+    /// It is written somewhere else.
+    Exposed,
+    /// It decides what comes back.
+    Inferred,
+    /// It was compared more often than its rule lets it be.
+    TooOften,
+    /// A result may hold it, and that cannot be told.
+    Unproven,
+}
+
 /// Why a command is refused. Every variant is written for the client to read: no internal detail, no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -131,6 +145,17 @@ pub enum Reason {
     },
     /// Its reader refused it.
     Unreadable(Fault),
+    /// It uses a protected value in a way that would give it away, and no rule allows that.
+    Protected {
+        /// The mask that protects it.
+        rule: RuleId,
+        /// The column, or what could not be told.
+        column: Arc<str>,
+        /// What is done with it.
+        misuse: Misuse,
+    },
+    /// The masks changed while it ran.
+    MasksChanged,
     /// A rule that otherwise matches could not be evaluated.
     PolicyError {
         /// Which.
@@ -175,6 +200,19 @@ impl fmt::Display for Reason {
             Self::Rule { rule, operation } => write!(f, "rule {rule} denies {operation}"),
             Self::NoRule { operation } => write!(f, "no rule allows {operation}"),
             Self::Unreadable(fault) => f.write_str(fault.message()),
+            Self::Protected { rule, column, misuse: Misuse::Exposed } => {
+                write!(f, "rule {rule} protects {column}: its values may not be written elsewhere")
+            }
+            Self::Protected { rule, column, misuse: Misuse::Inferred } => {
+                write!(f, "rule {rule} protects {column}: it may only be selected, not decide what comes back")
+            }
+            Self::Protected { rule, column, misuse: Misuse::TooOften } => {
+                write!(f, "rule {rule} protects {column}: it was compared too often in a short time")
+            }
+            Self::Protected { rule, column, misuse: Misuse::Unproven } => {
+                write!(f, "rule {rule} protects {column}: it cannot be proven that the result does not hold it")
+            }
+            Self::MasksChanged => f.write_str("what is protected changed while the statement ran"),
             Self::PolicyError { rule } => write!(f, "rule {rule} could not be evaluated"),
             Self::RecordUnavailable => f.write_str("the record cannot be written"),
             Self::ApprovalUnavailable { rule } => {
@@ -209,10 +247,12 @@ impl Denial {
     pub const fn rule(&self) -> Option<&RuleId> {
         match &self.reason {
             Reason::Rule { rule, .. }
+            | Reason::Protected { rule, .. }
             | Reason::PolicyError { rule }
             | Reason::ApprovalUnavailable { rule }
             | Reason::HeldInTransaction { rule } => Some(rule),
             Reason::NoRule { .. }
+            | Reason::MasksChanged
             | Reason::Unreadable(_)
             | Reason::RecordUnavailable
             | Reason::Rejected { .. }
@@ -234,6 +274,17 @@ impl Denial {
                 "Ask whoever keeps the policy of this connection for a rule that allows it."
             }
             Reason::Unreadable(_) => "Rewrite the command and send it again.",
+            Reason::Protected { misuse: Misuse::Exposed, .. } => {
+                "Leave the column out of what is written; selecting it returns its masked form."
+            }
+            Reason::Protected { misuse: Misuse::Inferred, .. } => {
+                "Select the column to see its masked form; filter, join, sort and group by other columns."
+            }
+            Reason::Protected { misuse: Misuse::TooOften, .. } => "Wait a minute before comparing it again.",
+            Reason::Protected { misuse: Misuse::Unproven, .. } => {
+                "Name the columns that you need, without functions that users defined."
+            }
+            Reason::MasksChanged => "Run the statement again.",
             Reason::PolicyError { .. } => "Tell whoever keeps the policy of this connection.",
             Reason::RecordUnavailable => "Tell whoever runs the gateway; nothing passes until the record can be kept.",
             Reason::ApprovalUnavailable { .. } => "Ask whoever runs the gateway who may approve.",

@@ -98,6 +98,19 @@ pub struct RecordedColumn {
     pub type_name: Arc<str>,
 }
 
+/// How much of one column of an answer was masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskedColumn {
+    /// Its label.
+    pub column: Arc<str>,
+    /// `BUNDLE/RULE`, several with commas between them; empty where no rule names it and it could not be proven clean.
+    pub rule: Arc<str>,
+    /// How it was found: `provenance`, `lineage`, `unproven`, `detector`.
+    pub reason: Arc<str>,
+    /// Values replaced.
+    pub values: u64,
+}
+
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
@@ -272,6 +285,14 @@ pub enum EventBody {
         stream: Arc<str>,
         /// The text.
         text: Arc<str>,
+    },
+    /// What of a command's answer was masked for the client; the values are nowhere.
+    #[serde(rename = "masked")]
+    Masked {
+        /// Which command.
+        command: u64,
+        /// The columns of which a value was replaced.
+        columns: Vec<MaskedColumn>,
     },
     /// An approval was asked for.
     #[serde(rename = "approval.requested")]

@@ -26,10 +26,11 @@ mod problem;
 mod protection;
 
 pub use catalogue::Catalogue;
-pub use command::{Command, Digest, Fault, Parameter, Source, Text};
-pub use decision::{Decision, Denial, Effect, HoldTerms, Match, Reason, RuleId, Verdict};
+pub use command::{Command, Digest, Fault, Followed, Parameter, Source, Text};
+pub use decision::{Decision, Denial, Effect, HoldTerms, Match, Misuse, Reason, RuleId, Verdict};
 pub use event::{
-    AdminAction, ClientInfo, Event, EventBody, Outcome, RecordedColumn, RecordedMatch, RecordedOperation, StreamKind,
+    AdminAction, ClientInfo, Event, EventBody, MaskedColumn, Outcome, RecordedColumn, RecordedMatch, RecordedOperation,
+    StreamKind,
 };
 pub use id::{ApprovalId, DecisionId, SessionId, TokenId};
 pub use lineage::{Bound, ColumnId, Lineage, Output, Outputs, Place, Sources, Usage, Use};

@@ -14,7 +14,7 @@ use portcullis_config as config;
 use portcullis_config::Config;
 use portcullis_console::{Api, Endpoint, Health, Journal};
 use portcullis_credentials::{Credentials, SecretSource, Source};
-use portcullis_gate::{Gate, Parts, Settings};
+use portcullis_gate::{Gate, MaskingKey, Parts, Settings};
 use portcullis_identity::{Authenticated, Identity, Roles, Settings as IdentitySettings, TokenKey};
 use portcullis_model::{Connection, Name, Protocol};
 use portcullis_net::{Address, Authority, Certificates, ClientTls, DialOptions, Roots, ServerTls, VerifyMode};
@@ -223,6 +223,8 @@ pub(crate) struct Ground {
     pub(crate) writer: Writer,
     pub(crate) identity: Arc<Identity>,
     pub(crate) log: Arc<dyn Log>,
+    /// The key of what is hashed in the place of protected values.
+    pub(crate) masking_key: Arc<MaskingKey>,
 }
 
 /// Opens the store as its only user.
@@ -237,10 +239,11 @@ pub(crate) async fn ground(config: &Config) -> Result<Ground, Failure> {
         Recorder::open(Arc::clone(&log), key, settings).map_err(|error| Failure::refused("the record", error))?;
     let token_key = TokenKey::load_or_create(&config.data_dir.join("token.key"))
         .map_err(|error| Failure::refused("token.key", error))?;
+    let masking_key = Arc::new(MaskingKey::new(*token_key.derive("masking")));
     let identity = Identity::open(store.table(), token_key, IdentitySettings::default())
         .await
         .map_err(|error| Failure::refused("the token store", error))?;
-    Ok(Ground { recorder, writer, identity: Arc::new(identity), log })
+    Ok(Ground { recorder, writer, identity: Arc::new(identity), log, masking_key })
 }
 
 const fn durability(config: &Config) -> Durability {
@@ -264,6 +267,7 @@ pub(crate) fn gate(config: &Config, ground: &Ground, policy: PolicySet) -> Resul
         identity: Arc::clone(&ground.identity),
         credentials: Arc::new(credentials(config)),
         desk: Desk::closed(),
+        masking_key: Arc::clone(&ground.masking_key),
         connections: connections(config),
         settings: Settings { durability: durability(config), result_bytes, version: VERSION.into() },
     })
@@ -286,7 +290,7 @@ impl Offline {
 
 /// Opens the store for client commands.
 pub(crate) async fn offline(config: &Config) -> Result<Offline, Failure> {
-    let Ground { recorder, writer, identity, log } = ground(config).await?;
+    let Ground { recorder, writer, identity, log, masking_key: _ } = ground(config).await?;
     let api = Api {
         reader: recorder.reader(),
         public: recorder.public().clone(),

@@ -6,7 +6,7 @@
 
 use crate::table;
 use jiff::Timestamp;
-use portcullis_model::{Effect, Event, EventBody, Outcome, RecordedColumn};
+use portcullis_model::{Effect, Event, EventBody, MaskedColumn, Outcome, RecordedColumn};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -95,6 +95,7 @@ fn describe(body: &EventBody) -> Option<String> {
         }
         EventBody::CommandSettled { command, outcome, .. } => Some(format!("[{command}] {}", ended(outcome))),
         EventBody::Result { columns, rows, truncated, .. } => Some(result(columns, rows, *truncated)),
+        EventBody::Masked { columns, .. } => Some(masked(columns)),
         EventBody::Output { stream, text, .. } => Some(format!("{stream}: {}", table::printable(text))),
         EventBody::ApprovalRequested { command, approval, rule, expires } => {
             Some(format!("[{command}] approval {approval} asked for by {rule}, until {expires}"))
@@ -122,6 +123,15 @@ fn describe(body: &EventBody) -> Option<String> {
             table::printable(why)
         )),
     }
+}
+
+/// What was masked: column, rule, how many values.
+fn masked(columns: &[MaskedColumn]) -> String {
+    let one = |column: &MaskedColumn| {
+        let rule = if column.rule.is_empty() { "no rule names it" } else { &*column.rule };
+        format!("{} ({} by {rule}: {})", table::printable(&column.column), column.values, column.reason)
+    };
+    format!("masked: {}", columns.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
 /// The statement with its number, indented under it where it has several lines.

@@ -20,7 +20,7 @@ mod scope;
 
 pub use cache::Cache;
 pub use lexical::fuzz_lexical;
-pub use reading::{CopyDirection, Effect, Reading, SearchPathValue, Statement};
+pub use reading::{CopyDirection, CopyFormat, CopyOptions, Effect, ForceQuote, Reading, SearchPathValue, Statement};
 pub use scope::{Limits, Scope, SearchPath};
 
 /// Whose SQL a text is.

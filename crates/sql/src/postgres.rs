@@ -10,6 +10,7 @@ mod access;
 mod alter;
 mod bounds;
 mod children;
+mod copy_options;
 mod define;
 mod drop;
 mod expression;
@@ -98,6 +99,7 @@ fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &L
             executes: gathered.executes,
             fetches: gathered.fetches,
             copies: gathered.copies,
+            copy_options: gathered.copy_options,
             lineage: told.lineage,
             cursor: told.cursor,
         });

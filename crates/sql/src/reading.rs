@@ -41,10 +41,53 @@ pub struct Statement {
     pub fetches: Vec<Name>,
     /// Whether it starts a COPY with the client.
     pub copies: Option<CopyDirection>,
+    /// The form of what a COPY to the client sends; none where it could not be told.
+    pub copy_options: Option<CopyOptions>,
     /// Where its values come from and where they go.
     pub lineage: Arc<Lineage>,
     /// For DECLARE CURSOR, the lineage of its query: what FETCH returns.
     pub cursor: Option<Arc<Lineage>>,
+}
+
+/// The form of COPY data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// Lines of fields, with escapes.
+    Text,
+    /// Comma-separated values.
+    Csv,
+    /// Tuples of binary values.
+    Binary,
+}
+
+/// Which columns of CSV have their values in quotes whatever they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForceQuote {
+    /// None.
+    None,
+    /// All.
+    All,
+    /// Those of these names.
+    Columns(Vec<Name>),
+}
+
+/// The form of what a COPY sends. Its encoding is UTF8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// The format.
+    pub format: CopyFormat,
+    /// What stands between fields.
+    pub delimiter: u8,
+    /// What stands for NULL.
+    pub null: String,
+    /// CSV's quote.
+    pub quote: u8,
+    /// What stands before a quote inside quotes.
+    pub escape: u8,
+    /// Whether the first line is the names of the columns.
+    pub header: bool,
+    /// Which values are always in quotes.
+    pub force_quote: ForceQuote,
 }
 
 /// Which way the data of a COPY goes.
@@ -187,6 +230,7 @@ impl Statement {
             executes: Vec::new(),
             fetches: Vec::new(),
             copies: None,
+            copy_options: None,
             lineage: Arc::default(),
             cursor: None,
         }

@@ -1,17 +1,21 @@
-//! What a server answers, read as far as the record needs it.
+//! What a server answers, read as far as the record needs it, and masked as the plan of the gate says.
 //!
-//! Promises: a row is decoded only while the record still takes rows; what cannot be decoded is recorded as not
-//! readable, never dropped silently, and never changes what the client gets: the bytes that came are the bytes released.
-//! Does not promise masking; that comes with the issue that brings it.
-//! Held by: the tests below, and `tests/it/record.rs`.
+//! Promises: a row is decoded only while the record still takes rows or something in it may have to be masked; what
+//! cannot be decoded is recorded as not readable, never dropped silently; without a plan, the bytes that came are the bytes
+//! released. The record holds values after the masks of the record, which nobody is exempt from.
+//! Does not promise that the plan is right: `portcullis_gate::Answer::plan` does.
+//! Held by: the tests below, `core/tests/masking.rs`, and `tests/it/record.rs`.
 
 mod values;
 
 pub(crate) use values::{text_of, type_name};
 
+use crate::frame::Run;
+use crate::mask::{self, BadRow, Masked, PlannedColumn, RowRewriter};
 use crate::message::{Column, DataRow, Formats, ServerMessage};
-use portcullis_gate::Answer;
-use portcullis_model::{Parameter, RecordedColumn};
+use bytes::{Buf as _, Bytes, BytesMut};
+use portcullis_gate::{Answer, Plans, ResultColumn};
+use portcullis_model::{ColumnId, Parameter, RecordedColumn};
 use std::sync::Arc;
 
 /// The most of one value that goes into the record, in bytes; its digest covers the rest.
@@ -23,10 +27,12 @@ pub(crate) struct Known {
     pub(crate) name: Arc<str>,
     pub(crate) type_oid: u32,
     pub(crate) binary: bool,
+    /// The column of a relation that it is, where the server says so.
+    pub(crate) origin: Option<ColumnId>,
 }
 
 /// The columns of a result, as far as they are known.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Shape {
     /// Empty where no RowDescription was seen.
     pub(crate) columns: Arc<[Known]>,
@@ -34,18 +40,29 @@ pub(crate) struct Shape {
     pub(crate) formats: Option<Arc<[bool]>>,
     /// Whether the record has been told the columns of the rows that come.
     told: bool,
+    /// A RowDescription for just these rows came.
+    described: bool,
+    /// What becomes of the columns, once the first row came.
+    planned: Option<Planned>,
+}
+
+/// What becomes of the columns of a result.
+#[derive(Default)]
+struct Planned {
+    client: Option<RowRewriter>,
+    record: Option<Vec<Option<mask::Mask>>>,
 }
 
 impl Shape {
     /// What a portal bound with these formats will give, from what a Describe of its statement said.
     pub(crate) fn of_portal(described: Option<&Arc<[Known]>>, formats: Formats<'_>) -> Self {
         let formats: Arc<[bool]> = (0..formats.len()).map(|index| formats.is_binary(index)).collect();
-        Self { columns: described.cloned().unwrap_or_default(), formats: Some(formats), told: false }
+        Self { columns: described.cloned().unwrap_or_default(), formats: Some(formats), ..Self::default() }
     }
 
     /// A RowDescription for these rows came.
     pub(crate) fn described(&mut self, columns: Arc<[Known]>) {
-        *self = Self { columns, formats: None, told: false };
+        *self = Self { columns, described: true, ..Self::default() };
     }
 
     fn is_binary(&self, index: usize) -> bool {
@@ -68,23 +85,111 @@ impl Shape {
         answer.columns((0..cells).map(column).collect());
     }
 
-    /// Records one row.
-    pub(crate) fn record(&mut self, answer: &mut Answer, body: &[u8]) {
+    /// Whether a RowDescription for the rows that come was seen.
+    pub(crate) const fn is_described(&self) -> bool {
+        self.described
+    }
+
+    /// The rows that come are those of another run: what becomes of them is asked anew.
+    pub(crate) fn forget_plan(&mut self) {
+        self.planned = None;
+    }
+
+    /// Rows on their way to the client: recorded, and masked where the plan says so.
+    pub(crate) fn rows(&mut self, answer: &mut Answer, statement: usize, rows: &Run) -> Result<Bytes, BadRow> {
+        self.plan(answer, statement, &rows.bytes);
+        let mut left = rows.bytes.clone();
+        let mut unread = rows.frames;
+        while unread > 0 && answer.records_rows() {
+            let Some(body) = next_body(&mut left) else { break };
+            self.record(answer, &body);
+            unread -= 1;
+        }
+        answer.count_rows(unread as u64);
+        let Some(rewriter) = self.planned.as_mut().and_then(|planned| planned.client.as_mut()) else {
+            return Ok(rows.bytes.clone());
+        };
+        let mut out = BytesMut::new();
+        rewriter.rewrite(&rows.bytes, rows.frames, &mut out)?;
+        answer.masked(rewriter.masked());
+        Ok(out.freeze())
+    }
+
+    /// Whether rows of this statement must be whole before any of them can leave.
+    pub(crate) fn masks(&mut self, answer: &mut Answer, statement: usize, first: &[u8]) -> bool {
+        self.plan(answer, statement, first);
+        self.planned.as_ref().is_some_and(|planned| planned.client.is_some())
+    }
+
+    /// Asks what becomes of each column, before the first row; `first` begins with that row's frame.
+    fn plan(&mut self, answer: &mut Answer, statement: usize, first: &[u8]) {
+        if self.planned.is_some() {
+            return;
+        }
+        if !answer.plans() {
+            self.planned = Some(Planned::default());
+            return;
+        }
+        let width = first.get(5..7).and_then(|count| count.first_chunk()).map_or(0, |count| u16::from_be_bytes(*count));
+        let width = usize::from(width);
+        let column = |index: usize| match self.columns.get(index).filter(|_| self.columns.len() == width) {
+            Some(known) => ResultColumn {
+                name: &known.name,
+                // Only what describes just these rows says where they come from.
+                origin: known.origin.filter(|_| self.described),
+                json: mask::is_json(known.type_oid),
+            },
+            None => ResultColumn { name: "", origin: None, json: false },
+        };
+        let columns: Vec<_> = (0..width).map(column).collect();
+        let Plans { client, record } = answer.plan(statement, &columns);
+        let known = |index: usize| self.columns.get(index).filter(|_| self.columns.len() == width);
+        let planned = |(index, mask): (usize, Option<Arc<portcullis_gate::Mask>>)| PlannedColumn {
+            mask: mask.map(|mask| mask as mask::Mask),
+            type_oid: known(index).map_or(0, |known| known.type_oid),
+            binary: self.is_binary(index),
+        };
+        self.planned = Some(Planned {
+            client: client.map(|plan| RowRewriter::new(mask::Plan::new(plan.into_iter().enumerate().map(planned)))),
+            record: record.map(|plan| plan.into_iter().map(|mask| mask.map(|mask| mask as mask::Mask)).collect()),
+        });
+    }
+
+    /// Records one row, as the masks of the record leave it.
+    fn record(&mut self, answer: &mut Answer, body: &[u8]) {
         let Ok(row) = DataRow::read(body) else {
             answer.count_rows(1);
             return;
         };
         self.tell(answer, row.len());
+        let masks = self.planned.as_ref().and_then(|planned| planned.record.as_ref());
         let cell = |(index, cell): (usize, Result<Option<&[u8]>, _>)| match cell {
             Ok(None) => None,
             Ok(Some(bytes)) => {
-                let type_oid = self.columns.get(index).map_or(0, |column| column.type_oid);
-                Some(shortened(text_of(bytes, type_oid, self.is_binary(index))))
+                let (type_oid, binary) =
+                    (self.columns.get(index).map_or(0, |column| column.type_oid), self.is_binary(index));
+                let mask = masks.and_then(|masks| masks.get(index)).and_then(Option::as_ref);
+                match mask.map_or(Masked::Keep, |with| mask::mask(bytes, type_oid, binary, &**with)) {
+                    Masked::Keep => Some(shortened(text_of(bytes, type_oid, binary))),
+                    Masked::Null => None,
+                    Masked::Bytes(bytes) => Some(shortened(text_of(&bytes, type_oid, binary))),
+                }
             }
             Err(_) => Some("[not readable]".into()),
         };
         answer.row(row.cells().enumerate().map(cell).collect());
     }
+}
+
+/// The body of the next frame.
+pub(crate) fn next_body(frames: &mut Bytes) -> Option<Bytes> {
+    let length = usize::try_from(i32::from_be_bytes(*frames.get(1..5)?.first_chunk::<4>()?)).ok()?;
+    if frames.len() < length + 1 || length < 4 {
+        return None;
+    }
+    let mut frame = frames.split_to(length + 1);
+    frame.advance(5);
+    Some(frame)
 }
 
 /// The columns of a RowDescription.
@@ -93,6 +198,7 @@ pub(crate) fn known(columns: &[Column<'_>]) -> Arc<[Known]> {
         name: String::from_utf8_lossy(column.name).into(),
         type_oid: column.type_oid,
         binary: column.binary,
+        origin: (column.relation != 0).then_some(ColumnId { relation: column.relation, number: column.attribute }),
     };
     columns.iter().map(known).collect()
 }
@@ -173,9 +279,9 @@ mod tests {
 
     #[test]
     fn pg_p36_formats_of_the_bind_decide_where_the_columns_come_from_the_statement() {
-        let columns: Arc<[Known]> = Arc::new([Known { name: "n".into(), type_oid: 23, binary: false }]);
+        let columns: Arc<[Known]> = Arc::new([Known { name: "n".into(), type_oid: 23, binary: false, origin: None }]);
         let body = [&2_i16.to_be_bytes()[..], &[0, 1, 0, 1]].concat();
-        let mut shape = Shape { columns: Arc::clone(&columns), formats: Some(Arc::new([true])), told: false };
+        let mut shape = Shape { columns: Arc::clone(&columns), formats: Some(Arc::new([true])), ..Shape::default() };
         assert!(shape.is_binary(0) && shape.is_binary(5), "one code is for all");
         shape.described(columns);
         assert!(!shape.is_binary(0), "{body:?}");

@@ -10,8 +10,13 @@
 
 use crate::core::names::Found;
 use crate::message::RESERVED_PREFIX;
-use portcullis_model::{Action, Command, Digest, Fault, Mark, Name, Object, Operation, Part, Source, Text};
-use portcullis_sql::{Cache, CopyDirection, Dialect, Effect, Limits, Reading, Scope, SearchPath, Statement};
+use portcullis_model::{
+    Action, Catalogue, ColumnId, Command, Digest, Fault, Followed, Lineage, Mark, Name, Object, Operation, Outputs,
+    Part, Source, Sources, Text, Usage, Use,
+};
+use portcullis_sql::{
+    Cache, CopyDirection, CopyOptions, Dialect, Effect, Limits, Reading, Scope, SearchPath, Statement,
+};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,7 +36,16 @@ pub(crate) trait Lookup {
     /// The text of a prepared statement.
     fn prepared(&self, name: &str) -> Found<Arc<str>>;
     /// What the query of a cursor or portal does.
-    fn cursor(&self, name: &str) -> Found<Arc<[Operation]>>;
+    fn cursor(&self, name: &str) -> Found<Opened>;
+}
+
+/// What the query of a cursor or portal does, and where its values come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    pub(crate) operations: Arc<[Operation]>,
+    pub(crate) lineage: Arc<Lineage>,
+    /// The catalogue that it was read against.
+    pub(crate) catalogue: Arc<Catalogue>,
 }
 
 /// What a text would do, names of the session resolved.
@@ -41,6 +55,14 @@ pub(crate) struct Read {
     pub(crate) operations: Arc<[Operation]>,
     /// For each statement, what it changes about later text.
     pub(crate) effects: Vec<Vec<Effect>>,
+    /// For each statement, where its values come from and go, with those of what it runs by name.
+    pub(crate) lineages: Arc<[Arc<Lineage>]>,
+    /// For each statement that declares a cursor, what its rows are.
+    pub(crate) cursors: Vec<Option<Arc<Lineage>>>,
+    /// For each statement that copies to the client, in which form.
+    pub(crate) copies_out: Vec<Option<CopyOptions>>,
+    /// What names were resolved against.
+    pub(crate) catalogue: Arc<Catalogue>,
     /// Whether it makes changes lasting although its operations do not say so.
     pub(crate) writes: bool,
     /// Whether a statement of it reads COPY data from the client.
@@ -77,16 +99,27 @@ impl Read {
         let text = Text::redacted(&self.text, &self.secrets);
         match &self.fault {
             Some(fault) => Command::faulty(Source::Sql, text, fault.clone(), digest),
-            None => Command::new(Source::Sql, text, Arc::clone(&self.operations), digest).writing(self.writes),
+            None => {
+                let mut command =
+                    Command::new(Source::Sql, text, Arc::clone(&self.operations), digest).writing(self.writes);
+                let (catalogue, lineages) = (Arc::clone(&self.catalogue), Arc::clone(&self.lineages));
+                command.followed =
+                    Some(Followed::new(catalogue, lineages, Arc::clone(&self.text), self.secrets.as_slice()));
+                command
+            }
         }
     }
 
     /// What a cursor that SQL declared does when it is run by name.
-    pub(crate) fn of_cursor(command: &Command) -> Self {
+    pub(crate) fn of_cursor(opened: &Opened) -> Self {
         Self {
             text: "".into(),
-            operations: command.shared_operations(),
+            operations: Arc::clone(&opened.operations),
             effects: Vec::new(),
+            lineages: [Arc::clone(&opened.lineage)].into(),
+            cursors: Vec::new(),
+            copies_out: Vec::new(),
+            catalogue: Arc::clone(&opened.catalogue),
             writes: false,
             copies_in: false,
             barrier: false,
@@ -118,6 +151,10 @@ impl Reader {
             text: Arc::clone(text),
             operations: Arc::new([]),
             effects: Vec::with_capacity(reading.statements.len()),
+            lineages: Arc::new([]),
+            cursors: Vec::with_capacity(reading.statements.len()),
+            copies_out: Vec::with_capacity(reading.statements.len()),
+            catalogue: Arc::clone(&scope.catalogue),
             writes: reading.writes(),
             copies_in: reading.statements.iter().any(|statement| statement.copies == Some(CopyDirection::In)),
             barrier: false,
@@ -128,9 +165,14 @@ impl Reader {
             secrets: reading.secrets.clone(),
         };
         let mut operations = reading.operations();
+        let mut lineages = Vec::with_capacity(reading.statements.len());
         for statement in &reading.statements {
             let mut effects = statement.effects.clone();
-            walk.statement(statement, &mut operations, &mut effects, &mut read, 0)?;
+            let mut named = Vec::new();
+            walk.statement(statement, &mut operations, &mut effects, &mut named, &mut read, 0)?;
+            lineages.push(with_named(statement, &named));
+            read.cursors.push(statement.cursor.clone());
+            read.copies_out.push(statement.copy_options.clone());
             // A cursor's name is only known behind the reply.
             let names = |effect: &Effect| matches!(effect, Effect::DeclareCursor { .. } | Effect::CloseCursor(_));
             read.barrier |= effects.iter().any(|effect| effect.is_barrier() || names(effect));
@@ -140,6 +182,7 @@ impl Reader {
         read.code = operations.iter().map(code).max().unwrap_or(Code::Read);
         read.barrier |= read.code == Code::Dynamic;
         read.operations = operations.into();
+        read.lineages = lineages.into();
         Ok(read)
     }
 }
@@ -152,7 +195,7 @@ struct Walk<'a> {
     /// Prepared by this text so far; none is deallocated.
     made: HashMap<Name, Option<Arc<str>>>,
     /// Opened by this text so far; none is closed.
-    opened: HashMap<Name, Option<Arc<[Operation]>>>,
+    opened: HashMap<Name, Option<Opened>>,
     /// A statement before this one changed what names mean.
     unsure: bool,
 }
@@ -163,12 +206,13 @@ impl Walk<'_> {
         statement: &Statement,
         operations: &mut Vec<Operation>,
         effects: &mut Vec<Effect>,
+        named: &mut Vec<Arc<Lineage>>,
         read: &mut Read,
         depth: usize,
     ) -> Result<(), WaitFor> {
         for name in &statement.executes {
             read.by_name = true;
-            self.execute(name, operations, effects, read, depth)?;
+            self.execute(name, operations, effects, named, read, depth)?;
         }
         for name in &statement.fetches {
             read.by_name = true;
@@ -177,7 +221,12 @@ impl Walk<'_> {
                 None => self.names.cursor(name.as_str()),
             };
             match opened {
-                Found::Here(reads) => add(operations, &reads),
+                Found::Here(opened) => {
+                    add(operations, &opened.operations);
+                    // Numbers of columns mean something only in the catalogue that they are of.
+                    let same = opened.catalogue.epoch() == self.scope.catalogue.epoch();
+                    named.push(if same { opened.lineage } else { Arc::new(Lineage::untold()) });
+                }
                 Found::Wait(slot) => return Err(WaitFor(slot)),
                 Found::Absent => read.missing("cursor", name.as_str(), "34000"),
             }
@@ -193,6 +242,7 @@ impl Walk<'_> {
         name: &Name,
         operations: &mut Vec<Operation>,
         effects: &mut Vec<Effect>,
+        named: &mut Vec<Arc<Lineage>>,
         read: &mut Read,
         depth: usize,
     ) -> Result<(), WaitFor> {
@@ -210,6 +260,7 @@ impl Walk<'_> {
         };
         if depth >= DEEPEST {
             add(operations, &[Operation::unknown()]);
+            named.push(Arc::new(Lineage::untold()));
             return Ok(());
         }
         let inner = self.read_inner(&text);
@@ -221,9 +272,12 @@ impl Walk<'_> {
         for statement in &inner.statements {
             read.copies_in |= statement.copies == Some(CopyDirection::In);
             effects.extend(statement.effects.iter().cloned());
-            let mut deeper = Vec::new();
-            self.statement(statement, operations, &mut deeper, read, depth + 1)?;
+            let (mut deeper, mut below) = (Vec::new(), Vec::new());
+            self.statement(statement, operations, &mut deeper, &mut below, read, depth + 1)?;
             effects.append(&mut deeper);
+            let lineage = with_named(statement, &below);
+            // Places of values are those of the inner text.
+            named.push(Arc::new(Lineage { bound: Vec::new(), ..Lineage::clone(&lineage) }));
         }
         Ok(())
     }
@@ -248,7 +302,12 @@ impl Walk<'_> {
             }
             Effect::DeclareCursor { name, .. } => {
                 read.not_reserved(name);
-                self.opened.insert(name.clone(), Some(statement.operations.clone().into()));
+                let opened = Opened {
+                    operations: statement.operations.clone().into(),
+                    lineage: statement.cursor.clone().unwrap_or_else(|| Arc::new(Lineage::untold())),
+                    catalogue: Arc::clone(&self.scope.catalogue),
+                };
+                self.opened.insert(name.clone(), Some(opened));
             }
             Effect::CloseCursor(Some(name)) => {
                 self.opened.insert(name.clone(), None);
@@ -309,6 +368,41 @@ fn code(operation: &Operation) -> Code {
         }
         _ => Code::Read,
     }
+}
+
+/// The lineage of a statement with that of what it runs by name: EXECUTE and FETCH return what the other returns, EXPLAIN
+/// tells of it, anything else keeps it.
+fn with_named(statement: &Statement, named: &[Arc<Lineage>]) -> Arc<Lineage> {
+    if named.is_empty() {
+        return Arc::clone(&statement.lineage);
+    }
+    let mut lineage = Lineage::clone(&statement.lineage);
+    for other in named {
+        match statement.tag {
+            "ExecuteStmt" | "FetchStmt" if named.len() == 1 => lineage.outputs = other.outputs.clone(),
+            "ExplainStmt" => {
+                let rows = other.relations.iter().map(|relation| Sources::column(ColumnId::row(*relation)));
+                let mut told = rows.fold(other.all_outputs().with(&lineage.all_outputs()), |all, row| all.with(&row));
+                if other.unknown {
+                    told.add(&Sources::unknown());
+                }
+                lineage.outputs = Outputs::Unknown(told);
+            }
+            _ => {
+                let sources = other.all_outputs();
+                if !sources.is_none() {
+                    lineage.uses.push(Use { sources, usage: Usage::Written { into: None } });
+                }
+                lineage.unknown = true;
+            }
+        }
+        lineage.uses.extend(other.uses.iter().cloned());
+        lineage.relations.extend_from_slice(&other.relations);
+        lineage.unknown |= other.unknown;
+    }
+    lineage.relations.sort_unstable();
+    lineage.relations.dedup();
+    Arc::new(lineage)
 }
 
 fn add(operations: &mut Vec<Operation>, more: &[Operation]) {

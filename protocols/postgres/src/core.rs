@@ -14,6 +14,7 @@ mod backend;
 mod client;
 mod completion;
 mod copy;
+mod copy_out;
 mod failure;
 mod fuzz;
 pub(crate) mod names;
@@ -21,22 +22,25 @@ mod ruling;
 pub(crate) mod run;
 #[cfg(test)]
 pub(crate) mod tests;
+mod words;
 
 pub use fuzz::fuzz_core;
 
 use crate::answer::Known;
-use crate::classify::{Lookup, Read, Reader, WaitFor};
+use crate::classify::{Lookup, Opened, Read, Reader, WaitFor};
 use crate::expect::{Expectations, Slot};
 use crate::frame::{Frame, Phase};
 use crate::message::TransactionStatus;
 use crate::own::{Nowhere, Own};
 use crate::reply;
 use crate::scope::{Answered, Tracker};
-use bytes::{Bytes, BytesMut};
+use backend::LongRow;
+use bytes::Bytes;
 use copy::CopyIn;
+use copy_out::CopyingOut;
 use names::{Found, Held, Names, Total};
 use portcullis_gate::{Answer, Cleared, Hold, Released, Session};
-use portcullis_model::{Catalogue, Operation};
+use portcullis_model::{Catalogue, Lineage};
 use ruling::Asked;
 use run::{RunId, Runs};
 use std::sync::Arc;
@@ -85,8 +89,8 @@ pub(crate) enum Portal {
     Bound(RunId),
     /// Made by DECLARE.
     Cursor {
-        /// What its query does.
-        operations: Arc<[Operation]>,
+        /// What its query does, and what its rows are.
+        opened: Opened,
         /// WITH HOLD: it outlives the transaction.
         hold: bool,
     },
@@ -158,12 +162,22 @@ pub(crate) struct Core {
     /// The frame in hand was already read against a new catalogue.
     refreshed: bool,
     /// A long row that comes in pieces and may still be recorded.
-    row: Option<BytesMut>,
+    row: LongRow,
+    /// COPY data to the client that may have to be masked.
+    copying_out: Option<CopyingOut>,
+    /// The server's process, which its own notifications come from.
+    own_pid: Option<i32>,
 }
 
 impl Core {
     /// The core of a session whose backend has just said that it is ready.
-    pub(crate) fn new(session: Arc<Session>, reader: Reader, snapshot: Snapshot, random: u64) -> Self {
+    pub(crate) fn new(
+        session: Arc<Session>,
+        reader: Reader,
+        snapshot: Snapshot,
+        random: u64,
+        own_pid: Option<i32>,
+    ) -> Self {
         Self {
             unasked: session.answer(None),
             session,
@@ -188,7 +202,9 @@ impl Core {
             told: None,
             reloading: false,
             refreshed: false,
-            row: None,
+            row: LongRow::default(),
+            copying_out: None,
+            own_pid,
         }
     }
 
@@ -307,6 +323,7 @@ impl Core {
             | Work::ClosePortal(_)
             | Work::Sync
             | Work::AskScope
+            | Work::AskColumns { .. }
             | Work::Refused(_) => None,
         }
     }
@@ -346,14 +363,18 @@ impl Lookup for InForce<'_> {
         }
     }
 
-    fn cursor(&self, name: &str) -> Found<Arc<[Operation]>> {
+    fn cursor(&self, name: &str) -> Found<Opened> {
         if let Some(slot) = self.core.may_end_portal(name) {
             return Found::Wait(slot);
         }
         match self.core.portals.find(name, self.core.stretch) {
-            Found::Here(Portal::Cursor { operations, .. }) => Found::Here(operations),
+            Found::Here(Portal::Cursor { opened, .. }) => Found::Here(opened),
             Found::Here(Portal::Bound(run)) => match self.core.runs.get(run) {
-                Some(run) => Found::Here(run.command.shared_operations()),
+                Some(run) => Found::Here(Opened {
+                    operations: run.command.shared_operations(),
+                    lineage: run.read.lineages.first().map_or_else(|| Arc::new(Lineage::untold()), Arc::clone),
+                    catalogue: Arc::clone(&run.read.catalogue),
+                }),
                 None => Found::Absent,
             },
             Found::Absent => Found::Absent,

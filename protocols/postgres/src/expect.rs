@@ -42,6 +42,8 @@ pub(crate) enum Work {
     Sync,
     /// The gateway's own question about names: nothing of its answer reaches the client.
     AskScope,
+    /// The gateway's own Describe of a portal whose rows may have to be masked: nothing of its answer reaches the client.
+    AskColumns { run: RunId },
     /// A stand-in for a refused frame.
     Refused(Box<Refused>),
 }
@@ -170,6 +172,7 @@ fn ends_in_ready(work: &Work) -> bool {
         | Work::Bind { .. }
         | Work::DescribeStatement(_)
         | Work::DescribePortal(_)
+        | Work::AskColumns { .. }
         | Work::Execute { .. }
         | Work::CloseStatement(_)
         | Work::ClosePortal(_) => false,

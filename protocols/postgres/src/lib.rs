@@ -22,7 +22,6 @@ mod error;
 mod expect;
 pub mod frame;
 pub mod login;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the core does not mask yet"))]
 mod mask;
 pub mod message;
 pub mod negotiate;

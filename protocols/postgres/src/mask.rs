@@ -30,8 +30,9 @@ pub(crate) use copy_out::{BadCopy, CopyColumn, CopyFormat, CopyOptions, CopyRewr
 pub use fuzz::{fuzz_mask_copy, fuzz_mask_row};
 pub(crate) use message::{detect_in, detect_in_notification, scrub, withhold};
 pub(crate) use row::{BadRow, Plan, PlannedColumn, RowRewriter};
-pub(crate) use value::{Replace, Treatment};
+pub(crate) use value::{Masked, Replace, Treatment, mask};
 
+use portcullis_gate::MaskKind;
 use std::sync::Arc;
 
 /// What treats one column's values.
@@ -43,3 +44,32 @@ pub(crate) const LONGEST_ROW: usize = 64 * 1024 * 1024;
 
 /// The longest value that is given to a transform or searched; a longer one is NULL. It bounds the time one cell takes.
 pub(crate) const LONGEST_VALUE: usize = 16 * 1024 * 1024;
+
+/// Whether values of the type are JSON documents: `json` or `jsonb`.
+pub(crate) const fn is_json(type_oid: u32) -> bool {
+    matches!(type_oid, 114 | 3802)
+}
+
+impl Replace for portcullis_gate::Mask {
+    fn treatment(&self) -> Treatment {
+        match self.kind() {
+            MaskKind::Null => Treatment::Null,
+            MaskKind::Whole => Treatment::Whole,
+            MaskKind::Json => Treatment::Paths,
+            MaskKind::JsonAnywhere => Treatment::PathsThenDetect,
+            MaskKind::Detects => Treatment::Detect,
+        }
+    }
+
+    fn text(&self, value: &str) -> Option<String> {
+        Self::text(self, value)
+    }
+
+    fn json(&self, document: &str) -> Option<String> {
+        Self::json(self, document)
+    }
+
+    fn detected(&self, text: &str) -> Option<String> {
+        Self::detected(self, text)
+    }
+}

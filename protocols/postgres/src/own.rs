@@ -45,6 +45,9 @@ pub(crate) enum Own {
     /// Asks the server what names mean now; `scope.rs` reads the answer. Prepared under a name of its own and closed
     /// again, so that the client's unnamed statement and portal stay: a Query would end them.
     AskScope(Nowhere),
+    /// Describes a portal that is about to be run, to learn where its columns come from. The name is that of a Bind that
+    /// was judged.
+    AskColumns { portal: Box<str> },
     /// Ends the connection.
     Terminate,
 }
@@ -81,6 +84,7 @@ impl portcullis_gate::Own for Own {
                 write::close(&mut out, Target::Statement(&name));
                 write::sync(&mut out);
             }
+            Self::AskColumns { portal } => write::describe(&mut out, Target::Portal(&portal)),
             Self::Terminate => write::terminate(&mut out),
         }
         out.freeze()

@@ -28,6 +28,8 @@ pub(crate) fn refused(denial: &Denial, sqlstate: Option<&'static str>) -> Bytes 
         Reason::RecordUnavailable | Reason::Withdrawn => denial.reason.to_string(),
         Reason::Rule { .. }
         | Reason::NoRule { .. }
+        | Reason::Protected { .. }
+        | Reason::MasksChanged
         | Reason::PolicyError { .. }
         | Reason::ApprovalUnavailable { .. }
         | Reason::Rejected { .. }
@@ -67,6 +69,8 @@ fn code(reason: &Reason) -> (&'static str, Option<u32>) {
         Reason::Withdrawn => ("57014", None),
         Reason::Rule { .. }
         | Reason::NoRule { .. }
+        | Reason::Protected { .. }
+        | Reason::MasksChanged
         | Reason::PolicyError { .. }
         | Reason::ApprovalUnavailable { .. }
         | Reason::Rejected { .. }

@@ -248,7 +248,8 @@ impl Postgres {
         let shared = Arc::clone(&catalogue);
         let snapshot: Snapshot = Arc::new(move || shared.snapshot());
         let reader = Reader { cache: catalogue.cache(), limits: self.settings.reading };
-        let core = Core::new(Arc::clone(session), reader, snapshot, rand::random());
+        let own_pid = cancel.as_ref().map(crate::cancel::ServerCancel::pid);
+        let core = Core::new(Arc::clone(session), reader, snapshot, rand::random(), own_pid);
         let peers = Peers { client: opening.io, from_client: buffer, backend: io, from_backend };
         let surroundings = pump::Surroundings {
             session: Arc::clone(session),

@@ -11,7 +11,7 @@ use portcullis_approvals::Desk;
 use portcullis_audit::{Durability, Recorder, Settings as RecordSettings, SigningKey, Writer};
 use portcullis_console::{AdminSocket, Api, Health, Journal, call, serve_tls};
 use portcullis_credentials::Credentials;
-use portcullis_gate::{Gate, Parts, Settings};
+use portcullis_gate::{Gate, MaskingKey, Parts, Settings};
 use portcullis_identity::{Authenticated, Identity, NewToken, Roles, Settings as IdentitySettings, TokenKey};
 use portcullis_model::{AdminAction, EventBody};
 use portcullis_net::{Drain, Limits, listen, serve_tcp};
@@ -46,6 +46,7 @@ async fn world() -> World {
         identity: Arc::clone(&identity),
         credentials: Arc::new(Credentials::default()),
         desk: Desk::closed(),
+        masking_key: Arc::new(MaskingKey::new([3; 32])),
         connections: HashMap::new(),
         settings: Settings { durability: Durability::Strict, result_bytes: 0, version: "test".into() },
     })

@@ -7,4 +7,5 @@ mod asking;
 mod durability;
 mod entry;
 mod holding;
+mod masking;
 mod world;

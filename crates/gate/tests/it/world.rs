@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_audit::{Durability, Reader, Recorder, Settings as RecordSettings, SigningKey, Writer};
 use portcullis_credentials::Credentials;
-use portcullis_gate::{Arrival, Gate, NotEntered, Outlet, Parts, Session, Settings};
+use portcullis_gate::{Arrival, Gate, MaskingKey, NotEntered, Outlet, Parts, Session, Settings};
 use portcullis_identity::{Authenticated, Identity, NewToken, Proof, Settings as IdentitySettings, TokenKey};
 use portcullis_model::{
     Action, ClientInfo, Command, Connection, Digest, Event, EventBody, Name, Object, Operation, Protocol,
@@ -84,6 +84,7 @@ impl World {
             identity: Arc::clone(&identity),
             credentials: Arc::new(Credentials::default()),
             desk: desk.clone(),
+            masking_key: Arc::new(MaskingKey::new([3; 32])),
             connections: HashMap::from([(shop.name.clone(), shop)]),
             settings: Settings { durability, result_bytes: 1024, version: "test".into() },
         })

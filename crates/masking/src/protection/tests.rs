@@ -105,7 +105,7 @@ fn whole(protection: &Protection, column: ColumnId) -> Option<Transform> {
 fn what_a_rule_names_is_protected_and_the_rest_is_not() {
     let protection = closed();
     assert_eq!(whole(&protection, col(CUSTOMERS, 2)), Some(Transform::KeepLast(4)));
-    assert_eq!(whole(&protection, ColumnId::row(CUSTOMERS)), Some(Transform::Redact));
+    assert_eq!(whole(&protection, ColumnId::row(CUSTOMERS)), Some(Transform::Null));
     for clear in [
         col(CUSTOMERS, 1),
         col(ORDERS, 2),
@@ -124,7 +124,7 @@ fn what_the_catalogue_does_not_have_is_unproven() {
     let protection = closed();
     for unknown in [col(30_000, 1), ColumnId::row(30_000), col(ORDERS, 3)] {
         let treatment = protection.column(unknown).unwrap();
-        assert!(treatment.rules.is_empty() && treatment.whole == Some(Transform::Redact), "{unknown:?}");
+        assert!(treatment.rules.is_empty() && treatment.whole == Some(Transform::Null), "{unknown:?}");
     }
     assert!(protection.covers(30_000));
 }
@@ -167,8 +167,8 @@ fn views_carry_what_flows_into_them_at_any_remove() {
         ),
     ]);
     assert_eq!(whole(&protection, col(20_005, 1)), Some(Transform::KeepLast(4)));
-    assert_eq!(whole(&protection, col(20_005, 2)), Some(Transform::Redact));
-    assert_eq!(whole(&protection, col(20_010, 4)), Some(Transform::Redact));
+    assert_eq!(whole(&protection, col(20_005, 2)), Some(Transform::Null));
+    assert_eq!(whole(&protection, col(20_010, 4)), Some(Transform::Null));
     assert_eq!((whole(&protection, col(20_010, 3)), whole(&protection, col(20_010, 5))), (None, None));
     for unproven in [6, 7, 8] {
         assert!(protection.column(col(20_010, unproven)).unwrap().rules.is_empty());
@@ -226,7 +226,7 @@ fn a_loop_of_views_ends() {
         view(20_010, vec![computed(1, "a", from(20_011, 1).with(&from(CUSTOMERS, 2)), false)]),
         view(20_011, vec![computed(1, "a", from(20_010, 1), true)]),
     ]);
-    assert_eq!(whole(&protection, col(20_011, 1)), Some(Transform::Redact));
+    assert_eq!(whole(&protection, col(20_011, 1)), Some(Transform::Null));
 }
 
 #[test]
@@ -246,15 +246,15 @@ fn a_value_is_shown_kept_or_hidden_by_where_it_comes_from() {
     let ssn = from(CUSTOMERS, 2);
     let cases = [
         (ssn.clone(), true, Some((Transform::KeepLast(4), 1, Because::Provenance))),
-        (ssn.clone(), false, Some((Transform::Redact, 1, Because::Lineage))),
-        (Sources::column(ColumnId::row(CUSTOMERS)), true, Some((Transform::Redact, 1, Because::Lineage))),
-        (ssn.clone().with(&from(CUSTOMERS, 1)), true, Some((Transform::Redact, 1, Because::Lineage))),
-        (ssn.clone().with(&call("order_total")), true, Some((Transform::Redact, 1, Because::Lineage))),
-        (ssn.with(&call("f")), true, Some((Transform::Redact, 1, Because::Unproven))),
-        (call("f"), false, Some((Transform::Redact, 0, Because::Unproven))),
+        (ssn.clone(), false, Some((Transform::Null, 1, Because::Lineage))),
+        (Sources::column(ColumnId::row(CUSTOMERS)), true, Some((Transform::Null, 1, Because::Lineage))),
+        (ssn.clone().with(&from(CUSTOMERS, 1)), true, Some((Transform::Null, 1, Because::Lineage))),
+        (ssn.clone().with(&call("order_total")), true, Some((Transform::Null, 1, Because::Lineage))),
+        (ssn.with(&call("f")), true, Some((Transform::Null, 1, Because::Unproven))),
+        (call("f"), false, Some((Transform::Null, 0, Because::Unproven))),
         (call("order_total"), false, None),
-        (Sources::unknown(), true, Some((Transform::Redact, 0, Because::Unproven))),
-        (from(30_000, 1), true, Some((Transform::Redact, 0, Because::Unproven))),
+        (Sources::unknown(), true, Some((Transform::Null, 0, Because::Unproven))),
+        (from(30_000, 1), true, Some((Transform::Null, 0, Because::Unproven))),
         (from(CUSTOMERS, 1), true, None),
         (Sources::none(), false, None),
     ];

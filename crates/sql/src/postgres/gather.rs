@@ -3,7 +3,7 @@
 //! Promises: two operations of the same action, object and marks become one whose columns are those of both; the order
 //! is that of first mention. Held by: `tests::` below and every row of `fixtures/sql/`.
 
-use crate::reading::{CopyDirection, Effect};
+use crate::reading::{CopyDirection, CopyOptions, Effect};
 use portcullis_model::{Action, Columns, Fault, Marks, Name, Object, Operation};
 use std::collections::{BTreeSet, HashMap};
 
@@ -65,6 +65,7 @@ pub(super) struct Gathered {
     pub(super) executes: Vec<Name>,
     pub(super) fetches: Vec<Name>,
     pub(super) copies: Option<CopyDirection>,
+    pub(super) copy_options: Option<CopyOptions>,
     pub(super) fault: Option<Fault>,
 }
 

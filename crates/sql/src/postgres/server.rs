@@ -23,6 +23,9 @@ impl<'t> Reader<'_, 't> {
         if with_client && !statement.is_program {
             let direction = if statement.is_from { CopyDirection::In } else { CopyDirection::Out };
             self.gathered.copies = Some(direction);
+            if direction == CopyDirection::Out {
+                self.gathered.copy_options = super::copy_options::copy_options(statement);
+            }
         } else if statement.is_program {
             self.program(&statement.filename);
         } else {

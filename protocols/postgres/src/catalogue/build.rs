@@ -57,17 +57,16 @@ impl Builder {
         for relation in &mut relations {
             relation.columns.sort_by_key(|column| column.number);
         }
-        Catalogue::new(
-            epoch,
-            Contents {
-                schemas: self.schemas,
-                relations,
-                functions: self.functions,
-                types: self.types.into_values().collect(),
-                operators: self.operators,
-                casts: self.casts,
-            },
-        )
+        let mut contents = Contents {
+            schemas: self.schemas,
+            relations,
+            functions: self.functions,
+            types: self.types.into_values().collect(),
+            operators: self.operators,
+            casts: self.casts,
+        };
+        portcullis_sql::derive(&mut contents);
+        Catalogue::new(epoch, contents)
     }
 
     fn schema(&mut self, cells: &[&str]) -> Option<()> {

@@ -8,12 +8,13 @@
 use super::copy::CopyIn;
 use super::run::RunId;
 use super::{Core, Prepared, State, Steps};
-use crate::answer::{known, said};
+use crate::answer::{known, next_body};
 use crate::expect::Work;
 use crate::frame::{Chunk, Frame, Run as Rows};
+use crate::mask;
 use crate::message::{DataRow, ServerMessage};
 use crate::scope::Answered;
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
@@ -22,6 +23,18 @@ const PINNED: [(&str, &[u8]); 2] = [("client_encoding", b"UTF8"), ("standard_con
 
 /// The longest row in pieces that is still put together for the record, in bytes.
 const LONGEST_RECORDED: usize = 1 << 20;
+
+/// A long row that comes in pieces.
+#[derive(Default)]
+pub(super) enum LongRow {
+    /// Its pieces leave as they come.
+    #[default]
+    Passing,
+    /// The same, and it may still be recorded.
+    Recorded(BytesMut),
+    /// It must be whole before it leaves.
+    Masked(BytesMut),
+}
 
 /// The server sent what it does not owe.
 pub(super) struct Breach(pub(super) &'static str);
@@ -35,6 +48,7 @@ pub(super) enum Front {
     Bind(RunId),
     DescribeStatement,
     DescribePortal(Option<RunId>),
+    AskColumns(RunId),
     Execute(RunId),
     CloseStatement,
     ClosePortal,
@@ -81,21 +95,23 @@ impl Core {
             | Front::Bind(_)
             | Front::DescribeStatement
             | Front::DescribePortal(_)
+            | Front::AskColumns(_)
             | Front::CloseStatement
             | Front::ClosePortal
             | Front::Sync
             | Front::Refused { .. } => return self.breach("rows that nothing asked for", steps),
         };
         let Some(run) = self.runs.get_mut(id) else { return self.breach("rows of what has ended", steps) };
-        let mut left = rows.bytes.clone();
-        let mut unread = rows.frames;
-        while unread > 0 && run.answer.records_rows() {
-            let Some(body) = next_body(&mut left) else { break };
-            run.shape.record(&mut run.answer, &body);
-            unread -= 1;
+        match run.shape.rows(&mut run.answer, run.statements, &rows) {
+            Ok(bytes) => steps.down.push(run.answer.release(bytes)),
+            Err(_) => self.unmaskable(steps),
         }
-        run.answer.count_rows(unread as u64);
-        steps.down.push(run.answer.release(rows.bytes));
+    }
+
+    /// What must be masked cannot be: nothing more of it leaves.
+    pub(super) fn unmaskable(&mut self, steps: &mut Steps) {
+        tracing::error!(session = %self.session.id(), "an answer could not be masked");
+        self.end("58000", "the answer could not be masked by the gateway", "an answer could not be masked", steps);
     }
 
     /// A piece of a long row, or of long COPY data.
@@ -103,25 +119,53 @@ impl Core {
         let (Front::Query(id) | Front::Execute(id)) = self.front() else {
             return self.breach("data that nothing asked for", steps);
         };
-        let Some(run) = self.runs.get_mut(id) else { return self.breach("data of what has ended", steps) };
         if chunk.tag == b'D' {
-            if chunk.first {
-                self.row = run.answer.records_rows().then(BytesMut::new);
+            self.row_chunk(id, chunk, steps)
+        } else {
+            self.copy_out(id, chunk.body(), &chunk.bytes, steps)
+        }
+    }
+
+    /// A piece of a long row. One that is recorded or masked is put together first.
+    fn row_chunk(&mut self, id: RunId, chunk: Chunk, steps: &mut Steps) {
+        let Some(run) = self.runs.get_mut(id) else { return self.breach("data of what has ended", steps) };
+        if chunk.first {
+            let masks = run.shape.masks(&mut run.answer, run.statements, &chunk.bytes);
+            self.row = match (masks, run.answer.records_rows()) {
+                (true, _) => LongRow::Masked(BytesMut::new()),
+                (false, true) => LongRow::Recorded(BytesMut::new()),
+                (false, false) => LongRow::Passing,
+            };
+        }
+        match &mut self.row {
+            LongRow::Masked(row) => {
+                row.extend_from_slice(&chunk.bytes);
+                if row.len() > mask::LONGEST_ROW {
+                    return self.unmaskable(steps);
+                }
+                if chunk.last {
+                    let bytes = std::mem::take(row).freeze();
+                    self.on_rows(Rows { bytes, frames: 1 }, steps);
+                }
+                return;
             }
-            if let Some(row) = &mut self.row {
-                row.extend_from_slice(chunk.body());
-            }
-            if self.row.as_ref().is_some_and(|row| row.len() > LONGEST_RECORDED) {
-                self.row = None;
-            }
-            if chunk.last {
-                match self.row.take() {
-                    Some(row) => run.shape.record(&mut run.answer, &row),
-                    None => run.answer.count_rows(1),
+            LongRow::Recorded(row) => {
+                row.extend_from_slice(&chunk.bytes);
+                if row.len() > LONGEST_RECORDED {
+                    self.row = LongRow::Passing;
                 }
             }
-        } else if run.answer.records_rows() {
-            run.answer.output("copy", &String::from_utf8_lossy(chunk.body()));
+            LongRow::Passing => {}
+        }
+        if chunk.last {
+            match std::mem::take(&mut self.row) {
+                LongRow::Recorded(row) => {
+                    // What it gives back is what has left already.
+                    let rows = Rows { bytes: row.freeze(), frames: 1 };
+                    let _left = run.shape.rows(&mut run.answer, run.statements, &rows);
+                }
+                LongRow::Masked(_) | LongRow::Passing => run.answer.count_rows(1),
+            }
         }
         steps.down.push(run.answer.release(chunk.bytes));
     }
@@ -134,6 +178,7 @@ impl Core {
             Some(Work::Bind { run, .. }) => Front::Bind(*run),
             Some(Work::DescribeStatement(_)) => Front::DescribeStatement,
             Some(Work::DescribePortal(run)) => Front::DescribePortal(*run),
+            Some(Work::AskColumns { run }) => Front::AskColumns(*run),
             Some(Work::Execute { run }) => Front::Execute(*run),
             Some(Work::CloseStatement(_)) => Front::CloseStatement,
             Some(Work::ClosePortal(_)) => Front::ClosePortal,
@@ -154,6 +199,16 @@ impl Core {
                 }
                 self.release(self.front_run(), frame, steps);
             }
+            // Nothing of the gateway's own Describe reaches the client.
+            (Front::AskColumns(id), ServerMessage::RowDescription(columns)) => {
+                if let Some(run) = self.runs.get_mut(id) {
+                    run.shape.described(known(columns));
+                }
+                self.queue.pop();
+            }
+            (Front::AskColumns(_), ServerMessage::NoData) => {
+                self.queue.pop();
+            }
             (front, ServerMessage::Error(fields)) => self.failed(front, fields, message, frame, steps)?,
             (_, ServerMessage::ReadyForQuery(status)) => self.is_ready(*status, frame, steps)?,
             // Nothing of the gateway's own question reaches the client.
@@ -171,14 +226,14 @@ impl Core {
                 self.on_rows(Rows { bytes: frame.into_bytes(), frames: 1 }, steps);
             }
             (Front::Query(id) | Front::Execute(id), ServerMessage::CopyData(data)) => {
-                if let Some(run) = self.runs.get_mut(id)
-                    && run.answer.records_rows()
-                {
-                    run.answer.output("copy", &String::from_utf8_lossy(data));
-                }
+                self.copy_out(id, data, frame.bytes(), steps);
+            }
+            (Front::Query(id) | Front::Execute(id), ServerMessage::CopyOut { binary, columns }) => {
+                self.copy_out_begins(id, *binary, columns.len(), steps)?;
                 self.release(Some(id), frame, steps);
             }
-            (Front::Query(id) | Front::Execute(id), ServerMessage::CopyOut { .. } | ServerMessage::CopyDone) => {
+            (Front::Query(id) | Front::Execute(id), ServerMessage::CopyDone) => {
+                self.copy_out_ends(id, steps)?;
                 self.release(Some(id), frame, steps);
             }
             (Front::Query(id) | Front::Execute(id), ServerMessage::CopyIn { .. }) => {
@@ -277,6 +332,7 @@ impl Core {
                 | Front::Bind(_)
                 | Front::DescribeStatement
                 | Front::DescribePortal(_)
+                | Front::AskColumns(_)
                 | Front::Execute(_)
                 | Front::CloseStatement
                 | Front::ClosePortal
@@ -323,28 +379,4 @@ impl Core {
         };
         steps.down.push(answer.release(frame.into_bytes()));
     }
-
-    /// Releases what says something in words, and records it.
-    pub(super) fn release_said(&mut self, message: &ServerMessage<'_>, frame: Frame, steps: &mut Steps) {
-        let run = self.front_run();
-        let answer = match run.and_then(|id| self.runs.get_mut(id)) {
-            Some(run) => &mut run.answer,
-            None => &mut self.unasked,
-        };
-        if let Some((stream, text)) = said(message) {
-            answer.output(stream, &text);
-        }
-        steps.down.push(answer.release(frame.into_bytes()));
-    }
-}
-
-/// The body of the next frame.
-fn next_body(frames: &mut bytes::Bytes) -> Option<bytes::Bytes> {
-    let length = usize::try_from(i32::from_be_bytes(*frames.get(1..5)?.first_chunk::<4>()?)).ok()?;
-    if frames.len() < length + 1 || length < 4 {
-        return None;
-    }
-    let mut frame = frames.split_to(length + 1);
-    frame.advance(5);
-    Some(frame)
 }

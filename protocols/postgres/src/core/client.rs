@@ -12,7 +12,7 @@ use crate::expect::Work;
 use crate::frame::{Frame, FrameError};
 use crate::message::{ClientMessage, DecodeError, Formats, Params, Target};
 use crate::own::Passage;
-use portcullis_model::{Command, Digest, Fault, Parameter, Source, Text};
+use portcullis_model::{Command, Digest, Fault, Followed, Lineage, Parameter, Source, Text};
 use std::sync::Arc;
 
 impl Core {
@@ -219,7 +219,7 @@ impl Core {
         if let Some(slot) = self.may_end_portal(portal) {
             return self.wait(slot, frame, steps);
         }
-        let command = match self.portals.find(portal, self.stretch) {
+        let opened = match self.portals.find(portal, self.stretch) {
             Found::Wait(slot) => return self.wait(slot, frame, steps),
             Found::Absent => {
                 let what = format!("portal \"{portal}\" does not exist");
@@ -235,18 +235,22 @@ impl Core {
                 }
                 if let Some(permit) = &run.permit {
                     let cleared = self.session.follow(permit, frame.into_bytes());
-                    return self.executed(id, cleared, steps);
+                    return self.executed(id, portal, cleared, steps);
                 }
                 // It ran to its end before: what runs now is asked anew.
-                return self.ask(frame.into_bytes(), run.command.clone(), Asked::Again(id), steps);
+                let (command, portal) = (run.command.clone(), portal.into());
+                return self.ask(frame.into_bytes(), command, Asked::Again { run: id, portal }, steps);
             }
-            Found::Here(Portal::Cursor { operations, .. }) => {
-                let text = Text::plain(format!("FETCH FROM \"{}\"", portal.replace('"', "\"\"")));
-                Command::new(Source::Message, text, operations, Digest::of(frame.bytes()))
-            }
+            Found::Here(Portal::Cursor { opened, .. }) => opened,
         };
-        let read = Arc::new(Read::of_cursor(&command));
-        self.ask(frame.into_bytes(), command, Asked::Fetch(read), steps);
+        let text: Arc<str> = format!("FETCH FROM \"{}\"", portal.replace('"', "\"\"")).into();
+        let operations = Arc::clone(&opened.operations);
+        let mut command =
+            Command::new(Source::Message, Text::plain(Arc::clone(&text)), operations, Digest::of(frame.bytes()));
+        let lineage = Lineage { bound: Vec::new(), ..Lineage::clone(&opened.lineage) };
+        command.followed = Some(Followed::new(Arc::clone(&opened.catalogue), [Arc::new(lineage)], text, []));
+        let read = Arc::new(Read::of_cursor(&opened));
+        self.ask(frame.into_bytes(), command, Asked::Fetch { read, portal: portal.into() }, steps);
     }
 
     /// The unanswered frame behind which the server may have ended the transaction, and this portal with it.

@@ -6,10 +6,10 @@ use super::backend::{Breach, Front};
 use super::copy::CopyIn;
 use super::run::RunId;
 use super::{Core, Portal, Prepared, Steps};
-use crate::classify::Code;
+use crate::classify::{Code, Opened};
 use crate::frame::Frame;
 use crate::message::TransactionStatus;
-use portcullis_model::Operation;
+use portcullis_model::Lineage;
 use portcullis_sql::Effect;
 use std::sync::Arc;
 
@@ -23,12 +23,18 @@ impl Core {
         run.tag = Some(tag.into());
         let operations = run.command.shared_operations();
         let effects = read.effects_of(statement);
+        let cursor = read.cursors.get(statement).cloned().flatten();
+        let opened = Opened {
+            operations,
+            lineage: cursor.unwrap_or_else(|| Arc::new(Lineage::untold())),
+            catalogue: Arc::clone(&read.catalogue),
+        };
         self.scope.completed(effects, &(self.snapshot)());
         if read.code > Code::Read {
             self.scope.ran_code(read.code == Code::Dynamic);
         }
         for effect in effects {
-            self.names_change(effect, &operations);
+            self.names_change(effect, &opened);
         }
         if self.copy == CopyIn::Active(id) || self.copy == CopyIn::Refused {
             self.copy = CopyIn::None;
@@ -36,7 +42,7 @@ impl Core {
     }
 
     /// What a statement does to the names of prepared statements and cursors.
-    fn names_change(&mut self, effect: &Effect, operations: &Arc<[Operation]>) {
+    fn names_change(&mut self, effect: &Effect, opened: &Opened) {
         let gone = match effect {
             Effect::Prepare { name, text } => {
                 let prepared = Prepared {
@@ -59,7 +65,7 @@ impl Core {
                 return;
             }
             Effect::DeclareCursor { name, hold } => {
-                let cursor = Portal::Cursor { operations: Arc::clone(operations), hold: *hold };
+                let cursor = Portal::Cursor { opened: opened.clone(), hold: *hold };
                 self.portals.set(name.as_str(), Some(cursor)).into_iter().collect()
             }
             Effect::CloseCursor(Some(name)) => self.portals.set(name.as_str(), None).into_iter().collect(),
@@ -134,6 +140,7 @@ impl Core {
             | Front::Bind(_)
             | Front::DescribeStatement
             | Front::DescribePortal(_)
+            | Front::AskColumns(_)
             | Front::Execute(_)
             | Front::CloseStatement
             | Front::ClosePortal

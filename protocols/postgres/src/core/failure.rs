@@ -7,8 +7,8 @@
 use super::backend::{Breach, Front};
 use super::copy::CopyIn;
 use super::run::RunId;
+use super::words::told;
 use super::{Core, Discarded, State, Steps};
-use crate::answer::said;
 use crate::expect::Work;
 use crate::frame::Frame;
 use crate::message::{Fields, ServerMessage};
@@ -38,7 +38,7 @@ impl Core {
                     self.skip(steps);
                 }
             }
-            Front::Parse | Front::DescribeStatement | Front::DescribePortal(_) => {
+            Front::Parse | Front::DescribeStatement | Front::DescribePortal(_) | Front::AskColumns(_) => {
                 self.release_said(message, frame, steps);
                 self.skip(steps);
             }
@@ -86,13 +86,12 @@ impl Core {
             self.copy = CopyIn::None;
         }
         let Some(run) = self.runs.get_mut(id) else { return self.release_said(message, frame, steps) };
-        if let Some((stream, text)) = said(message) {
-            run.answer.output(stream, &text);
-        }
-        run.failed = Some((fields.text(b'C').into(), fields.text(b'M').into()));
+        self.copying_out = None;
+        let told = told(&mut run.answer, message, &frame, self.own_pid);
+        run.failed = told.failed.or_else(|| Some((fields.text(b'C').into(), "".into())));
         match run.refused.take() {
             Some(denial) => steps.down.push(self.session.say(reply::refused(&denial, None))),
-            None => steps.down.push(run.answer.release(frame.into_bytes())),
+            None => steps.down.push(run.answer.release(told.bytes)),
         }
     }
 
@@ -161,6 +160,7 @@ impl Core {
                 | Work::DescribePortal(_)
                 | Work::Sync
                 | Work::AskScope
+                | Work::AskColumns { .. }
                 | Work::Refused(_) => {}
             }
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub fn fuzz_core(session: Session, data: &[u8]) {
     let reader = Reader { cache: Arc::new(Cache::new(1 << 16)), limits: Limits::default() };
     let snapshot: Snapshot = Arc::new(|| Arc::new(Catalogue::unknown()));
-    let mut core = Core::new(Arc::new(session), reader, snapshot, 1);
+    let mut core = Core::new(Arc::new(session), reader, snapshot, 1, None);
     let limits = FrameLimits { statement: 4096, bind: 4096, row: 4096 };
     let (mut client, mut server) = (FrameBuf::new(limits), FrameBuf::new(limits));
     let mut steps = Steps::default();

@@ -30,9 +30,9 @@ pub(super) enum Asked {
     /// Execute of a portal that does not exist: it can only be refused.
     Execute(Option<&'static str>),
     /// Execute of a portal whose run was settled.
-    Again(RunId),
+    Again { run: RunId, portal: Box<str> },
     /// Execute of a cursor that SQL declared.
-    Fetch(Arc<Read>),
+    Fetch { read: Arc<Read>, portal: Box<str> },
     /// FunctionCall: it can only be refused.
     Call,
     /// A frame that was not read: it can only be refused.
@@ -66,11 +66,17 @@ impl Core {
                 let (slot, _) = self.begin(run, Work::Query);
                 self.unnamed_end(slot);
             }
-            Asked::Fetch(read) => {
+            Asked::Fetch { read, portal } => {
                 let mut run = Run::new(&self.session, permit, read, Shape::default());
                 (run.executed, run.passing) = (true, true);
+                let (read, asks) = (Arc::clone(&run.read), run.asks_columns());
+                let id = self.runs.add(run);
+                if asks {
+                    self.ask_columns(id, portal, steps);
+                }
                 steps.up.push(cleared);
-                self.begin(run, |run| Work::Execute { run });
+                let slot = self.owe(Work::Execute { run: id });
+                self.runs_now(&read, slot);
             }
             Asked::Parse { name, mut prepared } => {
                 steps.up.push(cleared);
@@ -86,11 +92,11 @@ impl Core {
                 let (slot, run) = self.begin(run, |run| Work::Bind { portal, run });
                 self.portals.propose(&name, slot, self.stretch, Some(Portal::Bound(run)));
             }
-            Asked::Again(id) => {
+            Asked::Again { run: id, portal } => {
                 if let Some(run) = self.runs.get_mut(id) {
                     run.again(&self.session, permit);
                 }
-                self.executed(id, Ok(cleared), steps);
+                self.executed(id, &portal, Ok(cleared), steps);
             }
             // These were asked as faulty, and a faulty command is never allowed.
             Asked::Bind(_, None) | Asked::Execute(_) | Asked::Call | Asked::Unread { .. } => {
@@ -102,9 +108,18 @@ impl Core {
     }
 
     /// An Execute of a judged portal was cleared, or may not go on.
-    pub(super) fn executed(&mut self, id: RunId, cleared: Result<Cleared<Bytes>, Stale<Bytes>>, steps: &mut Steps) {
+    pub(super) fn executed(
+        &mut self,
+        id: RunId,
+        portal: &str,
+        cleared: Result<Cleared<Bytes>, Stale<Bytes>>,
+        steps: &mut Steps,
+    ) {
         match cleared {
             Ok(cleared) => {
+                if self.runs.get(id).is_some_and(Run::asks_columns) {
+                    self.ask_columns(id, portal.into(), steps);
+                }
                 steps.up.push(cleared);
                 let slot = self.owe(Work::Execute { run: id });
                 if let Some(run) = self.runs.get_mut(id) {
@@ -116,6 +131,12 @@ impl Core {
             }
             Err(stale) => self.refuse(Asked::Execute(None), stale.denial, steps),
         }
+    }
+
+    /// Learns where the columns of a portal come from before its rows do.
+    fn ask_columns(&mut self, run: RunId, portal: Box<str>, steps: &mut Steps) {
+        steps.up.push(self.session.own(Own::AskColumns { portal }));
+        self.owe(Work::AskColumns { run });
     }
 
     /// Sends the stand-in.
@@ -135,7 +156,7 @@ impl Core {
                 (Own::RefusedBind(nowhere), sqlstate, false, false)
             }
             Asked::Execute(sqlstate) => (Own::RefusedExecute(nowhere), sqlstate, false, false),
-            Asked::Again(_) | Asked::Fetch(_) => (Own::RefusedExecute(nowhere), None, false, false),
+            Asked::Again { .. } | Asked::Fetch { .. } => (Own::RefusedExecute(nowhere), None, false, false),
             Asked::Unread { code, parse: true, then_ready } => {
                 (Own::RefusedParse { decision, unnamed: false, nowhere }, code, then_ready, false)
             }
@@ -197,6 +218,7 @@ impl Core {
             | Work::ClosePortal(_)
             | Work::Sync
             | Work::AskScope
+            | Work::AskColumns { .. }
             | Work::Refused(_) => false,
         };
         self.status != TransactionStatus::Idle || self.queue.iter().any(|slot| opens(&slot.work))

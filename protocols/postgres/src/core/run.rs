@@ -64,10 +64,17 @@ impl Run {
         }
     }
 
+    /// Whether the columns of its rows must be known before it is executed: something may have to be masked, and nobody
+    /// described the portal since it was bound.
+    pub(crate) fn asks_columns(&self) -> bool {
+        self.answer.plans() && !self.shape.is_described()
+    }
+
     /// The same run once more, under a new permission.
     pub(crate) fn again(&mut self, session: &Session, permit: Permit) {
         self.answer = session.answer(Some(&permit));
         self.permit = Some(permit);
+        self.shape.forget_plan();
         (self.statements, self.tag, self.failed, self.refused, self.data) = (0, None, None, None, None);
     }
 
@@ -146,7 +153,7 @@ impl Runs {
 
 fn finish(session: &Session, run: &mut Run, outcome: Outcome) {
     let Some(permit) = run.permit.take() else { return };
-    run.answer.flush();
+    run.answer.finish();
     let data = run.data.take().map(|hash| Digest::from_bytes(hash.finalize().into()));
     session.settle(permit, outcome, data);
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_audit::{Durability, Recorder as Record, Settings as RecordSettings, SigningKey, Writer};
 use portcullis_credentials::{Credentials, SecretSource, Source};
-use portcullis_gate::{Gate, Parts};
+use portcullis_gate::{Gate, MaskingKey, Parts};
 use portcullis_identity::{Authenticated, Identity, NewToken, Settings as IdentitySettings, TokenKey};
 use portcullis_model::{Connection, Event, EventBody, Name, Outcome, Protocol};
 use portcullis_net::{Address, ClientTls, DialOptions, Drain, Limits, listen, serve_tcp};
@@ -116,6 +116,7 @@ impl World {
             identity: Arc::clone(&identity),
             credentials: Arc::new(Credentials::new(BTreeMap::from([(shop.name.clone(), source)]))),
             desk: wish.desk.unwrap_or_else(Desk::closed),
+            masking_key: Arc::new(MaskingKey::new([3; 32])),
             connections: HashMap::from([(shop.name.clone(), shop.clone())]),
             settings: portcullis_gate::Settings {
                 durability: Durability::Strict,

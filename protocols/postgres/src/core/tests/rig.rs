@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_audit::{Durability, Reader as RecordReader, Recorder, Settings as RecordSettings, SigningKey, Writer};
 use portcullis_credentials::Credentials;
-use portcullis_gate::{Arrival, Downstream, Gate, Outlet, Parts, Session, Settings, Settled, Upstream};
+use portcullis_gate::{Arrival, Downstream, Gate, MaskingKey, Outlet, Parts, Session, Settings, Settled, Upstream};
 use portcullis_identity::{Authenticated, Identity, NewToken, Proof, Settings as IdentitySettings, TokenKey};
 use portcullis_model::catalogue::{Catalogue, Column, Contents, RelKind, Relation};
 use portcullis_model::{
@@ -84,6 +84,7 @@ impl House {
             recorder: record.clone(),
             identity: Arc::clone(&identity),
             credentials: Arc::new(Credentials::default()),
+            masking_key: Arc::new(MaskingKey::new([3; 32])),
             desk,
             connections: HashMap::from([(shop.name.clone(), shop)]),
             settings: Settings { durability, result_bytes: 4096, version: "test".into() },
@@ -247,7 +248,7 @@ impl Rig {
         let reader = Reader { cache: Arc::new(Cache::new(1 << 20)), limits: Limits::default() };
         let id = session.id();
         let mut rig = Self {
-            core: Core::new(session, reader, snapshot, 42),
+            core: Core::new(session, reader, snapshot, 42, Some(4711)),
             server: Server::default(),
             id,
             steps: Steps::default(),

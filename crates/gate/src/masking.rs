@@ -1,0 +1,572 @@
+//! Which masks bind a session, closed over the catalogue its commands are read against; what they make of a command, and
+//! what becomes of each column of its answer.
+//!
+//! Two sides: what the client may see, and what the record may hold, which no `unless` exempts. A side is made anew when
+//! policy or catalogue is another, and shared by the sessions it is the same for.
+//!
+//! Promises: a mask that cannot be carried out refuses every command on its connection; what was not followed counts as
+//! protected; a session without masks pays one comparison a command.
+//! Does not promise that the lineage is right: the readers promise that.
+//! Held by: `tests/it/masking.rs`.
+
+use crate::door::{InForce, Shared};
+use crate::mask::{Mask, MaskKind, Plan, Plans, ResultColumn};
+use portcullis_masking::{Because, Detectors, Fate, Finding, JsonPath, Judgement, Key, Protection, Treatment};
+use portcullis_model::catalogue::{Column, Relation};
+use portcullis_model::{
+    Bound, Catalogue, ColumnId, Command, Connection, Followed, Lineage, Marks, Misuse, Operation, Outputs, Parameter,
+    Place, Principal, Problem, Reason, RuleId, Sources, Text, Transform,
+};
+use portcullis_policy::{Masks, PolicySet};
+use std::sync::Arc;
+
+/// Closed sets that are kept for other sessions.
+const KEPT: usize = 64;
+
+/// What masks make of values on one side.
+pub(crate) struct Side {
+    masks: Masks,
+    protection: Arc<Protection>,
+    detectors: Option<Arc<Detectors>>,
+    /// The rules of the detectors, as the record names them.
+    detected_by: Arc<str>,
+    /// Fields of JSON values, whatever column they are in.
+    json: Vec<(JsonPath, Transform)>,
+    json_by: Vec<RuleId>,
+    /// A mask that cannot be carried out: nothing passes.
+    broken: Option<RuleId>,
+}
+
+/// The masks that bind one session now.
+pub(crate) struct Masking {
+    policy: u64,
+    catalogue: Arc<Catalogue>,
+    pub(crate) client: Side,
+    pub(crate) record: Side,
+    key: Arc<Key>,
+}
+
+/// One closed set, for whom it is.
+pub(crate) struct Closed {
+    policy: u64,
+    connection: Connection,
+    catalogue: (bool, u64),
+    masks: Masks,
+    /// Where a hash depends on who may write the column.
+    principal: Option<Principal>,
+    protection: Arc<Protection>,
+}
+
+/// Whether the answer to a command may hold values that are protected.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Touches {
+    /// From the client.
+    pub(crate) client: bool,
+    /// From the record.
+    pub(crate) record: bool,
+}
+
+/// What masks make of one command.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// What its operations carry besides.
+    pub(crate) marks: Marks,
+    /// Why it is refused where no rule allows a mark, the worst misuse first.
+    pub(crate) misuse: Option<Reason>,
+    /// Why it is refused whatever a rule says.
+    pub(crate) refusal: Option<Reason>,
+    /// Comparisons with a protected column that count against the principal's allowance.
+    pub(crate) equalities: usize,
+    /// Who protects what is compared.
+    pub(crate) compared: Option<(RuleId, Arc<str>)>,
+    /// Whether its answer may hold protected values.
+    pub(crate) touches: Touches,
+}
+
+impl Side {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.masks.is_empty()
+    }
+
+    fn clean(&self, function: &portcullis_model::QualifiedName) -> bool {
+        self.masks.is_clean(function)
+    }
+
+    /// The rule that a finding is told by; what could not be followed is told by the first mask in force.
+    fn rule_of(&self, finding: &Finding) -> Option<RuleId> {
+        finding.rules.first().cloned().or_else(|| self.masks.iter().next().map(|mask| mask.id.clone()))
+    }
+
+    fn judge(&self, statement: &Lineage) -> Judgement {
+        self.protection.judge(statement, &|function| self.clean(function))
+    }
+
+    fn fate(&self, sources: &Sources, exact: bool) -> Fate {
+        self.protection.fate(sources, exact, &|function| self.clean(function))
+    }
+
+    /// What stands in the place of a value with this fate; `None` where it passes.
+    fn mask(&self, fate: Fate, json: bool, key: &Arc<Key>) -> Option<Mask> {
+        let mask = |treatment, because, by: Arc<str>, detectors| {
+            Some(Mask { anywhere: false, treatment, because, by, detectors, key: Arc::clone(key) })
+        };
+        match fate {
+            Fate::Masked { treatment, because } => {
+                let by = names(&treatment.rules);
+                mask(Some(treatment), because, by, None)
+            }
+            Fate::Clear if json && !self.json.is_empty() => {
+                let treatment = Treatment {
+                    rules: self.json_by.clone(),
+                    whole: None,
+                    json: self.json.clone(),
+                    predicates: portcullis_model::Predicates::Allow,
+                    unproven: portcullis_model::Unproven::Mask,
+                };
+                let mask = mask(Some(treatment), Because::Detector, names(&self.json_by), self.detectors.clone())?;
+                Some(Mask { anywhere: true, ..mask })
+            }
+            Fate::Clear => {
+                let detectors = self.detectors.clone()?;
+                mask(None, Because::Detector, Arc::clone(&self.detected_by), Some(detectors))
+            }
+        }
+    }
+}
+
+fn names(rules: &[RuleId]) -> Arc<str> {
+    rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ").into()
+}
+
+/// What a policy set asks for that cannot be carried out: expressions that do not compile, paths that do not read.
+#[must_use]
+pub fn mask_problems(set: &PolicySet, connections: &[Connection]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for connection in connections {
+        for mask in set.masks_of_record(connection).iter() {
+            let mut report = |message: String| {
+                let problem = Problem::error("mask", format!("mask `{}`: {message}", mask.id));
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+            };
+            for detector in &mask.detect {
+                if let Err(error) = Detectors::new(&[(detector.clone(), Transform::Redact)]) {
+                    report(error.to_string());
+                }
+            }
+            for path in &mask.json {
+                if let Err(error) = JsonPath::parse(path) {
+                    report(error.to_string());
+                }
+            }
+        }
+    }
+    problems
+}
+
+impl Masking {
+    /// The masks that bind this principal on this connection now.
+    pub(crate) fn new(
+        shared: &Shared,
+        policy: &InForce,
+        principal: &Principal,
+        connection: &Connection,
+        catalogue: &Arc<Catalogue>,
+    ) -> Self {
+        let side = |masks: Masks, principal| {
+            let protection = shared.closed(policy, &masks, principal, connection, catalogue);
+            Side::new(masks, protection)
+        };
+        Self {
+            policy: policy.epoch,
+            catalogue: Arc::clone(catalogue),
+            client: side(policy.set.masks(principal, connection), Some(principal)),
+            record: side(policy.set.masks_of_record(connection), None),
+            key: Arc::clone(&shared.masking_key),
+        }
+    }
+
+    /// Whether it is that of this policy and catalogue.
+    pub(crate) fn is_of(&self, policy: u64, catalogue: Option<&Arc<Catalogue>>) -> bool {
+        self.policy == policy
+            && (self.record.is_empty()
+                || catalogue.is_none_or(|catalogue| {
+                    catalogue.epoch() == self.catalogue.epoch() && catalogue.is_known() == self.catalogue.is_known()
+                }))
+    }
+
+    pub(crate) const fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// Whether nothing is masked, for anybody.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.record.is_empty()
+    }
+
+    /// Whether the client is bound by the same masks as under the other.
+    pub(crate) fn same_for_client(&self, other: &Self) -> bool {
+        self.client.masks == other.client.masks
+    }
+
+    /// What the client's masks make of a command.
+    pub(crate) fn judge(&self, command: &Command) -> Found {
+        let side = &self.client;
+        let everything = Touches { client: !side.is_empty(), record: true };
+        if let Some(rule) = side.broken.clone().or_else(|| self.record.broken.clone()) {
+            return Found { refusal: Some(Reason::PolicyError { rule }), touches: everything, ..Found::default() };
+        }
+        if self.is_empty() {
+            return Found::default();
+        }
+        let Some(followed) = &command.followed else {
+            return Found { touches: everything, ..Found::default() };
+        };
+        let mut found = Found::default();
+        for statement in &*followed.statements {
+            if !side.is_empty() {
+                let judgement = side.judge(statement);
+                found.touches.client |= judgement.touches;
+                self.add(&mut found, &judgement, &followed.catalogue);
+            }
+            found.touches.record |= self.record.judge(statement).touches;
+        }
+        found
+    }
+
+    /// Whether some mask looks at every value, whatever column it is of.
+    pub(crate) fn looks_everywhere(&self) -> bool {
+        [&self.client, &self.record].iter().any(|side| side.detectors.is_some() || !side.json.is_empty())
+    }
+
+    fn add(&self, found: &mut Found, judgement: &Judgement, catalogue: &Catalogue) {
+        found.marks = found.marks.union(judgement.marks);
+        found.equalities += judgement.equalities;
+        let misused = |findings: &[Finding], misuse| {
+            let finding = findings.first()?;
+            let rule = self.client.rule_of(finding)?;
+            Some(Reason::Protected { rule, column: shown(finding.column, catalogue), misuse })
+        };
+        let exposed = misused(&judgement.exposes, Misuse::Exposed);
+        found.misuse = found.misuse.take().or(exposed).or_else(|| misused(&judgement.infers, Misuse::Inferred));
+        if judgement.unproven && found.refusal.is_none() {
+            let rule = self.client.masks.iter().next().map(|mask| mask.id.clone());
+            let column = "a column of this database".into();
+            found.refusal = rule.map(|rule| Reason::Protected { rule, column, misuse: Misuse::Unproven });
+        }
+        if judgement.equalities > 0 && found.compared.is_none() {
+            found.compared = self.client.masks.iter().next().map(|mask| (mask.id.clone(), "a protected column".into()));
+        }
+    }
+
+    /// What the record may hold of a command's text and parameters.
+    pub(crate) fn recorded(&self, command: &Command) -> (Text, Vec<Parameter>) {
+        let side = &self.record;
+        let mut parameters = command.parameters.clone();
+        let Some(followed) = command.followed.as_ref().filter(|_| !side.is_empty()) else {
+            return (command.text.clone(), parameters);
+        };
+        let hidden = |bound: &Bound, value: &str| {
+            side.protection.column(bound.column)?;
+            let kind = if value.starts_with(|c: char| c.is_ascii_digit() || c == '-') { "number" } else { "text" };
+            Some(Arc::from(format!("'[protected {kind} {}]'", self.key.digest(value.as_bytes()))))
+        };
+        for bound in followed.bound() {
+            let Place::Parameter(number) = bound.place else { continue };
+            let parameter = usize::try_from(number).ok().and_then(|number| parameters.get_mut(number.checked_sub(1)?));
+            if let Some(parameter) = parameter
+                && let Some(value) = &parameter.value
+                && side.protection.column(bound.column).is_some()
+            {
+                parameter.value = Some(format!("[protected {}]", self.key.digest(value.as_bytes())).into());
+            }
+        }
+        let mut text = followed.text(&hidden);
+        if let Some(detectors) = &side.detectors {
+            let redacted = |value: &str| detectors.redact(value, &self.key, &mut |_| {});
+            if let Some(redacted) = redacted(text.as_str()) {
+                text = Text::plain(redacted);
+            }
+            for parameter in &mut parameters {
+                if let Some(redacted) = parameter.value.as_deref().and_then(redacted) {
+                    parameter.value = Some(redacted.into());
+                }
+            }
+        }
+        (text, parameters)
+    }
+
+    /// What becomes of the columns of one statement's result, for the client and for the record.
+    pub(crate) fn plan(&self, followed: Option<&Followed>, statement: usize, columns: &[ResultColumn<'_>]) -> Plans {
+        let lineage = followed.and_then(|followed| followed.statements.get(statement));
+        let side = |side: &Side| {
+            if side.is_empty() {
+                return None;
+            }
+            let column = |(nth, column)| self.column(side, lineage, columns.len(), nth, column);
+            let plan: Plan = columns.iter().enumerate().map(column).collect();
+            plan.iter().any(Option::is_some).then_some(plan)
+        };
+        Plans { client: side(&self.client), record: side(&self.record) }
+    }
+
+    fn column(
+        &self,
+        side: &Side,
+        lineage: Option<&Arc<Lineage>>,
+        width: usize,
+        nth: usize,
+        column: &ResultColumn<'_>,
+    ) -> Option<Arc<Mask>> {
+        let fate = match column.origin {
+            // What the server itself says is more than what was read.
+            Some(origin) => side.fate(&Sources::column(origin), true),
+            None => match lineage.map(|lineage| &lineage.outputs) {
+                Some(Outputs::Known(outputs)) if outputs.len() == width => match outputs.get(nth) {
+                    Some(output) => side.fate(&output.sources, output.exact),
+                    None => side.fate(&Sources::unknown(), false),
+                },
+                Some(Outputs::Unknown(sources)) => side.fate(sources, false),
+                Some(Outputs::Known(_) | Outputs::None) | None => side.fate(&Sources::unknown(), false),
+            },
+        };
+        side.mask(fate, column.json, &self.key).map(Arc::new)
+    }
+
+    /// What looks for values in words that belong to no column.
+    pub(crate) fn words(&self, side: &Side) -> Option<Arc<Mask>> {
+        side.mask(Fate::Clear, false, &self.key).map(Arc::new)
+    }
+}
+
+impl Side {
+    fn new(masks: Masks, protection: Arc<Protection>) -> Self {
+        let mut broken = None;
+        let mut detect = Vec::new();
+        let mut detected_by = Vec::new();
+        let (mut json, mut json_by) = (Vec::new(), Vec::new());
+        for mask in masks.with_detectors() {
+            detect.extend(mask.detect.iter().cloned().map(|detector| (detector, anywhere(mask))));
+            detected_by.push(mask.id.clone());
+        }
+        for mask in masks.with_json() {
+            match paths(mask) {
+                Ok(paths) => json.extend(paths.into_iter().map(|(path, _)| (path, anywhere(mask)))),
+                Err(()) => broken = Some(mask.id.clone()),
+            }
+            json_by.push(mask.id.clone());
+        }
+        let detectors = match Detectors::new(&detect) {
+            Ok(detectors) if detectors.is_empty() => None,
+            Ok(detectors) => Some(Arc::new(detectors)),
+            Err(_) => {
+                broken = detected_by.first().cloned();
+                None
+            }
+        };
+        if let Some(mask) = masks.iter().find(|mask| paths(mask).is_err()) {
+            broken = Some(mask.id.clone());
+        }
+        Self { masks, protection, detectors, detected_by: names(&detected_by), json, json_by, broken }
+    }
+}
+
+fn transform(mask: &portcullis_policy::Mask) -> Transform {
+    mask.with.clone().unwrap_or(Transform::Redact)
+}
+
+/// The same for what is looked for everywhere: a client can select constants of its own, so a hash would tell it which of
+/// its guesses is the value.
+fn anywhere(mask: &portcullis_policy::Mask) -> Transform {
+    match transform(mask) {
+        Transform::Hash => Transform::Redact,
+        other => other,
+    }
+}
+
+fn paths(mask: &portcullis_policy::Mask) -> Result<Vec<(JsonPath, Transform)>, ()> {
+    mask.json.iter().map(|path| Ok((JsonPath::parse(path).map_err(|_| ())?, transform(mask)))).collect()
+}
+
+/// What the masks ask for one column, if any names it.
+fn treatment(
+    policy: &PolicySet,
+    masks: &Masks,
+    principal: Option<&Principal>,
+    connection: &Connection,
+    relation: &Relation,
+    column: &Column,
+) -> Option<Treatment> {
+    let (schema, table, name) = (relation.schema.as_str(), relation.name.as_str(), column.name.as_str());
+    let mut all: Option<Treatment> = None;
+    for mask in masks.on_column(schema, table, name) {
+        let mut with = transform(mask);
+        // Whoever may write the column could find a value by writing guesses and comparing hashes.
+        if with == Transform::Hash
+            && principal.is_none_or(|principal| policy.may_write(principal, connection, schema, table, name))
+        {
+            with = Transform::Redact;
+        }
+        let json = paths(mask).unwrap_or_default();
+        let one = Treatment {
+            rules: vec![mask.id.clone()],
+            whole: (mask.hides_whole_columns() || json.is_empty()).then_some(with),
+            json,
+            predicates: mask.predicates,
+            unproven: mask.unproven,
+        };
+        match &mut all {
+            Some(all) => all.merge(&one),
+            None => all = Some(one),
+        }
+    }
+    all
+}
+
+fn name_columns(masks: &Masks) -> bool {
+    masks.iter().any(|mask| !mask.columns().is_empty())
+}
+
+fn close(
+    policy: &PolicySet,
+    masks: &Masks,
+    principal: Option<&Principal>,
+    connection: &Connection,
+    catalogue: &Catalogue,
+) -> Protection {
+    let rule = |relation: &Relation, column: &Column| treatment(policy, masks, principal, connection, relation, column);
+    if name_columns(masks) { Protection::close(catalogue, &rule) } else { Protection::none() }
+}
+
+impl Shared {
+    /// The protected set of these masks over this catalogue, from those that are kept or made now.
+    fn closed(
+        &self,
+        policy: &InForce,
+        masks: &Masks,
+        principal: Option<&Principal>,
+        connection: &Connection,
+        catalogue: &Arc<Catalogue>,
+    ) -> Arc<Protection> {
+        if !name_columns(masks) {
+            return Arc::new(Protection::none());
+        }
+        let hashes = masks.iter().any(|mask| mask.with == Some(Transform::Hash));
+        let principal = principal.filter(|_| hashes);
+        let epoch = (catalogue.is_known(), catalogue.epoch());
+        let kept = self.protections.load();
+        let same = |closed: &&Arc<Closed>| {
+            closed.policy == policy.epoch
+                && closed.catalogue == epoch
+                && closed.connection == *connection
+                && closed.masks == *masks
+                && closed.principal.as_ref() == principal
+        };
+        if let Some(closed) = kept.iter().find(same) {
+            return Arc::clone(&closed.protection);
+        }
+        let closed = Arc::new(Closed {
+            policy: policy.epoch,
+            connection: connection.clone(),
+            catalogue: epoch,
+            masks: masks.clone(),
+            principal: principal.cloned(),
+            protection: Arc::new(close(&policy.set, masks, principal, connection, catalogue)),
+        });
+        self.protections.rcu(|kept| {
+            let newest = std::iter::once(&closed).chain(kept.iter().filter(|other| other.policy == policy.epoch));
+            newest.take(KEPT).cloned().collect::<Vec<_>>()
+        });
+        Arc::clone(&closed.protection)
+    }
+}
+
+/// The column as a person names it.
+fn shown(column: Option<ColumnId>, catalogue: &Catalogue) -> Arc<str> {
+    let Some(column) = column else { return "what could not be followed".into() };
+    let Some(relation) = catalogue.relation(column.relation) else { return "a relation that is not known".into() };
+    let table = format!("{}.{}", relation.schema, relation.name);
+    match relation.columns.iter().find(|known| known.number == column.number) {
+        Some(known) => format!("{table}.{}", known.name).into(),
+        None => format!("a column of {table}").into(),
+    }
+}
+
+/// The same operations with these marks; what is implicit in a session carries none.
+pub(crate) fn marked(operations: &[Operation], marks: Marks) -> Vec<Operation> {
+    let mark = |operation: &Operation| match operation.action {
+        portcullis_model::Action::Session => operation.clone(),
+        _ => operation.clone().marked(marks),
+    };
+    operations.iter().map(mark).collect()
+}
+
+/// What masks would make of one column of a statement's result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputExplanation {
+    /// Its label, or its place from 1.
+    pub column: Arc<str>,
+    /// What stands in its values' place; `None` where they pass.
+    pub mask: Option<MaskKind>,
+    /// The rules that ask for it.
+    pub by: Arc<str>,
+    /// `provenance`, `lineage`, `unproven`, `detector`.
+    pub reason: &'static str,
+}
+
+/// What masks would make of a statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MasksExplained {
+    /// Why it would be refused, if no rule allows the mark that it gets.
+    pub misuse: Option<Reason>,
+    /// Each column of its result, where they are known.
+    pub outputs: Vec<OutputExplanation>,
+}
+
+/// What the masks of a policy set would make of a statement of this principal, read against this catalogue. The server
+/// may say of more columns where they come from; what is shown here is what the text alone proves.
+#[must_use]
+pub fn explain_masks(
+    policy: &PolicySet,
+    principal: &Principal,
+    connection: &Connection,
+    catalogue: &Catalogue,
+    lineage: &Lineage,
+) -> MasksExplained {
+    let masks = policy.masks(principal, connection);
+    let protection = close(policy, &masks, Some(principal), connection, catalogue);
+    let side = Side::new(masks, Arc::new(protection));
+    let key = Arc::new(Key::new([0; 32]));
+    if side.is_empty() {
+        return MasksExplained::default();
+    }
+    let judgement = side.judge(lineage);
+    let misuse = judgement.exposes.first().map(|found| (found, Misuse::Exposed));
+    let misuse = misuse.or_else(|| judgement.infers.first().map(|found| (found, Misuse::Inferred)));
+    let misuse = misuse.and_then(|(found, misuse)| {
+        Some(Reason::Protected { rule: side.rule_of(found)?, column: shown(found.column, catalogue), misuse })
+    });
+    let explained = |column: Arc<str>, sources: &Sources, exact: bool| {
+        let mask = side.mask(side.fate(sources, exact), false, &key);
+        OutputExplanation {
+            column,
+            mask: mask.as_ref().map(Mask::kind),
+            by: mask.as_ref().map_or_else(|| "".into(), |mask| Arc::clone(mask.by())),
+            reason: mask.as_ref().map_or("", Mask::reason),
+        }
+    };
+    let outputs = match &lineage.outputs {
+        Outputs::None => Vec::new(),
+        Outputs::Unknown(sources) => vec![explained("*".into(), sources, false)],
+        Outputs::Known(outputs) => {
+            let label = |nth: usize, output: &portcullis_model::Output| match &output.name {
+                Some(name) => name.as_str().into(),
+                None => (nth + 1).to_string().into(),
+            };
+            let outputs = outputs.iter().enumerate();
+            outputs.map(|(nth, output)| explained(label(nth, output), &output.sources, output.exact)).collect()
+        }
+    };
+    MasksExplained { misuse, outputs }
+}
