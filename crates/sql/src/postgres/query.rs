@@ -8,7 +8,7 @@
 use super::expression::inner;
 use super::gather::ColumnSet;
 use super::names::{self, Place};
-use super::reader::{Cte, Entry, Level, Reader, Reference, Source};
+use super::reader::{Cte, Entry, Level, Reader, Reference, Source, together};
 use pg_query::protobuf::{self, Alias, CommonTableExpr, Node, RangeVar, SelectStmt, SetOperation, WithClause};
 use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::{Action, Mark, Marks, Name, Object};
@@ -227,10 +227,7 @@ impl<'t> Reader<'_, 't> {
                     (!is_row_star(value)).then(|| vec![Name::canonical(shown)])
                 }
             };
-            names = names.zip(more).map(|(mut names, more)| {
-                names.extend(more);
-                names
-            });
+            names = together(names, more);
         }
         names
     }

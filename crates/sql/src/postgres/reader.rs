@@ -361,17 +361,11 @@ impl<'s, 't> Reader<'s, 't> {
                     Some(Vec::new())
                 }
             };
-            names = names.zip(exposed).map(|(mut names, more)| {
-                names.extend(more);
-                names
-            });
+            names = together(names, exposed);
         }
         for members in joins {
             let more = self.touch_entries(level, members);
-            names = names.zip(more).map(|(mut names, more)| {
-                names.extend(more);
-                names
-            });
+            names = together(names, more);
         }
         names
     }
@@ -405,6 +399,19 @@ impl<'s, 't> Reader<'s, 't> {
             _ => Marks::NONE,
         }
     }
+}
+
+/// The most columns that a row can have (`MaxTupleAttributeNumber`).
+pub(super) const WIDEST: usize = 1664;
+
+/// Columns and those behind them. Beyond what a row can have they are not told: stars over stars would double them with
+/// every level of a text.
+pub(super) fn together(names: Option<Vec<Name>>, more: Option<Vec<Name>>) -> Option<Vec<Name>> {
+    let (mut names, more) = names.zip(more)?;
+    (names.len() + more.len() <= WIDEST).then(|| {
+        names.extend(more);
+        names
+    })
 }
 
 /// Whether reading the relation needs no rule: it only describes objects.

@@ -80,7 +80,7 @@ fn contents() -> Contents {
     contents
 }
 
-static SCOPE: LazyLock<Scope> = LazyLock::new(|| Scope {
+pub(crate) static SCOPE: LazyLock<Scope> = LazyLock::new(|| Scope {
     catalogue: Arc::new(Catalogue::new(1, contents())),
     temporary: Arc::new(BTreeSet::from([Name::canonical("tmp")])),
     ..shop::scope()
@@ -176,4 +176,156 @@ fn every_row_of_the_table_is_followed_as_it_says() {
         assert!(wrong.is_empty(), "{wrong}");
     }
     assert!(rows >= 200, "{rows} rows");
+}
+
+fn derived(relation: u32) -> Vec<String> {
+    let relation = SCOPE.catalogue.relation(relation).expect("a relation that there is");
+    let one = |column: &portcullis_model::catalogue::Column| {
+        let exact = column.derived.as_ref().is_some_and(|derived| derived.exact);
+        let sources = column.derived.as_ref().map_or_else(|| "none".to_owned(), |found| shown_sources(&found.sources));
+        format!("{}:{}{sources}", column.name, if exact { "=" } else { " " })
+    };
+    relation.columns.iter().map(one).collect()
+}
+
+#[test]
+fn columns_of_views_are_derived_from_what_they_read() {
+    assert_eq!(derived(202), ["id:=people.id", "code:=people.ssn", "shout: people.name"]);
+    assert_eq!(derived(203), ["id:=v_people.id", "c:=v_people.code", "known: hr.employees.ssn+v_people.code"]);
+    assert_eq!(derived(204), ["id: ?", "x: ?"], "a definition that cannot be followed");
+    assert_eq!(
+        derived(205),
+        ["id: customers.id+people.id", "label: customers.email+people.name+public.pure_f()"],
+        "both sides of a set operation"
+    );
+    assert_eq!(derived(43), ["order_id:=orders.id", "name:=customers.name"]);
+    // As many columns as its definition gives, or none is known.
+    assert_eq!(derived(46), ["id: ?", "name: ?", "contact: ?"]);
+    assert!(derived(29).iter().all(|column| column.ends_with(" none")), "the server's own are told by its list");
+}
+
+#[test]
+fn generated_columns_are_derived_and_no_other_column_of_a_table() {
+    let people = derived(200);
+    assert_eq!(people[5], "low: people.name+people.ssn");
+    assert!(people.iter().filter(|column| column.ends_with(" none")).count() == people.len() - 1);
+}
+
+/// Every relation of the fixture that has a definition gets something for each column, and nothing claims to be clean
+/// that its definition does not show to be.
+#[test]
+fn every_view_of_the_fixture_is_derived() {
+    for relation in SCOPE.catalogue.relations() {
+        let computed = matches!(relation.kind, RelKind::View | RelKind::MaterializedView);
+        if computed && !matches!(relation.schema.as_str(), "pg_catalog" | "information_schema") {
+            let told = relation.columns.iter().all(|column| column.derived.is_some());
+            assert!(told, "{}", relation.name);
+        }
+    }
+}
+
+#[test]
+fn a_large_catalogue_is_derived() {
+    let mut contents = Contents { schemas: vec![Name::canonical("public")], ..Contents::default() };
+    let columns: Vec<String> = (0..20).map(|at| format!("c{at} text")).collect();
+    for oid in 1..=500 {
+        contents.relations.push(shop::relation(oid, &format!("public.t{oid}"), RelKind::Table, &columns.join(", ")));
+    }
+    for oid in 501..=1000 {
+        let from = oid - 500;
+        let list: Vec<String> = (0..20).map(|at| format!("t{from}.c{at}")).collect();
+        let text = format!(" SELECT {}\n   FROM public.t{from}\n  WHERE (t{from}.c1 > 'x'::text);", list.join(", "));
+        let mut view = shop::view(oid, &format!("public.v{oid}"), &columns.join(", "), &[from], &text);
+        view.kind = RelKind::View;
+        contents.relations.push(view);
+    }
+    derive(&mut contents);
+    let views = contents.relations.iter().filter(|relation| relation.kind == RelKind::View);
+    for (column, number) in views.flat_map(|view| view.columns.iter().zip(1..)) {
+        let derived = column.derived.as_ref().expect("derived");
+        assert!(derived.exact && derived.sources.columns()[0].number == number);
+    }
+}
+
+#[test]
+fn the_relations_that_a_statement_names_are_told() {
+    let relations = |text: &str| {
+        let reading = read(text, Dialect::Postgres, &SCOPE, &Limits::default());
+        let all = reading.statements.iter().flat_map(|statement| statement.lineage.relations.clone());
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        relations("SELECT 1 FROM v_people, ONLY customers WHERE id IN (SELECT id FROM hr.people)"),
+        [1, 202, 207]
+    );
+    assert_eq!(relations("WITH people AS (SELECT 1) INSERT INTO wide SELECT * FROM people"), [208]);
+    assert_eq!(relations("COPY people FROM STDIN"), [200]);
+    assert_eq!(relations("TRUNCATE people, wide"), [200, 208]);
+    assert_eq!(relations("CREATE TABLE x (a int REFERENCES customers (id)) INHERITS (wide)"), [1, 208]);
+    assert_eq!(relations("DECLARE c CURSOR FOR SELECT 1 FROM wide"), [208]);
+    assert_eq!(relations("LOCK TABLE people"), [200]);
+    assert_eq!(relations("SELECT 1"), Vec::<u32>::new());
+}
+
+/// An extension's `=` for a type of its own is not meant where both sides are of built-in types, and is where one is not.
+#[test]
+fn an_operator_for_users_types_is_meant_for_them_alone() {
+    let mut contents = contents();
+    contents.operators.push(portcullis_model::catalogue::UserOperator {
+        schema: Name::canonical("public"),
+        name: Name::canonical("="),
+        function: 303,
+    });
+    let scope = Scope { catalogue: Arc::new(Catalogue::new(2, contents)), ..shop::scope() };
+    let uses = |text: &str| {
+        let reading = read(text, Dialect::Postgres, &scope, &Limits::default());
+        shown(text, &reading.statements[0].lineage)
+    };
+    assert_eq!(uses("SELECT 1 FROM customers WHERE id = 5"), "?column?: 0 | eq customers.id; value customers.id 5");
+    assert_eq!(
+        uses("SELECT 1 FROM customers WHERE email = 'x'"),
+        "?column?: 0 | if customers.email+public.ci_eq(); value customers.email 'x'"
+    );
+    assert_eq!(uses("SELECT 1 FROM people JOIN hr.people h USING (id)"), "?column?: 0 | if people.id+hr.people.id");
+    assert_eq!(
+        uses("SELECT 1 FROM people WHERE ssn = upper(name)"),
+        "?column?: 0 | if people.name+people.ssn+public.ci_eq()",
+        "what a function returns could be of any type"
+    );
+}
+
+/// Other dialects, and texts that are not read, say that they are not followed.
+#[test]
+fn what_is_not_followed_says_so() {
+    for (text, dialect) in [("SELECT a FROM t", Dialect::MySql), ("SELECT FROM WHERE", Dialect::Postgres)] {
+        let reading = read(text, dialect, &SCOPE, &Limits::default());
+        assert_eq!(*reading.statements[0].lineage, Lineage::untold(), "{text}");
+    }
+    let unknown = read("SELECT a FROM t WHERE b = 1", Dialect::Postgres, &Scope::unknown(), &Limits::default());
+    let lineage = &unknown.statements[0].lineage;
+    assert!(lineage.unknown && lineage.all_outputs().is_unknown());
+    assert!(lineage.uses.iter().all(|used| used.sources.is_unknown()));
+}
+
+/// Names and sets that grow with each step must not make work grow faster than the text.
+#[test]
+fn texts_that_multiply_are_followed_in_bounded_work() {
+    let doubling: Vec<String> =
+        (1..40).map(|at| format!("a{at} AS (SELECT x.*, y.* FROM a{} x, a{} y)", at - 1, at - 1)).collect();
+    let text = format!("WITH a0 AS (SELECT * FROM people), {} SELECT * FROM a39", doubling.join(", "));
+    let reading = read(&text, Dialect::Postgres, &SCOPE, &Limits::default());
+    let all = reading.statements[0].lineage.all_outputs();
+    assert!(all.columns().contains(&ColumnId { relation: 200, number: 3 }));
+    let nested = (0..60).fold("ssn".to_owned(), |inner, _| format!("coalesce({inner}, {})", "name"));
+    assert!(told(&format!("SELECT {nested} FROM people")).starts_with("coalesce: people.name+people.ssn"));
+    let recursive: Vec<String> = (0..10)
+        .map(|at| {
+            format!(
+                "r{at} AS (SELECT * FROM people UNION ALL SELECT * FROM r{at} WHERE EXISTS (SELECT 1 FROM r{}))",
+                (at + 1) % 10
+            )
+        })
+        .collect();
+    let text = format!("WITH RECURSIVE {} SELECT ssn FROM r0", recursive.join(", "));
+    assert!(told(&text).starts_with("ssn:"));
 }

@@ -10,6 +10,7 @@
 
 mod deep;
 mod lineage;
+mod loss;
 mod properties;
 mod scopes;
 mod shop;

@@ -118,6 +118,7 @@ impl<'t> Tracer<'_, 't> {
             NodeEnum::CollateClause(collate) => self.bind(columns, collate.arg.as_deref()),
             NodeEnum::List(list) => self.bind_all(columns, &list.items),
             NodeEnum::AArrayExpr(array) => self.bind_all(columns, &array.elements),
+            NodeEnum::RowExpr(row) => self.bind_all(columns, &row.args),
             NodeEnum::FuncCall(call) => self.bind_all(columns, &call.args),
             NodeEnum::AExpr(expression) => {
                 self.bind(columns, expression.lexpr.as_deref());

@@ -51,6 +51,12 @@ impl Flow {
         self.columns.is_empty() && self.functions.is_empty() && !self.unknown
     }
 
+    /// Adds functions and what is unknown of what was told already.
+    pub(super) fn add_untold(&mut self, sources: &Sources) {
+        self.unknown |= sources.is_unknown();
+        sources.functions().iter().for_each(|function| self.add(&Self::function(function.clone())));
+    }
+
     /// The one column that is all there is.
     pub(super) fn only(&self) -> Option<ColumnId> {
         match self.columns.as_slice() {
@@ -295,13 +301,14 @@ impl Rows {
         match self {
             Self::Relation(relation, nature) => match relation.columns.get(at) {
                 Some(column) => Found::Certainly(of_relation(relation, *nature, column)),
-                None => Found::No,
+                None => Found::Certainly(Value::of(Flow::unknown())),
             },
             Self::AnyOf(_) => Found::Certainly(Value::of(self.all())),
             Self::Columns(columns) => match (columns.list.get(at), &columns.rest) {
                 (Some(column), None) => Found::Certainly(column.value.clone()),
                 (_, Some(_)) => Found::Certainly(Value::of(columns.all())),
-                (None, None) => Found::No,
+                // The server refuses an alias list that is longer than the row.
+                (None, None) => Found::Certainly(Value::of(Flow::unknown())),
             },
         }
     }

@@ -238,8 +238,16 @@ impl<'t> Tracer<'_, 't> {
         }
     }
 
+    /// A column of a built-in type, which is an array where it can be unnested.
+    fn is_builtin_array(&mut self, node: &'t Node) -> bool {
+        matches!(node.node, Some(NodeEnum::ColumnRef(_))) && {
+            let value = self.value(Some(node));
+            super::operator::is_builtin_column(&value) && value.type_oid != RECORDS
+        }
+    }
+
     /// What rows a built-in function gives, where that is told by its name.
-    fn row_shape(&self, call: &FuncCall) -> Option<RowShape> {
+    fn row_shape(&mut self, call: &'t FuncCall) -> Option<RowShape> {
         let parts = names::strings(&call.funcname)?;
         let (schema, name) = names::split(&parts)?;
         let callee = self.standing.function(schema, name);
@@ -248,12 +256,15 @@ impl<'t> Tracer<'_, 't> {
         }
         // An array of rows is unnested into their fields.
         if name == "unnest" {
-            let plain = matches!(call.args.as_slice(), [array] if is_plain_array(array));
-            return plain.then_some(RowShape::Single);
+            let [array] = call.args.as_slice() else { return None };
+            return (is_plain_array(array) || self.is_builtin_array(array)).then_some(RowShape::Single);
         }
         builtins::flows(name).rows
     }
 }
+
+/// `record[]`.
+const RECORDS: u32 = 2287;
 
 /// An array of a built-in type, as it is written.
 fn is_plain_array(node: &Node) -> bool {

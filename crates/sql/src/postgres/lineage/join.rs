@@ -42,13 +42,11 @@ impl<'t> Tracer<'_, 't> {
     /// The merged columns of these names: compared, and what either side has.
     fn merged(&mut self, names: &[Name], first: usize, middle: usize) -> Vec<Column> {
         let mut merged = Vec::with_capacity(names.len());
-        if !names.is_empty() {
-            let equal = self.operator_named(None, "=", &[]);
-            self.condition(&equal);
-        }
         for name in names {
             let left = self.side(name, first, Some(middle));
             let right = self.side(name, middle, None);
+            let equal = self.operator_named(None, "=", &[&left, &right]);
+            self.condition(&equal);
             let value = left.or(&right);
             self.condition(&value.flow);
             merged.push(Column { name: name.clone(), value });

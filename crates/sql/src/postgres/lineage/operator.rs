@@ -18,7 +18,7 @@ use portcullis_model::catalogue::{Oid, Volatility};
 const FIRST_NORMAL: Oid = 16384;
 
 /// Whether it is of a built-in type for certain.
-const fn is_builtin_column(value: &Value) -> bool {
+pub(super) const fn is_builtin_column(value: &Value) -> bool {
     value.exact && value.type_oid != 0 && value.type_oid < FIRST_NORMAL
 }
 

@@ -11,6 +11,7 @@ use super::range::Item;
 use crate::postgres::expression::inner;
 use crate::postgres::names;
 use crate::postgres::query::{is_row_star, is_star, output_name};
+use crate::postgres::reader::WIDEST;
 use pg_query::protobuf::{self, CommonTableExpr, Node, SelectStmt, SetOperation, WithClause, a_const};
 use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::Name;
@@ -295,18 +296,34 @@ impl<'t> Tracer<'_, 't> {
                 columns.rest = Some(Flow::unknown());
                 continue;
             };
-            for (at, item) in row.items.iter().enumerate() {
-                let value = self.value(Some(item));
+            let row = self.row_values(&row.items);
+            let fits = row.rest.is_none() && (nth == 0 || row.list.len() == columns.list.len());
+            if !fits || columns.rest.is_some() {
+                columns = Columns::open(columns.all().with(&row.all()));
+                continue;
+            }
+            for (at, Column { value, .. }) in row.list.into_iter().enumerate() {
                 match columns.list.get_mut(at) {
                     Some(column) => column.value = std::mem::take(&mut column.value).or(&value),
-                    None if nth == 0 => {
-                        columns.list.push(Column { name: Name::canonical(format!("column{}", at + 1)), value });
-                    }
-                    None => columns.rest = Some(columns.rest.take().unwrap_or_default().with(&value.flow)),
+                    None => columns.list.push(Column { name: Name::canonical(format!("column{}", at + 1)), value }),
                 }
             }
         }
         columns
+    }
+
+    /// The values of one row, in which a star is several.
+    fn row_values(&mut self, items: &'t [Node]) -> Columns {
+        let mut row = Columns { list: Vec::with_capacity(items.len()), rest: None };
+        for item in items {
+            let more = self.expanded(item.node.as_ref(), Some(item), "");
+            if more.rest.is_some() || row.rest.is_some() {
+                row = Columns::open(row.all().with(&more.all()));
+            } else {
+                row.list.extend(more.list);
+            }
+        }
+        row
     }
 
     /// A select list.
@@ -319,7 +336,7 @@ impl<'t> Tracer<'_, 't> {
                 continue;
             };
             let more = self.output(target);
-            let wide = all.list.len() + more.list.len() > 1664;
+            let wide = all.list.len() + more.list.len() > WIDEST;
             if all.rest.is_some() || more.rest.is_some() || wide {
                 all = Columns::open(all.all().with(&more.all()));
             } else {
@@ -332,6 +349,12 @@ impl<'t> Tracer<'_, 't> {
     /// One item of a select list, which may be several columns.
     fn output(&mut self, target: &'t protobuf::ResTarget) -> Columns {
         let value = target.val.as_deref().and_then(|value| value.node.as_ref());
+        let name = if target.name.is_empty() { output_name(value) } else { target.name.as_str() };
+        self.expanded(value, target.val.as_deref(), name)
+    }
+
+    /// An expression, or the columns that it stands for where it is a star.
+    fn expanded(&mut self, value: Option<&'t NodeEnum>, node: Option<&'t Node>, name: &str) -> Columns {
         match value {
             Some(NodeEnum::ColumnRef(column)) if is_star(&column.fields) => {
                 let qualifier = column.fields.split_last().and_then(|(_, rest)| names::strings(rest));
@@ -339,8 +362,7 @@ impl<'t> Tracer<'_, 't> {
             }
             Some(NodeEnum::AIndirection(indirection)) if is_row_star(value) => self.row_star(indirection),
             _ => {
-                let name = if target.name.is_empty() { output_name(value) } else { target.name.as_str() };
-                let value = self.value(target.val.as_deref());
+                let value = self.value(node);
                 Columns { list: vec![Column { name: Name::canonical(name), value }], rest: None }
             }
         }

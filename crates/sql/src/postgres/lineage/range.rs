@@ -8,11 +8,9 @@
 
 use super::Tracer;
 use super::flow::{Column, Columns, Flow, Found, Rows, Value};
+use crate::postgres::reader::WIDEST;
 use portcullis_model::Name;
 use std::rc::Rc;
-
-/// The most columns that a row can have (`MaxTupleAttributeNumber`).
-const WIDEST: usize = 1664;
 
 /// One item of a range table.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use crate::postgres::children::{children, tag};
 use crate::postgres::expression::inner;
 use pg_query::NodeRef;
 use pg_query::protobuf::{self, CopyStmt, Node, ObjectType};
-use portcullis_model::{ColumnId, Name, Output, Outputs};
+use portcullis_model::{ColumnId, Lineage, Name, Output, Outputs};
 
 /// What a statement is made of, when it is looked through.
 #[derive(Debug, Default)]
@@ -153,7 +153,11 @@ impl<'t> Tracer<'_, 't> {
                 self.unknown = true;
             }
             Some(node) => {
-                self.statement(node);
+                // Functions may be called while it is planned, and their results shown.
+                flow.add_untold(&Lineage { outputs: self.statement(node), ..Lineage::default() }.all_outputs());
+                self.uses.iter().for_each(|used| flow.add(&used.flow));
+                flow.add(&self.conditions);
+                flow.add(&self.kept);
             }
             None => self.unknown = true,
         }

@@ -72,14 +72,7 @@ impl<'t> Tracer<'_, 't> {
                 Value::of(flow)
             }
             // Which of them is computed depends on the others: an error in one tells of those before it.
-            NodeRef::BoolExpr(_) | NodeRef::CaseExpr(_) | NodeRef::CoalesceExpr(_) => {
-                let before = self.risks;
-                let flow = self.below(node);
-                if self.risks > before {
-                    self.condition(&flow);
-                }
-                Value::of(flow)
-            }
+            NodeRef::BoolExpr(_) | NodeRef::CaseExpr(_) | NodeRef::CoalesceExpr(_) => Value::of(self.guarded(node)),
             NodeRef::XmlExpr(_)
             | NodeRef::XmlSerialize(_)
             | NodeRef::JsonParseExpr(_)
@@ -95,10 +88,25 @@ impl<'t> Tracer<'_, 't> {
         }
     }
 
+    /// What flows into anything below a node that computes some of it only where the rest says so.
+    fn guarded(&mut self, node: NodeRef<'t>) -> Flow {
+        let before = self.risks;
+        let flow = self.below(node);
+        if self.risks > before {
+            self.condition(&flow);
+        }
+        flow
+    }
+
     fn column(&mut self, fields: &'t [Node]) -> Value {
         if is_star(fields) {
             let qualifier = fields.split_last().and_then(|(_, rest)| names::strings(rest)).unwrap_or_default();
-            return Value::of(self.star(&qualifier).all());
+            let row = match qualifier.as_slice() {
+                [] => None,
+                [name] => self.row(None, name),
+                [.., schema, name] => self.row(Some(schema), name),
+            };
+            return row.unwrap_or_else(|| Value::of(self.star(&qualifier).all()));
         }
         let Some(parts) = names::strings(fields) else { return Value::of(Flow::unknown()) };
         match parts.as_slice() {
@@ -189,7 +197,7 @@ impl<'t> Tracer<'_, 't> {
     }
 
     fn sub_link(&mut self, link: &'t SubLink) -> Value {
-        let test = self.value(link.testexpr.as_deref()).flow;
+        let test = self.value(link.testexpr.as_deref());
         let outside = std::mem::take(&mut self.conditions);
         let columns = self.query_node(link.subselect.as_deref());
         let within = std::mem::replace(&mut self.conditions, outside);
@@ -208,13 +216,11 @@ impl<'t> Tracer<'_, 't> {
                 scalar(columns)
             }
             SubLinkType::AnySublink | SubLinkType::AllSublink | SubLinkType::RowcompareSublink => {
-                let all = test.with(&columns.all());
-                let symbol = if link.oper_name.is_empty() {
-                    self.operator_named(None, "=", &[&Value::of(all.clone())])
-                } else {
-                    self.operator(&link.oper_name)
-                };
-                Value::of(all.with(&within).with(&symbol))
+                let all = test.flow.clone().with(&columns.all());
+                let parts = names::strings(&link.oper_name).unwrap_or_default();
+                let (schema, symbol) = names::split(&parts).unwrap_or((None, "="));
+                let operator = self.operator_named(schema, symbol, &[&test, &scalar(columns)]);
+                Value::of(all.with(&within).with(&operator))
             }
             SubLinkType::ArraySublink | SubLinkType::MultiexprSublink => Value::of(columns.all()),
             SubLinkType::Undefined | SubLinkType::CteSublink => Value::of(columns.all().with(&Flow::unknown())),

@@ -5,7 +5,7 @@
 //! Held by: `fixtures/sql/lineage.tsv`.
 
 use super::Tracer;
-use super::flow::{Columns, Flow, Value};
+use super::flow::{Columns, Flow, Rows, Value};
 use super::range::Item;
 use crate::postgres::names;
 use pg_query::NodeEnum;
@@ -21,6 +21,8 @@ use std::sync::Arc;
 struct Target {
     item: Item,
     relation: Option<Arc<Relation>>,
+    /// What was written into columns of it so far.
+    given: Vec<(Option<ColumnId>, Flow)>,
 }
 
 impl Target {
@@ -28,6 +30,33 @@ impl Target {
     fn named(&self, name: &str) -> Option<ColumnId> {
         let relation = self.relation.as_ref()?;
         relation.column(name).map(|column| ColumnId { relation: relation.oid, number: column.number })
+    }
+
+    /// Its rows after the statement: a column is what it was and what was written into it.
+    fn returned(&self) -> Option<Rows> {
+        if self.given.is_empty() {
+            return None;
+        }
+        let anywhere = self.given.iter().filter(|(into, _)| into.is_none());
+        let anywhere = anywhere.fold(Flow::none(), |all, (_, flow)| all.with(flow));
+        let columns = match self.item.rows.columns(&[]) {
+            Some(mut list) => {
+                for column in &mut list {
+                    let id = column.value.column();
+                    let given = self.given.iter().filter(|(into, _)| id.is_none() || *into == id);
+                    let given = given.fold(anywhere.clone(), |all, (_, flow)| all.with(flow));
+                    if !given.is_none() {
+                        column.value = Value::of(std::mem::take(&mut column.value.flow).with(&given));
+                    }
+                }
+                Columns { list, rest: None }
+            }
+            None => {
+                let all = self.item.rows.all();
+                Columns::open(self.given.iter().fold(all, |all, (_, flow)| all.with(flow)))
+            }
+        };
+        Some(Rows::Columns(Rc::new(columns)))
     }
 
     /// The column at this place of the relation, from 0.
@@ -55,25 +84,29 @@ impl<'t> Tracer<'_, 't> {
             }
         };
         self.push(item.clone());
-        Target { item, relation }
+        Target { item, relation, given: Vec::new() }
     }
 
     /// SET, and the values of each column.
-    fn set(&mut self, target: &Target, nodes: &'t [Node]) {
+    fn set(&mut self, target: &mut Target, nodes: &'t [Node]) {
         for node in nodes {
             let Some(NodeEnum::ResTarget(set)) = &node.node else {
                 let flow = self.value(Some(node)).flow;
-                self.written(None, flow);
+                self.write(target, None, flow, None);
                 continue;
             };
             let index = self.all_values(&set.indirection);
             let flow = self.assigned(set.val.as_deref()).flow.with(&index);
-            self.write(target.named(&set.name), flow, set.val.as_deref());
+            let into = target.named(&set.name);
+            self.write(target, into, flow, set.val.as_deref());
         }
     }
 
     /// A value goes into a column; constants in it are values of that column.
-    fn write(&mut self, into: Option<ColumnId>, flow: Flow, node: Option<&'t Node>) {
+    fn write(&mut self, target: &mut Target, into: Option<ColumnId>, flow: Flow, node: Option<&'t Node>) {
+        if !flow.is_none() {
+            target.given.push((into, flow.clone()));
+        }
         self.written(into, flow);
         if let (Some(column), Some(node)) = (into, node) {
             let node = part(node).unwrap_or(node);
@@ -90,20 +123,31 @@ impl<'t> Tracer<'_, 't> {
                 names.push(&option.value);
             }
         }
+        let returned = target.returned();
+        if let (Some(item), Some(rows)) = (self.levels.last_mut().and_then(|level| level.items.first_mut()), returned) {
+            item.rows = rows;
+        }
         for name in names {
             if self.item(None, name).is_none() {
-                let item = Item { name: Name::canonical(name), schema: None, plain: false, ..target.item.clone() };
+                // What was there is told as what is there now: no less flows into that.
+                let item = Item { name: Name::canonical(name), schema: None, plain: false, ..self.first(target) };
                 self.push(item);
             }
         }
         self.outputs(&clause.exprs)
     }
 
+    /// The target as RETURNING sees it.
+    fn first(&self, target: &Target) -> Item {
+        let first = self.levels.last().and_then(|level| level.items.first());
+        first.unwrap_or(&target.item).clone()
+    }
+
     pub(super) fn insert(&mut self, insert: &'t InsertStmt) -> Columns {
         let before = self.enter_with(insert.with_clause.as_ref());
         let source = self.query_node(insert.select_stmt.as_deref());
         self.enter();
-        let target = self.target(insert.relation.as_ref());
+        let mut target = self.target(insert.relation.as_ref());
         let into: Vec<Option<ColumnId>> = if insert.cols.is_empty() {
             (0..source.list.len()).map(|at| target.at(at)).collect()
         } else {
@@ -112,13 +156,13 @@ impl<'t> Tracer<'_, 't> {
         for node in &insert.cols {
             if let Some(NodeEnum::ResTarget(column)) = &node.node {
                 let index = self.all_values(&column.indirection);
-                self.written(None, index);
+                self.write(&mut target, None, index, None);
             }
         }
-        self.inserted(&into, &source);
+        self.inserted(&mut target, &into, &source);
         self.bind_rows(&into, insert.select_stmt.as_deref());
         if let Some(conflict) = &insert.on_conflict_clause {
-            self.on_conflict(conflict, &target, &into, &source);
+            self.on_conflict(conflict, &mut target, &into, &source);
         }
         let columns = self.returning(insert.returning_clause.as_ref(), &target);
         self.leave();
@@ -127,14 +171,14 @@ impl<'t> Tracer<'_, 't> {
     }
 
     /// What each column gets.
-    fn inserted(&mut self, into: &[Option<ColumnId>], source: &Columns) {
+    fn inserted(&mut self, target: &mut Target, into: &[Option<ColumnId>], source: &Columns) {
         if source.rest.is_some() {
             // Which column gets what is not known.
             let all = source.all();
-            return self.written(None, all);
+            return self.write(target, None, all, None);
         }
         for (at, column) in source.list.iter().enumerate() {
-            self.written(into.get(at).copied().flatten(), column.value.flow.clone());
+            self.write(target, into.get(at).copied().flatten(), column.value.flow.clone(), None);
         }
     }
 
@@ -166,7 +210,7 @@ impl<'t> Tracer<'_, 't> {
     fn on_conflict(
         &mut self,
         conflict: &'t OnConflictClause,
-        target: &Target,
+        target: &mut Target,
         into: &[Option<ColumnId>],
         source: &Columns,
     ) {
@@ -198,9 +242,9 @@ impl<'t> Tracer<'_, 't> {
     pub(super) fn update(&mut self, update: &'t UpdateStmt) -> Columns {
         let before = self.enter_with(update.with_clause.as_ref());
         self.enter();
-        let target = self.target(update.relation.as_ref());
+        let mut target = self.target(update.relation.as_ref());
         self.sources(&update.from_clause);
-        self.set(&target, &update.target_list);
+        self.set(&mut target, &update.target_list);
         self.filter(update.where_clause.as_deref());
         let columns = self.returning(update.returning_clause.as_ref(), &target);
         self.leave();
@@ -230,14 +274,14 @@ impl<'t> Tracer<'_, 't> {
     pub(super) fn merge(&mut self, merge: &'t MergeStmt) -> Columns {
         let before = self.enter_with(merge.with_clause.as_ref());
         self.enter();
-        let target = self.target(merge.relation.as_ref());
+        let mut target = self.target(merge.relation.as_ref());
         if let Some(source) = merge.source_relation.as_deref() {
             self.source_item(source);
         }
         self.decides(merge.join_condition.as_deref());
         for clause in &merge.merge_when_clauses {
             if let Some(NodeEnum::MergeWhenClause(clause)) = &clause.node {
-                self.merge_branch(clause, &target);
+                self.merge_branch(clause, &mut target);
             }
         }
         let columns = self.returning(merge.returning_clause.as_ref(), &target);
@@ -248,7 +292,7 @@ impl<'t> Tracer<'_, 't> {
         if star { Columns::open(columns.all()) } else { columns }
     }
 
-    fn merge_branch(&mut self, clause: &'t MergeWhenClause, target: &Target) {
+    fn merge_branch(&mut self, clause: &'t MergeWhenClause, target: &mut Target) {
         self.decides(clause.condition.as_deref());
         if clause.values.is_empty() {
             return self.set(target, &clause.target_list);
@@ -257,7 +301,7 @@ impl<'t> Tracer<'_, 't> {
         for (at, item) in clause.values.iter().enumerate() {
             let into = if names.is_empty() { target.at(at) } else { names.get(at).and_then(|name| target.named(name)) };
             let flow = self.value(Some(item)).flow;
-            self.write(into, flow, Some(item));
+            self.write(target, into, flow, Some(item));
         }
     }
 }
@@ -304,7 +348,7 @@ fn excluded(target: &Target, into: &[Option<ColumnId>], source: &Columns) -> Ite
         }
         None => Columns::open(target.item.rows.all().with(&all)),
     };
-    let rows = super::flow::Rows::Columns(Rc::new(columns));
+    let rows = Rows::Columns(Rc::new(columns));
     Item { plain: false, ..Item::new("excluded", rows) }
 }
 
