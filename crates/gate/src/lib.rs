@@ -18,6 +18,7 @@ mod answer;
 mod clearance;
 mod door;
 mod error;
+mod explain;
 mod flow;
 mod hold;
 mod live;
@@ -29,11 +30,12 @@ pub use answer::{Answer, Released};
 pub use clearance::{Cleared, Own, Passage, Pending, Permit, Ruling, Settled, Stale};
 pub use door::{Arrival, Gate, Parts, Settings};
 pub use error::{NotEntered, SendError};
+pub use explain::{MasksExplained, OutputExplanation, explain_masks, mask_problems, mask_warnings};
 pub use flow::{Downstream, Outlet, Upstream, Weight};
 pub use hold::Hold;
 pub use live::{Counts, LiveSession};
 pub use mask::{Mask, MaskKind, Plan, Plans, ResultColumn};
-pub use masking::{MasksExplained, OutputExplanation, explain_masks, mask_problems};
+
 pub use session::Session;
 
 /// The key of what is hashed in the place of protected values.

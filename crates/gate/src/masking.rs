@@ -10,12 +10,12 @@
 //! Held by: `tests/it/masking.rs`.
 
 use crate::door::{InForce, Shared};
-use crate::mask::{Mask, MaskKind, Plan, Plans, ResultColumn};
+use crate::mask::{Mask, Plan, Plans, ResultColumn};
 use portcullis_masking::{Because, Detectors, Fate, Finding, JsonPath, Judgement, Key, Protection, Treatment};
 use portcullis_model::catalogue::{Column, Relation};
 use portcullis_model::{
     Bound, Catalogue, ColumnId, Command, Connection, Followed, Lineage, Marks, Misuse, Operation, Outputs, Parameter,
-    Place, Principal, Problem, Reason, RuleId, Sources, Text, Transform,
+    Place, Principal, Reason, RuleId, Sources, Text, Transform,
 };
 use portcullis_policy::{Masks, PolicySet};
 use std::sync::Arc;
@@ -93,20 +93,20 @@ impl Side {
     }
 
     /// The rule that a finding is told by; what could not be followed is told by the first mask in force.
-    fn rule_of(&self, finding: &Finding) -> Option<RuleId> {
+    pub(crate) fn rule_of(&self, finding: &Finding) -> Option<RuleId> {
         finding.rules.first().cloned().or_else(|| self.masks.iter().next().map(|mask| mask.id.clone()))
     }
 
-    fn judge(&self, statement: &Lineage) -> Judgement {
+    pub(crate) fn judge(&self, statement: &Lineage) -> Judgement {
         self.protection.judge(statement, &|function| self.clean(function))
     }
 
-    fn fate(&self, sources: &Sources, exact: bool) -> Fate {
+    pub(crate) fn fate(&self, sources: &Sources, exact: bool) -> Fate {
         self.protection.fate(sources, exact, &|function| self.clean(function))
     }
 
     /// What stands in the place of a value with this fate; `None` where it passes.
-    fn mask(&self, fate: Fate, json: bool, key: &Arc<Key>) -> Option<Mask> {
+    pub(crate) fn mask(&self, fate: Fate, json: bool, key: &Arc<Key>) -> Option<Mask> {
         let mask = |treatment, because, by: Arc<str>, detectors| {
             Some(Mask { anywhere: false, treatment, because, by, detectors, key: Arc::clone(key) })
         };
@@ -136,33 +136,6 @@ impl Side {
 
 fn names(rules: &[RuleId]) -> Arc<str> {
     rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ").into()
-}
-
-/// What a policy set asks for that cannot be carried out: expressions that do not compile, paths that do not read.
-#[must_use]
-pub fn mask_problems(set: &PolicySet, connections: &[Connection]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for connection in connections {
-        for mask in set.masks_of_record(connection).iter() {
-            let mut report = |message: String| {
-                let problem = Problem::error("mask", format!("mask `{}`: {message}", mask.id));
-                if !problems.contains(&problem) {
-                    problems.push(problem);
-                }
-            };
-            for detector in &mask.detect {
-                if let Err(error) = Detectors::new(&[(detector.clone(), Transform::Redact)]) {
-                    report(error.to_string());
-                }
-            }
-            for path in &mask.json {
-                if let Err(error) = JsonPath::parse(path) {
-                    report(error.to_string());
-                }
-            }
-        }
-    }
-    problems
 }
 
 impl Masking {
@@ -341,7 +314,7 @@ impl Masking {
 }
 
 impl Side {
-    fn new(masks: Masks, protection: Arc<Protection>) -> Self {
+    pub(crate) fn new(masks: Masks, protection: Arc<Protection>) -> Self {
         let mut broken = None;
         let mut detect = Vec::new();
         let mut detected_by = Vec::new();
@@ -428,7 +401,7 @@ fn name_columns(masks: &Masks) -> bool {
     masks.iter().any(|mask| !mask.columns().is_empty())
 }
 
-fn close(
+pub(crate) fn close(
     policy: &PolicySet,
     masks: &Masks,
     principal: Option<&Principal>,
@@ -483,7 +456,7 @@ impl Shared {
 }
 
 /// The column as a person names it.
-fn shown(column: Option<ColumnId>, catalogue: &Catalogue) -> Arc<str> {
+pub(crate) fn shown(column: Option<ColumnId>, catalogue: &Catalogue) -> Arc<str> {
     let Some(column) = column else { return "what could not be followed".into() };
     let Some(relation) = catalogue.relation(column.relation) else { return "a relation that is not known".into() };
     let table = format!("{}.{}", relation.schema, relation.name);
@@ -500,73 +473,4 @@ pub(crate) fn marked(operations: &[Operation], marks: Marks) -> Vec<Operation> {
         _ => operation.clone().marked(marks),
     };
     operations.iter().map(mark).collect()
-}
-
-/// What masks would make of one column of a statement's result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutputExplanation {
-    /// Its label, or its place from 1.
-    pub column: Arc<str>,
-    /// What stands in its values' place; `None` where they pass.
-    pub mask: Option<MaskKind>,
-    /// The rules that ask for it.
-    pub by: Arc<str>,
-    /// `provenance`, `lineage`, `unproven`, `detector`.
-    pub reason: &'static str,
-}
-
-/// What masks would make of a statement.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MasksExplained {
-    /// Why it would be refused, if no rule allows the mark that it gets.
-    pub misuse: Option<Reason>,
-    /// Each column of its result, where they are known.
-    pub outputs: Vec<OutputExplanation>,
-}
-
-/// What the masks of a policy set would make of a statement of this principal, read against this catalogue. The server
-/// may say of more columns where they come from; what is shown here is what the text alone proves.
-#[must_use]
-pub fn explain_masks(
-    policy: &PolicySet,
-    principal: &Principal,
-    connection: &Connection,
-    catalogue: &Catalogue,
-    lineage: &Lineage,
-) -> MasksExplained {
-    let masks = policy.masks(principal, connection);
-    let protection = close(policy, &masks, Some(principal), connection, catalogue);
-    let side = Side::new(masks, Arc::new(protection));
-    let key = Arc::new(Key::new([0; 32]));
-    if side.is_empty() {
-        return MasksExplained::default();
-    }
-    let judgement = side.judge(lineage);
-    let misuse = judgement.exposes.first().map(|found| (found, Misuse::Exposed));
-    let misuse = misuse.or_else(|| judgement.infers.first().map(|found| (found, Misuse::Inferred)));
-    let misuse = misuse.and_then(|(found, misuse)| {
-        Some(Reason::Protected { rule: side.rule_of(found)?, column: shown(found.column, catalogue), misuse })
-    });
-    let explained = |column: Arc<str>, sources: &Sources, exact: bool| {
-        let mask = side.mask(side.fate(sources, exact), false, &key);
-        OutputExplanation {
-            column,
-            mask: mask.as_ref().map(Mask::kind),
-            by: mask.as_ref().map_or_else(|| "".into(), |mask| Arc::clone(mask.by())),
-            reason: mask.as_ref().map_or("", Mask::reason),
-        }
-    };
-    let outputs = match &lineage.outputs {
-        Outputs::None => Vec::new(),
-        Outputs::Unknown(sources) => vec![explained("*".into(), sources, false)],
-        Outputs::Known(outputs) => {
-            let label = |nth: usize, output: &portcullis_model::Output| match &output.name {
-                Some(name) => name.as_str().into(),
-                None => (nth + 1).to_string().into(),
-            };
-            let outputs = outputs.iter().enumerate();
-            outputs.map(|(nth, output)| explained(label(nth, output), &output.sources, output.exact)).collect()
-        }
-    };
-    MasksExplained { misuse, outputs }
 }

@@ -16,7 +16,7 @@ use portcullis_console::{Api, Endpoint, Health, Journal};
 use portcullis_credentials::{Credentials, SecretSource, Source};
 use portcullis_gate::{Gate, MaskingKey, Parts, Settings};
 use portcullis_identity::{Authenticated, Identity, Roles, Settings as IdentitySettings, TokenKey};
-use portcullis_model::{Connection, Name, Protocol};
+use portcullis_model::{Catalogue, Connection, Name, Problem, Protocol};
 use portcullis_net::{Address, Authority, Certificates, ClientTls, DialOptions, Roots, ServerTls, VerifyMode};
 use portcullis_policy::{PolicySet, SourceFile};
 use portcullis_postgres::{Destination, Settings as PostgresSettings, negotiate};
@@ -28,9 +28,13 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is recorded of each answer under `results: sample`.
 const SAMPLE_BYTES: usize = 4 * 1024;
+
+/// How long a database may take to let a client command in.
+const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// This gateway's version, as recorded.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -77,7 +81,11 @@ pub(crate) fn read_source(file: &Path) -> Result<SourceFile, Failure> {
 
 /// The configured bundles as one set, its problems printed.
 pub(crate) fn policy(config: &Config) -> Result<PolicySet, Failure> {
-    match PolicySet::load(&policy_sources(config)?) {
+    let loaded = PolicySet::load(&policy_sources(config)?).and_then(|loaded| {
+        let problems = mask_problems(config, &loaded.set);
+        if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+    });
+    match loaded {
         Ok(loaded) => {
             print_problems(&loaded.warnings);
             Ok(loaded.set)
@@ -87,6 +95,12 @@ pub(crate) fn policy(config: &Config) -> Result<PolicySet, Failure> {
             Err(Failure::Refused(format!("{errors} problems in the policy bundles")))
         }
     }
+}
+
+/// What the set's masks ask for that cannot be carried out.
+pub(crate) fn mask_problems(config: &Config, set: &PolicySet) -> Vec<Problem> {
+    let connections: Vec<Connection> = connections(config).into_values().collect();
+    portcullis_gate::mask_problems(set, &connections)
 }
 
 /// The connections as rules, records and the gate see them.
@@ -152,6 +166,17 @@ fn destination(name: &Name, postgres: &config::Postgres) -> Result<Destination, 
         databases: postgres.databases.iter().map(|name| Name::canonical(Arc::clone(name))).collect(),
         dial: DialOptions::default(),
     })
+}
+
+/// The catalogue of a connection's database, read through the gateway's own credential.
+pub(crate) async fn catalogue(config: &Config, connection: &Name) -> Result<Catalogue, Failure> {
+    let refused = |error: &dyn std::fmt::Display| Failure::refused(connection.as_str(), error);
+    let destinations = destinations(config)?;
+    let destination = destinations.get(connection).ok_or_else(|| refused(&"it leads nowhere"))?;
+    let lease = credentials(config).lease(connection, &local_admin().principal).await;
+    let lease = lease.map_err(|error| refused(&error))?;
+    let target = destination.target(&lease.username, lease.password, &destination.database, CATALOGUE_TIMEOUT);
+    portcullis_postgres::load_catalogue(&target, 1).await.map_err(|error| refused(&error))
 }
 
 fn address(address: &config::Address) -> Address {

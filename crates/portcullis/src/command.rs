@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod demo;
+pub(crate) mod explain;
 pub(crate) mod policy;
 pub(crate) mod sessions;
 pub(crate) mod token;

@@ -285,7 +285,9 @@ fn read_policy(config: &Config) -> Result<(PolicySet, Vec<Problem>), Vec<Problem
     let files = config.policy_files()?;
     let sources: Result<Vec<_>, _> = files.iter().map(|file| assemble::read_source(file)).collect();
     let sources = sources.map_err(|failure| vec![Problem::error("policies", failure.to_string())])?;
-    PolicySet::load(&sources).map(|loaded| (loaded.set, loaded.warnings))
+    let loaded = PolicySet::load(&sources)?;
+    let problems = assemble::mask_problems(config, &loaded.set);
+    if problems.is_empty() { Ok((loaded.set, loaded.warnings)) } else { Err(problems) }
 }
 
 /// What `policy reload` does: takes the bundles even when they are weaker.

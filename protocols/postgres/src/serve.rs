@@ -82,6 +82,23 @@ pub struct Destination {
     pub dial: DialOptions,
 }
 
+impl Destination {
+    /// Where and how a login of this role goes to this database.
+    #[must_use]
+    pub fn target(&self, role: &str, password: Option<SecretString>, database: &Name, timeout: Duration) -> Target {
+        Target {
+            address: self.address.clone(),
+            tls: self.tls.clone(),
+            server_name: self.server_name.clone(),
+            username: role.to_owned(),
+            password,
+            database: database.as_str().to_owned(),
+            dial: self.dial,
+            timeout,
+        }
+    }
+}
+
 /// All PostgreSQL connections of a gateway. Made once by whoever assembles it, shared by all its listeners.
 pub struct Postgres {
     gate: Gate,
@@ -204,16 +221,8 @@ impl Postgres {
             Refused::new("08001", "the gateway has no credential for the database behind it")
                 .hint("Nothing is wrong with your own login. The gateway's log says what happened.")
         })?;
-        let target = Arc::new(Target {
-            address: destination.address.clone(),
-            tls: destination.tls.clone(),
-            server_name: destination.server_name.clone(),
-            username: lease.username.to_string(),
-            password: lease.password,
-            database: database.as_str().to_owned(),
-            dial: destination.dial,
-            timeout: self.settings.login_timeout,
-        });
+        let timeout = self.settings.login_timeout;
+        let target = Arc::new(destination.target(&lease.username, lease.password, database, timeout));
         let catalogue = self.catalogues.of(&connection.name, database);
         let loaded = async {
             if catalogue.fresh_for().is_zero() {

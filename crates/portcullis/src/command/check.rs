@@ -6,7 +6,7 @@ use crate::assemble;
 use crate::error::Failure;
 use portcullis_config as config;
 use portcullis_config::Config;
-use portcullis_model::{Problem, Severity};
+use portcullis_model::{Connection, Problem, Severity};
 use portcullis_policy::PolicySet;
 use std::path::Path;
 use std::process::ExitCode;
@@ -61,10 +61,30 @@ fn policy_problems(config: &Config) -> Vec<Problem> {
         }
     }
     match PolicySet::load(&sources) {
-        Ok(loaded) => problems.extend(loaded.warnings),
+        Ok(loaded) => {
+            problems.extend(loaded.warnings);
+            problems.extend(assemble::mask_problems(config, &loaded.set));
+            problems.extend(mask_warnings(config, &loaded.set));
+        }
         Err(found) => problems.extend(found),
     }
     problems
+}
+
+/// Where masks may not say what was meant, as far as the databases can be asked.
+fn mask_warnings(config: &Config, set: &PolicySet) -> Vec<Problem> {
+    let connections = assemble::connections(config).into_values();
+    let masked: Vec<Connection> = connections.filter(|one| !set.masks_of_record(one).is_empty()).collect();
+    let Ok(runtime) = crate::runtime() else { return Vec::new() };
+    let asked =
+        masked.iter().flat_map(|connection| match runtime.block_on(assemble::catalogue(config, &connection.name)) {
+            Ok(catalogue) => portcullis_gate::mask_warnings(set, connection, &catalogue),
+            Err(failure) => {
+                let message = format!("its database was not asked what the masks mean there: {failure}");
+                vec![Problem::warning(format!("connections.{}", connection.name), message)]
+            }
+        });
+    asked.collect()
 }
 
 /// A configured certificate must load; one that the gateway would make itself is not made by a check.

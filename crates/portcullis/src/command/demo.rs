@@ -19,10 +19,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The shipped bundles that the demo uses.
-const POLICIES: [(&str, &str); 2] = [
+/// The shipped bundles that the demo uses, and one of its own.
+const POLICIES: [(&str, &str); 3] = [
     ("agents-careful-writes.yaml", include_str!("../../../../policies/agents-careful-writes.yaml")),
     ("dba.yaml", include_str!("../../../../policies/dba.yaml")),
+    ("shop-masks.yaml", include_str!("demo/shop-masks.yaml")),
 ];
 
 /// The identities: user, group, what they are for.
@@ -183,8 +184,9 @@ impl Demo {
             println!("  # {what}\n  PGPASSWORD={token} psql \"{}\"\n", self.dsn(user)?);
         }
         println!("Then try, as the agent:\n");
-        println!("  SELECT id, name, city FROM customers LIMIT 3;");
+        println!("  SELECT id, name, city, email, phone FROM customers LIMIT 3;");
         println!("  DROP TABLE orders;");
+        println!("  SELECT id FROM customers WHERE ssn LIKE '9%';");
         println!("  DELETE FROM orders;");
         println!("  UPDATE orders SET status = 'paid' WHERE id = 1;\n");
         let exe = std::env::current_exe()?;

@@ -1,29 +1,27 @@
-//! `portcullis policy`: run the bundles' tests, explain a decision, put a changed set into force.
+//! `portcullis policy`: run the bundles' tests, put a changed set into force; `explain.rs` explains a decision.
 //!
 //! Promises: `test` and `explain` use the same reader and the same policy code as the gateway; there is no backend here,
 //! so an unqualified name that nothing is known of is taken to lie in `public`. Held by: `tests/it`.
 
-use crate::args::{ExplainArgs, PolicyArgs, PolicyCommand};
+use crate::args::{PolicyArgs, PolicyCommand};
 use crate::assemble;
 use crate::client::Client;
+use crate::command::explain;
 use crate::error::{Failure, print_problems};
 use hyper::Method;
-use jiff::Timestamp;
-use portcullis_model::{Connection, CredentialKind, Decision, Effect, Name, Operation, Principal, Protocol, Verdict};
-use portcullis_policy::{Case, PolicySet, PolicyTest, SourceFile, TestCommand, TestOutcome, run_test};
+use portcullis_model::{Connection, Decision, Name, Operation, Protocol, Verdict};
+use portcullis_policy::{PolicySet, PolicyTest, SourceFile, TestCommand, TestOutcome, run_test};
 use portcullis_sql::{Dialect, Limits, Scope};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 pub(crate) fn run(args: PolicyArgs, runtime: impl FnOnce() -> Result<Runtime, Failure>) -> Result<ExitCode, Failure> {
     match args.command {
         PolicyCommand::Test { files, config, json } => test(&files, config.as_deref(), json),
-        PolicyCommand::Explain(args) => explain(&args),
+        PolicyCommand::Explain(args) => explain::run(&args, runtime),
         PolicyCommand::Reload { gateway } => runtime()?.block_on(async {
             let client = Client::open(&gateway).await?;
             let answer: Value = client.json(Method::POST, "/api/v1/policy/reload", None).await?;
@@ -43,7 +41,7 @@ pub(crate) fn run(args: PolicyArgs, runtime: impl FnOnce() -> Result<Runtime, Fa
 }
 
 /// The bundles named, or those of the configuration.
-fn load(files: &[PathBuf], config: Option<&Path>) -> Result<PolicySet, Failure> {
+pub(crate) fn load(files: &[PathBuf], config: Option<&Path>) -> Result<PolicySet, Failure> {
     let sources = if files.is_empty() {
         let Some(config) = config else {
             return Err(Failure::Usage("name bundles, or --config FILE".to_owned()));
@@ -75,7 +73,7 @@ fn read_sql(sql: &str) -> Vec<Operation> {
         .operations()
 }
 
-fn connection(name: &str) -> Connection {
+pub(crate) fn connection(name: &str) -> Connection {
     Connection {
         name: Name::canonical(name),
         protocol: Protocol::Postgres,
@@ -130,33 +128,4 @@ fn told(decision: &Decision) -> String {
         Verdict::Deny(reason) if rules.is_empty() => format!("deny: {reason}"),
         Verdict::Deny(reason) => format!("deny: {reason} (matched {})", rules.join(", ")),
     }
-}
-
-fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let set = load(&args.files, args.config.as_deref())?;
-    let principal = Principal {
-        issuer: "explain".into(),
-        subject: args.user.as_str().into(),
-        user: args.user.as_str().into(),
-        groups: args.groups.iter().map(|group| Arc::from(group.as_str())).collect(),
-        claims: BTreeMap::new(),
-        credential: CredentialKind::LocalAdmin,
-    };
-    let connection = connection(&args.connection);
-    let operations = read_sql(&args.sql);
-    let case = Case { principal: &principal, connection: &connection, operations: &operations, at: Timestamp::now() };
-    let decision = set.decide(&case);
-    let effect = decision.verdict.effect();
-    if args.json {
-        let shown: Vec<String> = operations.iter().map(ToString::to_string).collect();
-        let rules: Vec<Value> = decision
-            .matches
-            .iter()
-            .map(|m| json!({ "rule": m.rule.to_string(), "effect": m.effect.word(), "operation": m.operation }))
-            .collect();
-        println!("{}", json!({ "operations": shown, "matches": rules, "decision": effect.word() }));
-    } else {
-        println!("{}", set.explain(&case));
-    }
-    Ok(if effect == Effect::Deny { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }

@@ -22,6 +22,9 @@ struct Step<'a> {
     succeeds: bool,
 }
 
+/// The place, from 0, of the agent's session in which something is masked: each psql is one.
+const MASKED_SESSION: usize = 3;
+
 /// What a step printed.
 struct Seen {
     output: String,
@@ -71,6 +74,33 @@ impl Play<'_> {
         )
         .await?;
         self.sql(
+            "What is protected comes masked, by where it comes from and not by what it is called",
+            "SELECT id, email AS contact, phone FROM customers ORDER BY id LIMIT 2;\n\
+             COPY (SELECT ssn FROM customers WHERE id = 1) TO STDOUT;\nSELECT ssn::int FROM customers WHERE id = 1;\n\
+             SELECT id FROM customers WHERE ssn LIKE '9%';\nSELECT count(*) AS all_of_them FROM customers;",
+            &["[redacted]", "*******0101", "shop-masks/personal", "HINT", "all_of_them"],
+            &["@example", "SSN", "900-"],
+        )
+        .await?;
+        self.own(
+            "… and why is told before anybody runs it",
+            &[
+                "policy",
+                "explain",
+                "--as",
+                "agent-7",
+                "--groups",
+                "agents",
+                "--on",
+                "shop",
+                "--sql",
+                "SELECT name, email AS contact, upper(ssn) FROM customers",
+            ],
+            &["contact", "shop-masks/personal: provenance", "shop-masks/personal: lineage"],
+            true,
+        )
+        .await?;
+        self.sql(
             "It writes the rows it names, and a refused statement takes its transaction with it",
             "UPDATE orders SET note = 'checked' WHERE id = 1;\nBEGIN;\nUPDATE orders SET note = 'half' WHERE id = 2;\n\
              DELETE FROM orders;\nCOMMIT;\nSELECT id, note FROM orders WHERE id IN (1, 2) ORDER BY id;",
@@ -113,16 +143,25 @@ impl Play<'_> {
         let listed = self
             .own("The auditor lists what happened", &["sessions", "list"], &["agent-7", "dba-1", "shop"], true)
             .await?;
-        let session = listed
+        let agents: Vec<String> = listed
             .lines()
-            .find(|line| line.contains("agent-7"))
-            .and_then(|line| line.split_whitespace().next())
-            .unwrap_or_default()
-            .to_owned();
+            .filter(|line| line.contains("agent-7"))
+            .filter_map(|line| line.split_whitespace().next())
+            .map(str::to_owned)
+            .collect();
+        let session = agents.first().cloned().unwrap_or_default();
         self.own(
             "… opens a session: statements, decisions, results",
             &["sessions", "show", &session],
             &["session of agent-7", "SELECT id, name, city", "ALLOWED"],
+            true,
+        )
+        .await?;
+        let masked = agents.get(MASKED_SESSION).cloned().unwrap_or_default();
+        self.own(
+            "… and one in which something was masked: which column, by which rule, how often; never the value",
+            &["sessions", "show", &masked],
+            &["masked: contact (2 by shop-masks/personal: provenance)"],
             true,
         )
         .await?;

@@ -1,0 +1,149 @@
+//! `portcullis policy explain`: what a statement would do, which rules match, and which columns of its result would be
+//! masked, by which rule and why.
+//!
+//! With `--config`, the catalogue of the connection's database is read through the gateway's own credential, so that names
+//! and columns mean what they mean there, under the search path that a login has by default. Without it, or where the
+//! database cannot be reached, an unqualified name is taken to lie in `public` and columns cannot be followed.
+//! Promises: the reader, policy and masking code of the gateway. Runs nothing. Held by: `tests/it/policy.rs`.
+
+use crate::args::ExplainArgs;
+use crate::assemble;
+use crate::command::policy::{connection, load};
+use crate::error::Failure;
+use jiff::Timestamp;
+use portcullis_config::Config;
+use portcullis_gate::{MaskKind, MasksExplained, OutputExplanation, explain_masks};
+use portcullis_model::{Action, Connection, CredentialKind, Effect, Name, Operation, Principal, Verdict};
+use portcullis_policy::Case;
+use portcullis_sql::{Dialect, Limits, Reading, Scope};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+pub(crate) fn run(args: &ExplainArgs, runtime: impl FnOnce() -> Result<Runtime, Failure>) -> Result<ExitCode, Failure> {
+    let set = load(&args.files, args.config.as_deref())?;
+    let principal = Principal {
+        issuer: "explain".into(),
+        subject: args.user.as_str().into(),
+        user: args.user.as_str().into(),
+        groups: args.groups.iter().map(|group| Arc::from(group.as_str())).collect(),
+        claims: BTreeMap::new(),
+        credential: CredentialKind::LocalAdmin,
+    };
+    let config = args.config.as_deref().map(assemble::load).transpose()?;
+    let named = Name::canonical(args.connection.as_str());
+    let configured = config.as_ref().and_then(|config| assemble::connections(config).remove(&named));
+    let (scope, unread) = match (&config, &configured) {
+        (Some(config), Some(configured)) => match runtime()?.block_on(scope_of(config, configured)) {
+            Ok(scope) => (scope, None),
+            Err(failure) => (assumed(), Some(failure.to_string())),
+        },
+        (Some(_), None) => (assumed(), Some(format!("the configuration has no connection `{named}`"))),
+        (None, _) => (assumed(), Some("no configuration is given".to_owned())),
+    };
+    let connection = configured.unwrap_or_else(|| connection(&args.connection));
+    let reading = portcullis_sql::read(&args.sql, Dialect::Postgres, &scope, &Limits::default());
+    let masks: Vec<MasksExplained> = match unread {
+        Some(_) => Vec::new(),
+        None => reading
+            .statements
+            .iter()
+            .map(|statement| explain_masks(&set, &principal, &connection, &scope.catalogue, &statement.lineage))
+            .collect(),
+    };
+    let operations = marked(&reading, &masks);
+    let case = Case { principal: &principal, connection: &connection, operations: &operations, at: Timestamp::now() };
+    let decision = set.decide(&case);
+    let effect = decision.verdict.effect();
+    if args.json {
+        let shown: Vec<String> = operations.iter().map(ToString::to_string).collect();
+        let rules: Vec<Value> = decision
+            .matches
+            .iter()
+            .map(|m| json!({ "rule": m.rule.to_string(), "effect": m.effect.word(), "operation": m.operation }))
+            .collect();
+        let columns: Vec<Value> = masks.iter().flat_map(|masks| &masks.outputs).map(column).collect();
+        let object = json!({
+            "operations": shown, "matches": rules, "decision": effect.word(),
+            "columns": columns, "columns_unread": unread,
+        });
+        println!("{object}");
+    } else {
+        println!("{}", set.explain(&case));
+        tell_masks(&masks, unread.as_deref(), matches!(decision.verdict, Verdict::Deny(_)));
+    }
+    Ok(if effect == Effect::Deny { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// A scope without a database.
+fn assumed() -> Scope {
+    Scope::assuming(Name::canonical("public"))
+}
+
+/// What names mean in the connection's database to a login that has changed nothing.
+async fn scope_of(config: &Config, connection: &Connection) -> Result<Scope, Failure> {
+    let mut scope = Scope {
+        catalogue: Arc::new(assemble::catalogue(config, &connection.name).await?),
+        uncertain: false,
+        user: Some(Name::canonical(Arc::clone(&connection.login))),
+        ..Scope::unknown()
+    };
+    scope.search_path = scope.effective_path(&[Name::canonical("$user"), Name::canonical("public")]);
+    Ok(scope)
+}
+
+/// The operations with the marks that the masks add to them, statement by statement.
+fn marked(reading: &Reading, masks: &[MasksExplained]) -> Vec<Operation> {
+    if masks.iter().all(|masks| masks.marks.is_empty()) {
+        return reading.operations();
+    }
+    let statements = reading.statements.iter().zip(masks);
+    let marked = statements.flat_map(|(statement, masks)| {
+        statement.operations.iter().map(|operation| match operation.action {
+            Action::Session => operation.clone(),
+            _ => operation.clone().marked(masks.marks),
+        })
+    });
+    marked.collect()
+}
+
+/// What stands in a column's place, in a word.
+const fn word(mask: Option<MaskKind>) -> &'static str {
+    match mask {
+        None => "shown",
+        Some(MaskKind::Null) => "NULL",
+        Some(MaskKind::Whole) => "masked",
+        Some(MaskKind::Json | MaskKind::JsonAnywhere) => "masked inside",
+        Some(MaskKind::Detects) => "searched",
+    }
+}
+
+fn column(output: &OutputExplanation) -> Value {
+    json!({ "column": &*output.column, "becomes": word(output.mask), "rule": &*output.by, "reason": output.reason })
+}
+
+fn tell_masks(masks: &[MasksExplained], unread: Option<&str>, denied: bool) {
+    if let Some(why) = unread {
+        println!("\ncolumns of the result cannot be followed: {why}");
+        return;
+    }
+    for masks in masks {
+        if let Some(misuse) = masks.misuse.as_ref().filter(|_| denied) {
+            println!("\n{misuse}");
+        }
+        if !masks.outputs.is_empty() {
+            println!("\ncolumns of the result");
+        }
+        for output in &masks.outputs {
+            match output.mask {
+                None => println!("  {:<24} shown", output.column),
+                Some(_) => {
+                    let by = if output.by.is_empty() { "no rule names it" } else { &*output.by };
+                    println!("  {:<24} {}  by {by}: {}", output.column, word(output.mask), output.reason);
+                }
+            }
+        }
+    }
+}
