@@ -6,8 +6,8 @@
 //! Held by: `tests` below.
 
 use crate::scope::{Limits, Scope, SearchPath};
-use crate::{Dialect, Reading};
-use portcullis_model::Name;
+use crate::{Dialect, Reading, Statement};
+use portcullis_model::{Lineage, Name, Outputs, Sources};
 use quick_cache::sync::Cache as Store;
 use quick_cache::{Equivalent, Weighter};
 use std::collections::BTreeSet;
@@ -93,13 +93,30 @@ impl Look<'_> {
     }
 }
 
+/// What the lineage of a statement takes, in bytes, roughly.
+fn weight(statement: &Statement) -> usize {
+    let sources = |sources: &Sources| 96 + 8 * sources.columns().len() + 64 * sources.functions().len();
+    let of = |lineage: &Lineage| {
+        let outputs: usize = match &lineage.outputs {
+            Outputs::None => 0,
+            Outputs::Known(outputs) => outputs.iter().map(|output| sources(&output.sources)).sum(),
+            Outputs::Unknown(all) => sources(all),
+        };
+        let uses: usize = lineage.uses.iter().map(|used| sources(&used.sources)).sum();
+        outputs + uses + 40 * lineage.bound.len() + 4 * lineage.relations.len()
+    };
+    of(&statement.lineage) + statement.cursor.as_deref().map_or(0, of)
+}
+
 #[derive(Clone, Debug)]
 struct Weight;
 
 impl Weighter<Key, Arc<Reading>> for Weight {
     fn weight(&self, key: &Key, reading: &Arc<Reading>) -> u64 {
         let operations: usize = reading.statements.iter().map(|statement| statement.operations.len()).sum();
-        let bytes = key.text.len() + OVERHEAD + reading.statements.len() * OVERHEAD + operations * OVERHEAD / 2;
+        let lineage: usize = reading.statements.iter().map(weight).sum();
+        let bytes =
+            lineage + key.text.len() + OVERHEAD + reading.statements.len() * OVERHEAD + operations * OVERHEAD / 2;
         bytes as u64
     }
 }

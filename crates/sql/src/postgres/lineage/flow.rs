@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Columns in one set, above which it is not to be told what else flows in.
-const MOST: usize = 4096;
+const MOST: usize = 1024;
 
 /// System columns of every table; they hold no data of their own.
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
@@ -69,7 +69,7 @@ impl Flow {
         self.unknown |= other.unknown;
         if self.columns.is_empty() {
             self.columns.clone_from(&other.columns);
-        } else {
+        } else if self.columns != other.columns {
             other.columns.iter().for_each(|column| self.add_column(*column));
         }
         for function in &other.functions {

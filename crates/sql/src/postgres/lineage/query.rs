@@ -12,7 +12,7 @@ use crate::postgres::expression::inner;
 use crate::postgres::names;
 use crate::postgres::query::{is_row_star, is_star, output_name};
 use crate::postgres::reader::WIDEST;
-use pg_query::protobuf::{self, CommonTableExpr, Node, SelectStmt, SetOperation, WithClause, a_const};
+use pg_query::protobuf::{self, CommonTableExpr, Node, SelectStmt, SetOperation, WithClause};
 use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::Name;
 use std::rc::Rc;
@@ -229,53 +229,6 @@ impl<'t> Tracer<'_, 't> {
         self.decides(select.limit_count.as_deref());
     }
 
-    /// ORDER BY and DISTINCT ON: a bare name means an output column first, a number the column at that place.
-    fn sorted(&mut self, node: Option<&'t Node>, columns: &Columns) {
-        match output(node, columns) {
-            Some(flow) => {
-                self.condition(&flow);
-                if let (Some(node), true) = (node, columns.rest.is_some()) {
-                    let input = self.known_column(node);
-                    self.condition(&input);
-                }
-            }
-            None => self.decides(node),
-        }
-    }
-
-    /// GROUP BY: a bare name means an input column first; both count where both are there.
-    fn grouped(&mut self, node: &'t Node, columns: &Columns) {
-        match &node.node {
-            Some(NodeEnum::GroupingSet(set)) => set.content.iter().for_each(|node| self.grouped(node, columns)),
-            _ => match output(Some(node), columns) {
-                Some(flow) => {
-                    self.condition(&flow);
-                    let input = self.known_column(node);
-                    self.condition(&input);
-                }
-                None => self.decides(Some(node)),
-            },
-        }
-    }
-
-    fn known_column(&self, node: &Node) -> Flow {
-        use super::flow::Found;
-        match bare_name(Some(node)).map(|name| self.bare(name)) {
-            Some(Found::Certainly(value)) => value.flow,
-            Some(Found::Perhaps(flow)) => flow,
-            Some(Found::No) | None => Flow::none(),
-        }
-    }
-
-    /// DISTINCT, and DISTINCT ON.
-    fn distinct(&mut self, nodes: &'t [Node], columns: &Columns) {
-        match nodes {
-            [] => {}
-            [Node { node: None }] => self.condition(&columns.all()),
-            _ => nodes.iter().for_each(|node| self.sorted(Some(node), columns)),
-        }
-    }
-
     /// WINDOW: what flows into functions over each.
     fn windows(&mut self, nodes: &'t [Node]) {
         for node in nodes {
@@ -388,36 +341,4 @@ pub(super) fn renamed(mut columns: Columns, names: &[Node]) -> Columns {
         column.name = Name::canonical(name);
     }
     columns
-}
-
-fn bare_name(node: Option<&Node>) -> Option<&str> {
-    match node.and_then(|node| node.node.as_ref()) {
-        Some(NodeEnum::ColumnRef(column)) => match names::strings(&column.fields).as_deref() {
-            Some([name]) => Some(*name),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The output column that an item of ORDER BY, GROUP BY or DISTINCT ON means, by name or number.
-fn output(node: Option<&Node>, columns: &Columns) -> Option<Flow> {
-    if let Some(name) = bare_name(node) {
-        let mut named = columns.list.iter().filter(|column| column.name.as_str() == name).peekable();
-        let found = named.peek().is_some();
-        let flow = named.fold(Flow::none(), |all, column| all.with(&column.value.flow));
-        return match &columns.rest {
-            // It may be any output, or an input column.
-            Some(_) => Some(columns.all()),
-            None => found.then_some(flow),
-        };
-    }
-    let Some(NodeEnum::AConst(constant)) = node.and_then(|node| node.node.as_ref()) else { return None };
-    let Some(a_const::Val::Ival(number)) = &constant.val else { return None };
-    let at = usize::try_from(number.ival).ok()?.checked_sub(1)?;
-    Some(match (columns.list.get(at), &columns.rest) {
-        (Some(column), None) => column.value.flow.clone(),
-        (_, Some(_)) => columns.all(),
-        (None, None) => Flow::none(),
-    })
 }

@@ -263,7 +263,11 @@ impl<'t> Tracer<'_, 't> {
                 self.defined(node, true);
             }
             node => {
-                self.mentions(node);
+                // SET DEFAULT and SET EXPRESSION are an expression and nothing else.
+                if self.mentions(node).computes {
+                    let flow = self.evaluate(node).flow;
+                    self.put_away(flow);
+                }
             }
         }
     }
