@@ -18,6 +18,7 @@
 mod conform;
 mod drivers;
 mod pg_tools;
+mod policy;
 mod psql;
 mod raw;
 mod record;

@@ -1,0 +1,79 @@
+//! What the policy commands say of a database: which columns would be masked and why, and where masks may not say what was
+//! meant.
+
+use crate::surroundings::{AGENTS, BINARY, server};
+use portcullis_testkit::gateway::{Gateway, Settings};
+use portcullis_testkit::shop;
+
+const MASKS: &str = r#"
+bundle: masks
+mask:
+  - id: personal
+    columns: [public.customers.email, public.customers.ssn]
+    with: redact
+    unless: { groups: [owners] }
+  - id: nobody-has-it
+    columns: [public.customers.shoe_size]
+    with: redact
+  - id: clean
+    functions: { clean: [public.peek] }
+"#;
+
+/// A trigger that copies, and a function that reads, what is protected.
+const LEAKS: &str = "
+CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER copies AFTER UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION public.keep();
+CREATE FUNCTION public.peek() RETURNS text LANGUAGE sql AS 'SELECT ssn FROM public.customers LIMIT 1';
+CREATE VIEW public.contacts_of AS SELECT id, email AS reach, lower(ssn) AS low FROM customers;
+";
+
+fn gateway() -> Option<Gateway> {
+    let server = server()?;
+    let database = server.create_database("policy", &format!("{}\n{LEAKS}", shop::SQL)).unwrap();
+    let settings = Settings::new(BINARY).policy("agents", AGENTS).policy("masks", MASKS);
+    Some(settings.postgres("shop", server, &database).start().unwrap())
+}
+
+fn explain(gateway: &Gateway, groups: &str, sql: &str) -> String {
+    let words = ["policy", "explain", "--as", "someone", "--groups", groups, "--on", "shop", "--sql", sql];
+    match gateway.command(&words) {
+        Ok(told) => told,
+        // A denial is exit code 1, and is told all the same.
+        Err(error) => error.to_string(),
+    }
+}
+
+/// What is said of this column.
+fn line<'t>(told: &'t str, column: &str) -> &'t str {
+    let lines = told.lines().skip_while(|line| !line.starts_with("columns of the result"));
+    let mut found = lines.filter(|line| line.split_whitespace().next() == Some(column));
+    found.next().unwrap_or_else(|| panic!("{column} is not in {told}"))
+}
+
+#[test]
+fn explain_says_of_each_column_what_becomes_of_it_and_why() {
+    let Some(gateway) = gateway() else { return };
+    let told = explain(&gateway, "agents", "SELECT id, email AS contact, upper(ssn) AS loud FROM customers");
+    assert!(line(&told, "id").ends_with("shown"), "{told}");
+    assert!(line(&told, "contact").contains("masked  by masks/personal: provenance"), "{told}");
+    assert!(line(&told, "loud").contains("NULL  by masks/personal: lineage"), "{told}");
+    let view = explain(&gateway, "agents", "SELECT reach, low FROM contacts_of");
+    assert!(line(&view, "reach").contains("masked  by masks/personal"), "{view}");
+    assert!(line(&view, "low").contains("NULL  by masks/personal"), "{view}");
+    let exempt = explain(&gateway, "agents,owners", "SELECT email FROM customers");
+    assert!(line(&exempt, "email").ends_with("shown"), "{exempt}");
+    let refused = explain(&gateway, "agents", "SELECT id FROM customers ORDER BY ssn");
+    assert!(refused.contains("+infers-protected") && refused.contains("public.customers.ssn"), "{refused}");
+    gateway.stop(&[]).unwrap();
+}
+
+#[test]
+fn check_warns_of_masks_that_miss_and_of_ways_around_them() {
+    let Some(gateway) = gateway() else { return };
+    let told = gateway.command(&["check"]).unwrap();
+    assert!(told.contains("`masks/nobody-has-it` names no column"), "{told}");
+    assert!(told.contains("trigger `copies` on public.customers runs public.keep"), "{told}");
+    assert!(told.contains("public.peek is called clean, and its text names public.customers"), "{told}");
+    assert!(told.contains("0 errors"), "{told}");
+    gateway.stop(&[]).unwrap();
+}
