@@ -11,7 +11,7 @@ use super::write::copied;
 use crate::postgres::children::{children, tag};
 use crate::postgres::expression::inner;
 use pg_query::NodeRef;
-use pg_query::protobuf::{self, CopyStmt, Node, ObjectType};
+use pg_query::protobuf::{self, CopyStmt, Node, ObjectType, TransactionStmtKind};
 use portcullis_model::{ColumnId, Lineage, Name, Output, Outputs};
 
 /// What a statement is made of, when it is looked through.
@@ -21,6 +21,23 @@ struct Mentioned {
     rows: Flow,
     /// Whether it has expressions or queries.
     computes: bool,
+}
+
+/// Whether the statement makes a transaction's changes lasting.
+const fn ends_well(kind: TransactionStmtKind) -> bool {
+    match kind {
+        TransactionStmtKind::TransStmtCommit
+        | TransactionStmtKind::TransStmtPrepare
+        | TransactionStmtKind::TransStmtCommitPrepared => true,
+        TransactionStmtKind::Undefined
+        | TransactionStmtKind::TransStmtBegin
+        | TransactionStmtKind::TransStmtStart
+        | TransactionStmtKind::TransStmtRollback
+        | TransactionStmtKind::TransStmtSavepoint
+        | TransactionStmtKind::TransStmtRelease
+        | TransactionStmtKind::TransStmtRollbackTo
+        | TransactionStmtKind::TransStmtRollbackPrepared => false,
+    }
 }
 
 impl<'t> Tracer<'_, 't> {
@@ -52,6 +69,15 @@ impl<'t> Tracer<'_, 't> {
             NodeRef::ExecuteStmt(execute) => {
                 let flow = self.all_values(&execute.params);
                 self.written(None, flow);
+                Outputs::None
+            }
+            // Deferred constraints and triggers run here, for whatever the transaction did before.
+            NodeRef::TransactionStmt(transaction) if ends_well(transaction.kind()) => {
+                self.unknown = true;
+                Outputs::None
+            }
+            NodeRef::ConstraintsSetStmt(_) => {
+                self.unknown = true;
                 Outputs::None
             }
             NodeRef::CreateTableAsStmt(create) => {
