@@ -150,6 +150,18 @@ impl Answer {
         self.all_touches().client
     }
 
+    /// Whether words of the backend may hold what the record may not, whoever reads them.
+    #[must_use]
+    pub fn touches_record(&self) -> bool {
+        self.all_touches().record
+    }
+
+    /// Whether the record is bound by any mask.
+    #[must_use]
+    pub fn masks_record(&self) -> bool {
+        !self.masking().record.is_empty()
+    }
+
     /// What looks for values in words that belong to no column, for the client.
     #[must_use]
     pub fn words(&self) -> Option<Arc<Mask>> {

@@ -315,6 +315,8 @@ impl Masking {
 
 impl Side {
     pub(crate) fn new(masks: Masks, protection: Arc<Protection>) -> Self {
+        // Who is bound by nothing but what is said of clean functions is bound by nothing.
+        let masks = if masks.iter().all(|mask| mask.with.is_none()) { Masks::default() } else { masks };
         let mut broken = None;
         let mut detect = Vec::new();
         let mut detected_by = Vec::new();

@@ -28,6 +28,19 @@ impl ColumnId {
         Self { relation, number: 0 }
     }
 
+    /// The nth argument of an EXECUTE, from 1, in the text of that EXECUTE: it is compared with what the prepared
+    /// statement compares its parameter with, which only who knows that statement can tell. No relation has number 0.
+    #[must_use]
+    pub const fn argument(number: i16) -> Self {
+        Self { relation: 0, number }
+    }
+
+    /// Which argument of an EXECUTE it stands for, if it does.
+    #[must_use]
+    pub fn as_argument(self) -> Option<u32> {
+        if self.relation == 0 { u32::try_from(self.number).ok() } else { None }
+    }
+
     /// Whether it stands for the whole row.
     #[must_use]
     pub const fn is_row(self) -> bool {

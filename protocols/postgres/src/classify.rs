@@ -11,8 +11,8 @@
 use crate::core::names::Found;
 use crate::message::RESERVED_PREFIX;
 use portcullis_model::{
-    Action, Catalogue, ColumnId, Command, Digest, Fault, Followed, Lineage, Mark, Name, Object, Operation, Outputs,
-    Part, Source, Sources, Text, Usage, Use,
+    Action, Bound, Catalogue, ColumnId, Command, Digest, Fault, Followed, Lineage, Mark, Name, Object, Operation,
+    Outputs, Part, Place, Source, Sources, Text, Usage, Use,
 };
 use portcullis_sql::{
     Cache, CopyDirection, CopyOptions, Dialect, Effect, Limits, Reading, Scope, SearchPath, Statement,
@@ -276,8 +276,10 @@ impl Walk<'_> {
             self.statement(statement, operations, &mut deeper, &mut below, read, depth + 1)?;
             effects.append(&mut deeper);
             let lineage = with_named(statement, &below);
-            // Places of values are those of the inner text.
-            named.push(Arc::new(Lineage { bound: Vec::new(), ..Lineage::clone(&lineage) }));
+            // Places of values are those of the inner text; its parameters are the arguments of this one.
+            let parameters = lineage.bound.iter().filter(|bound| matches!(bound.place, Place::Parameter(_)));
+            let bound = parameters.cloned().collect();
+            named.push(Arc::new(Lineage { bound, ..Lineage::clone(&lineage) }));
         }
         Ok(())
     }
@@ -396,6 +398,7 @@ fn with_named(statement: &Statement, named: &[Arc<Lineage>]) -> Arc<Lineage> {
                 lineage.unknown = true;
             }
         }
+        lineage.bound.extend(arguments(&statement.lineage, other));
         lineage.uses.extend(other.uses.iter().cloned());
         lineage.relations.extend_from_slice(&other.relations);
         lineage.unknown |= other.unknown;
@@ -403,6 +406,16 @@ fn with_named(statement: &Statement, named: &[Arc<Lineage>]) -> Arc<Lineage> {
     lineage.relations.sort_unstable();
     lineage.relations.dedup();
     Arc::new(lineage)
+}
+
+/// The arguments of an EXECUTE, bound to what the prepared statement compares its parameters with.
+fn arguments<'l>(execute: &'l Lineage, prepared: &'l Lineage) -> impl Iterator<Item = Bound> + 'l {
+    execute.bound.iter().flat_map(|argument| {
+        let number = argument.column.as_argument();
+        let compared =
+            prepared.bound.iter().filter(move |bound| number.map(Place::Parameter) == Some(bound.place.clone()));
+        compared.map(|bound| Bound { column: bound.column, place: argument.place.clone() })
+    })
 }
 
 fn add(operations: &mut Vec<Operation>, more: &[Operation]) {

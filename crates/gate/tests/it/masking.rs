@@ -235,3 +235,28 @@ async fn a_mask_that_cannot_be_carried_out_refuses_everything() {
     assert!(matches!(ask(&session, read).err(), Some(Reason::PolicyError { .. })));
     assert!(portcullis_gate::mask_problems(&policy(MASKED), &[connection]).is_empty());
 }
+
+#[tokio::test]
+async fn who_is_exempt_from_all_but_clean_functions_reads_what_the_server_says() {
+    let world = World::new().await;
+    let clean = "  - id: clean\n    functions: { clean: [public.order_total] }\n";
+    let unless = "    with: redact\n    predicates: equality\n    unless: { groups: [privacy] }\n";
+    let masks = MASKED.replace("    with: redact\n    predicates: equality\n", unless);
+    let masks = masks.replace("  - id: cards\n    detect: [payment_card]\n    with: redact\n", clean);
+    assert!(masks.contains("clean") && !masks.contains("cards"), "{masks}");
+    world.gate.set_policy(policy(&masks));
+    // A text that was not followed may touch anything, for whom something is masked.
+    let untold = || {
+        Command::new(Source::Sql, Text::plain("x"), [Operation::new(Action::Read, table("orders"))], Digest::of(b"x"))
+    };
+    for (group, bound) in [("privacy", false), ("agents", true)] {
+        let session = member_of(&world, group).await;
+        let permit = ask(&session, untold()).unwrap();
+        let answer = session.answer(Some(&permit));
+        assert_eq!((answer.touches(), answer.masks()), (bound, bound), "{group}");
+        assert!(answer.touches_record() && answer.masks_record(), "the record knows no exemption");
+        drop(answer);
+        let unasked = session.answer(None);
+        assert_eq!((unasked.touches(), unasked.masks()), (bound, bound), "{group}");
+    }
+}

@@ -17,6 +17,13 @@
 
 mod conform;
 mod drivers;
+mod masking_drivers;
+mod masking_grammar;
+mod masking_record;
+mod masking_reload;
+mod masking_secrets;
+mod masking_shapes;
+mod masking_tools;
 mod pg_tools;
 mod policy;
 mod psql;

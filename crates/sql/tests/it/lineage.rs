@@ -87,6 +87,9 @@ pub(crate) static SCOPE: LazyLock<Scope> = LazyLock::new(|| Scope {
 });
 
 fn shown_column(column: ColumnId) -> String {
+    if let Some(number) = column.as_argument() {
+        return format!("argument {number}");
+    }
     let relation = SCOPE.catalogue.relation(column.relation).expect("a relation that there is");
     let schema = if relation.schema.as_str() == "public" { String::new() } else { format!("{}.", relation.schema) };
     let name = relation.columns.iter().find(|known| known.number == column.number).map(|known| known.name.clone());

@@ -2,8 +2,9 @@
 //!
 //! Promises: words about a command that touches protected data keep only what cannot hold any; what another session
 //! notified comes without its payload where the client is bound by masks; where detectors are in force, they look at the
-//! rest. The record holds what the client read. Does not promise that a channel's name says nothing.
-//! Held by: `core/tests/masking.rs`, and the tables of `mask/message/tests.rs`.
+//! rest. The record holds what the client read, or less: what a client is exempt from, the record is not.
+//! Does not promise that a channel's name says nothing.
+//! Held by: `crates/portcullis/tests/it/masking_record.rs` and `masking_shapes.rs`, and the tables of `mask/message/tests.rs`.
 
 use super::{Core, Steps};
 use crate::answer::said;
@@ -38,7 +39,7 @@ pub(super) struct Told {
 /// What the client reads of a message, recorded.
 pub(super) fn told(answer: &mut Answer, message: &ServerMessage<'_>, frame: &Frame, own: Option<i32>) -> Told {
     let bytes = words(answer, message, frame, own).unwrap_or_else(|| frame.bytes().clone());
-    let kept = Frame::whole(bytes.clone());
+    let kept = Frame::whole(recorded(answer, message, frame.tag(), own).unwrap_or_else(|| bytes.clone()));
     let read = kept.as_ref().ok().and_then(|kept| ServerMessage::decode(kept.tag(), kept.body()).ok());
     let Some(read) = read else { return Told { bytes, failed: None } };
     if let Some((stream, text)) = said(&read) {
@@ -49,6 +50,19 @@ pub(super) fn told(answer: &mut Answer, message: &ServerMessage<'_>, frame: &Fra
         _ => None,
     };
     Told { bytes, failed }
+}
+
+/// A message as the record may hold it, which no exemption is for; `None` where that is what the client reads.
+fn recorded(answer: &Answer, message: &ServerMessage<'_>, tag: u8, own: Option<i32>) -> Option<Bytes> {
+    if let ServerMessage::Error(fields) | ServerMessage::Notice(fields) = message {
+        return mask::scrub(tag, fields, answer.touches_record());
+    }
+    match message {
+        ServerMessage::Notification { pid, channel, .. } if answer.masks_record() && own != Some(*pid) => {
+            Some(mask::withhold(*pid, channel))
+        }
+        _ => None,
+    }
 }
 
 /// An error, notice or notification as the client may read it; `None` where nothing changes.

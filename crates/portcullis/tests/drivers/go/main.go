@@ -223,6 +223,9 @@ func main() {
 	if os.Getenv("PORTCULLIS_TEST_GATEWAY") != "" {
 		all = append(all, throughGateway...)
 	}
+	if os.Getenv("PORTCULLIS_TEST_MASKED") != "" {
+		all = maskedChecks
+	}
 	for _, c := range all {
 		conn, err := pgx.Connect(ctx, os.Getenv("PORTCULLIS_TEST_DSN"))
 		if err == nil {

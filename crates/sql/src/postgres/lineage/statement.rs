@@ -67,6 +67,7 @@ impl<'t> Tracer<'_, 't> {
                 None => Outputs::Unknown(Flow::unknown().sources()),
             },
             NodeRef::ExecuteStmt(execute) => {
+                self.arguments(&execute.params);
                 let flow = self.all_values(&execute.params);
                 self.written(None, flow);
                 Outputs::None
@@ -139,11 +140,19 @@ impl<'t> Tracer<'_, 't> {
         let all = match node {
             NodeRef::ExecuteStmt(execute) => {
                 self.unknown = true;
+                self.arguments(&execute.params);
                 self.all_values(&execute.params).with(&Flow::unknown())
             }
             node => self.query(node).all(),
         };
         self.written(None, all);
+    }
+
+    /// What EXECUTE hands over, for whoever knows what the prepared statement compares it with.
+    fn arguments(&mut self, nodes: &'t [Node]) {
+        for (node, number) in nodes.iter().zip(1_i16..) {
+            self.bind(&[ColumnId::argument(number)], Some(node));
+        }
     }
 
     fn copy(&mut self, copy: &'t CopyStmt) -> Outputs {

@@ -352,11 +352,17 @@ fn excluded(target: &Target, into: &[Option<ColumnId>], source: &Columns) -> Ite
     Item { plain: false, ..Item::new("excluded", rows) }
 }
 
-/// The columns of a list of names in COPY.
+/// The columns of a list of names in COPY; without a list all but the generated ones, which COPY leaves out.
 pub(super) fn copied(item: &Item, nodes: &[Node]) -> Columns {
     let names = names::strings(nodes).unwrap_or_default();
     if names.is_empty() {
-        return super::range::expanded(std::slice::from_ref(item));
+        let mut columns = super::range::expanded(std::slice::from_ref(item));
+        if let super::flow::Rows::Relation(relation, _) = &item.rows {
+            let generated =
+                |name: &Name| relation.columns.iter().any(|known| known.generated.is_some() && known.name == *name);
+            columns.list.retain(|column| !generated(&column.name));
+        }
+        return columns;
     }
     let mut columns = Columns::default();
     for name in names {
