@@ -150,16 +150,10 @@ impl Answer {
         self.all_touches().client
     }
 
-    /// Whether words of the backend may hold what the record may not, whoever reads them.
+    /// The same for what the record keeps of them, which nobody is exempt from.
     #[must_use]
     pub fn touches_record(&self) -> bool {
         self.all_touches().record
-    }
-
-    /// Whether the record is bound by any mask.
-    #[must_use]
-    pub fn masks_record(&self) -> bool {
-        !self.masking().record.is_empty()
     }
 
     /// What looks for values in words that belong to no column, for the client.

@@ -49,6 +49,8 @@ pub(crate) struct Shape {
 /// What becomes of the columns of a result.
 #[derive(Default)]
 struct Planned {
+    /// How many values each row has, where anything may have to be masked.
+    width: Option<u16>,
     client: Option<RowRewriter>,
     record: Option<Vec<Option<mask::Mask>>>,
 }
@@ -90,14 +92,26 @@ impl Shape {
         self.described
     }
 
+    /// What described the rows may not hold for those that come.
+    pub(crate) const fn doubt(&mut self) {
+        self.described = false;
+    }
+
     /// The rows that come are those of another run: what becomes of them is asked anew.
     pub(crate) fn forget_plan(&mut self) {
         self.planned = None;
     }
 
     /// Rows on their way to the client: recorded, and masked where the plan says so.
-    pub(crate) fn rows(&mut self, answer: &mut Answer, statement: usize, rows: &Run) -> Result<Bytes, BadRow> {
-        self.plan(answer, statement, &rows.bytes);
+    pub(crate) fn rows(
+        &mut self,
+        answer: &mut Answer,
+        statement: usize,
+        rewritten: bool,
+        rows: &Run,
+    ) -> Result<Bytes, BadRow> {
+        self.plan(answer, statement, rewritten, &rows.bytes)?;
+        self.are_as_planned(&rows.bytes)?;
         let mut left = rows.bytes.clone();
         let mut unread = rows.frames;
         while unread > 0 && answer.records_rows() {
@@ -116,27 +130,55 @@ impl Shape {
     }
 
     /// Whether rows of this statement must be whole before any of them can leave.
-    pub(crate) fn masks(&mut self, answer: &mut Answer, statement: usize, first: &[u8]) -> bool {
-        self.plan(answer, statement, first);
-        self.planned.as_ref().is_some_and(|planned| planned.client.is_some())
+    pub(crate) fn masks(
+        &mut self,
+        answer: &mut Answer,
+        statement: usize,
+        rewritten: bool,
+        first: &[u8],
+    ) -> Result<bool, BadRow> {
+        self.plan(answer, statement, rewritten, first)?;
+        let planned = self.planned.as_ref();
+        match planned.and_then(|planned| planned.width) {
+            Some(width) if width_of(first) != Some(width) => Err(BadRow::Malformed),
+            Some(_) | None => Ok(planned.is_some_and(|planned| planned.client.is_some())),
+        }
+    }
+
+    /// Where no column of a result is masked, its rows are not read; but that is said of rows of so many columns only.
+    fn are_as_planned(&self, rows: &[u8]) -> Result<(), BadRow> {
+        let Some(Planned { width: Some(width), client: None, .. }) = &self.planned else { return Ok(()) };
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let length = rest.get(1..).and_then(<[u8]>::first_chunk::<4>).ok_or(BadRow::Malformed)?;
+            let length = usize::try_from(i32::from_be_bytes(*length)).map_err(|_| BadRow::Malformed)?;
+            if width_of(rest) != Some(*width) {
+                return Err(BadRow::Malformed);
+            }
+            rest = rest.get(length + 1..).ok_or(BadRow::Malformed)?;
+        }
+        Ok(())
     }
 
     /// Asks what becomes of each column, before the first row; `first` begins with that row's frame.
-    fn plan(&mut self, answer: &mut Answer, statement: usize, first: &[u8]) {
+    fn plan(&mut self, answer: &mut Answer, statement: usize, rewritten: bool, first: &[u8]) -> Result<(), BadRow> {
         if self.planned.is_some() {
-            return;
+            return Ok(());
         }
         if !answer.plans() {
             self.planned = Some(Planned::default());
-            return;
+            return Ok(());
         }
-        let width = first.get(5..7).and_then(|count| count.first_chunk()).map_or(0, |count| u16::from_be_bytes(*count));
-        let width = usize::from(width);
+        let cells = width_of(first).ok_or(BadRow::Malformed)?;
+        let width = usize::from(cells);
+        // Rows that nothing describes are those of no statement: what was read in the text does not hold for them.
+        let statement = if self.described { statement } else { usize::MAX };
         let column = |index: usize| match self.columns.get(index).filter(|_| self.columns.len() == width) {
             Some(known) => ResultColumn {
                 name: &known.name,
-                // Only what describes just these rows says where they come from.
-                origin: known.origin.filter(|_| self.described),
+                // Only what describes just these rows says where they come from; of rows that a rewrite rule put in
+                // the place of others, it says where those would.
+                origin: known.origin.filter(|_| self.described && !rewritten),
                 json: mask::is_json(known.type_oid),
             },
             None => ResultColumn { name: "", origin: None, json: false },
@@ -150,9 +192,11 @@ impl Shape {
             binary: self.is_binary(index),
         };
         self.planned = Some(Planned {
+            width: Some(cells),
             client: client.map(|plan| RowRewriter::new(mask::Plan::new(plan.into_iter().enumerate().map(planned)))),
             record: record.map(|plan| plan.into_iter().map(|mask| mask.map(|mask| mask as mask::Mask)).collect()),
         });
+        Ok(())
     }
 
     /// Records one row, as the masks of the record leave it.
@@ -163,11 +207,11 @@ impl Shape {
         };
         self.tell(answer, row.len());
         let masks = self.planned.as_ref().and_then(|planned| planned.record.as_ref());
+        let known = |index: usize| self.columns.get(index).filter(|_| self.columns.len() == row.len());
         let cell = |(index, cell): (usize, Result<Option<&[u8]>, _>)| match cell {
             Ok(None) => None,
             Ok(Some(bytes)) => {
-                let (type_oid, binary) =
-                    (self.columns.get(index).map_or(0, |column| column.type_oid), self.is_binary(index));
+                let (type_oid, binary) = (known(index).map_or(0, |column| column.type_oid), self.is_binary(index));
                 let mask = masks.and_then(|masks| masks.get(index)).and_then(Option::as_ref);
                 match mask.map_or(Masked::Keep, |with| mask::mask(bytes, type_oid, binary, &**with)) {
                     Masked::Keep => Some(shortened(text_of(bytes, type_oid, binary))),
@@ -179,6 +223,11 @@ impl Shape {
         };
         answer.row(row.cells().enumerate().map(cell).collect());
     }
+}
+
+/// How many values the row says it has whose frame begins here.
+fn width_of(frame: &[u8]) -> Option<u16> {
+    frame.get(5..mask::ROW_HEADER).and_then(<[u8]>::first_chunk).map(|count| u16::from_be_bytes(*count))
 }
 
 /// The body of the next frame.

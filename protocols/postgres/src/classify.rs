@@ -46,6 +46,8 @@ pub(crate) struct Opened {
     pub(crate) lineage: Arc<Lineage>,
     /// The catalogue that it was read against.
     pub(crate) catalogue: Arc<Catalogue>,
+    /// Whether rewrite rules may put other rows in the place of those that its text is about.
+    pub(crate) rewritten: bool,
 }
 
 /// What a text would do, names of the session resolved.
@@ -60,7 +62,9 @@ pub(crate) struct Read {
     /// For each statement that declares a cursor, what its rows are.
     pub(crate) cursors: Vec<Option<Arc<Lineage>>>,
     /// For each statement that copies to the client, in which form.
-    pub(crate) copies_out: Vec<Option<CopyOptions>>,
+    pub(crate) copies_out: Vec<Option<CopyOut>>,
+    /// For each statement, whether rewrite rules may put other rows in the place of those that its text is about.
+    rewritten: Vec<bool>,
     /// What names were resolved against.
     pub(crate) catalogue: Arc<Catalogue>,
     /// Whether it makes changes lasting although its operations do not say so.
@@ -76,6 +80,15 @@ pub(crate) struct Read {
     /// The SQLSTATE of the fault, where it is not that of its kind.
     pub(crate) sqlstate: Option<&'static str>,
     secrets: Vec<Range<usize>>,
+}
+
+/// The form of what a COPY sends to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CopyOut {
+    /// This.
+    As(CopyOptions),
+    /// It could not be told.
+    Untold,
 }
 
 /// Code that a text runs and that no reader has read.
@@ -119,6 +132,7 @@ impl Read {
             lineages: [Arc::clone(&opened.lineage)].into(),
             cursors: Vec::new(),
             copies_out: Vec::new(),
+            rewritten: vec![opened.rewritten],
             catalogue: Arc::clone(&opened.catalogue),
             writes: false,
             copies_in: false,
@@ -136,6 +150,23 @@ impl Read {
         matches!(self.fault, Some(Fault::Missing { .. })) && self.sqlstate.is_none()
     }
 
+    /// Whether it was read as the same as the other: what it runs by name has not changed since.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.operations == other.operations
+            && self.lineages == other.lineages
+            && self.effects == other.effects
+            && self.copies_out == other.copies_out
+            && self.rewritten == other.rewritten
+            && self.fault == other.fault
+            && self.catalogue.epoch() == other.catalogue.epoch()
+            && (self.writes, self.copies_in, self.barrier) == (other.writes, other.copies_in, other.barrier)
+    }
+
+    /// Whether rewrite rules may put other rows in the place of those of the statement at this place.
+    pub(crate) fn is_rewritten(&self, statement: usize) -> bool {
+        self.rewritten.get(statement).copied().unwrap_or(false)
+    }
+
     /// What the statement at this place changes about later text.
     pub(crate) fn effects_of(&self, statement: usize) -> &[Effect] {
         self.effects.get(statement).map_or(&[], Vec::as_slice)
@@ -146,7 +177,16 @@ impl Reader {
     /// Reads a text in a scope.
     pub(crate) fn read(&self, text: &Arc<str>, scope: &Scope, names: &dyn Lookup) -> Result<Read, WaitFor> {
         let reading = self.cache.read(text, Dialect::Postgres, scope, &self.limits);
-        let mut walk = Walk { reader: self, names, scope, made: HashMap::new(), opened: HashMap::new(), unsure: false };
+        let mut walk = Walk {
+            reader: self,
+            names,
+            scope,
+            made: HashMap::new(),
+            opened: HashMap::new(),
+            unsure: false,
+            copies: None,
+            rewritten: false,
+        };
         let mut read = Read {
             text: Arc::clone(text),
             operations: Arc::new([]),
@@ -154,6 +194,7 @@ impl Reader {
             lineages: Arc::new([]),
             cursors: Vec::with_capacity(reading.statements.len()),
             copies_out: Vec::with_capacity(reading.statements.len()),
+            rewritten: Vec::with_capacity(reading.statements.len()),
             catalogue: Arc::clone(&scope.catalogue),
             writes: reading.writes(),
             copies_in: reading.statements.iter().any(|statement| statement.copies == Some(CopyDirection::In)),
@@ -170,9 +211,13 @@ impl Reader {
             let mut effects = statement.effects.clone();
             let mut named = Vec::new();
             walk.statement(statement, &mut operations, &mut effects, &mut named, &mut read, 0)?;
-            lineages.push(with_named(statement, &named));
+            walk.rewritten |= is_rewritten(statement, scope);
+            let lineage = with_named(statement, &named);
+            let rewritten = std::mem::take(&mut walk.rewritten);
+            lineages.push(if rewritten { untold(&lineage) } else { lineage });
+            read.rewritten.push(rewritten);
             read.cursors.push(statement.cursor.clone());
-            read.copies_out.push(statement.copy_options.clone());
+            read.copies_out.push(copies_out(statement).or(walk.copies.take()));
             // A cursor's name is only known behind the reply.
             let names = |effect: &Effect| matches!(effect, Effect::DeclareCursor { .. } | Effect::CloseCursor(_));
             read.barrier |= effects.iter().any(|effect| effect.is_barrier() || names(effect));
@@ -198,6 +243,10 @@ struct Walk<'a> {
     opened: HashMap<Name, Option<Opened>>,
     /// A statement before this one changed what names mean.
     unsure: bool,
+    /// What a statement that this one runs by name copies to the client.
+    copies: Option<CopyOut>,
+    /// Rewrite rules may change what a statement that this one runs by name returns.
+    rewritten: bool,
 }
 
 impl Walk<'_> {
@@ -223,6 +272,7 @@ impl Walk<'_> {
             match opened {
                 Found::Here(opened) => {
                     add(operations, &opened.operations);
+                    self.rewritten |= opened.rewritten;
                     // Numbers of columns mean something only in the catalogue that they are of.
                     let same = opened.catalogue.epoch() == self.scope.catalogue.epoch();
                     named.push(if same { opened.lineage } else { Arc::new(Lineage::untold()) });
@@ -271,6 +321,8 @@ impl Walk<'_> {
         add(operations, &inner.operations());
         for statement in &inner.statements {
             read.copies_in |= statement.copies == Some(CopyDirection::In);
+            self.copies = copies_out(statement).or(self.copies.take());
+            self.rewritten |= is_rewritten(statement, self.scope);
             effects.extend(statement.effects.iter().cloned());
             let (mut deeper, mut below) = (Vec::new(), Vec::new());
             self.statement(statement, operations, &mut deeper, &mut below, read, depth + 1)?;
@@ -308,6 +360,8 @@ impl Walk<'_> {
                     operations: statement.operations.clone().into(),
                     lineage: statement.cursor.clone().unwrap_or_else(|| Arc::new(Lineage::untold())),
                     catalogue: Arc::clone(&self.scope.catalogue),
+                    // DECLARE takes nothing that writes.
+                    rewritten: false,
                 };
                 self.opened.insert(name.clone(), Some(opened));
             }
@@ -416,6 +470,41 @@ fn arguments<'l>(execute: &'l Lineage, prepared: &'l Lineage) -> impl Iterator<I
             prepared.bound.iter().filter(move |bound| number.map(Place::Parameter) == Some(bound.place.clone()));
         compared.map(|bound| Bound { column: bound.column, place: argument.place.clone() })
     })
+}
+
+/// What a statement copies to the client.
+fn copies_out(statement: &Statement) -> Option<CopyOut> {
+    let out = statement.copies == Some(CopyDirection::Out);
+    out.then(|| statement.copy_options.clone().map_or(CopyOut::Untold, CopyOut::As))
+}
+
+/// Whether it writes where a rewrite rule may fire: in a relation that has one, or in a view above one.
+fn is_rewritten(statement: &Statement, scope: &Scope) -> bool {
+    let writes = |operation: &Operation| matches!(operation.action, Action::Insert | Action::Update | Action::Delete);
+    if !statement.operations.iter().any(writes) {
+        return false;
+    }
+    let mut seen = statement.lineage.relations.clone();
+    let mut at = 0;
+    while let Some(relation) = seen.get(at).copied() {
+        at += 1;
+        let Some(relation) = scope.catalogue.relation(relation) else { continue };
+        if !relation.rules.is_empty() {
+            return true;
+        }
+        let below = relation.reads.iter().filter(|below| !seen.contains(below)).copied().collect::<Vec<_>>();
+        seen.extend(below);
+    }
+    false
+}
+
+/// The same, but nobody knows what it returns, or whether it is all that comes.
+fn untold(lineage: &Lineage) -> Arc<Lineage> {
+    let outputs = match lineage.outputs {
+        Outputs::None => Outputs::None,
+        Outputs::Known(_) | Outputs::Unknown(_) => Outputs::Unknown(Sources::unknown()),
+    };
+    Arc::new(Lineage { outputs, unknown: true, ..lineage.clone() })
 }
 
 fn add(operations: &mut Vec<Operation>, more: &[Operation]) {

@@ -18,6 +18,7 @@ mod copy_out;
 mod failure;
 mod fuzz;
 pub(crate) mod names;
+mod rows;
 mod ruling;
 pub(crate) mod run;
 #[cfg(test)]
@@ -34,16 +35,17 @@ use crate::message::TransactionStatus;
 use crate::own::{Nowhere, Own};
 use crate::reply;
 use crate::scope::{Answered, Tracker};
-use backend::LongRow;
 use bytes::Bytes;
 use copy::CopyIn;
 use copy_out::CopyingOut;
 use names::{Found, Held, Names, Total};
 use portcullis_gate::{Answer, Cleared, Hold, Released, Session};
-use portcullis_model::{Catalogue, Lineage};
+use portcullis_model::{Catalogue, Lineage, Operation};
+use rows::LongRow;
 use ruling::Asked;
 use run::{RunId, Runs};
 use std::sync::Arc;
+use words::Touched;
 
 /// What to do behind a frame, in this order within each list.
 #[derive(Default)]
@@ -167,6 +169,8 @@ pub(crate) struct Core {
     copying_out: Option<CopyingOut>,
     /// The server's process, which its own notifications come from.
     own_pid: Option<i32>,
+    /// What protected values may still be in what the server says.
+    touched: Touched,
 }
 
 impl Core {
@@ -205,6 +209,7 @@ impl Core {
             row: LongRow::default(),
             copying_out: None,
             own_pid,
+            touched: Touched::default(),
         }
     }
 
@@ -317,7 +322,7 @@ impl Core {
         match &self.queue.front()?.work {
             Work::Query(run) | Work::Execute { run } | Work::Bind { run, .. } => Some(*run),
             Work::Parse { .. }
-            | Work::DescribeStatement(_)
+            | Work::DescribeStatement { .. }
             | Work::DescribePortal(_)
             | Work::CloseStatement(_)
             | Work::ClosePortal(_)
@@ -370,7 +375,15 @@ impl Lookup for InForce<'_> {
         match self.core.portals.find(name, self.core.stretch) {
             Found::Here(Portal::Cursor { opened, .. }) => Found::Here(opened),
             Found::Here(Portal::Bound(run)) => match self.core.runs.get(run) {
+                // What it runs by name may be something else by then.
+                Some(run) if run.read.by_name => Found::Here(Opened {
+                    operations: Arc::new([Operation::unknown()]),
+                    lineage: Arc::new(Lineage::untold()),
+                    catalogue: Arc::clone(&run.read.catalogue),
+                    rewritten: true,
+                }),
                 Some(run) => Found::Here(Opened {
+                    rewritten: run.read.is_rewritten(0),
                     operations: run.command.shared_operations(),
                     lineage: run.read.lineages.first().map_or_else(|| Arc::new(Lineage::untold()), Arc::clone),
                     catalogue: Arc::clone(&run.read.catalogue),

@@ -16,6 +16,7 @@ use crate::core::run::RunId;
 use portcullis_gate::Permit;
 use portcullis_model::Denial;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Slots beyond which no more of a client is read.
 const MANY: usize = 1024;
@@ -29,7 +30,11 @@ pub(crate) enum Work {
     /// A judged Bind.
     Bind { portal: Box<str>, run: RunId },
     /// Describe of a statement.
-    DescribeStatement(Box<str>),
+    DescribeStatement {
+        name: Box<str>,
+        /// The text that the name stood for; none where it was not known.
+        text: Option<Arc<str>>,
+    },
     /// Describe of a portal, and its run where one is known.
     DescribePortal(Option<RunId>),
     /// Execute of a judged portal.
@@ -170,7 +175,7 @@ fn ends_in_ready(work: &Work) -> bool {
         Work::Refused(refused) => refused.then_ready,
         Work::Parse { .. }
         | Work::Bind { .. }
-        | Work::DescribeStatement(_)
+        | Work::DescribeStatement { .. }
         | Work::DescribePortal(_)
         | Work::AskColumns { .. }
         | Work::Execute { .. }
@@ -187,7 +192,7 @@ mod tests {
     fn pg_p23_an_error_drops_everything_up_to_the_next_sync_and_no_further() {
         let mut queue = Expectations::default();
         for _ in 0..3 {
-            queue.push(Work::DescribeStatement("s".into()));
+            queue.push(Work::DescribeStatement { name: "s".into(), text: None });
         }
         queue.push(Work::Query(RunId(1)));
         let sync = queue.push(Work::Sync);

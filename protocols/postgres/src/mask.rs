@@ -45,6 +45,9 @@ pub(crate) const LONGEST_ROW: usize = 64 * 1024 * 1024;
 /// The longest value that is given to a transform or searched; a longer one is NULL. It bounds the time one cell takes.
 pub(crate) const LONGEST_VALUE: usize = 16 * 1024 * 1024;
 
+/// The bytes of a row's frame that say how many values it has: tag, length and count.
+pub(crate) const ROW_HEADER: usize = 7;
+
 /// Whether values of the type are JSON documents: `json` or `jsonb`.
 pub(crate) const fn is_json(type_oid: u32) -> bool {
     matches!(type_oid, 114 | 3802)

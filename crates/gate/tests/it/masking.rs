@@ -254,7 +254,7 @@ async fn who_is_exempt_from_all_but_clean_functions_reads_what_the_server_says()
         let permit = ask(&session, untold()).unwrap();
         let answer = session.answer(Some(&permit));
         assert_eq!((answer.touches(), answer.masks()), (bound, bound), "{group}");
-        assert!(answer.touches_record() && answer.masks_record(), "the record knows no exemption");
+        assert!(answer.touches_record(), "the record knows no exemption");
         drop(answer);
         let unasked = session.answer(None);
         assert_eq!((unasked.touches(), unasked.masks()), (bound, bound), "{group}");

@@ -8,33 +8,16 @@
 use super::copy::CopyIn;
 use super::run::RunId;
 use super::{Core, Prepared, State, Steps};
-use crate::answer::{known, next_body};
+use crate::answer::{Shape, known, next_body};
 use crate::expect::Work;
-use crate::frame::{Chunk, Frame, Run as Rows};
-use crate::mask;
+use crate::frame::{Frame, Run as Rows};
 use crate::message::{DataRow, ServerMessage};
 use crate::scope::Answered;
-use bytes::BytesMut;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
 /// Settings that keep the value they had at login.
 const PINNED: [(&str, &[u8]); 2] = [("client_encoding", b"UTF8"), ("standard_conforming_strings", b"on")];
-
-/// The longest row in pieces that is still put together for the record, in bytes.
-const LONGEST_RECORDED: usize = 1 << 20;
-
-/// A long row that comes in pieces.
-#[derive(Default)]
-pub(super) enum LongRow {
-    /// Its pieces leave as they come.
-    #[default]
-    Passing,
-    /// The same, and it may still be recorded.
-    Recorded(BytesMut),
-    /// It must be whole before it leaves.
-    Masked(BytesMut),
-}
 
 /// The server sent what it does not owe.
 pub(super) struct Breach(pub(super) &'static str);
@@ -85,98 +68,13 @@ impl Core {
         );
     }
 
-    /// Several rows that came one after the other.
-    pub(crate) fn on_rows(&mut self, rows: Rows, steps: &mut Steps) {
-        let id = match self.front() {
-            Front::Query(id) | Front::Execute(id) => id,
-            Front::AskScope => return self.scope_told(&rows),
-            Front::Nothing
-            | Front::Parse
-            | Front::Bind(_)
-            | Front::DescribeStatement
-            | Front::DescribePortal(_)
-            | Front::AskColumns(_)
-            | Front::CloseStatement
-            | Front::ClosePortal
-            | Front::Sync
-            | Front::Refused { .. } => return self.breach("rows that nothing asked for", steps),
-        };
-        let Some(run) = self.runs.get_mut(id) else { return self.breach("rows of what has ended", steps) };
-        match run.shape.rows(&mut run.answer, run.statements, &rows) {
-            Ok(bytes) => steps.down.push(run.answer.release(bytes)),
-            Err(_) => self.unmaskable(steps),
-        }
-    }
-
-    /// What must be masked cannot be: nothing more of it leaves.
-    pub(super) fn unmaskable(&mut self, steps: &mut Steps) {
-        tracing::error!(session = %self.session.id(), "an answer could not be masked");
-        self.end("58000", "the answer could not be masked by the gateway", "an answer could not be masked", steps);
-    }
-
-    /// A piece of a long row, or of long COPY data.
-    pub(crate) fn on_backend_chunk(&mut self, chunk: Chunk, steps: &mut Steps) {
-        let (Front::Query(id) | Front::Execute(id)) = self.front() else {
-            return self.breach("data that nothing asked for", steps);
-        };
-        if chunk.tag == b'D' {
-            self.row_chunk(id, chunk, steps)
-        } else {
-            self.copy_out(id, chunk.body(), &chunk.bytes, steps)
-        }
-    }
-
-    /// A piece of a long row. One that is recorded or masked is put together first.
-    fn row_chunk(&mut self, id: RunId, chunk: Chunk, steps: &mut Steps) {
-        let Some(run) = self.runs.get_mut(id) else { return self.breach("data of what has ended", steps) };
-        if chunk.first {
-            let masks = run.shape.masks(&mut run.answer, run.statements, &chunk.bytes);
-            self.row = match (masks, run.answer.records_rows()) {
-                (true, _) => LongRow::Masked(BytesMut::new()),
-                (false, true) => LongRow::Recorded(BytesMut::new()),
-                (false, false) => LongRow::Passing,
-            };
-        }
-        match &mut self.row {
-            LongRow::Masked(row) => {
-                row.extend_from_slice(&chunk.bytes);
-                if row.len() > mask::LONGEST_ROW {
-                    return self.unmaskable(steps);
-                }
-                if chunk.last {
-                    let bytes = std::mem::take(row).freeze();
-                    self.on_rows(Rows { bytes, frames: 1 }, steps);
-                }
-                return;
-            }
-            LongRow::Recorded(row) => {
-                row.extend_from_slice(&chunk.bytes);
-                if row.len() > LONGEST_RECORDED {
-                    self.row = LongRow::Passing;
-                }
-            }
-            LongRow::Passing => {}
-        }
-        if chunk.last {
-            match std::mem::take(&mut self.row) {
-                LongRow::Recorded(row) => {
-                    // What it gives back is what has left already.
-                    let rows = Rows { bytes: row.freeze(), frames: 1 };
-                    let _left = run.shape.rows(&mut run.answer, run.statements, &rows);
-                }
-                LongRow::Masked(_) | LongRow::Passing => run.answer.count_rows(1),
-            }
-        }
-        steps.down.push(run.answer.release(chunk.bytes));
-    }
-
     pub(super) fn front(&self) -> Front {
         match self.queue.front().map(|slot| &slot.work) {
             None => Front::Nothing,
             Some(Work::Query(run)) => Front::Query(*run),
             Some(Work::Parse { .. }) => Front::Parse,
             Some(Work::Bind { run, .. }) => Front::Bind(*run),
-            Some(Work::DescribeStatement(_)) => Front::DescribeStatement,
+            Some(Work::DescribeStatement { .. }) => Front::DescribeStatement,
             Some(Work::DescribePortal(run)) => Front::DescribePortal(*run),
             Some(Work::AskColumns { run }) => Front::AskColumns(*run),
             Some(Work::Execute { run }) => Front::Execute(*run),
@@ -197,12 +95,12 @@ impl Core {
                 if PINNED.iter().any(|(pinned, kept)| pinned == name && kept != value) {
                     return Err(Breach("a setting that decides how text is read was changed"));
                 }
-                self.release(self.front_run(), frame, steps);
+                self.release_setting(name, value, frame, steps);
             }
             // Nothing of the gateway's own Describe reaches the client.
             (Front::AskColumns(id), ServerMessage::RowDescription(columns)) => {
                 if let Some(run) = self.runs.get_mut(id) {
-                    run.shape.described(known(columns));
+                    run.described(known(columns));
                 }
                 self.queue.pop();
             }
@@ -230,11 +128,11 @@ impl Core {
             }
             (Front::Query(id) | Front::Execute(id), ServerMessage::CopyOut { binary, columns }) => {
                 self.copy_out_begins(id, *binary, columns.len(), steps)?;
-                self.release(Some(id), frame, steps);
+                self.release_unless_ended(id, frame, steps);
             }
             (Front::Query(id) | Front::Execute(id), ServerMessage::CopyDone) => {
                 self.copy_out_ends(id, steps)?;
-                self.release(Some(id), frame, steps);
+                self.release_unless_ended(id, frame, steps);
             }
             (Front::Query(id) | Front::Execute(id), ServerMessage::CopyIn { .. }) => {
                 let run = self.runs.get_mut(id).filter(|run| run.read.copies_in);
@@ -245,13 +143,17 @@ impl Core {
             }
             (Front::Query(id), ServerMessage::RowDescription(columns)) => {
                 if let Some(run) = self.runs.get_mut(id) {
-                    run.shape.described(known(columns));
+                    run.described(known(columns));
                 }
                 self.release(Some(id), frame, steps);
             }
             (Front::Query(id), ServerMessage::EmptyQuery) => self.release(Some(id), frame, steps),
             (Front::Query(id), ServerMessage::CommandComplete(tag)) => {
                 self.completed(id, tag);
+                if let Some(run) = self.runs.get_mut(id) {
+                    // What comes next is of another statement.
+                    run.shape = Shape::default();
+                }
                 self.release(Some(id), frame, steps);
             }
             (Front::Execute(id), ServerMessage::CommandComplete(tag)) => {
@@ -265,6 +167,9 @@ impl Core {
             (Front::Execute(id), ServerMessage::PortalSuspended) => {
                 self.release(Some(id), frame, steps);
                 self.queue.pop();
+                if let Some(run) = self.runs.get_mut(id) {
+                    run.ran = true;
+                }
                 self.runs.pass(&self.session, id);
             }
             (front, other) => return self.described(front, other, frame, steps),
@@ -312,7 +217,7 @@ impl Core {
             }
             (Front::DescribePortal(id), ServerMessage::RowDescription(columns)) => {
                 if let Some(run) = id.and_then(|id| self.runs.get_mut(id)) {
-                    run.shape.described(known(columns));
+                    run.described(known(columns));
                 }
                 self.release(id, frame, steps);
                 self.queue.pop();
@@ -347,8 +252,13 @@ impl Core {
 
     /// Changes what is known of the statement that is described now.
     fn amend(&mut self, mut change: impl FnMut(&mut Prepared)) {
-        if let Some(Work::DescribeStatement(name)) = self.queue.front().map(|slot| &slot.work) {
-            self.statements.amend(name, |prepared| change(Arc::make_mut(prepared)));
+        if let Some(Work::DescribeStatement { name, text: Some(text) }) = self.queue.front().map(|slot| &slot.work) {
+            self.statements.amend(name, |prepared| {
+                // The name may mean another statement by now.
+                if Arc::ptr_eq(&prepared.text, text) {
+                    change(Arc::make_mut(prepared));
+                }
+            });
         }
     }
 
@@ -363,7 +273,7 @@ impl Core {
         }
     }
 
-    fn scope_told(&mut self, rows: &Rows) {
+    pub(super) fn scope_told(&mut self, rows: &Rows) {
         let mut left = rows.bytes.clone();
         let Some(body) = next_body(&mut left) else { return };
         let Ok(row) = DataRow::read(&body) else { return };
@@ -378,5 +288,11 @@ impl Core {
             None => &mut self.unasked,
         };
         steps.down.push(answer.release(frame.into_bytes()));
+    }
+
+    fn release_unless_ended(&mut self, id: RunId, frame: Frame, steps: &mut Steps) {
+        if !matches!(self.state, State::Ended) {
+            self.release(Some(id), frame, steps);
+        }
     }
 }

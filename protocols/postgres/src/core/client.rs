@@ -2,7 +2,7 @@
 //!
 //! Held by: `core/tests/*`.
 
-use super::run::Run;
+use super::run::{Run, RunId};
 use super::{Core, Discarded, MANY_DISCARDED, Portal, Prepared, State, Steps};
 use crate::answer::{Shape, parameter};
 use crate::classify::{Read, WaitFor};
@@ -233,13 +233,16 @@ impl Core {
                 if let Some(slot) = run.executing.filter(|slot| !self.queue.is_answered(*slot)) {
                     return self.wait(slot, frame, steps);
                 }
+                if run.read.by_name && !run.ran {
+                    return self.execute_by_name(id, portal, frame, steps);
+                }
                 if let Some(permit) = &run.permit {
                     let cleared = self.session.follow(permit, frame.into_bytes());
                     return self.executed(id, portal, cleared, steps);
                 }
                 // It ran to its end before: what runs now is asked anew.
                 let (command, portal) = (run.command.clone(), portal.into());
-                return self.ask(frame.into_bytes(), command, Asked::Again { run: id, portal }, steps);
+                return self.ask(frame.into_bytes(), command, Asked::Again { run: id, portal, read: None }, steps);
             }
             Found::Here(Portal::Cursor { opened, .. }) => opened,
         };
@@ -251,6 +254,31 @@ impl Core {
         command.followed = Some(Followed::new(Arc::clone(&opened.catalogue), [Arc::new(lineage)], text, []));
         let read = Arc::new(Read::of_cursor(&opened));
         self.ask(frame.into_bytes(), command, Asked::Fetch { read, portal: portal.into() }, steps);
+    }
+
+    /// Execute of a portal that was never run and runs something by name. The server looks the name up now, not at Bind:
+    /// so what it would do is read now, and asked anew if it is something else.
+    fn execute_by_name(&mut self, id: RunId, portal: &str, frame: Frame, steps: &mut Steps) {
+        let Some(run) = self.runs.get(id) else { return };
+        let (before, command) = (Arc::clone(&run.read), run.command.clone());
+        let read = match self.read(&before.text) {
+            Ok(read) => read,
+            Err(WaitFor(slot)) => return self.wait(slot, frame, steps),
+        };
+        if read.is_missing() && !self.refreshed {
+            return self.await_catalogue(frame, steps);
+        }
+        let Some(run) = self.runs.get_mut(id) else { return };
+        run.shape.doubt();
+        if let Some(permit) = run.permit.as_ref().filter(|_| read.is_same(&before)) {
+            let cleared = self.session.follow(permit, frame.into_bytes());
+            return self.executed(id, portal, cleared, steps);
+        }
+        let mut anew = read.command(command.digest).with_parameters(command.parameters);
+        anew.prepared_by = command.prepared_by;
+        anew.context = Some(self.scope.context());
+        let asked = Asked::Again { run: id, portal: portal.into(), read: Some(Arc::new(read)) };
+        self.ask(frame.into_bytes(), anew, asked, steps);
     }
 
     /// The unanswered frame behind which the server may have ended the transaction, and this portal with it.
@@ -276,7 +304,13 @@ impl Core {
     fn describe(&mut self, target: Target<'_>, frame: Frame, steps: &mut Steps) {
         steps.up.push(self.session.pass(Passage::Describe(frame)));
         let work = match target {
-            Target::Statement(name) => Work::DescribeStatement(name.into()),
+            Target::Statement(name) => Work::DescribeStatement {
+                name: name.into(),
+                text: match self.statements.find(name, self.stretch) {
+                    Found::Here(prepared) => Some(Arc::clone(&prepared.text)),
+                    Found::Absent | Found::Wait(_) => None,
+                },
+            },
             Target::Portal(name) => Work::DescribePortal(match self.portals.find(name, self.stretch) {
                 Found::Here(Portal::Bound(run)) => Some(run),
                 Found::Here(Portal::Cursor { .. }) | Found::Absent | Found::Wait(_) => None,

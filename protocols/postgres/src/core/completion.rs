@@ -20,6 +20,7 @@ impl Core {
         let read = Arc::clone(&run.read);
         let statement = run.statements;
         run.statements += 1;
+        run.ran = true;
         run.tag = Some(tag.into());
         let operations = run.command.shared_operations();
         let effects = read.effects_of(statement);
@@ -28,6 +29,7 @@ impl Core {
             operations,
             lineage: cursor.unwrap_or_else(|| Arc::new(Lineage::untold())),
             catalogue: Arc::clone(&read.catalogue),
+            rewritten: false,
         };
         self.scope.completed(effects, &(self.snapshot)());
         if read.code > Code::Read {
@@ -147,6 +149,7 @@ impl Core {
             | Front::Refused { .. } => return Err(Breach("it is ready before it answered")),
         }
         self.status = status;
+        self.words_ready(status);
         self.copy = CopyIn::None;
         self.at_boundary = self.queue.is_empty();
         if self.scope.ready(status) {

@@ -1,17 +1,19 @@
 //! COPY data to the client: masked and recorded on its way.
 //!
 //! Promises: data of a COPY that may hold protected values leaves only through a rewriter that knows the COPY's options and
-//! columns; where either is not known, or the data is not what they say, nothing more of it leaves and the session ends.
+//! columns; a COPY whose options cannot be read is refused before it is sent; where the data is not what they say, nothing
+//! more of it leaves and the session ends.
 //! What is recorded went through the masks of the record. Held by: `core/tests/masking.rs` and `tests/it/masking.rs`
 //! against a real server.
 
 use super::backend::Breach;
 use super::run::{Run, RunId};
 use super::{Core, Steps};
+use crate::classify::CopyOut;
 use crate::mask::{self, CopyColumn, CopyRewriter};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use portcullis_gate::{Plan, ResultColumn};
-use portcullis_model::{Outputs, catalogue::Oid};
+use portcullis_model::{DecisionId, Denial, Fault, Outcome, Outputs, Reason, catalogue::Oid};
 use portcullis_sql::{CopyFormat, CopyOptions, ForceQuote};
 
 /// What COPY data goes through.
@@ -21,6 +23,27 @@ pub(super) struct CopyingOut {
 }
 
 impl Core {
+    /// Why this text may not be sent: something in it copies in a form that cannot be read, and its data may have to be
+    /// masked. What became of it is recorded.
+    pub(super) fn unmaskable_copy(&self, run: &mut Run) -> Option<Denial> {
+        if !run.answer.plans() || !(0..run.read.copies_out.len()).any(|statement| !is_readable(run, statement)) {
+            return None;
+        }
+        let encoding = run.read.text.to_ascii_lowercase().contains("encoding");
+        let what = if encoding { "its ENCODING" } else { "its options" };
+        let message = format!(
+            "data of this COPY may have to be masked, and with {what} it cannot be read: write FORMAT text, csv or \
+             binary in UTF8, each option once"
+        );
+        let permit = run.permit.take()?;
+        run.answer.output("refusal", &message);
+        run.answer.finish();
+        let decision = Some(DecisionId { session: self.session.id(), number: permit.number() });
+        self.session.settle(permit, Outcome::Refused, None);
+        let reason = Reason::Unreadable(Fault::Unsupported { message: message.into() });
+        Some(Denial { decision, reason, message: None })
+    }
+
     /// The server says that COPY data comes, of so many columns.
     pub(super) fn copy_out_begins(
         &mut self,
@@ -101,7 +124,7 @@ fn copy_data(rows: &[u8]) -> Option<Bytes> {
 
 /// What the data of this COPY goes through; `None` where it is not known how to read it.
 fn rewriters(run: &mut Run, binary: bool, width: usize) -> Option<CopyingOut> {
-    let options = run.read.copies_out.get(run.statements)?.as_ref()?;
+    let Some(CopyOut::As(options)) = run.read.copies_out.get(run.statements)? else { return None };
     if (options.format == CopyFormat::Binary) != binary {
         return None;
     }
@@ -138,6 +161,23 @@ fn rewriters(run: &mut Run, binary: bool, width: usize) -> Option<CopyingOut> {
         }
     };
     Some(CopyingOut { client: rewriter(plans.client)?, record: rewriter(plans.record)? })
+}
+
+/// Whether the data of the statement, if it copies any out, can be read whatever the server says of it.
+fn is_readable(run: &Run, statement: usize) -> bool {
+    match run.read.copies_out.get(statement) {
+        None | Some(None) => true,
+        Some(Some(CopyOut::Untold)) => false,
+        Some(Some(CopyOut::As(options))) => {
+            let outputs = match run.read.lineages.get(statement).map(|lineage| &lineage.outputs) {
+                Some(Outputs::Known(outputs)) => outputs.as_slice(),
+                Some(Outputs::Unknown(_) | Outputs::None) | None => &[],
+            };
+            let names: Vec<&str> =
+                outputs.iter().map(|output| output.name.as_ref().map_or("", |name| name.as_str())).collect();
+            form(options, &names).is_some_and(|options| CopyRewriter::new(options, Vec::new()).is_ok())
+        }
+    }
 }
 
 /// The type of a column, where the catalogue has it.

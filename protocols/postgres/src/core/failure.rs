@@ -38,7 +38,13 @@ impl Core {
                     self.skip(steps);
                 }
             }
-            Front::Parse | Front::DescribeStatement | Front::DescribePortal(_) | Front::AskColumns(_) => {
+            Front::AskColumns(id) => {
+                // The client knows of no Describe: what failed is its Execute, which comes next.
+                self.queue.pop();
+                self.run_failed(id, fields, message, frame, steps);
+                self.skip(steps);
+            }
+            Front::Parse | Front::DescribeStatement | Front::DescribePortal(_) => {
                 self.release_said(message, frame, steps);
                 self.skip(steps);
             }
@@ -50,7 +56,7 @@ impl Core {
             Front::AskScope => {}
             Front::Refused { told: true, .. } => return Err(Breach("two errors for one message")),
             Front::Refused { then_ready, told: false } => {
-                self.tell_refusal(fields, frame, steps);
+                self.tell_refusal(fields, message, frame, steps);
                 if !then_ready {
                     self.skip(steps);
                 }
@@ -60,7 +66,7 @@ impl Core {
     }
 
     /// The server rejected the stand-in: the client is told why.
-    fn tell_refusal(&mut self, fields: &Fields<'_>, frame: Frame, steps: &mut Steps) {
+    fn tell_refusal(&mut self, fields: &Fields<'_>, message: &ServerMessage<'_>, frame: Frame, steps: &mut Steps) {
         if let Some(slot) = self.queue.front_mut()
             && let Work::Refused(refused) = &mut slot.work
         {
@@ -69,7 +75,7 @@ impl Core {
             if matches!(fields.get(b'C'), Some(b"42601" | b"26000" | b"34000" | b"25P02")) {
                 steps.down.push(self.session.say(reply::refused(&refused.denial, refused.sqlstate)));
             } else {
-                steps.down.push(self.unasked.release(frame.into_bytes()));
+                self.release_said(message, frame, steps);
             }
         }
     }
@@ -85,9 +91,10 @@ impl Core {
         if self.copy.is_active() || self.copy == CopyIn::Refused {
             self.copy = CopyIn::None;
         }
+        let about = self.about();
         let Some(run) = self.runs.get_mut(id) else { return self.release_said(message, frame, steps) };
         self.copying_out = None;
-        let told = told(&mut run.answer, message, &frame, self.own_pid);
+        let told = told(&mut run.answer, message, &frame, about);
         run.failed = told.failed.or_else(|| Some((fields.text(b'C').into(), "".into())));
         match run.refused.take() {
             Some(denial) => steps.down.push(self.session.say(reply::refused(&denial, None))),
@@ -156,7 +163,7 @@ impl Core {
                 Work::ClosePortal(name) => {
                     self.portals.reject(&name, slot.number, false);
                 }
-                Work::DescribeStatement(_)
+                Work::DescribeStatement { .. }
                 | Work::DescribePortal(_)
                 | Work::Sync
                 | Work::AskScope

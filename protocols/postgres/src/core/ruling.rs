@@ -29,8 +29,8 @@ pub(super) enum Asked {
     Bind(Option<&'static str>, Option<Box<Bound>>),
     /// Execute of a portal that does not exist: it can only be refused.
     Execute(Option<&'static str>),
-    /// Execute of a portal whose run was settled.
-    Again { run: RunId, portal: Box<str> },
+    /// Execute of a portal that is asked about anew: its run was settled, or what it runs by name has changed.
+    Again { run: RunId, portal: Box<str>, read: Option<Arc<Read>> },
     /// Execute of a cursor that SQL declared.
     Fetch { read: Arc<Read>, portal: Box<str> },
     /// FunctionCall: it can only be refused.
@@ -60,10 +60,14 @@ impl Core {
     fn forward(&mut self, asked: Asked, cleared: Cleared<Bytes>, permit: Permit, steps: &mut Steps) {
         match asked {
             Asked::Query(read) => {
-                let mut run = Run::new(&self.session, permit, read, Shape::default());
+                let mut run = Run::new(&self.session, permit, Arc::clone(&read), Shape::default());
+                if let Some(denial) = self.unmaskable_copy(&mut run) {
+                    return self.refuse(Asked::Query(read), denial, steps);
+                }
                 run.executed = true;
                 steps.up.push(cleared);
-                let (slot, _) = self.begin(run, Work::Query);
+                let (slot, id) = self.begin(run, Work::Query);
+                self.touches(id, slot);
                 self.unnamed_end(slot);
             }
             Asked::Fetch { read, portal } => {
@@ -76,6 +80,7 @@ impl Core {
                 }
                 steps.up.push(cleared);
                 let slot = self.owe(Work::Execute { run: id });
+                self.touches(id, slot);
                 self.runs_now(&read, slot);
             }
             Asked::Parse { name, mut prepared } => {
@@ -86,14 +91,21 @@ impl Core {
             }
             Asked::Bind(_, Some(bound)) => {
                 let Bound { portal, read, shape } = *bound;
-                let run = Run::new(&self.session, permit, read, shape);
+                let mut run = Run::new(&self.session, permit, read, shape);
+                if let Some(denial) = self.unmaskable_copy(&mut run) {
+                    return self.refuse(Asked::Bind(None, None), denial, steps);
+                }
                 steps.up.push(cleared);
                 let name = portal.clone();
                 let (slot, run) = self.begin(run, |run| Work::Bind { portal, run });
                 self.portals.propose(&name, slot, self.stretch, Some(Portal::Bound(run)));
             }
-            Asked::Again { run: id, portal } => {
+            Asked::Again { run: id, portal, read } => {
+                self.runs.settle(&self.session, id);
                 if let Some(run) = self.runs.get_mut(id) {
+                    if let Some(read) = read {
+                        run.read = read;
+                    }
                     run.again(&self.session, permit);
                 }
                 self.executed(id, &portal, Ok(cleared), steps);
@@ -122,6 +134,7 @@ impl Core {
                 }
                 steps.up.push(cleared);
                 let slot = self.owe(Work::Execute { run: id });
+                self.touches(id, slot);
                 if let Some(run) = self.runs.get_mut(id) {
                     run.executed = true;
                     run.executing = Some(slot);
@@ -212,7 +225,7 @@ impl Core {
                 .is_some_and(|run| run.read.effects.iter().flatten().any(|effect| matches!(effect, Effect::Begin))),
             Work::Parse { .. }
             | Work::Bind { .. }
-            | Work::DescribeStatement(_)
+            | Work::DescribeStatement { .. }
             | Work::DescribePortal(_)
             | Work::CloseStatement(_)
             | Work::ClosePortal(_)

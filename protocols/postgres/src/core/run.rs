@@ -5,8 +5,11 @@
 //! Does not promise when it ends: `core/backend.rs` says so.
 //! Held by: `core/tests/outcomes.rs`.
 
-use crate::answer::Shape;
+use crate::answer::{Known, Shape};
 use crate::classify::Read;
+use crate::frame;
+use crate::mask::BadRow;
+use bytes::Bytes;
 use portcullis_gate::{Answer, Permit, Session};
 use portcullis_model::{Command, Denial, Digest, Outcome};
 use sha2::{Digest as _, Sha256};
@@ -39,6 +42,8 @@ pub(crate) struct Run {
     pub(crate) data: Option<Sha256>,
     /// Whether it was executed, not only bound.
     pub(crate) executed: bool,
+    /// Whether an Execute of it was answered: what it runs by name is fixed since then.
+    pub(crate) ran: bool,
     /// The slot of its newest Execute.
     pub(crate) executing: Option<u64>,
     /// Whether it ends with its one Execute: a cursor that SQL declared.
@@ -59,6 +64,7 @@ impl Run {
             refused: None,
             data: None,
             executed: false,
+            ran: false,
             executing: None,
             passing: false,
         }
@@ -70,8 +76,29 @@ impl Run {
         self.answer.plans() && !self.shape.is_described()
     }
 
+    /// A RowDescription of its rows came. The rows of what is run by name are made when it is first executed, and its
+    /// name may mean something else since then: a later description is not of these rows.
+    pub(crate) fn described(&mut self, columns: Arc<[Known]>) {
+        if !(self.read.by_name && self.ran) {
+            self.shape.described(columns);
+        }
+    }
+
+    /// Rows on their way to the client.
+    pub(crate) fn rows(&mut self, rows: &frame::Run) -> Result<Bytes, BadRow> {
+        let rewritten = self.read.is_rewritten(self.statements);
+        self.shape.rows(&mut self.answer, self.statements, rewritten, rows)
+    }
+
+    /// Whether a row must be whole before it can leave; `first` is how its frame begins.
+    pub(crate) fn masks(&mut self, first: &[u8]) -> Result<bool, BadRow> {
+        let rewritten = self.read.is_rewritten(self.statements);
+        self.shape.masks(&mut self.answer, self.statements, rewritten, first)
+    }
+
     /// The same run once more, under a new permission.
     pub(crate) fn again(&mut self, session: &Session, permit: Permit) {
+        self.command = permit.command().clone();
         self.answer = session.answer(Some(&permit));
         self.permit = Some(permit);
         self.shape.forget_plan();

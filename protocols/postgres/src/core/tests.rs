@@ -3,6 +3,7 @@
 mod breach;
 mod copying;
 mod holding;
+mod masking;
 mod outcomes;
 mod rig;
 mod server;

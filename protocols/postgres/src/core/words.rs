@@ -1,30 +1,146 @@
-//! What a server says in words: errors, notices, notifications; as the client may read them.
+//! What a server says in words: errors, notices, notifications, settings; as the client may read them.
 //!
-//! Promises: words about a command that touches protected data keep only what cannot hold any; what another session
-//! notified comes without its payload where the client is bound by masks; where detectors are in force, they look at the
-//! rest. The record holds what the client read, or less: what a client is exempt from, the record is not.
-//! Does not promise that a channel's name says nothing.
-//! Held by: `crates/portcullis/tests/it/masking_record.rs` and `masking_shapes.rs`, and the tables of `mask/message/tests.rs`.
+//! Promises: words about a command that touches protected data keep only what cannot hold any, and so do those that come
+//! before the transaction ends in which one ran: triggers and constraints that are deferred speak at COMMIT or Sync. What
+//! another session notified comes without its payload where the client is bound by masks, what this one notified where
+//! protected data was touched; a setting that may have been set to a value stays unsaid. Where detectors are in force,
+//! they look at the rest. The record holds what the masks of the record leave, whoever the client is. Does not promise
+//! that a channel's name says nothing.
+//! Held by: `core/tests/masking.rs`, `tests/it/masking.rs`, `crates/portcullis/tests/it/masking_record.rs`, and the tables of `mask/message/tests.rs`.
 
+use super::run::RunId;
 use super::{Core, Steps};
 use crate::answer::said;
+use crate::expect::Expectations;
 use crate::frame::Frame;
 use crate::mask;
-use crate::message::ServerMessage;
+use crate::message::{ServerMessage, TransactionStatus};
 use bytes::Bytes;
-use portcullis_gate::Answer;
+use portcullis_gate::{Answer, Mask};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+/// Settings that a server reports and that take only values of a closed set, or none from a session.
+const CLOSED: [&str; 10] = [
+    "DateStyle",
+    "IntervalStyle",
+    "client_encoding",
+    "default_transaction_read_only",
+    "in_hot_standby",
+    "integer_datetimes",
+    "is_superuser",
+    "server_encoding",
+    "server_version",
+    "standard_conforming_strings",
+];
+
+/// What protected values may still be in what the server says.
+#[derive(Default)]
+pub(super) struct Touched {
+    /// Commands of this transaction that touch what is protected from the client.
+    client: Slots,
+    /// The same, from the record.
+    record: Slots,
+    /// Those that touch what is protected from the client since the server was ready.
+    unready: Slots,
+    /// Settings that were not told: what they go back to may be what they were then.
+    settings: HashSet<Box<str>>,
+}
+
+/// The slots of commands, in order: the first and those that are not answered.
+#[derive(Default)]
+struct Slots(VecDeque<u64>);
+
+impl Slots {
+    fn push(&mut self, slot: u64, queue: &Expectations) {
+        if self.0.get(1).is_some_and(|second| queue.is_answered(*second)) {
+            self.0.remove(1);
+        }
+        self.0.push_back(slot);
+    }
+
+    /// Forgets those that are answered.
+    fn ready(&mut self, queue: &Expectations) {
+        self.0.retain(|slot| !queue.is_answered(*slot));
+    }
+
+    /// Whether one of them was answered or is being answered: what was only sent says nothing yet.
+    fn began(&self, queue: &Expectations) -> bool {
+        let front = queue.front().map(|slot| slot.number);
+        self.0.front().is_some_and(|first| front.is_none_or(|front| *first <= front))
+    }
+}
+
+/// What words are about.
+#[derive(Clone, Copy)]
+pub(super) struct About {
+    own_pid: Option<i32>,
+    /// Something protected from the client was touched in this transaction.
+    client: bool,
+    /// The same, from the record.
+    record: bool,
+}
 
 impl Core {
-    /// Releases what says something in words, and records it as the client reads it.
+    /// A command was sent in this slot.
+    pub(super) fn touches(&mut self, id: RunId, slot: u64) {
+        let Some(run) = self.runs.get(id) else { return };
+        if run.answer.touches() {
+            self.touched.client.push(slot, &self.queue);
+            self.touched.unready.push(slot, &self.queue);
+        }
+        if run.answer.touches_record() {
+            self.touched.record.push(slot, &self.queue);
+        }
+    }
+
+    /// The server is ready for more: a transaction that ended says nothing any more.
+    pub(super) fn words_ready(&mut self, status: TransactionStatus) {
+        self.touched.unready.ready(&self.queue);
+        if status == TransactionStatus::Idle {
+            self.touched.client.ready(&self.queue);
+            self.touched.record.ready(&self.queue);
+        }
+    }
+
+    /// What words are about that come now.
+    pub(super) fn about(&self) -> About {
+        About {
+            own_pid: self.own_pid,
+            client: self.touched.client.began(&self.queue),
+            record: self.touched.record.began(&self.queue),
+        }
+    }
+
+    /// Releases what says something in words, and records it.
     pub(super) fn release_said(&mut self, message: &ServerMessage<'_>, frame: Frame, steps: &mut Steps) {
-        let run = self.front_run();
-        let own = self.own_pid;
+        let (run, about) = (self.front_run(), self.about());
         let answer = match run.and_then(|id| self.runs.get_mut(id)) {
             Some(run) => &mut run.answer,
             None => &mut self.unasked,
         };
-        let told = told(answer, message, &frame, own);
+        let told = told(answer, message, &frame, about);
         steps.down.push(answer.release(told.bytes));
+    }
+
+    /// Releases the news of a setting, unless what was touched may be in it.
+    pub(super) fn release_setting(&mut self, name: &str, value: &[u8], frame: Frame, steps: &mut Steps) {
+        let (run, touched) = (self.front_run(), self.touched.unready.began(&self.queue));
+        let answer = match run.and_then(|id| self.runs.get_mut(id)) {
+            Some(run) => &mut run.answer,
+            None => &mut self.unasked,
+        };
+        if !CLOSED.contains(&name) && answer.masks() {
+            let detects = |mask: Arc<Mask>| match std::str::from_utf8(value) {
+                Ok(value) => mask.detected(value).is_some(),
+                Err(_) => true,
+            };
+            if touched || self.touched.settings.contains(name) || answer.words().is_some_and(detects) {
+                self.touched.settings.insert(name.into());
+                return;
+            }
+        }
+        steps.down.push(answer.release(frame.into_bytes()));
     }
 }
 
@@ -32,54 +148,65 @@ impl Core {
 pub(super) struct Told {
     /// The frame.
     pub(super) bytes: Bytes,
-    /// Of an error, its SQLSTATE and message.
+    /// Of an error, its SQLSTATE and message, as the record may hold them.
     pub(super) failed: Option<(Box<str>, Box<str>)>,
 }
 
-/// What the client reads of a message, recorded.
-pub(super) fn told(answer: &mut Answer, message: &ServerMessage<'_>, frame: &Frame, own: Option<i32>) -> Told {
-    let bytes = words(answer, message, frame, own).unwrap_or_else(|| frame.bytes().clone());
-    let kept = Frame::whole(recorded(answer, message, frame.tag(), own).unwrap_or_else(|| bytes.clone()));
-    let read = kept.as_ref().ok().and_then(|kept| ServerMessage::decode(kept.tag(), kept.body()).ok());
-    let Some(read) = read else { return Told { bytes, failed: None } };
-    if let Some((stream, text)) = said(&read) {
-        answer.output(stream, &text);
-    }
-    let failed = match &read {
-        ServerMessage::Error(fields) => Some((fields.text(b'C').into(), fields.text(b'M').into())),
-        _ => None,
+/// What the client reads of a message; what the record may hold of it is recorded.
+pub(super) fn told(answer: &mut Answer, message: &ServerMessage<'_>, frame: &Frame, about: About) -> Told {
+    let foreign = matches!(message, ServerMessage::Notification { pid, .. } if about.own_pid != Some(*pid));
+    let client = Side {
+        touches: answer.touches() || about.client,
+        // What another session sent was not judged by the masks of this one.
+        withholds: about.client || (foreign && answer.masks()),
+        words: answer.words(),
+    };
+    let bytes = words(&client, message, frame).unwrap_or_else(|| frame.bytes().clone());
+    let Ok(kept) = Frame::whole(bytes.clone()) else { return Told { bytes, failed: None } };
+    let Ok(read) = ServerMessage::decode(kept.tag(), kept.body()) else { return Told { bytes, failed: None } };
+    let touches = answer.touches_record() || about.record;
+    // The record searches what it takes by itself.
+    let record = Side { touches, withholds: about.record || (foreign && touches), words: None };
+    let failed = match words(&record, &read, &kept).map(Frame::whole) {
+        None => recorded(answer, &read),
+        Some(Ok(kept)) => ServerMessage::decode(kept.tag(), kept.body()).ok().and_then(|read| recorded(answer, &read)),
+        Some(Err(_)) => None,
     };
     Told { bytes, failed }
 }
 
-/// A message as the record may hold it, which no exemption is for; `None` where that is what the client reads.
-fn recorded(answer: &Answer, message: &ServerMessage<'_>, tag: u8, own: Option<i32>) -> Option<Bytes> {
-    if let ServerMessage::Error(fields) | ServerMessage::Notice(fields) = message {
-        return mask::scrub(tag, fields, answer.touches_record());
+fn recorded(answer: &mut Answer, message: &ServerMessage<'_>) -> Option<(Box<str>, Box<str>)> {
+    if let Some((stream, text)) = said(message) {
+        answer.output(stream, &text);
     }
     match message {
-        ServerMessage::Notification { pid, channel, .. } if answer.masks_record() && own != Some(*pid) => {
-            Some(mask::withhold(*pid, channel))
-        }
+        ServerMessage::Error(fields) => Some((fields.text(b'C').into(), fields.text(b'M').into())),
         _ => None,
     }
 }
 
-/// An error, notice or notification as the client may read it; `None` where nothing changes.
-fn words(answer: &Answer, message: &ServerMessage<'_>, frame: &Frame, own: Option<i32>) -> Option<Bytes> {
+/// Whom words are for.
+struct Side {
+    /// They may hold protected values.
+    touches: bool,
+    /// The payload of a notification may.
+    withholds: bool,
+    /// What looks for values in the rest.
+    words: Option<Arc<Mask>>,
+}
+
+/// An error, notice or notification as one side may read it; `None` where nothing changes.
+fn words(side: &Side, message: &ServerMessage<'_>, frame: &Frame) -> Option<Bytes> {
     match message {
-        ServerMessage::Error(fields) | ServerMessage::Notice(fields) if answer.touches() => {
+        ServerMessage::Error(fields) | ServerMessage::Notice(fields) if side.touches => {
             mask::scrub(frame.tag(), fields, true)
         }
         ServerMessage::Error(fields) | ServerMessage::Notice(fields) => {
-            answer.words().and_then(|mask| mask::detect_in(frame.tag(), fields, &*mask))
+            side.words.as_ref().and_then(|mask| mask::detect_in(frame.tag(), fields, &**mask))
         }
-        // What another session sent was not judged by the masks of this one.
-        ServerMessage::Notification { pid, channel, .. } if answer.masks() && own != Some(*pid) => {
-            Some(mask::withhold(*pid, channel))
-        }
+        ServerMessage::Notification { pid, channel, .. } if side.withholds => Some(mask::withhold(*pid, channel)),
         ServerMessage::Notification { pid, channel, payload } => {
-            answer.words().and_then(|mask| mask::detect_in_notification(*pid, channel, payload, &*mask))
+            side.words.as_ref().and_then(|mask| mask::detect_in_notification(*pid, channel, payload, &**mask))
         }
         ServerMessage::Authentication(_)
         | ServerMessage::BackendKeyData { .. }

@@ -18,6 +18,7 @@ mod flow;
 mod holding;
 mod lifecycle;
 mod login;
+mod masking;
 mod names;
 mod record;
 mod refusal;

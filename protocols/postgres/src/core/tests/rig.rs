@@ -12,7 +12,7 @@ use portcullis_audit::{Durability, Reader as RecordReader, Recorder, Settings as
 use portcullis_credentials::Credentials;
 use portcullis_gate::{Arrival, Downstream, Gate, MaskingKey, Outlet, Parts, Session, Settings, Settled, Upstream};
 use portcullis_identity::{Authenticated, Identity, NewToken, Proof, Settings as IdentitySettings, TokenKey};
-use portcullis_model::catalogue::{Catalogue, Column, Contents, RelKind, Relation};
+use portcullis_model::catalogue::{Catalogue, Column, Contents, FiredBy, RelKind, Relation, Rule};
 use portcullis_model::{
     ClientInfo, Connection, Effect, EventBody, Name, Outcome, Protocol, SessionId, SessionKind, StreamKind,
 };
@@ -38,6 +38,23 @@ rules:
     approvers: { groups: [dba] }
 "#;
 
+/// The usual rules, and masks: of a column, and of what looks like a card.
+const MASKS: &str = r#"
+mask:
+  - id: pii
+    columns: [public.people.ssn]
+    with: redact
+    predicates: allow
+    unless: { groups: [privacy] }
+"#;
+
+const DETECTORS: &str = r#"
+mask:
+  - id: cards
+    detect: [payment_card]
+    with: redact
+"#;
+
 /// A gate over an in-memory record.
 pub(crate) struct House {
     pub(crate) gate: Gate,
@@ -49,6 +66,20 @@ pub(crate) struct House {
 /// A gate where the usual rules are in force.
 pub(crate) async fn gate() -> House {
     House::new().await
+}
+
+/// A gate where `public.people.ssn` is masked besides.
+pub(super) async fn masked() -> House {
+    let house = House::new().await;
+    house.gate.set_policy(policy(&format!("{BUNDLE}{MASKS}")));
+    house
+}
+
+/// A gate where cards are masked wherever they are.
+pub(super) async fn detecting() -> House {
+    let house = House::new().await;
+    house.gate.set_policy(policy(&format!("{BUNDLE}{DETECTORS}")));
+    house
 }
 
 /// The usual rules.
@@ -94,7 +125,12 @@ impl House {
     }
 
     pub(crate) async fn session(&self) -> Session {
-        let wanted = NewToken::for_user("agent-7").in_group("agents");
+        self.session_of(&["agents"]).await
+    }
+
+    /// A session of somebody in these groups.
+    pub(super) async fn session_of(&self, groups: &[&str]) -> Session {
+        let wanted = groups.iter().fold(NewToken::for_user("agent-7"), |token, group| token.in_group(*group));
         let made =
             self.identity.create_token(wanted, &Authenticated::local_admin(None), Timestamp::now()).await.unwrap();
         self.gate
@@ -115,6 +151,15 @@ impl House {
 
     /// Verdicts and outcomes of a session, in the order of the record.
     pub(super) async fn told(&self, id: SessionId) -> Vec<String> {
+        self.events(id).await.iter().filter_map(line).collect()
+    }
+
+    /// What the record holds of answers: rows, and what was said.
+    pub(super) async fn answers(&self, id: SessionId) -> Vec<String> {
+        self.events(id).await.iter().flat_map(answer).collect()
+    }
+
+    async fn events(&self, id: SessionId) -> Vec<EventBody> {
         let probe = self.record.begin(
             EventBody::SessionStarted {
                 kind: StreamKind::Gateway,
@@ -129,7 +174,24 @@ impl House {
         let mut durable = self.record.durable();
         durable.wait_for(|mark| mark.reached(newest).unwrap_or(true)).await.unwrap();
         let reader: RecordReader = self.record.reader();
-        reader.events(id, 0).map(Result::unwrap).filter_map(|event| line(&event.body)).collect()
+        reader.events(id, 0).map(|event| event.unwrap().body).collect()
+    }
+}
+
+fn answer(event: &EventBody) -> Vec<String> {
+    match event {
+        EventBody::Result { rows, .. } => {
+            let cell = |cell: &Option<Arc<str>>| cell.as_deref().unwrap_or("NULL").to_owned();
+            rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join("|")).collect()
+        }
+        EventBody::Output { stream, text, .. } => vec![format!("{stream}: {text}")],
+        EventBody::Masked { columns, .. } => {
+            columns.iter().map(|one| format!("masked {} {} {}", one.column, one.reason, one.values)).collect()
+        }
+        EventBody::CommandSettled { outcome: Outcome::Failed { message: Some(message), .. }, .. } => {
+            vec![format!("failed: {message}")]
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -186,12 +248,12 @@ impl Outlet for Sink {
     }
 }
 
-/// The catalogue of the tests: `public.items` and `public.others`.
+/// The catalogue of the tests: `public.items`, `public.others`, and `public.people` with a column that masks hide.
 fn catalogue() -> Catalogue {
     let column = |number, name: &str| Column {
         number,
         name: Name::canonical(name),
-        type_oid: 23,
+        type_oid: if number == 1 { 23 } else { 25 },
         not_null: false,
         generated: None,
         derived: None,
@@ -212,7 +274,16 @@ fn catalogue() -> Catalogue {
         referenced_by: Vec::new(),
         functions: Vec::new(),
     };
-    let relations = vec![relation(20_000, "items"), relation(20_001, "others")];
+    let mut people = relation(20_002, "people");
+    people.columns = vec![column(1, "id"), column(2, "ssn"), column(3, "name")];
+    let mut ruled = relation(20_003, "ruled");
+    ruled.rules = vec![Rule {
+        name: Name::canonical("tells"),
+        event: FiredBy::Insert,
+        instead: false,
+        definition: "CREATE RULE tells AS ON INSERT TO public.ruled DO SELECT ssn FROM public.people".into(),
+    }];
+    let relations = vec![relation(20_000, "items"), relation(20_001, "others"), people, ruled];
     let schemas = ["public", "pg_catalog"].map(Name::canonical).to_vec();
     Catalogue::new(1, Contents { relations, schemas, ..Contents::default() })
 }
@@ -236,11 +307,27 @@ pub(super) struct Rig {
     pub(super) hold: Option<BoxFuture<'static, Settled<Bytes>>>,
     pub(super) end: Option<&'static str>,
     pub(super) refreshes: usize,
+    /// The gate whose session it is, where the test needs it no more.
+    pub(super) house: Option<House>,
 }
 
 impl Rig {
     pub(super) async fn new(house: &House) -> Self {
-        let session = Arc::new(house.session().await);
+        Self::of(house.session().await)
+    }
+
+    /// A rig whose server says only what the test says, once the session has begun.
+    pub(super) async fn by_hand(house: &House, groups: &[&str]) -> Self {
+        let mut rig = Self::of(house.session_of(groups).await);
+        rig.quiet();
+        rig.told();
+        rig.sent.clear();
+        rig.server.silent = true;
+        rig
+    }
+
+    fn of(session: Session) -> Self {
+        let session = Arc::new(session);
         let (to_server, to_client) = (Sink::default(), Sink::default());
         let (up, down) = (Upstream::new(to_server.clone(), &session), Downstream::new(to_client.clone(), &session));
         let known = Arc::new(catalogue());
@@ -263,6 +350,7 @@ impl Rig {
             hold: None,
             end: None,
             refreshes: 0,
+            house: None,
         };
         rig.core.start(&mut rig.steps);
         rig.apply();
@@ -430,6 +518,18 @@ pub(super) mod says {
 
     pub(in super::super) fn done() -> Vec<u8> {
         b"c\0\0\0\x04".to_vec()
+    }
+
+    pub(in super::super) fn execute_some(portal: &str, rows: i32) -> Vec<u8> {
+        one(|out| write::execute(out, portal, rows))
+    }
+
+    pub(in super::super) fn close_portal(name: &str) -> Vec<u8> {
+        one(|out| write::close(out, Target::Portal(name)))
+    }
+
+    pub(in super::super) fn describe_statement(name: &str) -> Vec<u8> {
+        one(|out| write::describe(out, Target::Statement(name)))
     }
 
     /// P, B, E of one text.

@@ -1,9 +1,14 @@
 //! A server that keeps the extended protocol's rules: skipping to Sync, transaction status, names, COPY. What it
 //! answers is made up.
 
-use crate::message::{Column, TransactionStatus, write};
+use crate::message::{TransactionStatus, write};
 use bytes::{BufMut, BytesMut};
 use std::collections::HashMap;
+
+/// What is in `public.people.ssn`.
+pub(super) const CANARY: &str = "123-45-6789";
+/// The number of `public.people`.
+pub(super) const PEOPLE: u32 = 20_002;
 
 #[derive(Default)]
 pub(super) struct Server {
@@ -18,6 +23,8 @@ pub(super) struct Server {
     /// Texts that ran.
     pub(super) ran: Vec<String>,
     pub(super) copied: Vec<u8>,
+    /// It answers nothing: the test does.
+    pub(super) silent: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -28,7 +35,7 @@ enum Status {
     Failed,
 }
 
-fn frame(out: &mut BytesMut, tag: u8, body: &[u8]) {
+pub(super) fn frame(out: &mut BytesMut, tag: u8, body: &[u8]) {
     out.put_u8(tag);
     out.put_u32(u32::try_from(body.len() + 4).unwrap());
     out.put_slice(body);
@@ -45,6 +52,9 @@ fn strings(body: &[u8]) -> Vec<String> {
 impl Server {
     /// Takes what the gateway wrote; returns what it answers at once.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if self.silent {
+            return Vec::new();
+        }
         self.input.extend_from_slice(bytes);
         while self.input.len() >= 5 {
             let length = u32::from_be_bytes(self.input[1..5].try_into().unwrap()) as usize;
@@ -84,7 +94,7 @@ impl Server {
                     None => self.error("26000"),
                 }
             }
-            b'D' => self.describe(),
+            b'D' => self.describe(body),
             b'E' => match self.portals.get(&strings(body)[0]).cloned() {
                 Some(sql) => {
                     self.execute(&sql, false);
@@ -123,8 +133,14 @@ impl Server {
         frame(&mut self.out, b'1', b"");
     }
 
-    fn describe(&mut self) {
-        frame(&mut self.out, b'n', b"");
+    fn describe(&mut self, body: &[u8]) {
+        let name = text(&body[1..body.len() - 1]);
+        match self.portals.get(&name) {
+            Some(sql) if body[0] == b'P' && sql.starts_with("SELECT") && sql.contains("people") => {
+                describe_people(&mut self.out);
+            }
+            _ => frame(&mut self.out, b'n', b""),
+        }
     }
 
     fn query(&mut self, sql: &str) {
@@ -187,6 +203,24 @@ impl Server {
             read if read.contains("current_schemas") => {
                 row(&mut self.out, &["[\"public\"]", "\"app\"", "[]"]);
                 complete(&mut self.out, "SELECT 1");
+            }
+            "COPY people TO STDOUT" => {
+                frame(&mut self.out, b'H', &[0, 0, 3, 0, 0, 0, 0, 0, 0]);
+                for name in ["bo".to_owned(), "al".repeat(40_000)] {
+                    frame(&mut self.out, b'd', format!("1\t{CANARY}\t{name}\n").as_bytes());
+                }
+                frame(&mut self.out, b'c', b"");
+                complete(&mut self.out, "COPY 2");
+            }
+            read if read.starts_with("SELECT") && read.contains("people") => {
+                if simple {
+                    describe_people(&mut self.out);
+                }
+                let long = "bo".repeat(40_000);
+                for name in ["al", long.as_str(), "cy"] {
+                    row(&mut self.out, &[CANARY, name]);
+                }
+                complete(&mut self.out, "SELECT 3");
             }
             read if read.starts_with("SELECT") => {
                 if simple {
@@ -259,7 +293,7 @@ impl Server {
     }
 }
 
-fn row(out: &mut BytesMut, cells: &[&str]) {
+pub(super) fn row(out: &mut BytesMut, cells: &[&str]) {
     let mut body = BytesMut::new();
     body.put_u16(u16::try_from(cells.len()).unwrap());
     for cell in cells {
@@ -270,17 +304,26 @@ fn row(out: &mut BytesMut, cells: &[&str]) {
 }
 
 fn describe_one(out: &mut BytesMut) {
-    let column =
-        Column { name: b"n", relation: 0, attribute: 0, type_oid: 23, type_size: 4, type_modifier: -1, binary: false };
+    described(out, &[("n", 0, 0, 23)]);
+}
+
+fn describe_people(out: &mut BytesMut) {
+    described(out, &[("ssn", PEOPLE, 2, 25), ("name", PEOPLE, 3, 25)]);
+}
+
+/// RowDescription of columns by name, relation, attribute and type.
+pub(super) fn described(out: &mut BytesMut, columns: &[(&str, u32, i16, u32)]) {
     let mut body = BytesMut::new();
-    body.put_u16(1);
-    body.put_slice(column.name);
-    body.put_u8(0);
-    body.put_u32(column.relation);
-    body.put_i16(column.attribute);
-    body.put_u32(column.type_oid);
-    body.put_i16(column.type_size);
-    body.put_i32(column.type_modifier);
-    body.put_i16(0);
+    body.put_u16(u16::try_from(columns.len()).unwrap());
+    for (name, relation, attribute, type_oid) in columns {
+        body.put_slice(name.as_bytes());
+        body.put_u8(0);
+        body.put_u32(*relation);
+        body.put_i16(*attribute);
+        body.put_u32(*type_oid);
+        body.put_i16(-1);
+        body.put_i32(-1);
+        body.put_i16(0);
+    }
     frame(out, b'T', &body);
 }

@@ -25,6 +25,9 @@ fn phrase() -> impl Strategy<Value = Vec<u8>> {
         "EXECUTE q",
         "DEALLOCATE ALL",
         "SET search_path = public",
+        "SELECT ssn, name FROM people",
+        "SELECT ssn, name FROM people; SELECT 1/0",
+        "COPY people TO STDOUT",
     ]);
     let names = prop::sample::select(vec!["", "a", "b", "q"]);
     prop_oneof![
@@ -128,6 +131,25 @@ fn any_split_in_both_directions_sends_the_same_and_decides_the_same() {
         prop_assert_eq!(&whole, &split);
         prop_assert!(whole.sent.iter().all(|frame| !frame.contains("DROP TABLE")));
         prop_assert!(whole.ran.iter().all(|text| !text.contains("DROP")));
+    });
+}
+
+#[test]
+fn any_split_masks_the_same() {
+    let runtime = runtime();
+    let house = runtime.block_on(super::rig::masked());
+    proptest!(cases(), |(
+        phrases in prop::collection::vec(phrase(), 1..8),
+        cuts in prop::collection::vec(0_usize..600, 0..30),
+        portions in prop::collection::vec(prop_oneof![Just(0), 1_usize..40, 60_000_usize..90_000, Just(usize::MAX)], 1..12),
+    )| {
+        let script = [phrases.concat(), says::run("SELECT ssn, name FROM people"), says::sync()].concat();
+        let mut cuts = cuts;
+        cuts.sort_unstable();
+        let whole = runtime.block_on(play(&house, &script, &[], &[usize::MAX]));
+        let split = runtime.block_on(play(&house, &script, &cuts, &portions));
+        prop_assert_eq!(&whole, &split);
+        prop_assert!(!whole.told.contains(super::server::CANARY));
     });
 }
 
