@@ -143,7 +143,7 @@ impl Core {
             }
             (Front::Query(id), ServerMessage::RowDescription(columns)) => {
                 if let Some(run) = self.runs.get_mut(id) {
-                    run.described(known(columns));
+                    run.shape.described(known(columns));
                 }
                 self.release(Some(id), frame, steps);
             }

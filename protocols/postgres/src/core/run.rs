@@ -76,7 +76,7 @@ impl Run {
         self.answer.plans() && !self.shape.is_described()
     }
 
-    /// A RowDescription of its rows came. The rows of what is run by name are made when it is first executed, and its
+    /// A RowDescription of a portal's rows came. The rows of what is run by name are made when it is first executed, and its
     /// name may mean something else since then: a later description is not of these rows.
     pub(crate) fn described(&mut self, columns: Arc<[Known]>) {
         if !(self.read.by_name && self.ran) {

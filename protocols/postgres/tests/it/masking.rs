@@ -148,21 +148,21 @@ async fn pg_p34_the_statement_of_a_text_is_counted_as_the_server_completes_them(
         ";;",
         "SET TimeZone = 'UTC'",
         "BEGIN; COMMIT",
-        "UPDATE also SET note = 'x' WHERE id = 1",
-        "INSERT INTO also VALUES (1, 'x')",
-        "UPDATE front SET name = 'x' WHERE id = 1",
-        "DELETE FROM gone WHERE id = 1",
-        "EXPLAIN SELECT * FROM people",
-        "PREPARE q AS SELECT ssn FROM people; EXECUTE q; DEALLOCATE q",
-        "BEGIN; DECLARE c CURSOR FOR SELECT ssn FROM people; FETCH 1 FROM c; MOVE 1 FROM c; CLOSE c; COMMIT",
-        "COPY people TO STDOUT",
+        "UPDATE public.also SET note = 'x' WHERE id = 1",
+        "INSERT INTO public.also VALUES (1, 'x')",
+        "UPDATE public.front SET name = 'x' WHERE id = 1",
+        "DELETE FROM public.gone WHERE id = 1",
+        "EXPLAIN SELECT * FROM public.people",
+        "PREPARE q AS SELECT ssn FROM public.people; EXECUTE q; DEALLOCATE q",
+        "BEGIN; DECLARE c CURSOR FOR SELECT ssn FROM public.people; FETCH 1 FROM c; MOVE 1 FROM c; CLOSE c; COMMIT",
+        "COPY public.people TO STDOUT",
         "CREATE TEMP TABLE IF NOT EXISTS t (id int)",
         "SHOW TimeZone",
-        "SELECT FROM items WHERE id = 1",
+        "SELECT FROM public.items WHERE id = 1",
     ];
     for text in before {
         let sql = format!(
-            "{text}; SELECT upper(ssn), id FROM people WHERE id = 1; SELECT upper(name) FROM items WHERE id = 1"
+            "{text}; SELECT pg_catalog.upper(ssn), id FROM public.people WHERE id = 1; SELECT pg_catalog.upper(name) FROM public.items WHERE id = 1"
         );
         let got = safe(&mut client, &[frontend::query(&sql)], 1).await;
         assert_eq!(codes(&got), Vec::<String>::new(), "{text}: {}", outline(&got));

@@ -62,6 +62,21 @@ async fn pg_p35_two_portals_of_one_statement_and_the_name_parsed_again_between()
 }
 
 #[tokio::test]
+async fn pg_p35_a_portal_closed_and_bound_anew_is_that_of_its_newest_statement() {
+    let mut rig = rig().await;
+    rig.client(
+        &[says::parse("a", "SELECT name FROM items"), says::parse("b", "SELECT ssn, name FROM people")].concat(),
+    );
+    rig.client(&[says::bind("p", "a"), says::describe("p"), says::close_portal("p"), says::bind("p", "b")].concat());
+    rig.client(&[says::execute("p"), says::close_portal("p"), says::sync()].concat());
+    assert_eq!(sent(&mut rig), "PPBDCBDECS");
+    rig.backend(&[one(b'1', b""), one(b'1', b""), one(b'2', b""), columns(&[("name", 20_000, 2, 25)])].concat());
+    rig.backend(&[one(b'3', b""), one(b'2', b""), columns(&BOTH), row(&[CANARY, "al"])].concat());
+    rig.backend(&[complete("SELECT 1"), one(b'3', b""), ready(b'I')].concat());
+    assert_eq!(outline(&mut rig), "112T32DC3Z");
+}
+
+#[tokio::test]
 async fn pg_p35_a_portal_that_is_gone_at_the_server_fails_the_execute_and_the_order_stays_true() {
     let house = masked().await;
     let mut rig = Rig::by_hand(&house, &["agents"]).await;

@@ -29,7 +29,6 @@ async fn cost(house: &super::super::rig::House, text: &str, protected: bool) -> 
 
 #[tokio::test]
 #[ignore = "it measures"]
-#[expect(clippy::print_stdout, reason = "what it measures")]
 async fn speed_of_rows() {
     let (none, some) = (super::super::gate().await, masked().await);
     let clear = "SELECT name, name, name, name FROM items";
