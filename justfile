@@ -38,7 +38,7 @@ conform:
 policy-test *bundles="policies/*.yaml":
     cargo run {{house}} --quiet --bin portcullis -- policy test {{bundles}}
 
-# A fuzz target for some seconds, on the nightly toolchain with cargo-fuzz: `just fuzz postgres_client 600`.
+# A fuzz target for some seconds, or every target: `just fuzz postgres_core 600`. docs/fuzzing.md
 fuzz target="" seconds="60":
     scripts/fuzz "{{target}}" "{{seconds}}"
 

@@ -16,6 +16,7 @@
 
 mod binding;
 mod error;
+mod fuzz;
 mod request;
 mod vote;
 
@@ -24,6 +25,7 @@ mod tests;
 
 pub use binding::Binding;
 pub use error::{ClaimError, DeskError, OpenError, VoteError};
+pub use fuzz::fuzz_stored;
 pub use request::{Cast, Request, Shown, State, Tally};
 pub use vote::{Ballot, NotAVoter, Vote};
 

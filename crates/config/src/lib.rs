@@ -12,6 +12,7 @@
 
 mod connections;
 mod document;
+mod fuzz;
 mod policies;
 mod read;
 mod redact;
@@ -23,6 +24,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use fuzz::fuzz_document;
 pub use policies::PolicyGlob;
 pub use schema::JSON_SCHEMA;
 pub use settings::{

@@ -28,6 +28,7 @@ mod tokens;
 mod transport;
 
 pub use health::Health;
+pub use tokens::fuzz_token_request;
 pub use transport::{AdminSocket, call, serve_tls};
 
 use axum::Router;

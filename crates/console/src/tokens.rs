@@ -24,6 +24,21 @@ pub(crate) struct Wanted {
     ttl: Option<String>,
 }
 
+impl Wanted {
+    fn request(&self) -> Result<NewToken, ApiError> {
+        let mut request = NewToken::for_user(Arc::clone(&self.user));
+        request.groups = self.groups.iter().cloned().collect();
+        if let Some(ttl) = &self.ttl {
+            let life: SignedDuration = ttl
+                .parse()
+                .map_err(|_| ApiError::BadRequest(format!("`{ttl}` is not a time such as `30m` or `8h`")))?;
+            let life = life.try_into().map_err(|_| ApiError::BadRequest("a token lasts at least 1s".to_owned()))?;
+            request.ttl = Some(life);
+        }
+        Ok(request)
+    }
+}
+
 #[derive(Serialize)]
 pub(crate) struct Made {
     id: TokenId,
@@ -36,14 +51,7 @@ pub(crate) async fn create(
     Admin(by): Admin,
     Json(wanted): Json<Wanted>,
 ) -> Result<(StatusCode, Json<Made>), ApiError> {
-    let mut request = NewToken::for_user(Arc::clone(&wanted.user));
-    request.groups = wanted.groups.iter().cloned().collect();
-    if let Some(ttl) = wanted.ttl {
-        let life: SignedDuration =
-            ttl.parse().map_err(|_| ApiError::BadRequest(format!("`{ttl}` is not a time such as `30m` or `8h`")))?;
-        request.ttl = Some(life.try_into().map_err(|_| ApiError::BadRequest("a token lasts at least 1s".to_owned()))?);
-    }
-    let made = api.identity.create_token(request, &by, Timestamp::now()).await.map_err(told)?;
+    let made = api.identity.create_token(wanted.request()?, &by, Timestamp::now()).await.map_err(told)?;
     let change =
         AdminAction::TokenCreated { token: made.id, user: wanted.user, groups: wanted.groups, expires: made.expires };
     if let Err(error) = api.journal.record(&by.principal, change) {
@@ -78,5 +86,37 @@ fn told(error: IdentityError) -> ApiError {
     match error {
         IdentityError::Invalid(why) => ApiError::BadRequest(why),
         other => ApiError::internal(other),
+    }
+}
+
+/// Reads arbitrary bytes as the body of a request for a token; panics where it asks for what the body does not say.
+pub fn fuzz_token_request(data: &[u8]) {
+    let Ok(wanted) = serde_json::from_slice::<Wanted>(data) else { return };
+    let Ok(request) = wanted.request() else { return };
+    assert_eq!(request.user, wanted.user, "for somebody else");
+    assert!(request.groups.iter().all(|group| wanted.groups.contains(group)), "in a group that was not named");
+    assert_eq!(request.ttl.is_some(), wanted.ttl.is_some(), "for another time");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_asks_for_what_its_body_says() {
+        for body in [
+            r#"{"user":"a","groups":["g"],"ttl":"30m"}"#,
+            r#"{"user":"a","ttl":"-1s"}"#,
+            r#"{"user":"a","ttl":"9223372036854775807s"}"#,
+            r#"{"user":"a","ttl":"1y"}"#,
+            r#"{"user":"a","more":1}"#,
+            r#"{"user":"\ud800"}"#,
+            "[]",
+            "",
+        ] {
+            fuzz_token_request(body.as_bytes());
+        }
+        let wanted: Wanted = serde_json::from_str(r#"{"user":"a","ttl":"30m"}"#).unwrap();
+        assert_eq!(wanted.request().unwrap().ttl, Some(std::time::Duration::from_secs(1800)));
     }
 }

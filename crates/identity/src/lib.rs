@@ -16,6 +16,7 @@
 
 mod attempts;
 mod error;
+mod fuzz;
 mod key;
 mod record;
 mod revocations;
@@ -28,10 +29,10 @@ mod tests;
 
 pub use attempts::AttemptLimit;
 pub use error::{IdentityError, Refused, Why};
+pub use fuzz::{fuzz_stored, fuzz_token};
 pub use key::TokenKey;
 pub use record::{NewToken, TokenInfo};
 pub use roles::{Role, Roles};
-pub use text::fuzz_token;
 pub use tokens::{MadeToken, Revocation};
 
 use attempts::{Attempts, Network};

@@ -151,7 +151,7 @@ fn runs_out_at_most(id: TokenId) -> Timestamp {
 }
 
 /// Until when a kept token is to be remembered as revoked; one that cannot be read counts as revoked.
-fn revoked_until(id: TokenId, versioned: &Versioned) -> Option<Timestamp> {
+pub(crate) fn revoked_until(id: TokenId, versioned: &Versioned) -> Option<Timestamp> {
     match decode(id, versioned) {
         Ok(stored) => stored.revoked.map(|_| stored.expires),
         Err(_) => Some(Timestamp::MAX),

@@ -19,6 +19,7 @@ mod bundle;
 mod bundle_test;
 mod decide;
 mod explain;
+mod fuzz;
 mod glob;
 mod mask;
 mod matching;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 pub use bundle_test::{Expectation, PolicyTest, TestCommand, TestOutcome, run_test};
 pub use decide::{Case, Scoped};
 pub use explain::{Explanation, MaskExplanation, OperationExplanation, RuleExplanation, ScopeExplanation};
+pub use fuzz::fuzz_set;
 pub use mask::{Mask, Masks};
 pub use set::{BundleInfo, Loaded, MaskInfo, PolicySet, RuleInfo};
 

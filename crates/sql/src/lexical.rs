@@ -10,6 +10,7 @@
 //! Held by: the table `fixtures/sql/lexical.tsv`, and the property in `lexical/tests.rs` that the borders of strings and
 //! statements agree with PostgreSQL's own scanner on random texts.
 
+mod fuzz;
 mod tokens;
 
 #[cfg(test)]
@@ -18,6 +19,8 @@ mod tests;
 use crate::scope::Limits;
 use portcullis_model::Fault;
 use tokens::{Backslash, Kind, Tokens};
+
+pub use fuzz::fuzz_lexical;
 
 /// How often, on average, a byte may be looked at again because it lies in a run of operator characters: a scanner
 /// matches the whole run again for each operator or comment that starts in it.
@@ -112,18 +115,4 @@ pub(crate) fn literal(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
 
 fn too_large(message: String) -> Fault {
     Fault::TooLarge { message: message.into() }
-}
-
-/// Fuzzing entry: any bytes; must not panic, whatever they are, and must not pass a text that lexes two ways.
-pub fn fuzz_lexical(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    let passed = check(&text, &Limits::default()).is_ok();
-    assert!(!(passed && differs(&text)), "a text of two readings passed");
-    for backslash in [Backslash::Plain, Backslash::Escapes] {
-        let mut at = 0;
-        for token in Tokens::new(&text, backslash) {
-            assert!(token.start >= at && token.end > token.start && token.end <= text.len(), "tokens overlap");
-            at = token.end;
-        }
-    }
 }

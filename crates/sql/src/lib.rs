@@ -13,12 +13,14 @@
 pub mod builtins;
 mod cache;
 mod dialect;
+mod fuzz;
 mod lexical;
 mod postgres;
 mod reading;
 mod scope;
 
 pub use cache::Cache;
+pub use fuzz::{fuzz_read, fuzz_scope};
 pub use lexical::fuzz_lexical;
 pub use reading::{CopyDirection, CopyFormat, CopyOptions, Effect, ForceQuote, Reading, SearchPathValue, Statement};
 pub use scope::{Limits, Scope, SearchPath};
@@ -57,15 +59,4 @@ pub fn read(text: &str, dialect: Dialect, scope: &Scope, limits: &Limits) -> Rea
 /// A view over a view refers to that one's columns, so nothing is read twice.
 pub fn derive(contents: &mut portcullis_model::catalogue::Contents) {
     postgres::derive(contents);
-}
-
-/// Fuzzing entry: any bytes, read in a scope that knows nothing; must neither panic nor leave a statement without an
-/// operation.
-pub fn fuzz_read(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    let reading = read(&text, Dialect::Postgres, &Scope::unknown(), &Limits::default());
-    assert!(
-        reading.statements.iter().all(|statement| !statement.operations.is_empty()),
-        "a statement without operation"
-    );
 }

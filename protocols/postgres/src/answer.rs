@@ -8,7 +8,7 @@
 
 mod values;
 
-pub(crate) use values::{text_of, type_name};
+pub(crate) use values::{text_of, type_name, type_oids};
 
 use crate::frame::Run;
 use crate::mask::{self, BadRow, Masked, PlannedColumn, RowRewriter};

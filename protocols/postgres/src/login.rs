@@ -20,6 +20,8 @@ mod scram;
 #[cfg(test)]
 mod tests;
 
+pub use scram::fuzz_login;
+
 /// How long a refused peer may take to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
 

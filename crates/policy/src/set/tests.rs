@@ -153,6 +153,7 @@ proptest! {
     /// No text makes loading panic, and what is told points into the text.
     #[test]
     fn no_text_makes_loading_panic(text in "[ -~\\n\\t]{0,200}|\\PC{0,100}") {
+        crate::fuzz_set(text.as_bytes());
         if let Err(problems) = PolicySet::load(&[SourceFile::new("x.yaml", text)]) {
             for problem in problems {
                 prop_assert!(problem.location.is_some_and(|at| at.line > 0 && at.column > 0));
@@ -169,6 +170,6 @@ proptest! {
             text.splice(at..at + 1, new.chars());
             prop_assume!(!text.is_empty());
         }
-        let _ = PolicySet::load(&[SourceFile::new("x.yaml", text.into_iter().collect::<String>())]);
+        crate::fuzz_set(text.into_iter().collect::<String>().as_bytes());
     }
 }

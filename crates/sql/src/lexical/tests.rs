@@ -1,6 +1,6 @@
 //! The table of verdicts, the limits, and the comparison with PostgreSQL's own scanner.
 
-use super::tokens::Token;
+use super::fuzz::{ours, scanned};
 use super::*;
 use proptest::prelude::*;
 
@@ -47,26 +47,6 @@ fn what_is_beyond_a_limit_is_refused_before_it_is_slow() {
 fn the_advice_of_a_refusal_names_the_way_out() {
     let Err(Fault::Ambiguous { message }) = check(r"select 'a\'", &Limits::default()) else { panic!("passed") };
     assert!(message.contains("E'…'") && message.contains("parameter"), "{message}");
-}
-
-/// Where strings, names, parameters and semicolons begin, as PostgreSQL's scanner sees it; `None` where it refuses.
-fn scanned(text: &str) -> Option<Vec<usize>> {
-    let scan = pg_query::scan(text).ok()?;
-    let marks = |start: usize| text.as_bytes().get(start).is_some_and(|byte| marked(*byte));
-    let comment = |token: i32| {
-        token == pg_query::protobuf::Token::SqlComment as i32 || token == pg_query::protobuf::Token::CComment as i32
-    };
-    let starts = scan.tokens.iter().filter(|token| !comment(token.token)).map(|token| token.start as usize);
-    Some(starts.filter(|start| marks(*start)).collect())
-}
-
-fn marked(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte >= 0x80 || matches!(byte, b'_' | b'\'' | b'"' | b'$' | b';')
-}
-
-fn ours(text: &str) -> Vec<usize> {
-    let starts = |token: &Token| text.as_bytes().get(token.start).is_some_and(|byte| marked(*byte));
-    Tokens::new(text, Backslash::Plain).filter(starts).map(|token| token.start).collect()
 }
 
 /// Pieces in which lexers go wrong, often in a sequence that a scanner accepts.

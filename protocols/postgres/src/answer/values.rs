@@ -11,6 +11,12 @@ use std::sync::Arc;
 /// Microseconds from 1970-01-01 to 2000-01-01, PostgreSQL's epoch.
 const EPOCH: i64 = 946_684_800_000_000;
 
+/// The base of the digits of numeric in binary form.
+const BASE: u16 = 10_000;
+
+/// The most digits behind the point that numeric can have.
+const GREATEST_SCALE: usize = 0x3fff;
+
 /// The built-in types by OID (`pg_type.dat`) that drivers send in binary form or that people read in records.
 const TYPES: [(u32, &str); 40] = [
     (16, "bool"),
@@ -64,6 +70,11 @@ pub(crate) fn type_name(oid: u32) -> Arc<str> {
     }
 }
 
+/// The types that have a name here.
+pub(crate) fn type_oids() -> impl Iterator<Item = u32> {
+    TYPES.iter().map(|(oid, _)| *oid)
+}
+
 /// A value in text form.
 pub(crate) fn text_of(bytes: &[u8], type_oid: u32, binary: bool) -> String {
     if !binary {
@@ -94,8 +105,8 @@ fn decoded(bytes: &[u8], type_oid: u32) -> Option<String> {
         21 => i16::from_be_bytes(bytes.try_into().ok()?).to_string(),
         23 => i32::from_be_bytes(bytes.try_into().ok()?).to_string(),
         24 | 26 | 28 | 2205 => u32::from_be_bytes(bytes.try_into().ok()?).to_string(),
-        700 => f32::from_be_bytes(bytes.try_into().ok()?).to_string(),
-        701 => f64::from_be_bytes(bytes.try_into().ok()?).to_string(),
+        700 => float(f32::from_be_bytes(bytes.try_into().ok()?).to_string()),
+        701 => float(f64::from_be_bytes(bytes.try_into().ok()?).to_string()),
         1082 => date(i32::from_be_bytes(bytes.try_into().ok()?))?,
         1114 => moment(i64::from_be_bytes(bytes.try_into().ok()?), "")?,
         1184 => moment(i64::from_be_bytes(bytes.try_into().ok()?), "+00")?,
@@ -107,6 +118,15 @@ fn decoded(bytes: &[u8], type_oid: u32) -> Option<String> {
         },
         _ => return None,
     })
+}
+
+/// Where the server has another word than we.
+fn float(text: String) -> String {
+    match text.as_str() {
+        "inf" => "Infinity".to_owned(),
+        "-inf" => "-Infinity".to_owned(),
+        _ => text,
+    }
 }
 
 fn date(days: i32) -> Option<String> {
@@ -139,7 +159,12 @@ fn numeric(bytes: &[u8]) -> Option<String> {
     let (words, rest) = bytes.as_chunks::<2>();
     let [digits, weight, sign, scale, values @ ..] = words else { return None };
     let (weight, scale) = (i32::from(i16::from_be_bytes(*weight)), usize::from(u16::from_be_bytes(*scale)));
-    if !rest.is_empty() || values.len() != usize::from(u16::from_be_bytes(*digits)) || weight.abs() > 40_000 {
+    // A server writes no digit beyond its base and no scale beyond its own limit; what does is not a number to show.
+    let digit = |word: &[u8; 2]| u16::from_be_bytes(*word) < BASE;
+    if !rest.is_empty() || values.len() != usize::from(u16::from_be_bytes(*digits)) || !values.iter().all(digit) {
+        return None;
+    }
+    if scale > GREATEST_SCALE {
         return None;
     }
     let mut text = match u16::from_be_bytes(*sign) {
@@ -194,6 +219,23 @@ mod tests {
             assert_eq!(text_of(&given, 1700, true), expected);
         }
         assert_eq!(text_of(&words(&[9, 0, 0, 0]), 1700, true), "\\x0009000000000000");
+    }
+
+    /// Found by fuzzing: a digit of 10,000 or more was written as if it were several.
+    #[test]
+    fn digits_beyond_their_base_are_no_number() {
+        assert_eq!(text_of(&words(&[1, 0, 0, 0, 9999]), 1700, true), "9999");
+        for wrong in [[1, 0, 0, 0, 10_000], [1, 0, 0, 0, u16::MAX], [1, 0, 0, 0x4000, 1]] {
+            assert!(text_of(&words(&wrong), 1700, true).starts_with("\\x"), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn infinities_are_the_servers_words() {
+        assert_eq!(text_of(&f64::NEG_INFINITY.to_be_bytes(), 701, true), "-Infinity");
+        assert_eq!(text_of(&f32::INFINITY.to_be_bytes(), 700, true), "Infinity");
+        assert_eq!(text_of(&f64::NAN.to_be_bytes(), 701, true), "NaN");
+        assert_eq!(text_of(&1.5_f64.to_be_bytes(), 701, true), "1.5");
     }
 
     #[test]

@@ -149,6 +149,23 @@ fn sign(key: &[u8], message: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref().to_vec()
 }
 
+/// Reads arbitrary bytes as a server's side of the exchange, and as a password.
+pub fn fuzz_login(data: &[u8]) {
+    const OURS: &str = "abc";
+    let expectation = Expectation { server_key: Zeroizing::new(vec![7; 32]), transcript: "n=,r=abc".to_owned() };
+    assert!(expectation.verify(data).is_err(), "an arbitrary proof was believed");
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    prepared(text);
+    let challenge = format!("r={OURS}{text}");
+    for message in [text, &challenge] {
+        if let Ok(Challenge { nonce, salt, iterations }) = Challenge::read(message, OURS) {
+            assert!(nonce.len() > OURS.len() && nonce.starts_with(OURS), "a nonce that is not ours was taken");
+            assert!(!nonce.contains(','), "a nonce with a comma was taken");
+            assert!(iterations.get() <= MOST_ITERATIONS && !salt.is_empty(), "a challenge beyond its bounds was taken");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Writes the first inputs of a fuzz target into a folder: what the fixtures hold, and hand-made messages.
+
+    fuzz/seeds.py TARGET FOLDER
+
+An input is named by its content, so a second run adds nothing. What fuzzing itself finds stays beside them.
+"""
+
+import hashlib
+import json
+import struct
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def frame(tag, body=b""):
+    return tag + struct.pack("!i", len(body) + 4) + body
+
+
+def z(*texts):
+    return b"".join(text.encode() + b"\0" for text in texts)
+
+
+def short(number):
+    return struct.pack("!h", number)
+
+
+def long(number):
+    return struct.pack("!i", number)
+
+
+ID, COLUMN = 23, b"id\0" + long(16384) + short(1) + long(23) + short(4) + long(-1) + short(0)
+
+CLIENT = {
+    "query": (b"Q", z("SELECT id FROM items")),
+    "parse": (b"P", z("a", "SELECT name FROM others WHERE id = $1") + short(1) + long(ID)),
+    "bind": (b"B", z("", "a") + short(1) + short(0) + short(1) + long(1) + b"7" + short(1) + short(1)),
+    "describe": (b"D", b"S" + z("a")),
+    "execute": (b"E", z("") + long(0)),
+    "close": (b"C", b"P" + z("")),
+    "sync": (b"S", b""),
+    "flush": (b"H", b""),
+    "copy data": (b"d", b"1\ta\n"),
+    "copy done": (b"c", b""),
+    "copy fail": (b"f", z("stop")),
+    "terminate": (b"X", b""),
+    "password": (b"p", z("pct_x")),
+}
+
+SERVER = {
+    "ready": (b"Z", b"I"),
+    "row description": (b"T", short(1) + COLUMN),
+    "row": (b"D", short(2) + long(1) + b"1" + long(-1)),
+    "complete": (b"C", z("SELECT 1")),
+    "parsed": (b"1", b""),
+    "bound": (b"2", b""),
+    "closed": (b"3", b""),
+    "no data": (b"n", b""),
+    "suspended": (b"s", b""),
+    "empty": (b"I", b""),
+    "parameters": (b"t", short(1) + long(ID)),
+    "error": (b"E", b"S" + z("ERROR") + b"V" + z("ERROR") + b"C" + z("42P01") + b"M" + z("no") + b"P" + z("3") + b"\0"),
+    "notice": (b"N", b"S" + z("NOTICE") + b"C" + z("00000") + b"M" + z("so") + b"\0"),
+    "status": (b"S", z("client_encoding", "UTF8")),
+    "key": (b"K", long(4711) + b"\1\2\3\4"),
+    "notification": (b"A", long(1) + z("channel", "payload")),
+    "copy in": (b"G", b"\0" + short(1) + short(0)),
+    "copy out": (b"H", b"\0" + short(1) + short(0)),
+    "sasl": (b"R", long(10) + z("SCRAM-SHA-256", "")),
+    "scram": (b"R", long(11) + b"r=abc,s=QUJD,i=4096"),
+    "scram end": (b"R", long(12) + b"v=QUJD"),
+    "md5": (b"R", long(5) + b"salt"),
+    "ok": (b"R", long(0)),
+    "version": (b"v", long(0) + long(1) + z("_pq_.x")),
+}
+
+
+def startups():
+    plain = long(196608) + z("user", "app", "database", "shop", "application_name", "psql") + b"\0"
+    yield plain
+    yield long(196610) + z("user", "u", "options", "-c search_path=public --work_mem=4MB", "_pq_.x", "1") + b"\0"
+    yield long(196608) + z("user", "u", "client_encoding", "UTF8", "DateStyle", "ISO", "replication", "database") + b"\0"
+    yield long(80877103)
+    yield long(80877104)
+    yield long(80877102) + long(1) + long(2)
+
+
+def first_columns():
+    for path in sorted((ROOT / "fixtures/sql").glob("*.tsv")):
+        if path.name in ("dialects.tsv", "functions.tsv"):
+            continue
+        for line in path.read_text().splitlines():
+            text = line.split("\t")[0]
+            if not text or text.startswith("#"):
+                continue
+            if path.name == "lexical.tsv":
+                text = json.loads(text)
+            yield text.encode("utf-8", "surrogatepass")
+
+
+def files(*patterns):
+    for pattern in patterns:
+        for path in sorted(ROOT.glob(pattern)):
+            yield path.read_bytes()
+
+
+def messages():
+    return [tag + body for tag, body in [*CLIENT.values(), *SERVER.values()]]
+
+
+def streams():
+    client = [frame(*CLIENT[name]) for name in CLIENT]
+    server = [frame(*SERVER[name]) for name in SERVER]
+    for single in client + server:
+        yield b"\7" + single
+    yield b"\x0b" + b"".join(client)
+    yield b"\x1d" + b"".join(server)
+    for startup in startups():
+        yield b"\3" + long(len(startup) + 4) + startup
+
+
+def export_edits():
+    yield b"\1"
+    yield b"\3"
+    for base in (1, 3):
+        for how in range(8):
+            for at in range(0, 18, 3):
+                edit = bytes([how, 0, at, 0, at + 1])
+                splice = bytes([0, 40, 1, 1]) + b"0"
+                yield bytes([base]) + edit + splice + b"\5\0\0\0\0"
+
+
+def store_edits():
+    for how in range(6):
+        for at in range(0, 60, 4):
+            yield bytes([how, 0, at, 0, at + 1, 0, 20, 1, 1]) + b"0"
+
+
+def plays():
+    by_the_book = bytes([7, 0])
+    for said in range(43):
+        yield by_the_book + bytes([4, said, 7, 2, 4, 36, 7, 0])
+        for how in (1, 3, 5, 6, 23):
+            yield by_the_book + bytes([4, said, 4, 26, 4, 30, 4, 36, 6, how, 6, how, 6, how, 7, 0])
+    for said in range(27):
+        yield by_the_book + bytes([4, 0, 8, said, 7, 2])
+    for text in list(first_columns())[::8]:
+        if len(text) < 200:
+            yield by_the_book + bytes([2, len(text)]) + text + bytes([7, 2])
+            yield by_the_book + bytes([3, len(text)]) + text + bytes([4, 26, 4, 30, 4, 36, 7, 2])
+
+
+def values():
+    for which in range(40):
+        for size in (0, 1, 2, 4, 8, 16):
+            yield bytes([which]) + bytes(range(size))
+    numeric = 35
+    for words in ([2, 0, 0, 2, 12, 5000], [1, 1, 0x4000, 0, 3], [1, 0xFFFF, 0, 4, 7], [0, 0, 0xC000, 0]):
+        yield bytes([numeric]) + b"".join(struct.pack("!H", word) for word in words)
+
+
+def scram():
+    yield b"r=abcd,s=W22Z,i=4096"
+    yield b"d,s=W22Z,i=100000"
+    yield b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+    yield b"e=invalid-proof"
+
+
+def tokens():
+    yield b"pct_" + b"A" * 86
+    yield bytes([4, 1]) + b"A"
+    yield bytes([89, 1]) + b"B"
+    yield bytes([0, 0])
+
+
+def stored(target):
+    return lambda: files(f"fuzz/seeds/{target}/*")
+
+
+SEEDS = {
+    "approvals_stored": lambda: (content + bytes(8) for content in files("fuzz/seeds/approvals_stored/*")),
+    "audit_export": export_edits,
+    "audit_store": store_edits,
+    "config_document": lambda: files("fixtures/config/*/*.yaml"),
+    "console_token": stored("console_token"),
+    "identity_stored": stored("identity_stored"),
+    "identity_token": tokens,
+    "policy_set": lambda: files("fixtures/policy/*/*.yaml", "policies/*.yaml"),
+    "postgres_core": plays,
+    "postgres_frame": streams,
+    "postgres_login": scram,
+    "postgres_message": messages,
+    "postgres_startup": startups,
+    "postgres_values": values,
+    "sql_lexical": first_columns,
+    "sql_read": first_columns,
+}
+
+
+def main():
+    target, folder = sys.argv[1], Path(sys.argv[2])
+    folder.mkdir(parents=True, exist_ok=True)
+    for content in SEEDS.get(target, lambda: [])():
+        (folder / hashlib.sha1(content).hexdigest()).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()
