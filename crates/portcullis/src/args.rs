@@ -164,8 +164,11 @@ pub(crate) struct ExplainArgs {
     #[arg(long = "on", value_name = "CONNECTION")]
     pub(crate) connection: String,
     /// The SQL.
+    #[arg(long, required_unless_present = "shell", conflicts_with = "shell")]
+    pub(crate) sql: Option<String>,
+    /// A command line, as a shell on the target would be given it.
     #[arg(long)]
-    pub(crate) sql: String,
+    pub(crate) shell: Option<String>,
     /// The configuration whose bundles decide.
     #[arg(long, value_name = "FILE", required_unless_present = "files")]
     pub(crate) config: Option<PathBuf>,

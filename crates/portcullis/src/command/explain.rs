@@ -1,4 +1,4 @@
-//! `portcullis policy explain`: what a statement would do, which rules match, and which columns of its result would be
+//! `portcullis policy explain`: what a statement or a command line would do, which rules match, and which columns of its result would be
 //! masked, by which rule and why.
 //!
 //! With `--config`, the catalogue of the connection's database is read through the gateway's own credential, so that names
@@ -8,14 +8,14 @@
 
 use crate::args::ExplainArgs;
 use crate::assemble;
-use crate::command::policy::{connection, load};
+use crate::command::policy::{connection, load, read_shell};
 use crate::error::Failure;
 use jiff::Timestamp;
 use portcullis_config::Config;
 use portcullis_gate::{MaskKind, MasksExplained, OutputExplanation, explain_masks};
 use portcullis_model::{Action, Connection, CredentialKind, Effect, Name, Operation, Principal, Verdict};
-use portcullis_policy::Case;
-use portcullis_sql::{Dialect, Limits, Reading, Scope};
+use portcullis_policy::{Case, PolicySet};
+use portcullis_sql::{Dialect, Limits, Reading, Scope, Statement};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -32,28 +32,11 @@ pub(crate) fn run(args: &ExplainArgs, runtime: impl FnOnce() -> Result<Runtime, 
         claims: BTreeMap::new(),
         credential: CredentialKind::LocalAdmin,
     };
-    let config = args.config.as_deref().map(assemble::load).transpose()?;
-    let named = Name::canonical(args.connection.as_str());
-    let configured = config.as_ref().and_then(|config| assemble::connections(config).remove(&named));
-    let (scope, unread) = match (&config, &configured) {
-        (Some(config), Some(configured)) => match runtime()?.block_on(scope_of(config, configured)) {
-            Ok(scope) => (scope, None),
-            Err(failure) => (assumed(), Some(failure.to_string())),
-        },
-        (Some(_), None) => (assumed(), Some(format!("the configuration has no connection `{named}`"))),
-        (None, _) => (assumed(), Some("no configuration is given".to_owned())),
+    let asked = match (&args.sql, &args.shell) {
+        (_, Some(line)) => Asked::shell(line, &args.connection),
+        (sql, None) => Asked::sql(sql.as_deref().unwrap_or_default(), args, &set, &principal, runtime)?,
     };
-    let connection = configured.unwrap_or_else(|| connection(&args.connection));
-    let reading = portcullis_sql::read(&args.sql, Dialect::Postgres, &scope, &Limits::default());
-    let masks: Vec<MasksExplained> = match unread {
-        Some(_) => Vec::new(),
-        None => reading
-            .statements
-            .iter()
-            .map(|statement| explain_masks(&set, &principal, &connection, &scope.catalogue, &statement.lineage))
-            .collect(),
-    };
-    let operations = marked(&reading, &masks);
+    let Asked { operations, connection, masks, unread } = asked;
     let case = Case { principal: &principal, connection: &connection, operations: &operations, at: Timestamp::now() };
     let decision = set.decide(&case);
     let effect = decision.verdict.effect();
@@ -75,6 +58,51 @@ pub(crate) fn run(args: &ExplainArgs, runtime: impl FnOnce() -> Result<Runtime, 
         tell_masks(&masks, unread.as_deref(), matches!(decision.verdict, Verdict::Deny(_)));
     }
     Ok(if effect == Effect::Deny { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// What is asked about, read.
+struct Asked {
+    operations: Vec<Operation>,
+    connection: Connection,
+    masks: Vec<MasksExplained>,
+    /// Why columns could not be followed; for what has none, nothing is said.
+    unread: Option<String>,
+}
+
+impl Asked {
+    fn shell(line: &str, on: &str) -> Self {
+        let operations = read_shell(line).operations;
+        Self { operations, connection: connection(on), masks: Vec::new(), unread: None }
+    }
+
+    fn sql(
+        sql: &str,
+        args: &ExplainArgs,
+        set: &PolicySet,
+        principal: &Principal,
+        runtime: impl FnOnce() -> Result<Runtime, Failure>,
+    ) -> Result<Self, Failure> {
+        let config = args.config.as_deref().map(assemble::load).transpose()?;
+        let named = Name::canonical(args.connection.as_str());
+        let configured = config.as_ref().and_then(|config| assemble::connections(config).remove(&named));
+        let (scope, unread) = match (&config, &configured) {
+            (Some(config), Some(configured)) => match runtime()?.block_on(scope_of(config, configured)) {
+                Ok(scope) => (scope, None),
+                Err(failure) => (assumed(), Some(failure.to_string())),
+            },
+            (Some(_), None) => (assumed(), Some(format!("the configuration has no connection `{named}`"))),
+            (None, _) => (assumed(), Some("no configuration is given".to_owned())),
+        };
+        let connection = configured.unwrap_or_else(|| connection(&args.connection));
+        let reading = portcullis_sql::read(sql, Dialect::Postgres, &scope, &Limits::default());
+        let explain =
+            |statement: &Statement| explain_masks(set, principal, &connection, &scope.catalogue, &statement.lineage);
+        let masks: Vec<_> = match unread {
+            Some(_) => Vec::new(),
+            None => reading.statements.iter().map(explain).collect(),
+        };
+        Ok(Self { operations: marked(&reading, &masks), connection, masks, unread })
+    }
 }
 
 /// A scope without a database.

@@ -73,6 +73,13 @@ fn read_sql(sql: &str) -> Vec<Operation> {
         .operations()
 }
 
+/// What a command line would do, read without a target: in the home of its login.
+pub(crate) fn read_shell(line: &str) -> portcullis_shell::Reading {
+    let mut scope = portcullis_shell::Scope { directory: Some("~".to_owned()), ..portcullis_shell::Scope::unknown() };
+    scope.sql = Scope::assuming(Name::canonical("public"));
+    portcullis_shell::read(line, &scope, &portcullis_shell::Limits::default())
+}
+
 pub(crate) fn connection(name: &str) -> Connection {
     Connection {
         name: Name::canonical(name),
@@ -87,12 +94,17 @@ fn test(files: &[PathBuf], config: Option<&Path>, json: bool) -> Result<ExitCode
     let set = load(files, config)?;
     let mut failed = 0_usize;
     for test in set.tests() {
-        let TestCommand::Sql(sql) = &test.command else {
-            return Err(Failure::Refused(format!("{}:{}: only `run:` (SQL) can be tested yet", test.file, test.line)));
+        let (text, operations) = match &test.command {
+            TestCommand::Sql(sql) => (sql, read_sql(sql)),
+            TestCommand::Shell(line) => (line, read_shell(line).operations),
+            TestCommand::Http { .. } => {
+                let message = format!("{}:{}: `http:` cannot be tested yet", test.file, test.line);
+                return Err(Failure::Refused(message));
+            }
         };
-        let outcome = run_test(&set, test, &read_sql(sql), &connection(test.on.as_str()));
+        let outcome = run_test(&set, test, &operations, &connection(test.on.as_str()));
         failed += usize::from(!outcome.passed);
-        report(test, sql, &outcome, json);
+        report(test, text, &outcome, json);
     }
     let passed = set.tests().len() - failed;
     if !json {

@@ -77,3 +77,33 @@ fn check_warns_of_masks_that_miss_and_of_ways_around_them() {
     assert!(told.contains("0 errors"), "{told}");
     gateway.stop(&[]).unwrap();
 }
+
+#[test]
+fn a_command_line_is_explained_and_tested_as_it_would_run() {
+    let bundle = r#"
+bundle: build-box
+rules:
+  - id: read
+    allow: { actions: [execute, read], objects: ["program {ls,cat,make}", "file **"] }
+  - id: no-deletes
+    deny: { actions: [delete], objects: ["file **"] }
+tests:
+  - { as: { user: a }, on: box, shell: "cat notes.txt", expect: allow }
+  - { as: { user: a }, on: box, shell: "find . -name '*.o' -exec rm {} +", expect: deny no-deletes }
+  - { as: { user: a }, on: box, shell: "sh -c 'rm -rf build'", expect: deny no-deletes }
+  - { as: { user: a }, on: box, shell: "echo cm0gLXJmIC8= | base64 -d | sh", expect: deny }
+"#;
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("build-box.yaml");
+    std::fs::write(&file, bundle).unwrap();
+    let run = |words: &[&str]| {
+        let output = std::process::Command::new(BINARY).arg("policy").args(words).arg(&file).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, told) = run(&["test"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("4 passed, 0 failed"), "{told}");
+    let (code, told) = run(&["explain", "--as", "a", "--on", "box", "--shell", "sudo rm -rf /srv"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("delete file /srv") && told.contains("privileged"), "{told}");
+}

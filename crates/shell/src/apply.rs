@@ -1,0 +1,372 @@
+//! A row applied to a call: operations from roles.
+//!
+//! Every role has an arm. Promises: an option that the row does not have, an operand too many, or a subcommand without a
+//! row is `unknown` beside whatever else the call does; an argument that could be an option makes the execution
+//! `dynamic`; code that is not known stays so. Held by: `fixtures/shell/{programs,git,database}.tsv`.
+
+mod particular;
+
+use crate::args::{self, Call};
+use crate::expand::Field;
+use crate::facts::{self, Behaviour, Effect, Role, Row, Slot, Spec, Style};
+use crate::state::State;
+use crate::walk::{Input, Walker};
+use portcullis_model::{Action, Mark, Marks, Object, Operation, Part};
+
+/// Words of a subcommand's name, at most.
+const SUBCOMMAND_WORDS: usize = 3;
+
+/// A call being applied.
+pub(crate) struct Applied<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) call: Call,
+    /// Marks of operations on files.
+    pub(crate) marks: Marks,
+    /// What is read or moved: the names that land in a destination.
+    pub(crate) sources: Vec<Field>,
+    pub(crate) port: Option<String>,
+    argv: Vec<Field>,
+    line: Vec<Field>,
+}
+
+impl Walker<'_> {
+    /// Applies a row.
+    pub(crate) fn apply(&mut self, name: &str, row: &Row, arguments: &[Field], state: &mut State) {
+        match row.behaviour {
+            Some(Behaviour::Inert) => {
+                self.execute(name, None, row.spec.marks);
+                return;
+            }
+            Some(Behaviour::Test) => {
+                self.execute(name, None, Marks::NONE);
+                self.test_arguments(arguments, state);
+                return;
+            }
+            Some(Behaviour::Shell) => return self.shell(name, row, arguments, state),
+            Some(Behaviour::Find) => return self.find(name, arguments, state),
+            Some(Behaviour::Xargs) => return self.xargs(name, row, arguments, state),
+            Some(Behaviour::Parallel) => return self.parallel(name, row, arguments, state),
+            Some(Behaviour::Dd) => return self.pairs(name, arguments, state),
+            Some(Behaviour::Env) => return self.env(name, row, arguments, state),
+            Some(Behaviour::Git | Behaviour::Opaque | Behaviour::Upper) | None => {}
+        }
+        let nested = !row.subcommands.is_empty() || row.words > 0;
+        let call = args::parse(arguments, &row.spec, row.style, nested);
+        if nested {
+            self.subcommand(name, row, call, state);
+        } else {
+            self.perform(name, None, row, &row.spec, call, state);
+        }
+    }
+
+    fn subcommand(&mut self, name: &str, row: &Row, call: Call, state: &mut State) {
+        let words: Vec<&str> = call.operands.iter().map_while(Field::known).take(SUBCOMMAND_WORDS).collect();
+        let found = (1..=words.len()).rev().find_map(|many| {
+            let key = words.get(..many)?.join(" ");
+            row.subcommands.get(&key).map(|spec| (many, key, spec))
+        });
+        if let Some((many, key, spec)) = found {
+            let rest = call.operands.get(many..).unwrap_or_default().to_vec();
+            let mut all = spec.clone();
+            if row.behaviour != Some(Behaviour::Git) {
+                for option in &row.spec.options {
+                    let taken = |name: &String| all.options.iter().any(|own| own.names.contains(name));
+                    if !option.names.iter().any(taken) {
+                        all.options.push(option.clone());
+                    }
+                }
+            }
+            let mut inner = args::parse(&rest, &all, row.style, spec.stop);
+            inner.marks = inner.marks.union(call.marks);
+            inner.troubled |= call.troubled;
+            inner.doubtful |= call.doubtful;
+            inner.effects.extend(call.effects);
+            inner.values.splice(0..0, call.values);
+            self.perform(name, Some(&key), row, &all, inner, state);
+            return;
+        }
+        if call.operands.is_empty() {
+            let call = Call { operands: Vec::new(), ..call };
+            self.perform(name, None, row, &row.spec, call, state);
+            return;
+        }
+        let known: Vec<&str> =
+            words.iter().copied().take(row.words.max(1)).take_while(|word| !word.starts_with('-')).collect();
+        let mut shown = known.join(" ");
+        if row.behaviour == Some(Behaviour::Upper) {
+            shown = shown.to_uppercase();
+        }
+        let mut marks = row.spec.marks.union(call.marks);
+        if call.doubtful || known.is_empty() || words.len() < row.words.min(call.operands.len()) {
+            marks = marks.with(Mark::Dynamic);
+        }
+        self.execute(name, (!shown.is_empty()).then_some(shown.as_str()), marks);
+        let rest = call.operands.len() > known.len();
+        let plain = known.last().is_some_and(|word| facts::listed(&row.plain, word));
+        if row.words == 0 || call.troubled || (rest && !plain) {
+            self.unread();
+        }
+        let values = Call { values: call.values, ..Call::default() };
+        self.roles(name, row, &row.spec, values, Vec::new(), state);
+    }
+
+    fn perform(&mut self, name: &str, sub: Option<&str>, row: &Row, spec: &Spec, call: Call, state: &mut State) {
+        let mut marks = row.spec.marks.union(spec.marks).union(call.marks);
+        if sub.is_none() {
+            marks = marks.iter().filter(|mark| !matches!(mark, Mark::Recursive | Mark::Forced)).collect();
+        }
+        if call.doubtful {
+            marks = marks.with(Mark::Dynamic);
+        }
+        self.execute(name, sub, marks);
+        if call.troubled {
+            self.unread();
+        }
+        let mode = call.modes.iter().find_map(|mode| spec.modes.get(mode));
+        let mut slots: Vec<Slot> = mode.unwrap_or(&spec.operands).clone();
+        if call.has(Effect::NoDefaults) {
+            slots.retain(|slot| !matches!(slot, Slot::Always(..)));
+        }
+        if call.has(Effect::Alone) {
+            slots.retain(|slot| !matches!(slot, Slot::Default(..)));
+        }
+        let into = call.has(Effect::NoInto);
+        let (placed, excess) = args::place(&call.operands, &slots, call.has(Effect::Operand), into);
+        if excess {
+            self.unread();
+        }
+        self.input_as_code(name, spec, &call, &placed, state);
+        self.roles(name, row, spec, call, placed, state);
+    }
+
+    /// Standard input, where the program takes it for code and nothing else gives any.
+    fn input_as_code(&mut self, name: &str, spec: &Spec, call: &Call, placed: &[(Role, Field)], state: &State) {
+        let Some(role) = spec.stdin else { return };
+        let code = call.values.iter().chain(placed).any(|(role, _)| is_code(*role));
+        if (code || call.has(Effect::Alone)) && !call.has(Effect::Stdin) {
+            return;
+        }
+        match self.input.clone() {
+            Input::Null => {}
+            Input::Literal(text) => match role {
+                Role::Postgres | Role::MySql | Role::Sqlite => self.sql(name, role, &text, true, state),
+                _ => self.foreign_code(name),
+            },
+            Input::File(field) => self.file(Action::Execute, &field, Marks::NONE, state),
+            Input::Channel => {
+                self.stdin_as_code = true;
+                self.foreign_code(name);
+            }
+            Input::Unknown => self.foreign_code(name),
+        }
+    }
+
+    fn roles(&mut self, name: &str, row: &Row, spec: &Spec, call: Call, placed: Vec<(Role, Field)>, state: &mut State) {
+        let marks = call
+            .marks
+            .union(spec.marks)
+            .iter()
+            .filter(|mark| matches!(mark, Mark::Recursive | Mark::Forced | Mark::Irreversible | Mark::Unbounded))
+            .collect();
+        let mut own = state.clone();
+        let values = call.values.clone();
+        let port = values
+            .iter()
+            .chain(&placed)
+            .find(|(role, _)| *role == Role::Port)
+            .and_then(|(_, field)| field.known().map(str::to_owned));
+        let is_source = |role: &Role| matches!(role, Role::Read | Role::ReadTree | Role::Move | Role::RemoteRead);
+        let sources = placed.iter().filter(|(role, _)| is_source(role)).map(|(_, field)| field.clone()).collect();
+        let privileged = spec.marks.union(row.spec.marks).contains(Mark::Privileged);
+        let mut applied = Applied { name, call, marks, sources, port, argv: Vec::new(), line: Vec::new() };
+        self.privileged += usize::from(privileged);
+        // Where it goes first, in whatever order its options stand.
+        let (places, values): (Vec<_>, Vec<_>) = values.into_iter().partition(|(role, _)| *role == Role::Directory);
+        for (role, field) in &places {
+            self.role(*role, field, true, &mut applied, &mut own);
+        }
+        for (role, field) in &values {
+            // The archive itself is opened where the program was started.
+            let here = if *role == Role::Archive { &mut state.clone() } else { &mut own };
+            self.role(*role, field, true, &mut applied, here);
+        }
+        let operands = applied.call.operands.len();
+        let mut either = own.clone();
+        if row.style == Style::Tar && !places.is_empty() {
+            // Operands in front of `-C` are found where the program was started.
+            either.directories.join(&state.directories);
+        }
+        for (at, (role, field)) in placed.iter().enumerate() {
+            let here = if at < operands { &mut either } else { &mut own };
+            self.role(*role, field, false, &mut applied, here);
+        }
+        self.foreign += usize::from(row.foreign);
+        let argv = std::mem::take(&mut applied.argv);
+        if !argv.is_empty() {
+            self.depth += 1;
+            self.dispatch(&argv, false, &mut own);
+            self.depth -= 1;
+        }
+        let line = std::mem::take(&mut applied.line);
+        if !line.is_empty() {
+            self.joined_line(&line, &own);
+        }
+        self.foreign -= usize::from(row.foreign);
+        self.privileged -= usize::from(privileged);
+    }
+
+    /// Words that a program joins with blanks and gives to a shell.
+    pub(crate) fn joined_line(&mut self, words: &[Field], state: &State) {
+        let known: Option<Vec<&str>> = words.iter().map(Field::known).collect();
+        match known {
+            Some(words) => self.nested(&words.join(" "), state),
+            None => self.dynamic_code(),
+        }
+    }
+
+    fn role(&mut self, role: Role, field: &Field, option: bool, applied: &mut Applied<'_>, state: &mut State) {
+        let marks = applied.marks;
+        match role {
+            Role::Text | Role::Port => {}
+            Role::Read | Role::ReadTree => {
+                let marks = if role == Role::ReadTree { marks.with(Mark::Recursive) } else { marks };
+                if field.known() != Some("-") || option {
+                    self.file(Action::Read, field, only(marks, Mark::Recursive), state);
+                }
+                if applied.call.has(Effect::InPlace) {
+                    self.file(Action::Update, field, Marks::NONE, state);
+                }
+                if applied.call.has(Effect::Removes) {
+                    self.file(Action::Delete, field, marks, state);
+                }
+            }
+            Role::Write | Role::WriteTree => {
+                if field.known() != Some("-") {
+                    let marks = if role == Role::WriteTree {
+                        marks.with(Mark::Recursive)
+                    } else {
+                        only(marks, Mark::Irreversible)
+                    };
+                    self.file(Action::Insert, field, marks, state);
+                    self.file(Action::Update, field, marks, state);
+                }
+            }
+            Role::Update => self.file(Action::Update, field, marks, state),
+            Role::UpdateTree => self.file(Action::Update, field, marks.with(Mark::Recursive), state),
+            Role::Insert => self.file(Action::Insert, field, Marks::NONE, state),
+            Role::Delete | Role::Move => self.file(Action::Delete, field, marks, state),
+            Role::DeleteTree => self.file(Action::Delete, field, marks.with(Mark::Recursive), state),
+            Role::Into => {
+                let exact = applied.call.has(Effect::Exact);
+                self.into(field, &applied.sources, false, exact, only(marks, Mark::Recursive), state);
+            }
+            Role::IntoDirectory => self.into(field, &applied.sources, true, false, only(marks, Mark::Recursive), state),
+            Role::Directory => match field.known() {
+                Some(text) => {
+                    let next = state.directories.step(text);
+                    state.settle(next);
+                }
+                None => state.settle(crate::state::Directories::any()),
+            },
+            Role::Execute => self.executes(applied.name, field, state),
+            Role::Shell if option => self.joined_line(std::slice::from_ref(field), state),
+            Role::Shell => applied.line.push(field.clone()),
+            Role::Argv => applied.argv.push(field.clone()),
+            Role::Code | Role::MaybeShell => self.foreign_code(applied.name),
+            Role::User => {
+                let part = field.known().map_or(Part::Unknown, Part::known);
+                self.emit(Operation::new(Action::Become, Object::Role(part)).marked(Mark::Privileged));
+            }
+            Role::Setting | Role::Pairs => {
+                let name = field.text.split(['=', ':']).next().unwrap_or_default();
+                let part = if name.is_empty() { Part::Unknown } else { Part::known(name) };
+                self.emit(Operation::new(Action::Configure, Object::Setting(part)));
+            }
+            Role::Secret => self.secrets.extend(field.known().map(str::to_owned)),
+            Role::Credentials => {
+                let secret = field.known().and_then(|text| text.split_once(':')).map(|(_, secret)| secret.to_owned());
+                self.secrets.extend(secret);
+            }
+            Role::Postgres | Role::MySql | Role::Sqlite => match field.known().map(str::to_owned) {
+                Some(text) => self.sql(applied.name, role, &text, false, state),
+                None => self.foreign_code(applied.name),
+            },
+            Role::PostgresFile if field.known() == Some("-") => {
+                let input = self.input.clone();
+                self.sql_input(applied.name, &input, state);
+            }
+            Role::PostgresFile => self.file(Action::Execute, field, Marks::NONE, state),
+            Role::Compress | Role::CompressKeep => self.compress(field, role == Role::Compress, marks, state),
+            Role::Archive => self.archive(field, applied, state),
+            Role::Checkpoint => match field.known().map(|text| text.split_once('=').unwrap_or((text, ""))) {
+                Some(("exec", line)) => {
+                    let line = line.to_owned();
+                    self.nested(&line, state);
+                }
+                Some(_) => {}
+                None => self.dynamic_code(),
+            },
+            Role::Awk | Role::Sed => self.script(role, field, applied.name, state),
+            Role::Output => match field.known().and_then(|text| text.trim_start().strip_prefix('|')).map(str::to_owned)
+            {
+                Some(line) => self.nested(&line, state),
+                None => self.role(Role::Write, field, option, applied, state),
+            },
+            Role::MakeTarget => self.make_target(field),
+            Role::Volume => self.volume(field, state),
+            Role::Unknown => self.unread(),
+            Role::Host
+            | Role::Url
+            | Role::RemoteRead
+            | Role::RemoteInto
+            | Role::GitConfig
+            | Role::GitRemote
+            | Role::Refspec
+            | Role::AtFile
+            | Role::SshOption
+            | Role::Conninfo
+            | Role::Header => {
+                self.remote_role(role, field, applied, state);
+            }
+        }
+    }
+
+    /// A file that a program runs.
+    fn executes(&mut self, name: &str, field: &Field, state: &State) {
+        match field.known() {
+            Some("-" | "/dev/stdin") => {
+                let input = self.input.clone();
+                match input {
+                    Input::Null => {}
+                    Input::File(field) => self.file(Action::Execute, &field, Marks::NONE, state),
+                    Input::Channel => {
+                        self.stdin_as_code = true;
+                        self.foreign_code(name);
+                    }
+                    Input::Literal(_) | Input::Unknown => self.foreign_code(name),
+                }
+            }
+            Some(text) if text.contains(crate::caps::PIPE) => self.foreign_code(name),
+            _ => self.file(Action::Execute, field, Marks::NONE, state),
+        }
+    }
+}
+
+/// Roles that give a program its code, so that it does not read standard input for it.
+const fn is_code(role: Role) -> bool {
+    matches!(
+        role,
+        Role::Code
+            | Role::Shell
+            | Role::Execute
+            | Role::Postgres
+            | Role::MySql
+            | Role::Sqlite
+            | Role::PostgresFile
+            | Role::MaybeShell
+    )
+}
+
+fn only(marks: Marks, mark: Mark) -> Marks {
+    if marks.contains(mark) { Marks::from(mark) } else { Marks::NONE }
+}

@@ -1,0 +1,80 @@
+//! Roles that take more than one operation to say: archives, compressed files, targets of `make`, mounts.
+//!
+//! Promises: a name that is not wholly known is an operation on an unknown file. Held by: `fixtures/shell/programs.tsv`.
+
+use super::Applied;
+use crate::expand::{Field, Sure};
+use crate::state::State;
+use crate::walk::Walker;
+use portcullis_model::{Action, Mark, Marks, Object, Operation, Part};
+
+/// What compressors put behind a name; the first six also what they may make.
+const SUFFIXES: [&str; 9] = [".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z", ".tgz", ".txz", ".lzma"];
+
+impl Walker<'_> {
+    /// `tar -f`: written or read, by what the other options ask for.
+    pub(super) fn archive(&mut self, field: &Field, applied: &Applied<'_>, state: &State) {
+        if field.known() == Some("-") {
+            return;
+        }
+        if field.text.contains(':') || field.sure != Sure::Literal {
+            // `host:file` is reached by a remote shell.
+            self.unread();
+        }
+        if applied.call.modes.iter().any(|mode| mode == "write") {
+            self.file(Action::Insert, field, Marks::NONE, state);
+            self.file(Action::Update, field, Marks::NONE, state);
+        } else {
+            self.file(Action::Read, field, Marks::NONE, state);
+        }
+    }
+
+    /// `gzip x`: `x.gz` for `x`, or the other way round.
+    pub(super) fn compress(&mut self, field: &Field, replaces: bool, marks: Marks, state: &State) {
+        self.file(if replaces { Action::Delete } else { Action::Read }, field, marks, state);
+        let Some(text) = field.known().filter(|_| !marks.contains(Mark::Recursive)) else {
+            self.file(Action::Insert, field, marks, state);
+            self.file(Action::Update, field, marks, state);
+            return;
+        };
+        let short = SUFFIXES.iter().find_map(|suffix| text.strip_suffix(suffix)).map(str::to_owned);
+        let names = match short {
+            Some(short) => vec![short],
+            None => SUFFIXES.iter().take(6).map(|suffix| format!("{text}{suffix}")).collect(),
+        };
+        for name in names {
+            self.file(Action::Insert, &Field::literal(name.as_str()), Marks::NONE, state);
+            self.file(Action::Update, &Field::literal(name), Marks::NONE, state);
+        }
+    }
+
+    pub(super) fn make_target(&mut self, field: &Field) {
+        match field.known().and_then(|text| text.split_once('=')) {
+            Some((name, value)) => {
+                let name = name.trim_end_matches([':', '+', '?', '!']);
+                self.emit(Operation::new(Action::Configure, Object::Setting(Part::known(name))));
+                if value.contains(['$', '`']) || field.text.contains("!=") {
+                    self.dynamic_code();
+                }
+            }
+            None if field.sure != Sure::Literal => self.dynamic_code(),
+            None => {}
+        }
+    }
+
+    pub(super) fn volume(&mut self, field: &Field, state: &State) {
+        let source = field.text.split_once(':').map_or(field.text.as_str(), |(source, _)| source);
+        let source = source
+            .strip_prefix("type=bind,source=")
+            .or_else(|| source.strip_prefix("type=bind,src="))
+            .unwrap_or(source);
+        let known = field.sure == Sure::Literal;
+        if !known || source.contains('=') {
+            self.unread();
+        } else if source.starts_with(['/', '.', '~', crate::caps::HOME]) {
+            let mounted = Field::literal(source);
+            self.file(Action::Read, &mounted, Marks::from(Mark::Recursive), state);
+            self.file(Action::Update, &mounted, Marks::from(Mark::Recursive), state);
+        }
+    }
+}

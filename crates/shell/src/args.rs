@@ -1,0 +1,283 @@
+//! A program's arguments, read by its row: which are options, what each argument is.
+//!
+//! Promises: GNU long options are matched by unambiguous prefix as `getopt_long` does it; clusters of short options give
+//! their argument what is left of the cluster or the next word; what is no option of the row makes the call `troubled`;
+//! an argument that is not known and could be an option makes it `doubtful`. Held by: `fixtures/shell/programs.tsv`.
+
+use crate::expand::{Field, Sure};
+use crate::facts::{Argument, Effect, OptionFact, Role, Slot, Spec, Style};
+use portcullis_model::Marks;
+
+/// A call, read.
+#[derive(Debug, Default)]
+pub(crate) struct Call {
+    /// Arguments of options, in order.
+    pub(crate) values: Vec<(Role, Field)>,
+    pub(crate) operands: Vec<Field>,
+    pub(crate) marks: Marks,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) modes: Vec<String>,
+    /// An option that the row does not have.
+    pub(crate) troubled: bool,
+    /// An argument that may or may not be an option.
+    pub(crate) doubtful: bool,
+    /// `--` was met, or the style stopped: where the operands start in the arguments.
+    pub(crate) ended: bool,
+}
+
+impl Call {
+    pub(crate) fn has(&self, effect: Effect) -> bool {
+        self.effects.contains(&effect)
+    }
+
+    fn take(&mut self, fact: &OptionFact, argument: Option<Field>) {
+        self.marks = self.marks.union(fact.marks);
+        self.effects.extend(&fact.effects);
+        self.modes.extend(fact.mode.clone());
+        match (fact.argument, argument) {
+            (Argument::Required(role) | Argument::Optional(role), Some(field)) => self.values.push((role, field)),
+            (Argument::Required(_), None) => self.troubled = true,
+            (Argument::None | Argument::Optional(_), _) => {}
+        }
+    }
+}
+
+/// Reads arguments. With `stop`, or in a style that stops, everything from the first operand on is an operand.
+pub(crate) fn parse(arguments: &[Field], spec: &Spec, style: Style, stop: bool) -> Call {
+    let mut reader = Reader { spec, style, call: Call::default(), rest: arguments, first: true };
+    let stop = stop || style == Style::Stop;
+    while let Some((argument, rest)) = reader.rest.split_first() {
+        reader.rest = rest;
+        let first = std::mem::replace(&mut reader.first, false);
+        if style == Style::None || reader.call.ended {
+            reader.call.operands.push(argument.clone());
+        } else if argument.text == "-" && argument.sure == Sure::Literal && reader.find("-").is_some() {
+            // `su -`: the dash is an option.
+        } else if argument.text == "--" && argument.sure == Sure::Literal {
+            reader.call.ended = true;
+        } else if argument.may_be_option() && argument.sure != Sure::Literal && !argument.text.starts_with('-') {
+            reader.call.doubtful = true;
+            reader.operand(argument, stop);
+        } else if first && style == Style::Tar && !argument.text.starts_with('-') && argument.known().is_some() {
+            let cluster = argument.text.clone();
+            reader.old_cluster(&cluster);
+        } else if argument.may_be_option() || (argument.text.starts_with('+') && reader.find("+").is_some()) {
+            reader.option(argument);
+            if reader.call.has(Effect::End) {
+                reader.call.ended = true;
+            }
+        } else {
+            reader.operand(argument, stop);
+        }
+    }
+    reader.call
+}
+
+struct Reader<'a> {
+    spec: &'a Spec,
+    style: Style,
+    call: Call,
+    rest: &'a [Field],
+    first: bool,
+}
+
+impl Reader<'_> {
+    fn operand(&mut self, argument: &Field, stop: bool) {
+        self.call.operands.push(argument.clone());
+        self.call.ended |= stop;
+    }
+
+    fn find(&self, name: &str) -> Option<OptionFact> {
+        self.spec.options.iter().find(|fact| fact.names.iter().any(|known| known == name)).cloned()
+    }
+
+    fn next(&mut self) -> Option<Field> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        // Unquoted, it may be several words, and those behind the first are arguments of their own.
+        self.call.doubtful |= first.sure == Sure::Splits;
+        Some(first.clone())
+    }
+
+    fn option(&mut self, argument: &Field) {
+        let text = argument.text.as_str();
+        if text.starts_with('+') {
+            if let Some(fact) = self.find("+") {
+                let value = text.get(1..).unwrap_or_default().to_owned();
+                self.call.take(&fact, Some(Field { text: value, sure: argument.sure }));
+            }
+            return;
+        }
+        if argument.sure == Sure::Splits {
+            self.call.doubtful = true;
+        }
+        if self.style == Style::Single {
+            self.single(argument);
+        } else if let Some(long) = text.strip_prefix("--") {
+            self.long(long, argument.sure);
+        } else {
+            self.cluster(argument);
+        }
+    }
+
+    fn long(&mut self, text: &str, sure: Sure) {
+        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+        if value.is_none() && sure != Sure::Literal {
+            self.call.doubtful = true;
+            return;
+        }
+        let Some(fact) = self.by_prefix(name) else {
+            self.call.troubled = true;
+            return;
+        };
+        let value = value.map(|value| Field { text: value.to_owned(), sure });
+        let value = match (fact.argument, value) {
+            (Argument::Required(_), None) => self.next(),
+            (Argument::None, Some(_)) => {
+                self.call.troubled = true;
+                None
+            }
+            (_, value) => value,
+        };
+        self.call.take(&fact, value);
+    }
+
+    /// The option with this name, or the one that all names starting so belong to.
+    fn by_prefix(&self, name: &str) -> Option<OptionFact> {
+        let full = format!("--{name}");
+        if let Some(fact) = self.find(&full) {
+            return Some(fact);
+        }
+        let mut found = self.spec.options.iter().filter(|fact| fact.names.iter().any(|known| known.starts_with(&full)));
+        match (found.next(), found.next()) {
+            (Some(fact), None) => Some(fact.clone()),
+            _ => None,
+        }
+    }
+
+    fn single(&mut self, argument: &Field) {
+        let text = argument.text.trim_start_matches('-');
+        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+        let Some(fact) = self.find(&format!("-{name}")) else {
+            self.call.troubled = true;
+            return;
+        };
+        let value = value.map(|value| Field { text: value.to_owned(), sure: argument.sure });
+        let value = match (fact.argument, value) {
+            (Argument::Required(_), None) => self.next(),
+            (_, value) => value,
+        };
+        self.call.take(&fact, value);
+    }
+
+    /// `-xvf file`, `-ofile`, `-5`.
+    fn cluster(&mut self, argument: &Field) {
+        let text = argument.text.get(1..).unwrap_or_default();
+        // Programs such as `find` and `java` beside GNU ones: a whole word behind one dash.
+        if let Some(fact) = self.find(&argument.text).filter(|_| argument.text.len() > 2) {
+            let value = matches!(fact.argument, Argument::Required(_)).then(|| self.next()).flatten();
+            self.call.take(&fact, value);
+            return;
+        }
+        let letters = text.char_indices();
+        for (at, letter) in letters {
+            if letter.is_ascii_digit()
+                && let Some(fact) = self.find("-#")
+            {
+                self.call.take(&fact, None);
+                continue;
+            }
+            let Some(fact) = self.find(&format!("-{letter}")) else {
+                self.call.troubled = true;
+                return;
+            };
+            let rest = text.get(at + letter.len_utf8()..).unwrap_or_default();
+            match fact.argument {
+                Argument::None => self.call.take(&fact, None),
+                Argument::Required(_) if rest.is_empty() && argument.sure == Sure::Literal => {
+                    let value = self.next();
+                    self.call.take(&fact, value);
+                    return;
+                }
+                Argument::Required(_) => {
+                    self.call.take(&fact, Some(Field { text: rest.to_owned(), sure: argument.sure }));
+                    return;
+                }
+                Argument::Optional(_) => {
+                    let value = (!rest.is_empty()).then(|| Field { text: rest.to_owned(), sure: argument.sure });
+                    self.call.take(&fact, value);
+                    return;
+                }
+            }
+        }
+        if argument.sure != Sure::Literal {
+            self.call.doubtful = true;
+        }
+    }
+
+    /// `tar cvf file`: the letters' arguments follow in their order.
+    fn old_cluster(&mut self, text: &str) {
+        for letter in text.chars() {
+            let Some(fact) = self.find(&format!("-{letter}")) else {
+                self.call.troubled = true;
+                return;
+            };
+            let value = matches!(fact.argument, Argument::Required(_)).then(|| self.next()).flatten();
+            self.call.take(&fact, value);
+        }
+    }
+}
+
+/// Which operand is what: operands in their places, and `true` where there are more than places.
+pub(crate) fn place(operands: &[Field], slots: &[Slot], skip_first: bool, no_into: bool) -> (Vec<(Role, Field)>, bool) {
+    let mut slots: Vec<&Slot> = slots.iter().collect();
+    if skip_first && let Some(at) = slots.iter().position(|slot| matches!(slot, Slot::One(_))) {
+        slots.remove(at);
+    }
+    if no_into {
+        slots.retain(|slot| !matches!(slot, Slot::One(Role::Into | Role::RemoteInto)));
+    }
+    let many = slots.iter().position(|slot| matches!(slot, Slot::Many(_)));
+    let is_one = |slot: &&&Slot| matches!(slot, Slot::One(_));
+    let before: Vec<Role> =
+        slots.iter().take(many.unwrap_or(slots.len())).filter(is_one).filter_map(|slot| role(slot)).collect();
+    let after: Vec<Role> = many
+        .map(|at| slots.iter().skip(at + 1).filter(is_one).filter_map(|slot| role(slot)).collect())
+        .unwrap_or_default();
+    let mut out = Vec::new();
+    let middle_end = operands.len().saturating_sub(after.len()).max(before.len().min(operands.len()));
+    let mut excess = false;
+    for (at, operand) in operands.iter().enumerate() {
+        let role = if at < before.len() {
+            before.get(at).copied()
+        } else if at < middle_end {
+            many.and_then(|at| slots.get(at)).and_then(|slot| role(slot))
+        } else {
+            after.get(at - middle_end).copied()
+        };
+        match role {
+            Some(role) => out.push((role, operand.clone())),
+            None => excess = true,
+        }
+        // What may be several operands may fill every place from here on.
+        if operand.sure == Sure::Splits {
+            for role in before.iter().skip(at + 1).chain(&after) {
+                out.push((*role, Field::unknown()));
+            }
+        }
+    }
+    for slot in &slots {
+        match slot {
+            Slot::Always(role, text) => out.push((*role, Field::literal(text.clone()))),
+            Slot::Default(role, text) if operands.is_empty() => out.push((*role, Field::literal(text.clone()))),
+            Slot::Default(..) | Slot::One(_) | Slot::Many(_) => {}
+        }
+    }
+    (out, excess)
+}
+
+fn role(slot: &Slot) -> Option<Role> {
+    match slot {
+        Slot::One(role) | Slot::Many(role) | Slot::Always(role, _) | Slot::Default(role, _) => Some(*role),
+    }
+}

@@ -1,0 +1,173 @@
+//! Builtins that take the names of variables: `declare`, `read`, `mapfile`, `printf -v`, `test -v`.
+//!
+//! bash evaluates a name with a subscript, substitutions and all, wherever it takes one. Promises: what these assign is
+//! never taken for known unless it is; a name that is not known makes every variable unknown.
+//! Held by: `fixtures/shell/dynamic.tsv`.
+
+use crate::expand::{Field, Sure};
+use crate::param::{is_name, name_of};
+use crate::state::{State, Value};
+use crate::variables::assignment;
+use crate::walk::Walker;
+
+impl Walker<'_> {
+    pub(super) fn declare(&mut self, builtin: &str, arguments: &[Field], state: &mut State) {
+        let mut exported = builtin == "export";
+        let mut integer = false;
+        let mut strange = builtin == "readonly";
+        let local = builtin == "local" || (matches!(builtin, "declare" | "typeset") && !self.calling.is_empty());
+        for field in arguments {
+            if let Some(options) = field.text.strip_prefix(['-', '+']) {
+                exported |= options.contains('x');
+                integer |= options.contains('i');
+                strange |= builtin != "export" && options.contains(['r', 'i', 'l', 'u', 'c']);
+                if options.contains('n') && builtin != "export" {
+                    state.forget();
+                }
+                if field.sure != Sure::Literal {
+                    self.dynamic_code();
+                    state.forget();
+                }
+                continue;
+            }
+            let (name, rest) = name_of(&field.text);
+            if !is_name(name) {
+                self.dynamic_code();
+                state.forget();
+                continue;
+            }
+            if local {
+                self.locals.push(name.to_owned());
+            }
+            // Outside a function `local` does nothing.
+            let nothing = builtin == "local" && self.calling.is_empty();
+            if let Some(cut) = assignment(&field.text) {
+                if let Some(subscript) = cut.subscript {
+                    self.arithmetic(subscript, state);
+                }
+                let value = match field.sure {
+                    Sure::Literal if cut.subscript.is_none() && !cut.append => Value::Known(cut.value.into()),
+                    Sure::Literal | Sure::Starts | Sure::Splits => Value::Unknown,
+                };
+                if integer {
+                    self.evaluated_text(&crate::variables::field_of(&value), state);
+                }
+                if exported {
+                    self.exported(name, Some(&value), state);
+                }
+                let value = if nothing { Value::Unknown } else { value };
+                let lasting = !strange || builtin == "readonly";
+                self.assigned(name, if integer || !lasting { Value::Unknown } else { value }, state);
+            } else if !rest.is_empty() || field.sure != Sure::Literal {
+                self.evaluated_name(field, state);
+            } else if exported && builtin == "export" {
+                let value = state.variables.get(name).cloned();
+                self.exported(name, value.as_ref(), state);
+            } else if builtin != "export" && builtin != "readonly" {
+                self.assigned(name, Value::Unknown, state);
+            }
+            if strange {
+                self.strange.insert(name.to_owned());
+            }
+        }
+    }
+
+    /// An argument that the shell evaluates as arithmetic.
+    pub(crate) fn evaluated_text(&mut self, field: &Field, state: &mut State) {
+        match field.known().map(str::to_owned) {
+            Some(text) => self.arithmetic(&text, state),
+            None => self.dynamic_code(),
+        }
+    }
+
+    pub(super) fn read_names(&mut self, arguments: &[Field], state: &mut State) {
+        let mut names = 0;
+        let mut skip = false;
+        for field in arguments {
+            if std::mem::take(&mut skip) {
+                continue;
+            }
+            match field.text.strip_prefix('-') {
+                Some(options) if field.sure == Sure::Literal => {
+                    if let Some(at) = options.find(['d', 'i', 'n', 'N', 'p', 't', 'u']) {
+                        skip = at + 1 == options.len();
+                    }
+                }
+                _ => {
+                    names += 1;
+                    self.evaluated_name(field, state);
+                }
+            }
+        }
+        if names == 0 {
+            state.set("REPLY", Value::Unknown);
+        }
+    }
+
+    pub(super) fn read_lines(&mut self, arguments: &[Field], state: &mut State) {
+        let mut rest = arguments.iter();
+        let mut named = false;
+        while let Some(field) = rest.next() {
+            match field.known() {
+                Some("-C") => match rest.next().and_then(Field::known).map(str::to_owned) {
+                    Some(text) => self.nested(&text, state),
+                    None => self.dynamic_code(),
+                },
+                Some(text) if text.starts_with("-C") => self.nested(text.get(2..).unwrap_or_default(), state),
+                Some("-d" | "-n" | "-O" | "-s" | "-u" | "-c") => {
+                    rest.next();
+                }
+                Some(text) if text.starts_with('-') => {}
+                _ => {
+                    named = true;
+                    self.evaluated_name(field, state);
+                }
+            }
+        }
+        if !named {
+            state.set("MAPFILE", Value::Unknown);
+        }
+    }
+
+    pub(super) fn print(&mut self, arguments: &[Field], state: &mut State) {
+        let Some(first) = arguments.first() else { return };
+        match first.known() {
+            Some("-v") => {
+                let name = arguments.get(1).cloned().unwrap_or_else(Field::unknown);
+                self.evaluated_name(&name, state);
+            }
+            Some(text) if text.starts_with("-v") => {
+                let name = Field::literal(text.get(2..).unwrap_or_default());
+                self.evaluated_name(&name, state);
+            }
+            Some(_) => {}
+            // What is not known could be `-v NAME`.
+            None if first.may_be_option() => state.forget(),
+            None => {}
+        }
+    }
+
+    /// `test`: two of its operators evaluate a name, subscript and all.
+    pub(crate) fn test_arguments(&mut self, arguments: &[Field], state: &mut State) {
+        let mut rest = arguments.iter();
+        while let Some(field) = rest.next() {
+            if matches!(field.known(), Some("-v" | "-R"))
+                && let Some(name) = rest.next()
+            {
+                self.evaluated_subscript(name, state);
+            }
+        }
+    }
+
+    pub(super) fn evaluated_subscript(&mut self, field: &Field, state: &mut State) {
+        match field.known() {
+            Some(text) => {
+                let (_, rest) = name_of(text);
+                if let Some(inside) = rest.strip_prefix('[') {
+                    self.arithmetic(inside.trim_end_matches(']'), state);
+                }
+            }
+            None => self.dynamic_code(),
+        }
+    }
+}

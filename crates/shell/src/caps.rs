@@ -1,0 +1,124 @@
+//! What a text must satisfy before any parser sees it.
+//!
+//! Refuses what is too large or too deep (the parser is cubic in nested substitutions), and bytes that a shell, a
+//! terminal and a person read differently: zero and control bytes, a carriage return, spaces that are not ASCII, and
+//! marks that turn or hide text. Such characters can be written as `$'\r'` or `$'\u00a0'`.
+//!
+//! Promises: one pass, no allocation that grows with the text. What it passes can still be refused by the parser.
+//! Held by: `fixtures/shell/faults.tsv` and the properties in `tests/it/properties.rs`.
+
+use crate::Limits;
+use portcullis_model::Fault;
+
+/// Stands for the home of the target login where its path is not known; no text may hold it.
+pub(crate) const HOME: char = '\u{e000}';
+
+/// Stands for the file that a process substitution makes; no text may hold it.
+pub(crate) const PIPE: char = '\u{e001}';
+
+/// Refuses a text that is too large, too deep, or that can be read two ways.
+pub(crate) fn check(text: &str, limits: &Limits) -> Result<(), Fault> {
+    if let Some(c) = text.chars().find(|c| is_ambiguous(*c)) {
+        return Err(Fault::Ambiguous {
+            message: format!(
+                "the text holds the character U+{:04X}, which is shown or split differently by different programs: \
+                 leave it out, or write it as an escape in $'…'",
+                u32::from(c)
+            )
+            .into(),
+        });
+    }
+    let found = Found::of(text);
+    let most = if found.substitutions == 0 && found.parameters == 0 && found.operators <= limits.operators {
+        limits.plain_bytes
+    } else {
+        limits.command_bytes
+    };
+    if text.len() > most {
+        return Err(too_large(format!("the text has {} bytes, and at most {most} are read", text.len())));
+    }
+    if found.substitutions > limits.substitutions {
+        return Err(too_large(format!("the text has more than {} substitutions", limits.substitutions)));
+    }
+    if found.nesting > limits.nesting || found.words > limits.nesting {
+        return Err(too_large(format!("the text is nested more than {} levels deep", limits.nesting)));
+    }
+    Ok(())
+}
+
+/// A character that is shown, split or passed on differently by different programs.
+fn is_ambiguous(c: char) -> bool {
+    match c {
+        '\n' | '\t' | ' ' => false,
+        c if c.is_control() || matches!(c, '\u{e000}'..='\u{e00f}') => true,
+        c if !c.is_ascii() => {
+            c.is_whitespace()
+                || matches!(
+                    c,
+                    '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+                )
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffd}')
+                || matches!(c, '\u{e0000}'..='\u{e007f}')
+        }
+        _ => false,
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    substitutions: usize,
+    parameters: usize,
+    operators: usize,
+    nesting: usize,
+    words: usize,
+}
+
+impl Found {
+    /// Counts without regard to quotes: too many in quotes are refused too, never too few seen.
+    fn of(text: &str) -> Self {
+        let mut found = Self::default();
+        let (mut depth, mut backticks, mut last) = (0_usize, 0_usize, ' ');
+        let mut word = String::new();
+        for c in text.chars() {
+            match c {
+                '(' if matches!(last, '$' | '<' | '>') => found.substitutions += 1,
+                '{' if last == '$' => found.parameters += 1,
+                '`' => backticks += 1,
+                ';' | '&' | '|' | '\n' => found.operators += 1,
+                _ => {}
+            }
+            match c {
+                '(' | '{' | '[' => {
+                    depth += 1;
+                    found.nesting = found.nesting.max(depth);
+                }
+                ')' | '}' | ']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if c.is_ascii_alphabetic() {
+                if word.len() < 8 {
+                    word.push(c);
+                }
+            } else {
+                found.opens(&word, c);
+                word.clear();
+            }
+            last = c;
+        }
+        found.substitutions += backticks.div_ceil(2);
+        found
+    }
+
+    /// Words that open a compound command, and negations, nest too; they are counted without their ends.
+    fn opens(&mut self, word: &str, next: char) {
+        let opens =
+            matches!(word, "if" | "while" | "until" | "for" | "case" | "select" | "elif" | "function" | "coproc");
+        if (opens && next.is_whitespace()) || (word.is_empty() && next == '!') {
+            self.words += 1;
+        }
+    }
+}
+
+fn too_large(message: String) -> Fault {
+    Fault::TooLarge { message: message.into() }
+}

@@ -1,0 +1,408 @@
+//! From a raw word to its fields: what a program is given as arguments, as far as the text tells.
+//!
+//! The order is bash's: braces, tilde, parameters and substitutions, splitting, globs. Every substitution met is walked,
+//! so what it runs is read whatever becomes of its output. Promises: a field is [`Sure::Literal`] only if it is exactly
+//! that, once; everything else keeps the literal text that it surely starts with, and says whether it could be several
+//! words or none. Held by: `fixtures/shell/{quoting,dynamic}.tsv`, `tests/it/agreement.rs`.
+
+mod braces;
+
+use crate::caps::{HOME, PIPE};
+use crate::pieces::{self, Expansion, Piece};
+use crate::state::{State, Value};
+use crate::walk::Walker;
+use crate::{Glob, path};
+use portcullis_model::Fault;
+
+/// What no word holds unquoted.
+const OPERATORS: &[char] = &[' ', '\t', '\n', ';', '&', '|', '<', '>'];
+
+/// What no operand in `[[ ]]` holds unquoted; a regular expression may hold the others.
+pub(crate) const TERM_OPERATORS: &[char] = &['\n', ';', '&', '<', '>'];
+
+/// One argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Field {
+    /// The text, or what it surely starts with.
+    pub(crate) text: String,
+    /// How much of it is known.
+    pub(crate) sure: Sure,
+}
+
+/// How much is known of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sure {
+    /// It is exactly the text.
+    Literal,
+    /// It is one field that starts with the text.
+    Starts,
+    /// It is any number of fields, none included, of which the first starts with the text.
+    Splits,
+}
+
+impl Field {
+    pub(crate) fn literal(text: impl Into<String>) -> Self {
+        Self { text: text.into(), sure: Sure::Literal }
+    }
+
+    pub(crate) const fn unknown() -> Self {
+        Self { text: String::new(), sure: Sure::Starts }
+    }
+
+    /// The text, where it is exactly that.
+    pub(crate) fn known(&self) -> Option<&str> {
+        (self.sure == Sure::Literal).then_some(self.text.as_str())
+    }
+
+    /// Whether a program could take it for an option.
+    pub(crate) fn may_be_option(&self) -> bool {
+        match self.sure {
+            Sure::Literal => self.text.len() > 1 && self.text.starts_with('-'),
+            Sure::Starts => self.text.is_empty() || self.text.starts_with('-'),
+            Sure::Splits => true,
+        }
+    }
+}
+
+/// What an expansion gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Text {
+    /// Exactly this.
+    Known(String),
+    /// A whole number.
+    Integer,
+    /// Anything.
+    Unknown,
+    /// These words, as `"$@"` gives them.
+    Words(Vec<String>),
+}
+
+/// A field being put together.
+#[derive(Default)]
+struct Building {
+    text: String,
+    /// The text as a pattern, quoted characters behind a backslash.
+    pattern: String,
+    /// Where the pattern's first special character stands in `text`.
+    special: Option<usize>,
+    present: bool,
+    open: bool,
+    splits: bool,
+}
+
+impl Building {
+    fn bare(&mut self, c: char) {
+        self.present = true;
+        if self.open {
+            return;
+        }
+        if matches!(c, '*' | '?' | '[') && self.special.is_none() {
+            self.special = Some(self.text.len());
+        }
+        self.text.push(c);
+        self.pattern.push(c);
+    }
+
+    fn quoted(&mut self, text: &str) {
+        self.present = true;
+        if self.open {
+            return;
+        }
+        self.text.push_str(text);
+        for c in text.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '\\' | '!' | '-') {
+                self.pattern.push('\\');
+            }
+            self.pattern.push(c);
+        }
+    }
+
+    const fn unknown(&mut self, splits: bool) {
+        self.present = true;
+        self.open = true;
+        self.splits |= splits;
+    }
+
+    fn is_glob(&self) -> bool {
+        self.special.is_some_and(|at| {
+            self.text.get(at..).is_some_and(|rest| !rest.starts_with('[') || rest.contains([']', '*', '?']))
+        })
+    }
+}
+
+impl Walker<'_> {
+    /// The fields of a word in the place of an argument.
+    pub(crate) fn expand(&mut self, raw: &str, state: &mut State) -> Vec<Field> {
+        let Some(pieces) = pieces::pieces(raw) else {
+            self.unread();
+            return vec![Field { text: String::new(), sure: Sure::Splits }];
+        };
+        self.no_operators(&pieces, OPERATORS);
+        let Some(words) = braces::words(pieces) else {
+            self.too_large("a word's braces expand to too many words");
+            return vec![Field { text: String::new(), sure: Sure::Splits }];
+        };
+        words.into_iter().flat_map(|word| self.fields(word, state)).collect()
+    }
+
+    /// The one text of a word where words are neither split nor globbed: assignments, here-strings, `case`.
+    pub(crate) fn expand_one(&mut self, raw: &str, state: &mut State) -> Field {
+        self.expand_term(raw, OPERATORS, state)
+    }
+
+    /// The same for a word in which `operators` cannot stand unquoted; the parser swallowed text if they do.
+    pub(crate) fn expand_term(&mut self, raw: &str, operators: &[char], state: &mut State) -> Field {
+        match pieces::pieces(raw) {
+            Some(pieces) => {
+                self.no_operators(&pieces, operators);
+                self.joined(pieces, state)
+            }
+            None => {
+                self.unread();
+                Field::unknown()
+            }
+        }
+    }
+
+    /// The parser takes `name[` in some places for a subscript where bash does not, and swallows what follows up to `]`,
+    /// commands too. Such a word holds unquoted blanks or operators, which no word of bash does.
+    pub(crate) fn no_operators(&mut self, pieces: &[Piece], operators: &[char]) {
+        if pieces.iter().any(|piece| matches!(piece, Piece::Bare(c) if operators.contains(c))) {
+            self.refuse(Fault::Ambiguous {
+                message: "a word holds blanks or operators that are not quoted: quote the bracket in front of them"
+                    .into(),
+            });
+        }
+    }
+
+    /// The text of a here-document that is expanded.
+    pub(crate) fn expand_text(&mut self, raw: &str, state: &mut State) -> Field {
+        match pieces::unquoted_text(raw) {
+            Some(pieces) => self.joined(pieces, state),
+            None => {
+                self.unread();
+                Field::unknown()
+            }
+        }
+    }
+
+    fn joined(&mut self, pieces: Vec<Piece>, state: &mut State) -> Field {
+        let mut out = Field::literal("");
+        for piece in self.tilde(pieces, state, true) {
+            let text = match piece {
+                Piece::Bare(c) => Text::Known(c.to_string()),
+                Piece::Quoted(text) => Text::Known(text),
+                Piece::Expand { what, .. } => self.evaluate(&what, true, state),
+            };
+            match text {
+                Text::Known(text) if out.sure == Sure::Literal => out.text.push_str(&text),
+                Text::Words(words) if out.sure == Sure::Literal => out.text.push_str(&words.join(" ")),
+                Text::Known(_) | Text::Words(_) => {}
+                Text::Integer | Text::Unknown => out.sure = Sure::Starts,
+            }
+        }
+        out
+    }
+
+    fn fields(&mut self, pieces: Vec<Piece>, state: &mut State) -> Vec<Field> {
+        let mut out = Vec::new();
+        let mut word = Building::default();
+        // Beside a `$` that expands nothing bash 5.2 does not split what other expansions give; others do.
+        let splits = state.splits_as_usual() && !pieces.contains(&Piece::Bare('$'));
+        for piece in self.tilde(pieces, state, false) {
+            match piece {
+                Piece::Bare('(' | ')') => word.unknown(true),
+                Piece::Bare(c) => word.bare(c),
+                Piece::Quoted(text) => word.quoted(&text),
+                Piece::Expand { what, quoted } => match self.evaluate(&what, quoted, state) {
+                    Text::Known(text) if quoted => word.quoted(&text),
+                    Text::Known(text) if text.contains([HOME, PIPE]) => word.quoted(&text),
+                    Text::Known(text) if splits => {
+                        self.split(&text, &mut word, &mut out, state);
+                    }
+                    Text::Known(_) | Text::Unknown => word.unknown(!quoted),
+                    Text::Integer => word.unknown(false),
+                    Text::Words(words) => {
+                        let many = words.len();
+                        for (at, text) in words.into_iter().enumerate() {
+                            if quoted {
+                                word.quoted(&text);
+                            } else if splits {
+                                self.split(&text, &mut word, &mut out, state);
+                            } else {
+                                word.unknown(true);
+                            }
+                            if at + 1 < many {
+                                self.close(std::mem::take(&mut word), &mut out, state);
+                            }
+                        }
+                    }
+                },
+            }
+        }
+        self.close(word, &mut out, state);
+        out
+    }
+
+    fn split(&mut self, text: &str, word: &mut Building, out: &mut Vec<Field>, state: &State) {
+        for c in text.chars() {
+            if matches!(c, ' ' | '\t' | '\n') {
+                self.close(std::mem::take(word), out, state);
+            } else {
+                word.bare(c);
+                // A backslash in a value is literal, but escapes in a pattern.
+                if c == '\\' {
+                    word.unknown(true);
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, word: Building, out: &mut Vec<Field>, state: &State) {
+        if !word.present {
+            return;
+        }
+        if word.open {
+            let text = word.special.and_then(|at| word.text.get(..at)).unwrap_or(&word.text).to_owned();
+            let splits = word.splits || word.special.is_some();
+            out.push(Field { text, sure: if splits { Sure::Splits } else { Sure::Starts } });
+        } else if word.is_glob() {
+            self.glob(&word, out, state);
+        } else {
+            out.push(Field::literal(word.text));
+        }
+    }
+
+    /// A pattern for the target to expand: its results, where they are there; a question otherwise.
+    fn glob(&mut self, word: &Building, out: &mut Vec<Field>, state: &State) {
+        let places: Vec<Option<String>> = if path::is_rooted(&word.text) {
+            vec![None]
+        } else {
+            state.directories.known.iter().map(|place| Some(place.to_string())).collect()
+        };
+        let mut found: Vec<Field> = Vec::new();
+        let odd = self.odd_globs || state.variables.contains_key("GLOBIGNORE");
+        let mut all = !odd && !places.is_empty() && (path::is_rooted(&word.text) || !state.directories.unknown);
+        for directory in places {
+            let glob = Glob { directory, pattern: word.pattern.replace(HOME, "~") };
+            match self.scope.expansions.get(&glob) {
+                Some(names) if names.is_empty() => found.push(Field::literal(word.text.clone())),
+                Some(names) => found.extend(names.iter().map(Field::literal)),
+                None => {
+                    all = false;
+                    self.ask(glob);
+                }
+            }
+        }
+        if all {
+            out.extend(found);
+        } else {
+            let text = word.special.and_then(|at| word.text.get(..at)).unwrap_or_default().to_owned();
+            out.push(Field { text, sure: Sure::Splits });
+        }
+    }
+
+    /// What an expansion gives; what it runs is walked.
+    pub(crate) fn evaluate(&mut self, what: &Expansion, quoted: bool, state: &mut State) -> Text {
+        match what {
+            Expansion::Name(name) => self.named(name, state),
+            Expansion::Braced(body) => self.parameter(body, quoted, state),
+            Expansion::Command(text) => {
+                self.nested(text, state);
+                Text::Unknown
+            }
+            Expansion::Process(text) => {
+                self.nested(text, state);
+                Text::Known(PIPE.to_string())
+            }
+            Expansion::Arithmetic(text) => {
+                self.may_drop(state);
+                self.arithmetic(text, state);
+                Text::Integer
+            }
+        }
+    }
+
+    /// `$name`.
+    pub(crate) fn named(&mut self, name: &str, state: &State) -> Text {
+        match name {
+            "@" | "*" => state
+                .positional
+                .as_ref()
+                .map_or(Text::Unknown, |words| Text::Words(words.iter().map(ToString::to_string).collect())),
+            "#" | "?" | "$" | "!" | "RANDOM" | "SECONDS" | "UID" | "EUID" | "PPID" | "LINENO" | "BASHPID" => {
+                Text::Integer
+            }
+            "-" | "_" | "0" => Text::Unknown,
+            digits if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                let at = digits.parse::<usize>().unwrap_or(usize::MAX).saturating_sub(1);
+                state.positional.as_ref().map_or(Text::Unknown, |words| {
+                    Text::Known(words.get(at).map(ToString::to_string).unwrap_or_default())
+                })
+            }
+            "PWD" if !state.variables.contains_key("PWD") => {
+                state.directories.single().map_or(Text::Unknown, |path| Text::Known(from_home(path)))
+            }
+            "OLDPWD" if !state.variables.contains_key("OLDPWD") => {
+                state.previous.single().map_or(Text::Unknown, |path| Text::Known(from_home(path)))
+            }
+            "HOME" if !state.variables.contains_key("HOME") => Text::Known(self.home()),
+            "IFS" if state.splits_as_usual() => Text::Known(" \t\n".to_owned()),
+            _ => match state.get(name) {
+                Value::Known(text) => Text::Known(text.to_string()),
+                Value::Integer => Text::Integer,
+                Value::Unknown => Text::Unknown,
+            },
+        }
+    }
+
+    fn home(&self) -> String {
+        self.scope.home.clone().unwrap_or_else(|| HOME.to_string())
+    }
+
+    /// Expands a tilde at the start of a word; in an assignment also behind each `:`.
+    fn tilde(&mut self, pieces: Vec<Piece>, state: &State, assignment: bool) -> Vec<Piece> {
+        let mut out = Vec::with_capacity(pieces.len());
+        let mut start = true;
+        let mut pieces = pieces.into_iter().peekable();
+        while let Some(piece) = pieces.next() {
+            if piece == Piece::Bare('~') && start {
+                let mut name = String::new();
+                while let Some(Piece::Bare(c)) =
+                    pieces.next_if(|piece| matches!(piece, Piece::Bare(c) if *c != '/' && !(assignment && *c == ':')))
+                {
+                    name.push(c);
+                }
+                let whole = matches!(pieces.peek(), None | Some(Piece::Bare(_)));
+                out.push(if whole { self.tilde_of(&name, state) } else { Piece::Quoted(format!("~{name}")) });
+                start = false;
+                continue;
+            }
+            start = assignment && piece == Piece::Bare(':');
+            out.push(piece);
+        }
+        out
+    }
+
+    fn tilde_of(&mut self, name: &str, state: &State) -> Piece {
+        let text = match name {
+            "" => self.named("HOME", state),
+            "+" => self.named("PWD", state),
+            "-" => self.named("OLDPWD", state),
+            user if self.scope.user.as_deref() == Some(user) => Text::Known(self.home()),
+            _ => Text::Unknown,
+        };
+        match text {
+            Text::Known(text) => Piece::Quoted(text),
+            // Another user's home: in no way to be told from here.
+            Text::Integer | Text::Unknown | Text::Words(_) => {
+                Piece::Expand { what: Expansion::Name("-".to_owned()), quoted: true }
+            }
+        }
+    }
+}
+
+/// A canonical path as text in a word.
+fn from_home(path: &str) -> String {
+    path.strip_prefix('~').map_or_else(|| path.to_owned(), |rest| format!("{HOME}{rest}"))
+}

@@ -1,0 +1,285 @@
+//! Parameter expansion with an operator, and arithmetic.
+//!
+//! What is exactly known is computed (defaults, literal prefixes and suffixes, literal replacement, substrings, case);
+//! everything else is unknown. Promises: substitutions inside operators, subscripts and arithmetic are walked; a value
+//! that bash would evaluate once more as arithmetic, and that is not a number, is code that is not known.
+//! Held by: `fixtures/shell/dynamic.tsv`.
+
+use crate::expand::{Field, Sure, Text};
+use crate::pieces::{self, Piece};
+use crate::state::{State, Value, is_integer};
+use crate::walk::Walker;
+
+/// Operators behind a name, longest first.
+const OPERATORS: [&str; 21] = [
+    ":-", ":=", ":+", ":?", "##", "%%", "//", "/#", "/%", "^^", ",,", "-", "=", "+", "?", "#", "%", "/", "^", ",", "@",
+];
+
+/// Variables that hold variables that hold …: no deeper than this.
+const DEPTH: usize = 4;
+
+impl Walker<'_> {
+    /// `${body}`.
+    pub(crate) fn parameter(&mut self, body: &str, quoted: bool, state: &mut State) -> Text {
+        if !is_name(body) {
+            self.may_drop(state);
+        }
+        if body == "#"
+            || (body.starts_with('#') && body.len() > 1 && !body.starts_with("#-") && !body.starts_with("##"))
+        {
+            let (_, rest) = name_of(body.get(1..).unwrap_or_default());
+            self.subscript(rest, state);
+            return Text::Integer;
+        }
+        if let Some(name) = body.strip_prefix('!') {
+            return self.indirect(name, state);
+        }
+        let (name, rest) = name_of(body);
+        if name.is_empty() {
+            self.unread();
+            return Text::Unknown;
+        }
+        let after = self.subscript(rest, state);
+        let element = after.len() != rest.len();
+        let value = if element { Text::Unknown } else { self.named(name, state) };
+        if after.is_empty() {
+            return value;
+        }
+        let Some((operator, argument)) =
+            OPERATORS.iter().find_map(|operator| after.strip_prefix(operator).map(|rest| (*operator, rest)))
+        else {
+            return match after.strip_prefix(':') {
+                Some(offsets) => self.substring(value, offsets, state),
+                None => {
+                    self.unread();
+                    Text::Unknown
+                }
+            };
+        };
+        self.operate(name, value, operator, argument, quoted, state)
+    }
+
+    fn operate(&mut self, name: &str, value: Text, operator: &str, raw: &str, quoted: bool, state: &mut State) -> Text {
+        if operator == "@" {
+            // A prompt is expanded once more, substitutions and all.
+            if raw == "P" {
+                self.dynamic_code();
+            }
+            return Text::Unknown;
+        }
+        let mut without = state.clone();
+        let argument = if quoted { self.expand_text(raw, state) } else { self.expand_one(raw, state) };
+        without.join(state);
+        *state = without;
+        let known = argument.known().map(str::to_owned);
+        let text = match (&value, known) {
+            (Text::Known(text), Some(argument)) => compute(text, operator, &argument, raw),
+            (Text::Integer, _) if matches!(operator, ":-" | "-" | ":=" | "=" | ":?" | "?") => Text::Integer,
+            (Text::Known(text), None)
+                if !text.is_empty() && matches!(operator, ":-" | "-" | ":=" | "=" | ":?" | "?") =>
+            {
+                value.clone()
+            }
+            (Text::Known(_) | Text::Integer | Text::Unknown | Text::Words(_), _) => Text::Unknown,
+        };
+        if matches!(operator, ":=" | "=") {
+            let value = match &text {
+                Text::Known(text) => Value::Known(text.as_str().into()),
+                Text::Integer => Value::Integer,
+                Text::Unknown | Text::Words(_) => Value::Unknown,
+            };
+            self.assigned(name, value, state);
+        }
+        text
+    }
+
+    fn substring(&mut self, value: Text, offsets: &str, state: &mut State) -> Text {
+        self.arithmetic(&offsets.replace(':', ","), state);
+        let mut parts = offsets.split(':').map(|part| part.trim().parse::<usize>());
+        match (value, parts.next(), parts.next(), parts.next()) {
+            (Text::Known(text), Some(Ok(skip)), None, _) => Text::Known(text.chars().skip(skip).collect()),
+            (Text::Known(text), Some(Ok(skip)), Some(Ok(take)), None) => {
+                Text::Known(text.chars().skip(skip).take(take).collect())
+            }
+            _ => Text::Unknown,
+        }
+    }
+
+    /// `${!name}`: the name is itself expanded, subscript and all.
+    fn indirect(&mut self, body: &str, state: &mut State) -> Text {
+        let (name, rest) = name_of(body);
+        if matches!(rest, "*" | "@" | "[@]" | "[*]") {
+            return Text::Unknown;
+        }
+        match self.named(name, state) {
+            Text::Known(target) if is_name(&target) && rest.is_empty() => self.named(&target, state),
+            Text::Known(_) | Text::Integer | Text::Unknown | Text::Words(_) => {
+                self.dynamic_code();
+                if let Some(pieces) = pieces::pieces(rest) {
+                    self.run_pieces(pieces, state);
+                } else {
+                    self.unread();
+                }
+                Text::Unknown
+            }
+        }
+    }
+
+    /// Walks `[…]` in front of `rest` and gives what follows it.
+    fn subscript<'b>(&mut self, rest: &'b str, state: &mut State) -> &'b str {
+        let Some(inside) = rest.strip_prefix('[') else { return rest };
+        let mut depth = 1_usize;
+        for (at, c) in inside.char_indices() {
+            match c {
+                '[' => depth += 1,
+                ']' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                let index = inside.get(..at).unwrap_or_default();
+                if !matches!(index, "@" | "*") {
+                    self.arithmetic(index, state);
+                }
+                return inside.get(at + 1..).unwrap_or_default();
+            }
+        }
+        self.unread();
+        ""
+    }
+
+    /// Evaluates an arithmetic text: its substitutions run, and so does code in the variables that it names.
+    pub(crate) fn arithmetic(&mut self, raw: &str, state: &mut State) {
+        self.arithmetic_within(raw, state, 0);
+    }
+
+    fn arithmetic_within(&mut self, raw: &str, state: &mut State, depth: usize) {
+        if depth > DEPTH {
+            self.dynamic_code();
+            return;
+        }
+        let Some(pieces) = pieces::unquoted_text(raw) else {
+            self.unread();
+            return;
+        };
+        let mut text = String::new();
+        for piece in pieces {
+            match piece {
+                Piece::Bare(c) => text.push(c),
+                Piece::Quoted(part) => text.push_str(&part),
+                Piece::Expand { .. } => match self.joined_piece(piece, state) {
+                    Field { text: part, sure: Sure::Literal } => text.push_str(&part),
+                    Field { text: part, sure: Sure::Starts } if part == INTEGER => text.push('0'),
+                    Field { .. } => {
+                        self.dynamic_code();
+                        text.push('0');
+                    }
+                },
+            }
+        }
+        if text.contains(['$', '`']) {
+            // A value that holds a substitution: bash runs it in a subscript.
+            self.dynamic_code();
+        }
+        let assigns = text.contains("++") || text.contains("--") || assigns(&text);
+        for name in identifiers(&text) {
+            match state.get(name) {
+                Value::Integer => {}
+                Value::Known(value) if is_integer(&value) || value.is_empty() => {}
+                Value::Known(value) => self.arithmetic_within(&value, state, depth + 1),
+                Value::Unknown => {
+                    if state.variables.contains_key(name) || self.scope.session || state.references {
+                        self.dynamic_code();
+                    }
+                }
+            }
+            if assigns {
+                self.assigned(name, Value::Integer, state);
+            }
+        }
+    }
+
+    fn joined_piece(&mut self, piece: Piece, state: &mut State) -> Field {
+        let Piece::Expand { what, .. } = piece else { return Field::unknown() };
+        match self.evaluate(&what, true, state) {
+            Text::Known(text) => Field::literal(text),
+            Text::Words(words) => Field::literal(words.join(" ")),
+            Text::Integer => Field { text: INTEGER.to_owned(), sure: Sure::Starts },
+            Text::Unknown => Field::unknown(),
+        }
+    }
+}
+
+/// Stands in a field for some whole number.
+const INTEGER: &str = "\u{e002}";
+
+fn compute(text: &str, operator: &str, argument: &str, raw: &str) -> Text {
+    let plain = !raw.contains(['*', '?', '[', '(', '\\']) && !argument.contains(['*', '?', '[', '(', '\\']);
+    let known = |text: &str| Text::Known(text.to_owned());
+    match operator {
+        ":-" | ":=" => known(if text.is_empty() { argument } else { text }),
+        ":?" | "?" | "-" | "=" => known(text),
+        ":+" => known(if text.is_empty() { "" } else { argument }),
+        "+" => known(argument),
+        "#" | "##" if plain => known(text.strip_prefix(argument).unwrap_or(text)),
+        "%" | "%%" if plain => known(text.strip_suffix(argument).unwrap_or(text)),
+        "/" | "//" if plain && !argument.contains(['&', '"', '\'']) && !raw.contains(['"', '\'']) => {
+            let (from, to) = argument.split_once('/').unwrap_or((argument, ""));
+            if from.is_empty() {
+                known(text)
+            } else if operator == "/" {
+                known(&text.replacen(from, to, 1))
+            } else {
+                known(&text.replace(from, to))
+            }
+        }
+        "^^" if argument.is_empty() && text.is_ascii() => known(&text.to_ascii_uppercase()),
+        ",," if argument.is_empty() && text.is_ascii() => known(&text.to_ascii_lowercase()),
+        _ => Text::Unknown,
+    }
+}
+
+/// The name that a text starts with, and the rest.
+pub(crate) fn name_of(text: &str) -> (&str, &str) {
+    let first = text.chars().next();
+    let end = match first {
+        Some(c) if c.is_ascii_alphabetic() || c == '_' => {
+            text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len())
+        }
+        Some(c) if c.is_ascii_digit() => text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()),
+        Some(c) if "@*#?-$!".contains(c) => c.len_utf8(),
+        Some(_) | None => 0,
+    };
+    text.split_at_checked(end).unwrap_or((text, ""))
+}
+
+/// Whether a text is a variable's name.
+pub(crate) fn is_name(text: &str) -> bool {
+    let (name, rest) = name_of(text);
+    rest.is_empty() && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+}
+
+/// Whether an expression assigns: an `=` that is no comparison.
+fn assigns(text: &str) -> bool {
+    let mut last = ' ';
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let shift =
+            matches!(last, '<' | '>') && text.contains(['<', '>']) && (text.contains("<<=") || text.contains(">>="));
+        if c == '=' {
+            if chars.peek() == Some(&'=') {
+                chars.next();
+            } else if !matches!(last, '!' | '<' | '>') || shift {
+                return true;
+            }
+        }
+        last = c;
+    }
+    false
+}
+
+/// The names in an arithmetic text.
+fn identifiers(text: &str) -> Vec<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
+        .collect()
+}

@@ -1,0 +1,147 @@
+//! Redirections: files opened, sockets that the shell itself connects, and what a command's standard input becomes.
+//!
+//! Promises: a redirection that is not understood is `unknown`; a target that is not known is an operation on an unknown
+//! file; `/dev/tcp` and `/dev/udp` are connections however they are spelled. Held by: `fixtures/shell/redirects.tsv`.
+
+use crate::expand::{Field, Sure};
+use crate::state::State;
+use crate::walk::{Input, Walker};
+use portcullis_model::{Action, Fault, Mark, Marks, Object, Operation, Part};
+use rable::{Node, NodeKind};
+
+impl Walker<'_> {
+    /// Runs `body` with these redirections.
+    pub(crate) fn redirected(
+        &mut self,
+        redirects: &[Node],
+        state: &mut State,
+        body: impl FnOnce(&mut Self, &mut State),
+    ) {
+        let outer = self.input.clone();
+        self.redirects(redirects, state);
+        body(self, state);
+        self.input = outer;
+    }
+
+    /// Performs redirections in their order.
+    pub(crate) fn redirects(&mut self, redirects: &[Node], state: &mut State) {
+        for node in redirects {
+            match &node.kind {
+                NodeKind::Redirect { op, target, fd, varfd } => {
+                    let NodeKind::Word { value, .. } = &target.kind else {
+                        self.unread();
+                        continue;
+                    };
+                    if let Some(name) = varfd {
+                        self.assigned(name, crate::state::Value::Integer, state);
+                    }
+                    let standard = matches!(fd, -1 | 0) && varfd.is_none();
+                    let cut = node.source_text(&self.text).ends_with('-');
+                    self.redirect(op, value, standard, cut, state);
+                }
+                NodeKind::HereDoc { content, delimiter, quoted, fd, strip_tabs: _, complete: _ } => {
+                    let odd = |c: char| c == '[' || (!quoted && (c.is_whitespace() || "|&;()<>$`".contains(c)));
+                    if delimiter.chars().any(odd) {
+                        // The parser may have swallowed what follows a bracket; and no delimiter is expanded.
+                        self.refuse(Fault::Ambiguous {
+                            message: "the word that ends a here-document holds more than a word: use a plain one"
+                                .into(),
+                        });
+                    }
+                    let field =
+                        if *quoted { Field::literal(content.clone()) } else { self.expand_text(content, state) };
+                    if matches!(fd, -1 | 0) {
+                        self.input = field.known().map_or(Input::Unknown, |text| Input::Literal(text.to_owned()));
+                    }
+                }
+                _ => self.unread(),
+            }
+        }
+    }
+
+    fn redirect(&mut self, op: &str, raw: &str, standard: bool, cut: bool, state: &mut State) {
+        if raw.is_empty() || raw.chars().all(|c| "|&;()<>\n".contains(c)) {
+            self.refuse(Fault::Syntax { message: "a redirection without a target".into(), position: None });
+            return;
+        }
+        match op {
+            "<" => {
+                let target = self.target(raw, state);
+                self.open(&target, &[Action::Read], state);
+                if standard {
+                    self.input = input_of(target);
+                }
+            }
+            "<>" => {
+                let target = self.target(raw, state);
+                self.open(&target, &[Action::Read, Action::Insert, Action::Update], state);
+                if standard {
+                    self.input = input_of(target);
+                }
+            }
+            ">" | ">|" | ">>" | "&>" | "&>>" => {
+                let target = self.target(raw, state);
+                self.open(&target, &[Action::Insert, Action::Update], state);
+            }
+            "<<<" => {
+                let field = self.expand_one(raw, state);
+                if standard {
+                    self.input = field.known().map_or(Input::Unknown, |text| Input::Literal(format!("{text}\n")));
+                }
+            }
+            ">&-" | "<&-" => {}
+            ">&" | "<&" => {
+                let target = self.target(raw, state);
+                let descriptor = target.known().is_some_and(|text| text.bytes().all(|b| b.is_ascii_digit()));
+                if op == "<&" && standard && target.known() != Some("0") {
+                    self.input = Input::Unknown;
+                }
+                if !descriptor {
+                    // The parser takes a final `-` for "close", which bash does only behind a number.
+                    let target = if cut { Field::unknown() } else { target };
+                    self.open(&target, &[Action::Insert, Action::Update], state);
+                }
+            }
+            _ => self.unread(),
+        }
+    }
+
+    fn target(&mut self, raw: &str, state: &mut State) -> Field {
+        let mut fields = self.expand(raw, state);
+        match (fields.pop(), fields.is_empty()) {
+            (Some(field), true) => field,
+            _ => Field { text: String::new(), sure: Sure::Splits },
+        }
+    }
+
+    fn open(&mut self, target: &Field, actions: &[Action], state: &State) {
+        for device in ["/dev/tcp/", "/dev/udp/"] {
+            let Some(rest) = target.text.strip_prefix(device) else { continue };
+            let mut parts = rest.splitn(2, '/');
+            let (host, port) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let object = match target.sure {
+                Sure::Literal if !host.is_empty() && !port.is_empty() => Part::known(format!("{host}:{port}")),
+                Sure::Literal | Sure::Starts | Sure::Splits => Part::Unknown,
+            };
+            let mut marks = Marks::from(Mark::Network);
+            if target.sure != Sure::Literal {
+                marks = marks.with(Mark::Dynamic);
+            }
+            self.emit(Operation::new(Action::Connect, Object::Host(object)).marked(marks));
+            return;
+        }
+        for action in actions {
+            self.file(*action, target, Marks::NONE, state);
+        }
+    }
+}
+
+fn input_of(target: Field) -> Input {
+    match target.known() {
+        Some("/dev/null") => Input::Null,
+        Some("/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") => Input::Channel,
+        Some(text) if text.contains(crate::caps::PIPE) => Input::Unknown,
+        Some(_) => Input::File(target),
+        None => Input::Unknown,
+    }
+}

@@ -1,0 +1,261 @@
+//! The little languages of `sed` and `awk`, as far as they reach out of their input.
+//!
+//! A `sed` script is cut into its commands: `w`, `W`, `r`, `R` name files, `e` runs one. An `awk` program is not parsed;
+//! whatever in its text could run a program, open a file or a socket makes it code that is not known. Promises: a script
+//! that is not understood to its end is such code. Held by: `fixtures/shell/interpreters.tsv` and the tests below.
+
+use crate::expand::Field;
+use crate::facts::Role;
+use crate::state::State;
+use crate::walk::Walker;
+use portcullis_model::{Action, Marks};
+
+/// What a `sed` script reaches.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reach {
+    reads: Vec<String>,
+    writes: Vec<String>,
+    runs: Vec<String>,
+    /// The `e` flag or a bare `e`: runs what the input holds.
+    runs_input: bool,
+}
+
+impl Walker<'_> {
+    pub(crate) fn script(&mut self, role: Role, field: &Field, name: &str, state: &State) {
+        let Some(text) = field.known().map(str::to_owned) else {
+            self.foreign_code(name);
+            return;
+        };
+        if role == Role::Awk {
+            if !awk_is_plain(&text) {
+                self.foreign_code(name);
+            }
+            return;
+        }
+        let Some(reach) = sed(&text) else {
+            self.foreign_code(name);
+            return;
+        };
+        for file in &reach.reads {
+            self.file(Action::Read, &Field::literal(file.as_str()), Marks::NONE, state);
+        }
+        for file in &reach.writes {
+            self.file(Action::Insert, &Field::literal(file.as_str()), Marks::NONE, state);
+            self.file(Action::Update, &Field::literal(file.as_str()), Marks::NONE, state);
+        }
+        for line in &reach.runs {
+            self.nested(line, state);
+        }
+        if reach.runs_input {
+            self.foreign_code(name);
+        }
+    }
+}
+
+/// Whether an `awk` program only computes and prints: no pipe, no redirection behind a `print`, nothing that runs or opens.
+fn awk_is_plain(text: &str) -> bool {
+    if ["system", "getline", "@", "/inet", "fflush", "close", "ENVIRON", "ARGV", "extension"]
+        .iter()
+        .any(|word| text.contains(word))
+    {
+        return false;
+    }
+    if text.replace("||", "").contains('|') {
+        return false;
+    }
+    text.split(['{', '}', ';', '\n']).all(|statement| match statement.find("print") {
+        Some(at) => !statement.get(at..).unwrap_or_default().contains('>'),
+        None => true,
+    })
+}
+
+/// Cuts a `sed` script; `None` where it is not understood.
+fn sed(text: &str) -> Option<Reach> {
+    let mut reach = Reach::default();
+    let mut chars = text.chars().peekable();
+    loop {
+        while chars.next_if(|c| c.is_whitespace() || matches!(c, ';' | '}')).is_some() {}
+        if chars.peek().is_none() {
+            return Some(reach);
+        }
+        addresses(&mut chars)?;
+        match chars.next()? {
+            '{' | '=' | 'd' | 'D' | 'g' | 'G' | 'h' | 'H' | 'n' | 'N' | 'p' | 'P' | 'x' | 'z' | 'F' => {}
+            '#' => {
+                line(&mut chars);
+            }
+            'l' | 'q' | 'Q' | 'L' => while chars.next_if(|c| c.is_ascii_digit() || *c == ' ').is_some() {},
+            'a' | 'i' | 'c' => text_lines(&mut chars),
+            'b' | 't' | 'T' | ':' => while chars.next_if(|c| !matches!(c, ';' | '\n' | '}')).is_some() {},
+            'r' | 'R' => reach.reads.push(line(&mut chars)),
+            'w' | 'W' => reach.writes.push(line(&mut chars)),
+            'e' => {
+                let command = line(&mut chars);
+                if command.is_empty() { reach.runs_input = true } else { reach.runs.push(command) }
+            }
+            'y' => {
+                let end = chars.next()?;
+                part(&mut chars, end)?;
+                part(&mut chars, end)?;
+            }
+            's' => substitute(&mut chars, &mut reach)?,
+            'v' => {
+                line(&mut chars);
+            }
+            _ => return None,
+        }
+    }
+}
+
+type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+fn addresses(chars: &mut Chars<'_>) -> Option<()> {
+    loop {
+        while chars.next_if(|c| matches!(c, ' ' | '\t')).is_some() {}
+        match chars.peek().copied() {
+            Some('/') => {
+                chars.next();
+                part(chars, '/')?;
+                while chars.next_if(|c| matches!(c, 'I' | 'M')).is_some() {}
+            }
+            Some('\\') => {
+                chars.next();
+                let end = chars.next()?;
+                part(chars, end)?;
+                while chars.next_if(|c| matches!(c, 'I' | 'M')).is_some() {}
+            }
+            Some(c) if c.is_ascii_digit() || matches!(c, '$' | ',' | '~' | '+' | '!') => {
+                chars.next();
+            }
+            Some(_) | None => return Some(()),
+        }
+    }
+}
+
+/// Up to the delimiter, which a backslash or a bracket hides.
+fn part(chars: &mut Chars<'_>, end: char) -> Option<()> {
+    loop {
+        match chars.next()? {
+            '\\' => {
+                chars.next()?;
+            }
+            '[' if end != '[' => bracket(chars, end)?,
+            c if c == end => return Some(()),
+            _ => {}
+        }
+    }
+}
+
+/// A bracket hides the delimiter only where it closes before it; both ways of reading it must end alike, else not understood.
+fn bracket(chars: &mut Chars<'_>, end: char) -> Option<()> {
+    let ahead: String = chars.clone().take_while(|c| *c != ']').collect();
+    if ahead.contains(end) || ahead.contains('\\') { None } else { Some(()) }
+}
+
+fn line(chars: &mut Chars<'_>) -> String {
+    let mut text = String::new();
+    while let Some(c) = chars.next_if(|c| *c != '\n') {
+        text.push(c);
+    }
+    text.trim_start().to_owned()
+}
+
+fn text_lines(chars: &mut Chars<'_>) {
+    let mut escaped = false;
+    for c in chars.by_ref() {
+        if c == '\n' && !escaped {
+            return;
+        }
+        escaped = c == '\\' && !escaped;
+    }
+}
+
+fn substitute(chars: &mut Chars<'_>, reach: &mut Reach) -> Option<()> {
+    let end = chars.next().filter(|c| !matches!(c, '\n' | '\\'))?;
+    part(chars, end)?;
+    // The replacement has no brackets that hide anything.
+    loop {
+        match chars.next()? {
+            '\\' => {
+                chars.next()?;
+            }
+            c if c == end => break,
+            _ => {}
+        }
+    }
+    loop {
+        match chars.peek().copied() {
+            Some('g' | 'p' | 'i' | 'I' | 'm' | 'M' | '0'..='9') => {
+                chars.next();
+            }
+            Some('e') => {
+                chars.next();
+                reach.runs_input = true;
+            }
+            Some('w') => {
+                chars.next();
+                reach.writes.push(line(chars));
+                return Some(());
+            }
+            Some(' ' | '\t') => {
+                chars.next();
+            }
+            Some(';' | '\n' | '}' | '#') | None => return Some(()),
+            Some(_) => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sed_script_says_what_it_reaches() {
+        let plain = Some(Reach::default());
+        for text in [
+            "2,3p",
+            "s/x/y/",
+            "s/a/b/g;s|c|d|",
+            "$!N;P;D",
+            "/a/,/b/d",
+            "s/[0-9]*//",
+            "1~2d",
+            "/x/{s/a/b/;p}",
+            "a\\\nhello",
+            ":a;N;ba",
+            "y/abc/xyz/",
+        ] {
+            assert_eq!(sed(text), plain, "{text}");
+        }
+        assert_eq!(sed("1w out").map(|reach| reach.writes), Some(vec!["out".to_owned()]));
+        assert_eq!(sed("s/a/b/w out").map(|reach| reach.writes), Some(vec!["out".to_owned()]));
+        assert_eq!(sed("s/a/b/gpw out;p").map(|reach| reach.writes), Some(vec!["out;p".to_owned()]));
+        assert_eq!(sed("r in\np").map(|reach| reach.reads), Some(vec!["in".to_owned()]));
+        assert_eq!(sed("1e rm x").map(|reach| reach.runs), Some(vec!["rm x".to_owned()]));
+        assert_eq!(sed("s/a/b/e").map(|reach| reach.runs_input), Some(true));
+        assert_eq!(sed("e").map(|reach| reach.runs_input), Some(true));
+        for text in ["s/[/]/x/w f", "s/a", "k", "s/a/b/q"] {
+            assert_eq!(sed(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_awk_program_is_plain_or_not_known() {
+        for text in ["{print $1}", "$3 > 5 {print $1}", "BEGIN{FS=\",\"} {s+=$2} END{print s}", "$1 || $2 {print}"] {
+            assert!(awk_is_plain(text), "{text}");
+        }
+        for text in [
+            "{print | \"sh\"}",
+            "{print > \"f\"}",
+            "BEGIN{system(\"x\")}",
+            "{\"date\" | getline}",
+            "@load \"x\"",
+            "{printf \"x\" >> f}",
+            "BEGIN{s=\"/inet/tcp\"}",
+            "{x=\"sys\" ; print $0 |& s}",
+        ] {
+            assert!(!awk_is_plain(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Assignments, and which of them change what programs do.
+//!
+//! A shell variable in small letters is the text's own business; one that programs look at (`PATH`, `LD_PRELOAD`,
+//! `GIT_SSH_COMMAND`, any in capitals that is not known to be harmless) is `configure setting NAME`. Variables that the
+//! shell itself runs are read as code. Promises: an array, a subscript or an appended value is never taken for known.
+//! Held by: `fixtures/shell/dynamic.tsv`.
+
+use crate::expand::{Field, Sure};
+use crate::facts;
+use crate::param::{is_name, name_of};
+use crate::pieces::{self, Piece};
+use crate::state::{State, Value};
+use crate::walk::Walker;
+use portcullis_model::{Action, Object, Operation, Part};
+
+/// Variables whose value is a command line that the shell or a program runs.
+const COMMANDS: [&str; 16] = [
+    "PROMPT_COMMAND",
+    "PAGER",
+    "EDITOR",
+    "VISUAL",
+    "MANPAGER",
+    "GIT_PAGER",
+    "GIT_EDITOR",
+    "GIT_SEQUENCE_EDITOR",
+    "GIT_SSH_COMMAND",
+    "GIT_EXTERNAL_DIFF",
+    "LESSOPEN",
+    "LESSCLOSE",
+    "BROWSER",
+    "SUDO_EDITOR",
+    "FCEDIT",
+    "RSYNC_RSH",
+];
+
+/// Variables that the shell itself fills.
+const SPECIAL: [&str; 14] = [
+    "DIRSTACK",
+    "EPOCHREALTIME",
+    "EPOCHSECONDS",
+    "EUID",
+    "FUNCNAME",
+    "GROUPS",
+    "HISTCMD",
+    "LINENO",
+    "PIPESTATUS",
+    "PPID",
+    "RANDOM",
+    "SECONDS",
+    "SHELLOPTS",
+    "UID",
+];
+
+/// Prompts: their values are expanded each time they are shown.
+const PROMPTS: [&str; 5] = ["PS0", "PS1", "PS2", "PS3", "PS4"];
+
+/// An assignment, cut.
+pub(crate) struct Assignment<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) subscript: Option<&'a str>,
+    pub(crate) append: bool,
+    pub(crate) value: &'a str,
+}
+
+/// Cuts `name=value`, `name[subscript]+=value`.
+pub(crate) fn assignment(raw: &str) -> Option<Assignment<'_>> {
+    let (name, mut rest) = name_of(raw);
+    if !is_name(name) {
+        return None;
+    }
+    let mut subscript = None;
+    if let Some(inside) = rest.strip_prefix('[') {
+        let end = inside.rfind("]=").or_else(|| inside.rfind("]+="))?;
+        subscript = inside.get(..end);
+        rest = inside.get(end + 1..)?;
+    }
+    let (append, value) = match rest.strip_prefix("+=") {
+        Some(value) => (true, value),
+        None => (false, rest.strip_prefix('=')?),
+    };
+    Some(Assignment { name, subscript, append, value })
+}
+
+impl Walker<'_> {
+    /// What `raw` assigns, with its substitutions walked.
+    pub(crate) fn assignment_value(&mut self, cut: &Assignment<'_>, state: &mut State) -> Value {
+        if cut.subscript.is_some() {
+            self.may_drop(state);
+        }
+        if let Some(subscript) = cut.subscript.filter(|subscript| subscript.contains([' ', '\t', '\n', ';', '|', '&']))
+        {
+            let pieces = pieces::pieces(subscript).unwrap_or_default();
+            self.no_operators(&pieces, &[' ', '\t', '\n', ';', '|', '&']);
+        }
+        if let Some(subscript) = cut.subscript
+            && !matches!(subscript, "@" | "*")
+        {
+            self.arithmetic(subscript, state);
+        }
+        if let Some(inside) = cut.value.strip_prefix('(') {
+            self.may_drop(state);
+            match pieces::pieces(inside.strip_suffix(')').unwrap_or(inside)) {
+                Some(pieces) => {
+                    // An operator in an array is an error after which bash goes on with the next line.
+                    self.no_operators(&pieces, &[';', '|', '&', '<', '>', '(', ')']);
+                    self.run_pieces(pieces, state);
+                }
+                None => self.unread(),
+            }
+            return Value::Unknown;
+        }
+        let field = self.expand_one(cut.value, state);
+        match (field.known(), cut.subscript.is_some() || cut.append) {
+            (Some(text), false) => Value::Known(text.into()),
+            (_, true) => Value::Unknown,
+            (None, false) if is_arithmetic(cut.value) => Value::Integer,
+            (None, false) => Value::Unknown,
+        }
+    }
+
+    /// Walks what these pieces run.
+    pub(crate) fn run_pieces(&mut self, pieces: Vec<Piece>, state: &mut State) {
+        for piece in pieces {
+            if let Piece::Expand { what, .. } = piece {
+                self.evaluate(&what, true, state);
+            }
+        }
+    }
+
+    /// The shell's variable is this from now on.
+    pub(crate) fn assigned(&mut self, name: &str, value: Value, state: &mut State) {
+        if is_configuring(name) {
+            self.configures(name, Some(&value), state);
+        }
+        let value = if self.is_strange(name) {
+            self.may_drop(state);
+            Value::Unknown
+        } else {
+            value
+        };
+        state.set(name, value);
+    }
+
+    /// Whether what is assigned to a name need not be what it holds afterwards.
+    pub(crate) fn is_strange(&self, name: &str) -> bool {
+        self.strange.contains(name) || name.starts_with("BASH") || name.starts_with("COMP_") || SPECIAL.contains(&name)
+    }
+
+    /// The environment of what runs holds this.
+    pub(crate) fn exported(&mut self, name: &str, value: Option<&Value>, state: &State) {
+        if !facts::is_harmless_variable(name) {
+            self.configures(name, value, state);
+        }
+    }
+
+    fn configures(&mut self, name: &str, value: Option<&Value>, state: &State) {
+        self.emit(Operation::new(Action::Configure, Object::Setting(Part::known(name))));
+        let Some(Value::Known(value)) = value else { return };
+        if COMMANDS.contains(&name) && !value.is_empty() {
+            self.nested(value, state);
+        }
+        if PROMPTS.contains(&name) && value.contains(['$', '`']) {
+            self.dynamic_code();
+        }
+    }
+
+    /// A name that is not known statically, or that bash evaluates as a subscript: `read`, `printf -v`, `unset`, `test -v`.
+    pub(crate) fn evaluated_name(&mut self, field: &Field, state: &mut State) {
+        let Some(text) = field.known().map(str::to_owned) else {
+            self.dynamic_code();
+            state.forget();
+            return;
+        };
+        let (name, rest) = name_of(&text);
+        if let Some(inside) = rest.strip_prefix('[') {
+            self.arithmetic(inside.strip_suffix(']').unwrap_or(inside), state);
+        }
+        if is_name(name) {
+            self.assigned(name, Value::Unknown, state);
+        }
+    }
+}
+
+fn is_configuring(name: &str) -> bool {
+    let capitals = name.chars().any(|c| c.is_ascii_uppercase());
+    (capitals && !facts::is_harmless_variable(name)) || facts::is_dangerous_variable(name)
+}
+
+fn is_arithmetic(raw: &str) -> bool {
+    let raw = raw.trim_matches('"');
+    (raw.starts_with("$((") && raw.ends_with("))")) || matches!(raw, "$#" | "$?" | "$$" | "$!")
+}
+
+/// A field that holds a value.
+pub(crate) fn field_of(value: &Value) -> Field {
+    match value {
+        Value::Known(text) => Field::literal(text.to_string()),
+        Value::Integer | Value::Unknown => Field { text: String::new(), sure: Sure::Starts },
+    }
+}

@@ -1,0 +1,88 @@
+//! What a scope knows changes what a text is read as; what it does not know is never guessed.
+
+use portcullis_model::{Digest, Source};
+use portcullis_shell::{Glob, Limits, Scope, read};
+
+fn shown(text: &str, scope: &Scope) -> String {
+    read(text, scope, &Limits::default()).operations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ; ")
+}
+
+#[test]
+fn without_a_directory_a_relative_path_is_any_file() {
+    assert_eq!(shown("cat x", &Scope::unknown()), "execute program cat ; read file ? +dynamic");
+    assert_eq!(shown("cat /x ~/y", &Scope::unknown()), "execute program cat ; read file /x ; read file ~/y");
+    assert_eq!(shown("cat ~/../y", &Scope::unknown()), "execute program cat ; read file ? +dynamic");
+    let home = Scope { directory: Some("~".to_owned()), ..Scope::unknown() };
+    assert_eq!(
+        shown("cat x; cd w; cat y", &home),
+        "execute program cat ; read file ~/x ; execute program cd ; read file ~/y ; read file ~/w/y"
+    );
+}
+
+#[test]
+fn a_glob_is_asked_of_the_target_and_its_answer_read() {
+    let mut scope = Scope::at_home("agent", "/home/agent");
+    let reading = read("rm work/*.o", &scope, &Limits::default());
+    let glob = Glob { directory: Some("/home/agent".to_owned()), pattern: "work/*.o".to_owned() };
+    assert_eq!(reading.globs, std::slice::from_ref(&glob));
+    assert!(reading.operations.iter().any(|operation| operation.to_string() == "delete file ? +dynamic"));
+    scope.expansions.insert(glob.clone(), vec!["work/a.o".to_owned(), "work/b.o".to_owned()]);
+    let reading = read("rm work/*.o", &scope, &Limits::default());
+    assert!(reading.globs.is_empty());
+    assert_eq!(shown("rm work/*.o", &scope), "execute program rm ; delete file ~/work/a.o ; delete file ~/work/b.o");
+    // A name that looks like an option is one.
+    scope
+        .expansions
+        .insert(Glob { directory: glob.directory, pattern: "*".to_owned() }, vec!["-rf".to_owned(), "a".to_owned()]);
+    assert_eq!(shown("rm *", &scope), "execute program rm ; delete file ~/a +recursive +forced");
+    // Nothing matches: the pattern stands for itself.
+    scope.expansions.insert(Glob { directory: None, pattern: "/tmp/\\*?".to_owned() }, Vec::new());
+    assert_eq!(shown("rm /tmp/\\*?", &scope), "execute program rm ; delete file /tmp/*?");
+}
+
+#[test]
+fn variables_of_the_session_are_known_and_a_session_keeps_what_it_defines() {
+    let mut scope = Scope::at_home("agent", "/home/agent");
+    scope.variables.insert("LC_X".to_owned(), "../victim".to_owned());
+    assert_eq!(shown("rm work/$LC_X", &scope), "execute program rm ; delete file ~/victim");
+    assert_eq!(shown("echo $((n + 1))", &scope), "execute program echo");
+    scope.session = true;
+    assert!(shown("echo $((n + 1))", &scope).contains("dynamic"));
+    assert!(shown("tidy() { rm -rf a; }", &scope).contains("delete file ~/a +recursive +forced"));
+}
+
+#[test]
+fn a_reading_becomes_a_command_without_its_secrets() {
+    let text = "PGPASSWORD=hunter2 psql -c 'select 1'";
+    let reading = read(text, &Scope::unknown(), &Limits::default());
+    let command = reading.command(text, Digest::of(text.as_bytes()));
+    assert_eq!(command.source, Source::Shell);
+    assert!(!command.text.as_str().contains("hunter2"), "{}", command.text.as_str());
+    assert!(command.can_write());
+    let faulty = read("echo 'x", &Scope::unknown(), &Limits::default());
+    assert!(faulty.command("echo 'x", Digest::of(b"")).fault.is_some());
+}
+
+#[test]
+fn code_from_the_channel_is_told() {
+    for (text, expected) in [
+        ("bash -s", true),
+        ("cat | sh", false),
+        ("python3", true),
+        ("bash < x", false),
+        ("sort", false),
+        (". /dev/stdin", true),
+        ("make -f -", true),
+    ] {
+        let reading = read(text, &Scope::at_home("a", "/home/a"), &Limits::default());
+        assert_eq!(reading.reads_stdin_as_code, expected, "{text}");
+    }
+}
+
+#[test]
+fn a_path_that_steps_up_is_named_as_written_too() {
+    let scope = Scope::at_home("agent", "/home/agent");
+    let reading = read("rm w/link/../x ../y; cd w && rm ../z ./a", &scope, &Limits::default());
+    assert_eq!(reading.climbs, ["~/w/link/../x", "~/../y", "~/w/../z"]);
+    assert!(reading.operations.iter().any(|operation| operation.to_string() == "delete file ~/w/x"));
+}
