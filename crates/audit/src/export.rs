@@ -10,7 +10,9 @@
 //! {"end":{"sessions":1,"events":5}}
 //! ```
 //! Scope `log` is complete: a session left out of it is found, since its sealed head is among the leaves. Promises: what
-//! is written was sealed when it was written, and verifies. Does not promise: the last second of a live session.
+//! is written was sealed when it was written, and verifies. Does not promise: the last second of a live session; nor, in
+//! scope `sessions`, that a session goes no further: whoever knows the log can show one as it stood at an earlier seal,
+//! which then lacks its end. Scope `log` shows each as it stands.
 
 use crate::chain::LogId;
 use crate::error::AuditError;

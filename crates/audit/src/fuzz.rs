@@ -139,14 +139,17 @@ pub fn fuzz_export(data: &[u8]) {
         _ => edited(&sample.log, rest),
     };
     let Ok(report) = verify::export(&*file, sample.key.public(), &[]) else { return };
-    let (mut events, mut sessions, mut scope) = (0, 0, None);
+    let (mut events, mut sessions, mut scope, mut streams) = (0, 0, None, BTreeSet::new());
     for line in lines(&file) {
         match serde_json::from_slice(&line) {
             Ok(Line::Event { event, .. }) => {
                 events += 1;
                 assert!(sample.events.contains(event.get().as_bytes()), "an event that was never recorded verified");
             }
-            Ok(Line::Session { .. }) => sessions += 1,
+            Ok(Line::Session { stream, .. }) => {
+                sessions += 1;
+                assert!(streams.insert(stream), "a session that came twice verified");
+            }
             Ok(Line::Header { scope: whole, .. }) => scope = Some(whole),
             Ok(Line::Consistency { .. } | Line::Leaf(_) | Line::End { .. }) => {}
             Err(_) => assert!(line.is_empty(), "a line that cannot be read verified"),

@@ -80,6 +80,7 @@ impl<'t> Document<'t> {
         problem.excerpt = problem.excerpt.map(|line| printable(&without_secrets(&line)));
         problem.message = printable(&without_secrets(&problem.message));
         problem.path = printable(&problem.path);
+        problem.suggestion = problem.suggestion.map(|help| printable(&without_secrets(&help)));
         problem
     }
 

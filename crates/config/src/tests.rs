@@ -162,6 +162,20 @@ fn policy_patterns_match_files_and_an_empty_one_is_a_problem() {
     assert_eq!(found, expected);
 }
 
+/// What a help quotes is cut and escaped like the rest of a problem.
+#[test]
+fn help_neither_steers_a_terminal_nor_shows_a_password() {
+    let text = "listen: { postgres: 127.0.0.1:6442 }\nconnections: { a: { protocol: postgres } }\npolicies: ";
+    for (value, hidden) in [("\"\\e[2J\"", "\u{1b}"), ("\"password: hunter2\"", "hunter2")] {
+        let problems = parse(&format!("{text}{value}\n"), Path::new("x.yaml")).unwrap_err();
+        assert!(!problems.is_empty());
+        for problem in problems {
+            let help = problem.suggestion.as_deref().unwrap_or_default();
+            assert!(!help.contains(hidden) && !problem.to_string().contains(hidden), "{problem}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn arbitrary_text_never_panics(text in "[-?:{}\\[\\],&*!|>'\"%@`#~ \\n\\ta-z0-9]{0,200}|\\PC{0,200}") {

@@ -71,7 +71,8 @@ impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let mut bytes = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
+        // As it is written, and no other way: a digest that has two spellings is two values to whoever compares texts.
+        if text.len() != 64 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(serde::de::Error::custom("a digest is 64 hexadecimal digits"));
         }
         for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
@@ -443,5 +444,9 @@ mod tests {
         let json = serde_json::to_string(&digest).unwrap();
         assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), digest);
         assert!(serde_json::from_str::<Digest>("\"zz\"").is_err());
+        for other in ["+f", "FF", "-0", " 1", "zz"] {
+            let other = format!("\"{other}{}\"", "0".repeat(62));
+            assert!(serde_json::from_str::<Digest>(&other).is_err(), "{other}");
+        }
     }
 }

@@ -78,27 +78,45 @@ impl Problem {
     }
 }
 
+/// A text with its control characters escaped, so that what a file holds cannot steer the terminal that shows a problem
+/// with it, nor look like a line of ours.
+struct Plainly<'a>(&'a str);
+
+impl fmt::Display for Plainly<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steers = |c: char| c.is_control() && c != '\t';
+        let mut rest = self.0;
+        while let Some((before, c)) =
+            rest.find(steers).and_then(|at| Some((rest.get(..at)?, rest.get(at..)?.chars().next()?)))
+        {
+            write!(f, "{before}{}", c.escape_default())?;
+            rest = rest.get(before.len() + c.len_utf8()..).unwrap_or_default();
+        }
+        f.write_str(rest)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{word}: {}", self.message)?;
+        write!(f, "{word}: {}", Plainly(&self.message))?;
         if !self.path.is_empty() {
-            write!(f, " (at {})", self.path)?;
+            write!(f, " (at {})", Plainly(&self.path))?;
         }
         if let Some(Location { file, line, column }) = &self.location {
-            write!(f, "\n  --> {file}:{line}:{column}")?;
+            write!(f, "\n  --> {}:{line}:{column}", Plainly(file))?;
             if let Some(excerpt) = &self.excerpt {
                 let number = line.to_string();
                 let gutter = " ".repeat(number.len());
                 let caret = " ".repeat(column.saturating_sub(1));
-                write!(f, "\n{gutter} |\n{number} | {excerpt}\n{gutter} | {caret}^")?;
+                write!(f, "\n{gutter} |\n{number} | {}\n{gutter} | {caret}^", Plainly(excerpt))?;
             }
         }
         if let Some(suggestion) = &self.suggestion {
-            write!(f, "\n  = help: {suggestion}")?;
+            write!(f, "\n  = help: {}", Plainly(suggestion))?;
         }
         Ok(())
     }
@@ -115,5 +133,17 @@ mod tests {
             Problem::error("rules[0]", "unknown key `alow`").at("p.yaml", text, 3, 5).suggest("did you mean `allow`?");
         let expected = "error: unknown key `alow` (at rules[0])\n  --> p.yaml:3:5\n  |\n3 |   - alow: {}\n  |     ^\n  = help: did you mean `allow`?";
         assert_eq!(problem.to_string(), expected);
+    }
+
+    #[test]
+    fn nothing_in_a_problem_steers_a_terminal() {
+        let text = "a\u{1b}[2Jb\tc\u{9b}";
+        let problem = Problem::error(text, text).at(text, text, 1, 1).suggest("x\ny");
+        let shown = problem.to_string();
+        assert!(!shown.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')), "{shown:?}");
+        assert!(
+            shown.contains(r"a\u{1b}[2Jb") && shown.contains(r"c\u{9b}") && shown.ends_with(r"help: x\ny"),
+            "{shown}"
+        );
     }
 }

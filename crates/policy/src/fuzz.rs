@@ -24,6 +24,9 @@ pub fn fuzz_set(data: &[u8]) {
         Ok(loaded) => loaded,
         Err(problems) => {
             assert!(!problems.is_empty(), "refused without a reason");
+            let shown: String = problems.iter().map(ToString::to_string).collect();
+            let steers = shown.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
+            assert!(!steers, "a problem steers the terminal");
             for at in problems.iter().filter_map(|problem| problem.location.as_ref()) {
                 let lines = files.iter().map(|file| file.text.split('\n').count()).max().unwrap_or(0);
                 assert!((1..=lines + 1).contains(&at.line) && at.column > 0, "a problem outside its file");

@@ -1,7 +1,7 @@
 //! Verifying an export: line by line, with the public key alone.
 //!
 //! Takes hostile input: every line is bounded, and anything unexpected names the line. Of an export of the whole log the
-//! sealed heads are held in memory, of one of sessions nothing.
+//! sealed heads are held in memory, of one of sessions their identifiers.
 
 use super::walk::{Walk, Walked};
 use super::{Finding, Report, Subject, VerifyError, Why};
@@ -12,7 +12,7 @@ use crate::layout::Leaf;
 use crate::merkle::{Frontier, is_consistent, is_included, leaf_hash};
 use crate::note::Checkpoint;
 use portcullis_model::{Digest, SessionId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::io::{BufRead, Read as _};
 
@@ -33,10 +33,7 @@ pub fn export(mut input: impl BufRead, key: &VerifyingKey, against: &[Checkpoint
         if !read_line(&mut input, &mut line)? {
             return Err(Finding::new(Subject::Line(number), Why::Truncated, "the export has no end").into());
         }
-        let parsed: Result<Line<'_>, _> = serde_json::from_slice(&line);
-        // What the writer would not have written is altered, even where it reads the same.
-        let Some(parsed) = parsed.ok().filter(|parsed| serde_json::to_vec(parsed).is_ok_and(|bytes| bytes == line))
-        else {
+        let Some(parsed) = as_written(&line) else {
             return Err(file.blame(number, Why::Altered, "it cannot be read").into());
         };
         file.line(number, parsed)?;
@@ -58,6 +55,12 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, Verif
     let failed = |source| AuditError::File { what: "reading the export".to_owned(), source };
     input.by_ref().take(LONGEST_LINE).read_until(b'\n', line).map_err(failed)?;
     Ok(line.pop_if(|last| *last == b'\n').is_some() || !line.is_empty())
+}
+
+/// A line as the writer writes it: what it would have written otherwise is altered, even where it reads the same.
+fn as_written(line: &[u8]) -> Option<Line<'_>> {
+    let parsed: Line<'_> = serde_json::from_slice(line).ok()?;
+    serde_json::to_vec(&parsed).is_ok_and(|bytes| bytes == line).then_some(parsed)
 }
 
 /// The session whose events are being read.
@@ -87,6 +90,8 @@ struct File<'a> {
     /// Scope `log`: whether all leaves were read.
     summed: bool,
     current: Option<Current>,
+    /// Those that came: one that came twice would count twice.
+    seen: HashSet<SessionId>,
     sessions: u64,
     events: u64,
     ended: bool,
@@ -95,7 +100,7 @@ struct File<'a> {
 impl<'a> File<'a> {
     fn begin(first: &[u8], key: &'a VerifyingKey, against: &[Checkpoint]) -> Result<Self, VerifyError> {
         let bad = |why, detail: &str| Finding::new(Subject::Line(1), why, detail);
-        let Ok(Line::Header { format, scope, log, checkpoint }) = serde_json::from_slice(first) else {
+        let Some(Line::Header { format, scope, log, checkpoint }) = as_written(first) else {
             return Err(bad(Why::Altered, "it is not the header of an export").into());
         };
         if format != FORMAT {
@@ -115,6 +120,7 @@ impl<'a> File<'a> {
             leaves: HashMap::new(),
             summed: false,
             current: None,
+            seen: HashSet::new(),
             sessions: 0,
             events: 0,
             ended: false,
@@ -155,6 +161,9 @@ impl<'a> File<'a> {
             Line::Leaf(leaf) if self.scope == Scope::Log && !self.summed => Ok(self.leaf(leaf)?),
             Line::Session { stream, events, run, seal, index, path } => {
                 self.sum()?;
+                if !self.seen.insert(stream) {
+                    return Err(Finding::new(Subject::Session(stream), Why::Unexpected, "it came before").into());
+                }
                 let walk = Walk::new(self.key.log(), stream, self.leaves.remove(&stream).unwrap_or_default());
                 self.current = Some(Current { walk, stream, left: events, events, run, seal, index, path });
                 if events == 0 { Err(self.blame(number, Why::Missing, "").into()) } else { Ok(()) }

@@ -111,6 +111,35 @@ fn a_session_left_out_of_the_whole_log_is_found() {
     assert_eq!(missing.to_string(), session["session"]["stream"].as_str().unwrap());
 }
 
+/// A session that stands twice in an export would be counted twice.
+#[test]
+fn a_session_that_comes_twice_is_found() {
+    let text = sessions(&ids()[..1], &[]);
+    let lines: Vec<_> = text.lines().collect();
+    let total = verified(&text, &[]).unwrap().events;
+    let end = format!("{{\"end\":{{\"sessions\":2,\"events\":{}}}}}", 2 * total);
+    let session = &lines[1..lines.len() - 1];
+    let twice = [&lines[..1], session, session, &[end.as_str()]].concat().join("\n");
+    let Err(VerifyError::Broken(finding)) = verified(&twice, &[]) else { panic!("not found") };
+    assert_eq!((finding.subject, finding.why), (Subject::Session(ids()[0]), Why::Unexpected));
+}
+
+/// What reads the same and was not written so was altered, the header too.
+#[test]
+fn a_line_spelled_otherwise_is_found() {
+    let text = sessions(&ids()[..1], &[]);
+    let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    for at in 0..lines.len() {
+        let mut spaced = lines.clone();
+        spaced[at].insert(1, ' ');
+        assert!(matches!(verified(&spaced.join("\n"), &[]), Err(VerifyError::Broken(_))), "line {at}");
+    }
+    let (mut header, mut rest) = (lines[0].clone(), lines[1..].to_vec());
+    header = header.replacen("portcullis-record", "portcullis\\u002drecord", 1);
+    rest.insert(0, header);
+    assert!(matches!(verified(&rest.join("\n"), &[]), Err(VerifyError::Broken(_))));
+}
+
 #[test]
 fn each_event_line_changed_removed_or_swapped_is_named() {
     for text in [sessions(&ids()[..1], &[]), all()] {
