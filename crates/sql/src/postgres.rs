@@ -1,13 +1,14 @@
 //! PostgreSQL: the grammar's own tree, walked whole.
 //!
 //! `parse` makes the tree or a fault; `statement` maps every statement to what it does; `query` and `expression` walk
-//! the rest; `lineage` follows values; `names` resolves; `bounds` decides what is unbounded; `spread` follows writes through the catalogue.
+//! the rest; `lineage` follows values; `names` resolves; `bounds` decides what is unbounded; `block` reads DO through `plpgsql`; `spread` follows writes through the catalogue.
 //! Promises: a text is read with one scope that changes along it as its statements change the session: behind DDL, a
 //! relation that was touched by it has schema `?`; behind a path or transaction end that cannot be told, every
 //! unqualified name has. Held by: `postgres/tests.rs` over `fixtures/sql/`.
 
 mod access;
 mod alter;
+mod block;
 mod bounds;
 mod children;
 mod copy_options;
@@ -19,6 +20,7 @@ mod lineage;
 mod names;
 mod objects;
 mod parse;
+mod plpgsql;
 mod query;
 mod reader;
 mod server;
@@ -88,7 +90,10 @@ fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &L
             return refused(text, fault);
         }
         let operations = gathered.operations();
-        let told = lineage::of(&course.standing, text, node);
+        let told = match gathered.lineage.take() {
+            Some(lineage) => lineage::Told { lineage: Arc::new(lineage), cursor: None },
+            None => lineage::of(&course.standing, text, node),
+        };
         course.passes(&gathered.effects, &operations, node);
         statements.push(Statement {
             span,

@@ -152,7 +152,8 @@ impl<'t> Reader<'_, 't> {
         let Some(parts) = names::strings(fields) else { return self.unknown(Marks::NONE) };
         match parts.as_slice() {
             [name] => {
-                if !self.touch_column(name) && !self.is_given(name) && self.touch_row(None, name).is_none() {
+                let found = self.touch_column(name) || self.is_given(name) || self.touch_row(None, name).is_some();
+                if !found && !self.standing.is_variable(name) {
                     self.touch_unknown();
                 }
             }
@@ -175,6 +176,8 @@ impl<'t> Reader<'_, 't> {
             }
             // A composite column and its field, or nothing that is in sight.
             None if schema.is_none() && self.touch_column(qualifier) => self.attribute(name, false),
+            None if schema.is_none() && self.standing.is_variable(qualifier) => self.attribute(name, false),
+            None if schema.is_some_and(|label| self.standing.is_variable(label)) => self.attribute(name, false),
             None => self.touch_unknown(),
         }
     }
@@ -189,6 +192,7 @@ impl<'t> Reader<'_, 't> {
         let found = match qualifier {
             [] => return self.touch_star(),
             [alias] if self.is_given(alias) => return None,
+            [alias] if !self.has_alias(alias) && self.standing.is_variable(alias) => return None,
             [alias] => self.touch_row(None, alias),
             [.., schema, relation] => self.touch_row(Some(schema), relation),
         };

@@ -4,7 +4,7 @@
 //! is that of first mention. Held by: `tests::` below and every row of `fixtures/sql/`.
 
 use crate::reading::{CopyDirection, CopyOptions, Effect};
-use portcullis_model::{Action, Columns, Fault, Marks, Name, Object, Operation};
+use portcullis_model::{Action, Columns, Fault, Lineage, Marks, Name, Object, Operation};
 use std::collections::{BTreeSet, HashMap};
 
 /// Columns as they gather.
@@ -67,6 +67,8 @@ pub(super) struct Gathered {
     pub(super) copies: Option<CopyDirection>,
     pub(super) copy_options: Option<CopyOptions>,
     pub(super) fault: Option<Fault>,
+    /// Of a code block that was read: where its values come from and where they go.
+    pub(super) lineage: Option<Lineage>,
 }
 
 impl Gathered {

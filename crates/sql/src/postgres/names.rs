@@ -94,6 +94,8 @@ pub(super) struct Standing<'s> {
     pub(super) made: BTreeSet<QualifiedName>,
     /// DDL of this text may have touched any relation.
     pub(super) forgotten: bool,
+    /// Names that stand for a value where no column has them: the variables of the code block that the text is in.
+    pub(super) variables: Arc<BTreeSet<Name>>,
 }
 
 /// The strings of a list of name parts; `None` where a part is no plain string.
@@ -127,7 +129,26 @@ impl<'s> Standing<'s> {
             touched: BTreeSet::new(),
             made: BTreeSet::new(),
             forgotten: false,
+            variables: Arc::default(),
         }
+    }
+
+    /// Whether the name is one of a code block's variables or labels.
+    pub(super) fn is_variable(&self, name: &str) -> bool {
+        self.variables.contains(name)
+    }
+
+    /// Nothing that may have changed along the way is known any more.
+    pub(super) fn unsettle(&mut self) {
+        self.path = SearchPath::Unknown;
+        self.path_changed = true;
+        self.uncertain = true;
+        self.forget();
+    }
+
+    /// Whether it was unsettled already.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.forgotten && self.uncertain && self.path == SearchPath::Unknown
     }
 
     /// DDL may have touched any relation: no name is what the catalogue says.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// How many texts of the catalogue (rules, views) may be read on behalf of one another.
-const NESTING: usize = 16;
+pub(super) const NESTING: usize = 16;
 
 /// What an entry of a range table stands for.
 #[derive(Debug)]
@@ -165,7 +165,8 @@ impl<'s, 't> Reader<'s, 't> {
         (self.nesting < NESTING).then(|| Reader {
             nesting: self.nesting + 1,
             followed: self.followed.clone(),
-            ..Reader::new(self.standing.clone(), self.limits, text)
+            // The variables of a code block are not those of a view or rule that it touches.
+            ..Reader::new(Standing { variables: Arc::default(), ..self.standing.clone() }, self.limits, text)
         })
     }
 

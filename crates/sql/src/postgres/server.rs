@@ -1,4 +1,4 @@
-//! What reaches past the tables: COPY with files and programs, code blocks, maintenance, locks, libraries, servers.
+//! What reaches past the tables: COPY with files and programs, maintenance, locks, libraries, servers.
 //!
 //! Promises: a server-side file is `transfer file`, a program `execute program`, code that is not read `dynamic`.
 //! Does not promise to know what a program does. Held by: `fixtures/sql/server.tsv`.
@@ -70,20 +70,6 @@ impl<'t> Reader<'_, 't> {
         let name = word.rsplit('/').next().filter(|name| plain && !name.is_empty());
         let name = name.map_or(Part::Unknown, Part::known);
         self.add(Action::Execute, Object::Program { name, subcommand: None }, Mark::Dynamic);
-    }
-
-    /// DO: code that is not read.
-    pub(super) fn code_block(&mut self, statement: &'t protobuf::DoStmt) {
-        let language = options(&statement.args)
-            .find(|option| option.defname == "language")
-            .and_then(|option| super::expression::constant(option.arg.as_deref()))
-            .unwrap_or("plpgsql");
-        let marks = Marks::from(Mark::Dynamic);
-        self.add(Action::Execute, item(ItemKind::Language, language), marks);
-        self.unknown(marks);
-        // It may set the path, make temporary relations, change role.
-        self.changes_catalogue();
-        self.gathered.effects.push(crate::Effect::SearchPath { value: crate::SearchPathValue::Unknown, local: false });
     }
 
     pub(super) fn vacuum(&mut self, statement: &'t VacuumStmt) {

@@ -8,6 +8,7 @@
     reason = "a test fails loudly"
 )]
 
+mod blocks;
 mod deep;
 mod lineage;
 mod loss;

@@ -9,7 +9,7 @@ use portcullis_sql::{Dialect, Limits, Reading, read};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "query",
     "functions",
     "writes",
@@ -21,6 +21,7 @@ const TABLES: [&str; 14] = [
     "access",
     "session",
     "server",
+    "plpgsql",
     "faults",
     "corpus",
     "enforcement",

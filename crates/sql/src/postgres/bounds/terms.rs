@@ -329,9 +329,12 @@ impl<'t> Term<'_, '_, '_, 't> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "any other node is settled when all below it is")]
     fn settled_ref(&mut self, node: NodeRef<'t>) -> bool {
         match node {
-            NodeRef::ColumnRef(column) => self
-                .resolve(&column.fields)
-                .is_some_and(|(at, _)| at != self.at && self.problem.items.get(at).is_some_and(|item| item.restricted)),
+            NodeRef::ColumnRef(column) => {
+                self.is_variable(&column.fields)
+                    || self.resolve(&column.fields).is_some_and(|(at, _)| {
+                        at != self.at && self.problem.items.get(at).is_some_and(|item| item.restricted)
+                    })
+            }
             NodeRef::SubLink(link) => match link.sub_link_type() {
                 SubLinkType::ExprSublink | SubLinkType::ArraySublink => self.solver.values(link.subselect.as_deref()),
                 _ => false,
@@ -356,11 +359,25 @@ impl<'t> Term<'_, '_, '_, 't> {
     pub(super) fn resolve(&self, fields: &'t [Node]) -> Option<(usize, &'t str)> {
         let parts = names::strings(fields)?;
         match parts.as_slice() {
+            // Which of the two a name means is a setting of the server.
+            [name] if self.solver.standing.is_variable(name) => None,
             [name] => self.bare_column(name).map(|at| (at, *name)),
             [alias, name] => self.called(None, alias).map(|at| (at, *name)),
             [.., schema, alias, name] => self.called(Some(schema), alias).map(|at| (at, *name)),
             [] => None,
         }
+    }
+
+    /// Whether the name is a variable of a code block for certain: it is given like a parameter.
+    fn is_variable(&self, fields: &'t [Node]) -> bool {
+        let Some(parts) = names::strings(fields) else { return false };
+        let Some(first) = parts.first().filter(|first| self.solver.standing.is_variable(first)) else { return false };
+        let lacks = |item: &super::Item<'_>| match (&item.relation, &item.columns) {
+            (Some(relation), _) => relation.column(first).is_none(),
+            (None, Some(columns)) => !columns.contains(first),
+            (None, None) => false,
+        };
+        self.problem.items.iter().all(|item| item.alias != *first && item.schema != *first && lacks(item))
     }
 
     fn called(&self, schema: Option<&str>, alias: &str) -> Option<usize> {

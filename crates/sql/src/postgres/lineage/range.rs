@@ -172,6 +172,7 @@ impl Tracer<'_, '_> {
         };
         match item {
             Some(item) => expanded(std::slice::from_ref(&Item { taken: Vec::new(), plain: true, ..item.clone() })),
+            None if qualifier.last().is_some_and(|name| self.standing.is_variable(name)) => Columns::open(Flow::none()),
             None => Columns::open(Flow::unknown()),
         }
     }

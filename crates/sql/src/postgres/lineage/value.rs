@@ -122,6 +122,8 @@ impl<'t> Tracer<'_, 't> {
             (Found::Certainly(value), _) | (Found::No, Some(value)) => value,
             (Found::Perhaps(flow), Some(row)) => Value::of(flow.with(&row.flow)),
             (Found::Perhaps(flow), None) => Value::of(flow),
+            // What is in a variable was put there by something that counts as kept.
+            (Found::No, None) if self.standing.is_variable(name) => Value::none(),
             (Found::No, None) => Value::of(Flow::unknown()),
         }
     }
@@ -132,6 +134,7 @@ impl<'t> Tracer<'_, 't> {
             Some((Found::Perhaps(flow), row)) => Value::of(self.attribute(&row, name).with(&flow)),
             // Not a column: a function of the whole row, written as one.
             Some((Found::No, row)) => Value::of(self.attribute(&row, name)),
+            None if self.standing.is_variable(schema.unwrap_or(qualifier)) => Value::none(),
             None => Value::of(Flow::unknown()),
         }
     }
