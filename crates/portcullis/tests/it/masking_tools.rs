@@ -57,6 +57,7 @@ fn plans_errors_and_notices_tell_nothing() {
          DO $$ BEGIN RAISE NOTICE '%', (SELECT ssn FROM people LIMIT 1); END $$;\n\
          DO $$ BEGIN RAISE EXCEPTION '%', (SELECT ssn FROM people LIMIT 1); END $$;\n\
          DO $$ DECLARE n integer; BEGIN n := (SELECT ssn FROM people LIMIT 1); END $$;\n\
+         SELECT ssn, lower('WORD')::integer FROM people WHERE id = 1;\n\
          SELECT 1/0;\nSELEC 1;\nSELECT 'usable';\n",
         &[
             "Seq Scan on orders",
