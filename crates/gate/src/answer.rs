@@ -160,7 +160,7 @@ impl Answer {
     #[must_use]
     pub fn words(&self) -> Option<Arc<Mask>> {
         let masking = self.masking();
-        masking.words(&masking.client)
+        masking.words()
     }
 
     /// Whether [`Answer::row`] still records; when it does not, rows need only be counted.
@@ -198,8 +198,7 @@ impl Answer {
 
     /// Records output that is not rows: a notice, an error, copied data.
     pub fn output(&mut self, stream: &'static str, text: &str) {
-        let masking = self.masking();
-        let redacted = masking.words(&masking.record).and_then(|mask| mask.detected(text));
+        let redacted = self.masking().searched(text);
         let text = redacted.as_deref().unwrap_or(text);
         let mut end = text.len().min(self.budget);
         while !text.is_char_boundary(end) {

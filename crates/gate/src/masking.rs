@@ -237,15 +237,15 @@ impl Masking {
     pub(crate) fn recorded(&self, command: &Command) -> (Text, Vec<Parameter>) {
         let side = &self.record;
         let mut parameters = command.parameters.clone();
-        let Some(followed) = command.followed.as_ref().filter(|_| !side.is_empty()) else {
+        if side.is_empty() {
             return (command.text.clone(), parameters);
-        };
+        }
         let hidden = |bound: &Bound, value: &str| {
             side.protection.column(bound.column)?;
             let kind = if value.starts_with(|c: char| c.is_ascii_digit() || c == '-') { "number" } else { "text" };
             Some(Arc::from(format!("'[protected {kind} {}]'", self.key.digest(value.as_bytes()))))
         };
-        for bound in followed.bound() {
+        for bound in command.followed.iter().flat_map(Followed::bound) {
             let Place::Parameter(number) = bound.place else { continue };
             let parameter = usize::try_from(number).ok().and_then(|number| parameters.get_mut(number.checked_sub(1)?));
             if let Some(parameter) = parameter
@@ -255,19 +255,23 @@ impl Masking {
                 parameter.value = Some(format!("[protected {}]", self.key.digest(value.as_bytes())).into());
             }
         }
-        let mut text = followed.text(&hidden);
-        if let Some(detectors) = &side.detectors {
-            let redacted = |value: &str| detectors.redact(value, &self.key, &mut |_| {});
-            if let Some(redacted) = redacted(text.as_str()) {
-                text = Text::plain(redacted);
-            }
-            for parameter in &mut parameters {
-                if let Some(redacted) = parameter.value.as_deref().and_then(redacted) {
-                    parameter.value = Some(redacted.into());
-                }
+        // What a reader could not follow is searched all the same.
+        let mut text =
+            command.followed.as_ref().map_or_else(|| command.text.clone(), |followed| followed.text(&hidden));
+        if let Some(found) = self.searched(text.as_str()) {
+            text = Text::plain(found);
+        }
+        for parameter in &mut parameters {
+            if let Some(found) = parameter.value.as_deref().and_then(|value| self.searched(value)) {
+                parameter.value = Some(found.into());
             }
         }
         (text, parameters)
+    }
+
+    /// Words as the record may hold them, with what its detectors find in them replaced; `None` where nothing is.
+    pub(crate) fn searched(&self, words: &str) -> Option<String> {
+        self.record.detectors.as_ref()?.redact(words, &self.key, &mut |_| {})
     }
 
     /// What becomes of the columns of one statement's result, for the client and for the record.
@@ -307,9 +311,9 @@ impl Masking {
         side.mask(fate, column.json, &self.key).map(Arc::new)
     }
 
-    /// What looks for values in words that belong to no column.
-    pub(crate) fn words(&self, side: &Side) -> Option<Arc<Mask>> {
-        side.mask(Fate::Clear, false, &self.key).map(Arc::new)
+    /// What looks for values in words that belong to no column, for the client.
+    pub(crate) fn words(&self) -> Option<Arc<Mask>> {
+        self.client.mask(Fate::Clear, false, &self.key).map(Arc::new)
     }
 }
 

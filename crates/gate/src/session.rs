@@ -120,8 +120,13 @@ impl Session {
     }
 
     /// Records how a command ended, with the digest of the data that followed it where some did.
-    pub fn settle(&self, mut permit: Permit, outcome: Outcome, data: Option<Digest>) {
+    pub fn settle(&self, mut permit: Permit, mut outcome: Outcome, data: Option<Digest>) {
         permit.settled = true;
+        if let Outcome::Failed { message: Some(message), .. } = &mut outcome
+            && let Some(searched) = permit.masking.searched(message)
+        {
+            *message = searched.into();
+        }
         if !permit.command.prepares() {
             self.inner.record_settled(permit.number, outcome, data);
         }

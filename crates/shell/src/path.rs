@@ -65,7 +65,8 @@ pub(crate) fn resolve(directory: Option<&str>, text: &str) -> Option<String> {
     })
 }
 
-/// `/proc/N/root/…`, `/proc/self/cwd/…`, `/dev/fd/N`: another name of something not told by the path.
+/// What stands below a process in `/proc` (its root, its directory, its open files) or in `/dev/fd`: another name of
+/// something not told by the path.
 fn is_view(parts: &[&str]) -> bool {
     match parts {
         ["proc", process, view, ..] => {
@@ -126,7 +127,10 @@ mod tests {
         assert_eq!(at("../../../../..").as_deref(), Some("/"));
         assert_eq!(at("/etc/../x").as_deref(), Some("/x"));
         assert_eq!(at(""), None);
-        assert_eq!(at("/proc/self/root/etc/shadow"), None);
+        for view in ["root", "cwd", "fd"] {
+            let path = ["/proc/self", view, "etc/shadow"].join("/");
+            assert_eq!(resolve(Some("/home/a/work"), &path), None, "{view}");
+        }
         assert_eq!(at("/proc/1/../self/cwd"), None);
         assert_eq!(at("/proc/cpuinfo").as_deref(), Some("/proc/cpuinfo"));
         assert_eq!(resolve(None, "x"), None);

@@ -12,7 +12,7 @@ pub(crate) use values::{text_of, type_name, type_oids};
 
 use crate::frame::Run;
 use crate::mask::{self, BadRow, Masked, PlannedColumn, RowRewriter};
-use crate::message::{Column, DataRow, Formats, ServerMessage};
+use crate::message::{Column, DataRow, Formats, Said, ServerMessage};
 use bytes::{Buf as _, Bytes, BytesMut};
 use portcullis_gate::{Answer, Plans, ResultColumn};
 use portcullis_model::{ColumnId, Parameter, RecordedColumn};
@@ -270,32 +270,13 @@ fn shortened(text: String) -> Arc<str> {
 
 /// What an error or notice says, in one text for the record.
 pub(crate) fn said(message: &ServerMessage<'_>) -> Option<(&'static str, String)> {
-    let (stream, fields) = match message {
-        ServerMessage::Error(fields) => ("error", fields),
-        ServerMessage::Notice(fields) => ("notice", fields),
-        ServerMessage::Notification { channel, payload, .. } => {
+    let (stream, fields) = match message.said()? {
+        Said::Error(fields) => ("error", fields),
+        Said::Notice(fields) => ("notice", fields),
+        Said::Notification { channel, payload, .. } => {
             let text = format!("{}: {}", String::from_utf8_lossy(channel), String::from_utf8_lossy(payload));
             return Some(("notification", text));
         }
-        ServerMessage::Authentication(_)
-        | ServerMessage::BackendKeyData { .. }
-        | ServerMessage::BindComplete
-        | ServerMessage::CloseComplete
-        | ServerMessage::CommandComplete(_)
-        | ServerMessage::CopyData(_)
-        | ServerMessage::CopyDone
-        | ServerMessage::CopyIn { .. }
-        | ServerMessage::CopyOut { .. }
-        | ServerMessage::DataRow(_)
-        | ServerMessage::EmptyQuery
-        | ServerMessage::NegotiateProtocolVersion { .. }
-        | ServerMessage::NoData
-        | ServerMessage::ParameterDescription(_)
-        | ServerMessage::ParameterStatus { .. }
-        | ServerMessage::ParseComplete
-        | ServerMessage::PortalSuspended
-        | ServerMessage::ReadyForQuery(_)
-        | ServerMessage::RowDescription(_) => return None,
     };
     let mut text = format!("{}: {} {}", fields.text(b'S'), fields.text(b'C'), fields.text(b'M'));
     for (code, word) in [(b'D', "DETAIL"), (b'H', "HINT"), (b'W', "CONTEXT")] {

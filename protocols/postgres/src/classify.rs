@@ -79,7 +79,7 @@ pub(crate) struct Read {
     pub(crate) fault: Option<Fault>,
     /// The SQLSTATE of the fault, where it is not that of its kind.
     pub(crate) sqlstate: Option<&'static str>,
-    secrets: Vec<Range<usize>>,
+    secrets: Arc<[Range<usize>]>,
 }
 
 /// The form of what a COPY sends to the client.
@@ -117,7 +117,7 @@ impl Read {
                     Command::new(Source::Sql, text, Arc::clone(&self.operations), digest).writing(self.writes);
                 let (catalogue, lineages) = (Arc::clone(&self.catalogue), Arc::clone(&self.lineages));
                 command.followed =
-                    Some(Followed::new(catalogue, lineages, Arc::clone(&self.text), self.secrets.as_slice()));
+                    Some(Followed::new(catalogue, lineages, Arc::clone(&self.text), Arc::clone(&self.secrets)));
                 command
             }
         }
@@ -141,7 +141,7 @@ impl Read {
             by_name: true,
             fault: None,
             sqlstate: None,
-            secrets: Vec::new(),
+            secrets: Arc::new([]),
         }
     }
 
@@ -203,7 +203,7 @@ impl Reader {
             by_name: false,
             fault: reading.fault.clone(),
             sqlstate: None,
-            secrets: reading.secrets.clone(),
+            secrets: reading.secrets.as_slice().into(),
         };
         let mut operations = reading.operations();
         let mut lineages = Vec::with_capacity(reading.statements.len());

@@ -21,7 +21,7 @@ mod tests;
 pub use build::{Report, Severity, write};
 pub use client::{ClientMessage, Formats, Params, Target, password};
 pub use read::DecodeError;
-pub use server::{Authentication, Cells, Column, DataRow, Field, Fields, ServerMessage, TransactionStatus};
+pub use server::{Authentication, Cells, Column, DataRow, Field, Fields, Said, ServerMessage, TransactionStatus};
 
 /// The longest name of a statement or portal, in bytes; longer ones would name something else after truncation.
 pub const NAME_LIMIT: usize = 63;

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use portcullis_gate::{MaskKind, Permit, ResultColumn, Ruling, Session};
 use portcullis_model::catalogue::{Column, Contents, RelKind, Relation};
 use portcullis_model::{
-    Action, Bound, Catalogue, ColumnId, Command, Digest, EventBody, Followed, Lineage, Misuse, Name, Operation, Output,
-    Outputs, Parameter, Place, Reason, Source, Sources, Text, Usage, Use,
+    Action, Bound, Catalogue, ColumnId, Command, Digest, EventBody, Fault, Followed, Lineage, Misuse, Name, Operation,
+    Outcome, Output, Outputs, Parameter, Place, Reason, Source, Sources, Text, Usage, Use,
 };
 use std::sync::Arc;
 
@@ -259,4 +259,21 @@ async fn who_is_exempt_from_all_but_clean_functions_reads_what_the_server_says()
         let unasked = session.answer(None);
         assert_eq!((unasked.touches(), unasked.masks()), (bound, bound), "{group}");
     }
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_and_what_failed_is_searched_before_it_is_recorded() {
+    let world = world().await;
+    let session = world.session().await;
+    let text = "selec '4111 1111 1111 1111'";
+    let fault = Fault::Syntax { message: "syntax error".into(), position: None };
+    let unread = Command::faulty(Source::Sql, Text::plain(text), fault, Digest::of(text.as_bytes()));
+    assert!(ask(&session, unread).is_err());
+    let permit = ask(&session, command("select id", Action::Read, reading(vec![output(ID, true)], vec![]))).unwrap();
+    let message = Some("no such card: 4111 1111 1111 1111".into());
+    session.settle(permit, Outcome::Failed { status: "P0001".into(), message }, None);
+    world.settle(&session).await;
+    let all = serde_json::to_string(&world.events(session.id())).unwrap();
+    assert!(all.contains("selec ") && all.contains("no such card"), "{all}");
+    assert!(!all.contains("4111"), "{all}");
 }

@@ -73,12 +73,17 @@ fn every_module_says_what_it_promises() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let words = ["TODO", "FIXME", "XXX", "HACK", "unimplemented!(", "todo!("];
+    // In halves, so that this file is read like every other.
+    let halves = [("TO", "DO"), ("FIX", "ME"), ("XX", "X"), ("HA", "CK"), ("unimple", "mented!("), ("to", "do!(")];
+    let words = halves.map(|(front, back)| format!("{front}{back}"));
     let mut wrong = Vec::new();
-    for (path, text) in everything().into_iter().filter(|(path, _)| !path.ends_with("it/house.rs")) {
+    for (path, text) in everything() {
         for (number, line) in text.lines().enumerate() {
             wrong.extend(
-                words.iter().filter(|w| line.contains(**w)).map(|w| format!("{}:{}: {w}", path.display(), number + 1)),
+                words
+                    .iter()
+                    .filter(|w| line.contains(w.as_str()))
+                    .map(|w| format!("{}:{}: {w}", path.display(), number + 1)),
             );
         }
     }

@@ -14,7 +14,7 @@ use crate::answer::said;
 use crate::expect::Expectations;
 use crate::frame::Frame;
 use crate::mask;
-use crate::message::{ServerMessage, TransactionStatus};
+use crate::message::{Said, ServerMessage, TransactionStatus};
 use bytes::Bytes;
 use portcullis_gate::{Answer, Mask};
 use std::collections::{HashSet, VecDeque};
@@ -179,9 +179,9 @@ fn recorded(answer: &mut Answer, message: &ServerMessage<'_>) -> Option<(Box<str
     if let Some((stream, text)) = said(message) {
         answer.output(stream, &text);
     }
-    match message {
-        ServerMessage::Error(fields) => Some((fields.text(b'C').into(), fields.text(b'M').into())),
-        _ => None,
+    match message.said()? {
+        Said::Error(fields) => Some((fields.text(b'C').into(), fields.text(b'M').into())),
+        Said::Notice(_) | Said::Notification { .. } => None,
     }
 }
 
@@ -197,35 +197,14 @@ struct Side {
 
 /// An error, notice or notification as one side may read it; `None` where nothing changes.
 fn words(side: &Side, message: &ServerMessage<'_>, frame: &Frame) -> Option<Bytes> {
-    match message {
-        ServerMessage::Error(fields) | ServerMessage::Notice(fields) if side.touches => {
-            mask::scrub(frame.tag(), fields, true)
-        }
-        ServerMessage::Error(fields) | ServerMessage::Notice(fields) => {
+    match message.said()? {
+        Said::Error(fields) | Said::Notice(fields) if side.touches => mask::scrub(frame.tag(), fields, true),
+        Said::Error(fields) | Said::Notice(fields) => {
             side.words.as_ref().and_then(|mask| mask::detect_in(frame.tag(), fields, &**mask))
         }
-        ServerMessage::Notification { pid, channel, .. } if side.withholds => Some(mask::withhold(*pid, channel)),
-        ServerMessage::Notification { pid, channel, payload } => {
-            side.words.as_ref().and_then(|mask| mask::detect_in_notification(*pid, channel, payload, &**mask))
+        Said::Notification { pid, channel, .. } if side.withholds => Some(mask::withhold(pid, channel)),
+        Said::Notification { pid, channel, payload } => {
+            side.words.as_ref().and_then(|mask| mask::detect_in_notification(pid, channel, payload, &**mask))
         }
-        ServerMessage::Authentication(_)
-        | ServerMessage::BackendKeyData { .. }
-        | ServerMessage::BindComplete
-        | ServerMessage::CloseComplete
-        | ServerMessage::CommandComplete(_)
-        | ServerMessage::CopyData(_)
-        | ServerMessage::CopyDone
-        | ServerMessage::CopyIn { .. }
-        | ServerMessage::CopyOut { .. }
-        | ServerMessage::DataRow(_)
-        | ServerMessage::EmptyQuery
-        | ServerMessage::NegotiateProtocolVersion { .. }
-        | ServerMessage::NoData
-        | ServerMessage::ParameterDescription(_)
-        | ServerMessage::ParameterStatus { .. }
-        | ServerMessage::ParseComplete
-        | ServerMessage::PortalSuspended
-        | ServerMessage::ReadyForQuery(_)
-        | ServerMessage::RowDescription(_) => None,
     }
 }

@@ -89,6 +89,55 @@ pub enum ServerMessage<'a> {
     RowDescription(Vec<Column<'a>>),
 }
 
+/// What a server says in words.
+#[derive(Clone, Copy, Debug)]
+pub enum Said<'m, 'a> {
+    /// An error.
+    Error(&'m Fields<'a>),
+    /// A notice.
+    Notice(&'m Fields<'a>),
+    /// What some session notified.
+    Notification {
+        /// The process that notified.
+        pid: i32,
+        /// The channel.
+        channel: &'a [u8],
+        /// The payload.
+        payload: &'a [u8],
+    },
+}
+
+impl<'a> ServerMessage<'a> {
+    /// What the message says in words, if it does.
+    #[must_use]
+    pub const fn said(&self) -> Option<Said<'_, 'a>> {
+        match self {
+            Self::Error(fields) => Some(Said::Error(fields)),
+            Self::Notice(fields) => Some(Said::Notice(fields)),
+            Self::Notification { pid, channel, payload } => Some(Said::Notification { pid: *pid, channel, payload }),
+            Self::Authentication(_)
+            | Self::BackendKeyData { .. }
+            | Self::BindComplete
+            | Self::CloseComplete
+            | Self::CommandComplete(_)
+            | Self::CopyData(_)
+            | Self::CopyDone
+            | Self::CopyIn { .. }
+            | Self::CopyOut { .. }
+            | Self::DataRow(_)
+            | Self::EmptyQuery
+            | Self::NegotiateProtocolVersion { .. }
+            | Self::NoData
+            | Self::ParameterDescription(_)
+            | Self::ParameterStatus { .. }
+            | Self::ParseComplete
+            | Self::PortalSuspended
+            | Self::ReadyForQuery(_)
+            | Self::RowDescription(_) => None,
+        }
+    }
+}
+
 /// What a server wants for authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authentication<'a> {
