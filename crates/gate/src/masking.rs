@@ -9,33 +9,21 @@
 //! Does not promise that the lineage is right: the readers promise that.
 //! Held by: `tests/it/masking.rs`.
 
+mod closing;
+mod side;
+
 use crate::door::{InForce, Shared};
 use crate::mask::{Mask, Plan, Plans, ResultColumn};
-use portcullis_masking::{Because, Detectors, Fate, Finding, JsonPath, Judgement, Key, Protection, Treatment};
-use portcullis_model::catalogue::{Column, Relation};
+use portcullis_masking::{Fate, Finding, Judgement, Key};
 use portcullis_model::{
-    Bound, Catalogue, ColumnId, Command, Connection, Followed, Lineage, Marks, Misuse, Operation, Outputs, Parameter,
-    Place, Principal, Reason, RuleId, Sources, Text, Transform,
+    Bound, Catalogue, ColumnId, Command, Connection, Followed, Lineage, Marks, Misuse, Outputs, Parameter, Place,
+    Principal, Reason, RuleId, Sources, Text,
 };
-use portcullis_policy::{Masks, PolicySet};
+use portcullis_policy::Masks;
 use std::sync::Arc;
 
-/// Closed sets that are kept for other sessions.
-const KEPT: usize = 64;
-
-/// What masks make of values on one side.
-pub(crate) struct Side {
-    masks: Masks,
-    protection: Arc<Protection>,
-    detectors: Option<Arc<Detectors>>,
-    /// The rules of the detectors, as the record names them.
-    detected_by: Arc<str>,
-    /// Fields of JSON values, whatever column they are in.
-    json: Vec<(JsonPath, Transform)>,
-    json_by: Vec<RuleId>,
-    /// A mask that cannot be carried out: nothing passes.
-    broken: Option<RuleId>,
-}
+pub(crate) use closing::{Closed, close};
+pub(crate) use side::Side;
 
 /// The masks that bind one session now.
 pub(crate) struct Masking {
@@ -44,17 +32,6 @@ pub(crate) struct Masking {
     pub(crate) client: Side,
     pub(crate) record: Side,
     key: Arc<Key>,
-}
-
-/// One closed set, for whom it is.
-pub(crate) struct Closed {
-    policy: u64,
-    connection: Connection,
-    catalogue: (bool, u64),
-    masks: Masks,
-    /// Where a hash depends on who may write the column.
-    principal: Option<Principal>,
-    protection: Arc<Protection>,
 }
 
 /// Whether the answer to a command may hold values that are protected.
@@ -81,61 +58,6 @@ pub(crate) struct Found {
     pub(crate) compared: Option<(RuleId, Arc<str>)>,
     /// Whether its answer may hold protected values.
     pub(crate) touches: Touches,
-}
-
-impl Side {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.masks.is_empty()
-    }
-
-    fn clean(&self, function: &portcullis_model::QualifiedName) -> bool {
-        self.masks.is_clean(function)
-    }
-
-    /// The rule that a finding is told by; what could not be followed is told by the first mask in force.
-    pub(crate) fn rule_of(&self, finding: &Finding) -> Option<RuleId> {
-        finding.rules.first().cloned().or_else(|| self.masks.iter().next().map(|mask| mask.id.clone()))
-    }
-
-    pub(crate) fn judge(&self, statement: &Lineage) -> Judgement {
-        self.protection.judge(statement, &|function| self.clean(function))
-    }
-
-    pub(crate) fn fate(&self, sources: &Sources, exact: bool) -> Fate {
-        self.protection.fate(sources, exact, &|function| self.clean(function))
-    }
-
-    /// What stands in the place of a value with this fate; `None` where it passes.
-    pub(crate) fn mask(&self, fate: Fate, json: bool, key: &Arc<Key>) -> Option<Mask> {
-        let mask = |treatment, because, by: Arc<str>, detectors| {
-            Some(Mask { anywhere: false, treatment, because, by, detectors, key: Arc::clone(key) })
-        };
-        match fate {
-            Fate::Masked { treatment, because } => {
-                let by = names(&treatment.rules);
-                mask(Some(treatment), because, by, None)
-            }
-            Fate::Clear if json && !self.json.is_empty() => {
-                let treatment = Treatment {
-                    rules: self.json_by.clone(),
-                    whole: None,
-                    json: self.json.clone(),
-                    predicates: portcullis_model::Predicates::Allow,
-                    unproven: portcullis_model::Unproven::Mask,
-                };
-                let mask = mask(Some(treatment), Because::Detector, names(&self.json_by), self.detectors.clone())?;
-                Some(Mask { anywhere: true, ..mask })
-            }
-            Fate::Clear => {
-                let detectors = self.detectors.clone()?;
-                mask(None, Because::Detector, Arc::clone(&self.detected_by), Some(detectors))
-            }
-        }
-    }
-}
-
-fn names(rules: &[RuleId]) -> Arc<str> {
-    rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ").into()
 }
 
 impl Masking {
@@ -317,150 +239,6 @@ impl Masking {
     }
 }
 
-impl Side {
-    pub(crate) fn new(masks: Masks, protection: Arc<Protection>) -> Self {
-        // Who is bound by nothing but what is said of clean functions is bound by nothing.
-        let masks = if masks.iter().all(|mask| mask.with.is_none()) { Masks::default() } else { masks };
-        let mut broken = None;
-        let mut detect = Vec::new();
-        let mut detected_by = Vec::new();
-        let (mut json, mut json_by) = (Vec::new(), Vec::new());
-        for mask in masks.with_detectors() {
-            detect.extend(mask.detect.iter().cloned().map(|detector| (detector, anywhere(mask))));
-            detected_by.push(mask.id.clone());
-        }
-        for mask in masks.with_json() {
-            match paths(mask) {
-                Ok(paths) => json.extend(paths.into_iter().map(|(path, _)| (path, anywhere(mask)))),
-                Err(()) => broken = Some(mask.id.clone()),
-            }
-            json_by.push(mask.id.clone());
-        }
-        let detectors = match Detectors::new(&detect) {
-            Ok(detectors) if detectors.is_empty() => None,
-            Ok(detectors) => Some(Arc::new(detectors)),
-            Err(_) => {
-                broken = detected_by.first().cloned();
-                None
-            }
-        };
-        if let Some(mask) = masks.iter().find(|mask| paths(mask).is_err()) {
-            broken = Some(mask.id.clone());
-        }
-        Self { masks, protection, detectors, detected_by: names(&detected_by), json, json_by, broken }
-    }
-}
-
-fn transform(mask: &portcullis_policy::Mask) -> Transform {
-    mask.with.clone().unwrap_or(Transform::Redact)
-}
-
-/// The same for what is looked for everywhere: a client can select constants of its own, so a hash would tell it which of
-/// its guesses is the value.
-fn anywhere(mask: &portcullis_policy::Mask) -> Transform {
-    match transform(mask) {
-        Transform::Hash => Transform::Redact,
-        other => other,
-    }
-}
-
-fn paths(mask: &portcullis_policy::Mask) -> Result<Vec<(JsonPath, Transform)>, ()> {
-    mask.json.iter().map(|path| Ok((JsonPath::parse(path).map_err(|_| ())?, transform(mask)))).collect()
-}
-
-/// What the masks ask for one column, if any names it.
-fn treatment(
-    policy: &PolicySet,
-    masks: &Masks,
-    principal: Option<&Principal>,
-    connection: &Connection,
-    relation: &Relation,
-    column: &Column,
-) -> Option<Treatment> {
-    let (schema, table, name) = (relation.schema.as_str(), relation.name.as_str(), column.name.as_str());
-    let mut all: Option<Treatment> = None;
-    for mask in masks.on_column(schema, table, name) {
-        let mut with = transform(mask);
-        // Whoever may write the column could find a value by writing guesses and comparing hashes.
-        if with == Transform::Hash
-            && principal.is_none_or(|principal| policy.may_write(principal, connection, schema, table, name))
-        {
-            with = Transform::Redact;
-        }
-        let json = paths(mask).unwrap_or_default();
-        let one = Treatment {
-            rules: vec![mask.id.clone()],
-            whole: (mask.hides_whole_columns() || json.is_empty()).then_some(with),
-            json,
-            predicates: mask.predicates,
-            unproven: mask.unproven,
-        };
-        match &mut all {
-            Some(all) => all.merge(&one),
-            None => all = Some(one),
-        }
-    }
-    all
-}
-
-fn name_columns(masks: &Masks) -> bool {
-    masks.iter().any(|mask| !mask.columns().is_empty())
-}
-
-pub(crate) fn close(
-    policy: &PolicySet,
-    masks: &Masks,
-    principal: Option<&Principal>,
-    connection: &Connection,
-    catalogue: &Catalogue,
-) -> Protection {
-    let rule = |relation: &Relation, column: &Column| treatment(policy, masks, principal, connection, relation, column);
-    if name_columns(masks) { Protection::close(catalogue, &rule) } else { Protection::none() }
-}
-
-impl Shared {
-    /// The protected set of these masks over this catalogue, from those that are kept or made now.
-    fn closed(
-        &self,
-        policy: &InForce,
-        masks: &Masks,
-        principal: Option<&Principal>,
-        connection: &Connection,
-        catalogue: &Arc<Catalogue>,
-    ) -> Arc<Protection> {
-        if !name_columns(masks) {
-            return Arc::new(Protection::none());
-        }
-        let hashes = masks.iter().any(|mask| mask.with == Some(Transform::Hash));
-        let principal = principal.filter(|_| hashes);
-        let epoch = (catalogue.is_known(), catalogue.epoch());
-        let kept = self.protections.load();
-        let same = |closed: &&Arc<Closed>| {
-            closed.policy == policy.epoch
-                && closed.catalogue == epoch
-                && closed.connection == *connection
-                && closed.masks == *masks
-                && closed.principal.as_ref() == principal
-        };
-        if let Some(closed) = kept.iter().find(same) {
-            return Arc::clone(&closed.protection);
-        }
-        let closed = Arc::new(Closed {
-            policy: policy.epoch,
-            connection: connection.clone(),
-            catalogue: epoch,
-            masks: masks.clone(),
-            principal: principal.cloned(),
-            protection: Arc::new(close(&policy.set, masks, principal, connection, catalogue)),
-        });
-        self.protections.rcu(|kept| {
-            let newest = std::iter::once(&closed).chain(kept.iter().filter(|other| other.policy == policy.epoch));
-            newest.take(KEPT).cloned().collect::<Vec<_>>()
-        });
-        Arc::clone(&closed.protection)
-    }
-}
-
 /// The column as a person names it.
 pub(crate) fn shown(column: Option<ColumnId>, catalogue: &Catalogue) -> Arc<str> {
     let Some(column) = column else { return "what could not be followed".into() };
@@ -470,13 +248,4 @@ pub(crate) fn shown(column: Option<ColumnId>, catalogue: &Catalogue) -> Arc<str>
         Some(known) => format!("{table}.{}", known.name).into(),
         None => format!("a column of {table}").into(),
     }
-}
-
-/// The same operations with these marks; what is implicit in a session carries none.
-pub(crate) fn marked(operations: &[Operation], marks: Marks) -> Vec<Operation> {
-    let mark = |operation: &Operation| match operation.action {
-        portcullis_model::Action::Session => operation.clone(),
-        _ => operation.clone().marked(marks),
-    };
-    operations.iter().map(mark).collect()
 }

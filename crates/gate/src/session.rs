@@ -11,7 +11,7 @@ use crate::answer::{Answer, Released};
 use crate::clearance::{Cleared, Own, Passage, Pending, Permit, Ruling, Stale};
 use crate::door::{InForce, Shared};
 use crate::hold::Hold;
-use crate::masking::{Masking, Touches, marked};
+use crate::masking::{Masking, Touches};
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use portcullis_audit::{Durability, RecordUnavailable, Stream, Watermark};
@@ -149,6 +149,12 @@ impl Session {
         self.inner.ended.clone()
     }
 
+    /// Whether the record has failed: nothing of this session may pass any more.
+    #[must_use]
+    pub fn record_failed(&self) -> bool {
+        matches!(*self.inner.shared.recorder.durable().borrow(), Watermark::Failed)
+    }
+
     /// Ends the session in the record. Dropping it instead records `interrupted`.
     pub fn end(self, reason: &str) {
         // A record that failed has latched: there is nothing left to end.
@@ -191,6 +197,8 @@ impl Inner {
         let effect = judged.decision.verdict.effect();
         self.shared.counters.decided(effect);
         let Ok(sequence) = self.record_decision(&command, number, &judged, now) else {
+            // What failed before this command was asked may have left nothing waiting that would tell the session.
+            self.ended.cancel();
             return Ruling::Refuse(self.denial(None, Reason::RecordUnavailable, None));
         };
         self.newest.store(sequence, Ordering::Relaxed);
@@ -236,7 +244,7 @@ impl Inner {
                 let mut decision = if found.marks.is_empty() {
                     decide(&operations)
                 } else {
-                    operations = marked(&operations, found.marks).into();
+                    operations = Operation::all_marked(&operations, found.marks).into();
                     let decision = decide(&operations);
                     self.because_of_masks(decision, found.misuse, || decide(command.operations()))
                 };

@@ -284,6 +284,18 @@ impl Operation {
         self
     }
 
+    /// These operations with these marks added to each that a rule can be about. Where none is, all of them carry the
+    /// marks: what is marked must not pass as what needs no rule.
+    #[must_use]
+    pub fn all_marked(operations: &[Self], marks: Marks) -> Vec<Self> {
+        let ruled = |operation: &Self| operation.action != Action::Session;
+        let some = operations.iter().any(ruled);
+        let mark = |operation: &Self| {
+            if some && !ruled(operation) { operation.clone() } else { operation.clone().marked(marks) }
+        };
+        operations.iter().map(mark).collect()
+    }
+
     /// The same naming these columns.
     #[must_use]
     pub fn naming(mut self, columns: Columns) -> Self {
@@ -359,6 +371,16 @@ mod tests {
             assert!(all.contains(*mark));
             assert!(!Marks::NONE.contains(*mark));
         }
+    }
+
+    #[test]
+    fn marks_land_on_what_rules_are_about_and_never_nowhere() {
+        let orders = Object::relation(QualifiedName::new("public", "orders"), RelationKind::Table);
+        let marks = Marks::from(Mark::InfersProtected);
+        let both = [Operation::session(), Operation::new(Action::Read, orders)];
+        let marked: Vec<bool> = Operation::all_marked(&both, marks).iter().map(|one| one.marks == marks).collect();
+        assert_eq!(marked, [false, true]);
+        assert_eq!(Operation::all_marked(&[Operation::session()], marks)[0].marks, marks);
     }
 
     #[test]

@@ -8,18 +8,20 @@
 //! Does not promise to know cursors that functions open: their names are unknown, and refused.
 //! Held by: the tests below, and `tests/it/names.rs` against a real server.
 
+mod named;
+mod walk;
+
 use crate::core::names::Found;
 use crate::message::RESERVED_PREFIX;
+use named::{copies_out, is_rewritten, untold, with_named};
 use portcullis_model::{
-    Action, Bound, Catalogue, ColumnId, Command, Digest, Fault, Followed, Lineage, Mark, Name, Object, Operation,
-    Outputs, Part, Place, Source, Sources, Text, Usage, Use,
+    Action, Catalogue, Command, Digest, Fault, Followed, Lineage, Mark, Name, Object, Operation, Part, Source, Text,
 };
-use portcullis_sql::{
-    Cache, CopyDirection, CopyOptions, Dialect, Effect, Limits, Reading, Scope, SearchPath, Statement,
-};
+use portcullis_sql::{Cache, CopyDirection, CopyOptions, Dialect, Effect, Limits, Scope};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use walk::Walk;
 
 /// How deep prepared statements may run each other.
 const DEEPEST: usize = 8;
@@ -232,164 +234,6 @@ impl Reader {
     }
 }
 
-/// The walk over one text's statements, in order.
-struct Walk<'a> {
-    reader: &'a Reader,
-    names: &'a dyn Lookup,
-    scope: &'a Scope,
-    /// Prepared by this text so far; none is deallocated.
-    made: HashMap<Name, Option<Arc<str>>>,
-    /// Opened by this text so far; none is closed.
-    opened: HashMap<Name, Option<Opened>>,
-    /// A statement before this one changed what names mean.
-    unsure: bool,
-    /// What a statement that this one runs by name copies to the client.
-    copies: Option<CopyOut>,
-    /// Rewrite rules may change what a statement that this one runs by name returns.
-    rewritten: bool,
-}
-
-impl Walk<'_> {
-    fn statement(
-        &mut self,
-        statement: &Statement,
-        operations: &mut Vec<Operation>,
-        effects: &mut Vec<Effect>,
-        named: &mut Vec<Arc<Lineage>>,
-        read: &mut Read,
-        depth: usize,
-    ) -> Result<(), WaitFor> {
-        for name in &statement.executes {
-            read.by_name = true;
-            self.execute(name, operations, effects, named, read, depth)?;
-        }
-        for name in &statement.fetches {
-            read.by_name = true;
-            let opened = match self.opened.get(name) {
-                Some(opened) => opened.clone().map_or(Found::Absent, Found::Here),
-                None => self.names.cursor(name.as_str()),
-            };
-            match opened {
-                Found::Here(opened) => {
-                    add(operations, &opened.operations);
-                    self.rewritten |= opened.rewritten;
-                    // Numbers of columns mean something only in the catalogue that they are of.
-                    let same = opened.catalogue.epoch() == self.scope.catalogue.epoch();
-                    named.push(if same { opened.lineage } else { Arc::new(Lineage::untold()) });
-                }
-                Found::Wait(slot) => return Err(WaitFor(slot)),
-                Found::Absent => read.missing("cursor", name.as_str(), "34000"),
-            }
-        }
-        for effect in &statement.effects {
-            self.effect(effect, statement, read);
-        }
-        Ok(())
-    }
-
-    fn execute(
-        &mut self,
-        name: &Name,
-        operations: &mut Vec<Operation>,
-        effects: &mut Vec<Effect>,
-        named: &mut Vec<Arc<Lineage>>,
-        read: &mut Read,
-        depth: usize,
-    ) -> Result<(), WaitFor> {
-        let prepared = match self.made.get(name) {
-            Some(made) => made.clone().map_or(Found::Absent, Found::Here),
-            None => self.names.prepared(name.as_str()),
-        };
-        let text = match prepared {
-            Found::Here(text) => text,
-            Found::Wait(slot) => return Err(WaitFor(slot)),
-            Found::Absent => {
-                read.missing("prepared statement", name.as_str(), "26000");
-                return Ok(());
-            }
-        };
-        if depth >= DEEPEST {
-            add(operations, &[Operation::unknown()]);
-            named.push(Arc::new(Lineage::untold()));
-            return Ok(());
-        }
-        let inner = self.read_inner(&text);
-        read.writes |= inner.writes();
-        if read.fault.is_none() {
-            read.fault.clone_from(&inner.fault);
-        }
-        add(operations, &inner.operations());
-        for statement in &inner.statements {
-            read.copies_in |= statement.copies == Some(CopyDirection::In);
-            self.copies = copies_out(statement).or(self.copies.take());
-            self.rewritten |= is_rewritten(statement, self.scope);
-            effects.extend(statement.effects.iter().cloned());
-            let (mut deeper, mut below) = (Vec::new(), Vec::new());
-            self.statement(statement, operations, &mut deeper, &mut below, read, depth + 1)?;
-            effects.append(&mut deeper);
-            let lineage = with_named(statement, &below);
-            // Places of values are those of the inner text; its parameters are the arguments of this one.
-            let parameters = lineage.bound.iter().filter(|bound| matches!(bound.place, Place::Parameter(_)));
-            let bound = parameters.cloned().collect();
-            named.push(Arc::new(Lineage { bound, ..Lineage::clone(&lineage) }));
-        }
-        Ok(())
-    }
-
-    fn read_inner(&self, text: &str) -> Arc<Reading> {
-        let (cache, limits) = (&self.reader.cache, &self.reader.limits);
-        if !self.unsure {
-            return cache.read(text, Dialect::Postgres, self.scope, limits);
-        }
-        let scope = Scope { search_path: SearchPath::Unknown, uncertain: true, ..self.scope.clone() };
-        cache.read(text, Dialect::Postgres, &scope, limits)
-    }
-
-    fn effect(&mut self, effect: &Effect, statement: &Statement, read: &mut Read) {
-        match effect {
-            Effect::Prepare { name, text } => {
-                read.not_reserved(name);
-                self.made.insert(name.clone(), Some(Arc::clone(text)));
-            }
-            Effect::Deallocate(Some(name)) => {
-                self.made.insert(name.clone(), None);
-            }
-            Effect::DeclareCursor { name, .. } => {
-                read.not_reserved(name);
-                let opened = Opened {
-                    operations: statement.operations.clone().into(),
-                    lineage: statement.cursor.clone().unwrap_or_else(|| Arc::new(Lineage::untold())),
-                    catalogue: Arc::clone(&self.scope.catalogue),
-                    // DECLARE takes nothing that writes.
-                    rewritten: false,
-                };
-                self.opened.insert(name.clone(), Some(opened));
-            }
-            Effect::CloseCursor(Some(name)) => {
-                self.opened.insert(name.clone(), None);
-            }
-            Effect::Begin
-            | Effect::Commit { .. }
-            | Effect::Rollback { .. }
-            | Effect::Savepoint(_)
-            | Effect::RollbackTo(_)
-            | Effect::Release(_)
-            | Effect::TwoPhase
-            // What is prepared elsewhere is gone behind these; names of this text as well, since it is not said which.
-            | Effect::Deallocate(None)
-            | Effect::CloseCursor(None)
-            | Effect::SearchPath { .. }
-            | Effect::CreatesTemporary(_)
-            | Effect::DropsTemporary(_)
-            | Effect::ChangesCatalogue
-            | Effect::DiscardAll
-            | Effect::ResetAll
-            | Effect::Role
-            | Effect::Setting { .. } => {}
-        }
-    }
-}
-
 impl Read {
     fn missing(&mut self, what: &str, name: &str, sqlstate: &'static str) {
         if self.fault.is_none() {
@@ -423,94 +267,5 @@ fn code(operation: &Operation) -> Code {
             Code::Functions
         }
         _ => Code::Read,
-    }
-}
-
-/// The lineage of a statement with that of what it runs by name: EXECUTE and FETCH return what the other returns, EXPLAIN
-/// tells of it, anything else keeps it.
-fn with_named(statement: &Statement, named: &[Arc<Lineage>]) -> Arc<Lineage> {
-    if named.is_empty() {
-        return Arc::clone(&statement.lineage);
-    }
-    let mut lineage = Lineage::clone(&statement.lineage);
-    for other in named {
-        match statement.tag {
-            "ExecuteStmt" | "FetchStmt" if named.len() == 1 => lineage.outputs = other.outputs.clone(),
-            "ExplainStmt" => {
-                let rows = other.relations.iter().map(|relation| Sources::column(ColumnId::row(*relation)));
-                let mut told = rows.fold(other.all_outputs().with(&lineage.all_outputs()), |all, row| all.with(&row));
-                if other.unknown {
-                    told.add(&Sources::unknown());
-                }
-                lineage.outputs = Outputs::Unknown(told);
-            }
-            _ => {
-                let sources = other.all_outputs();
-                if !sources.is_none() {
-                    lineage.uses.push(Use { sources, usage: Usage::Written { into: None } });
-                }
-                lineage.unknown = true;
-            }
-        }
-        lineage.bound.extend(arguments(&statement.lineage, other));
-        lineage.uses.extend(other.uses.iter().cloned());
-        lineage.relations.extend_from_slice(&other.relations);
-        lineage.unknown |= other.unknown;
-    }
-    lineage.relations.sort_unstable();
-    lineage.relations.dedup();
-    Arc::new(lineage)
-}
-
-/// The arguments of an EXECUTE, bound to what the prepared statement compares its parameters with.
-fn arguments<'l>(execute: &'l Lineage, prepared: &'l Lineage) -> impl Iterator<Item = Bound> + 'l {
-    execute.bound.iter().flat_map(|argument| {
-        let number = argument.column.as_argument();
-        let compared =
-            prepared.bound.iter().filter(move |bound| number.map(Place::Parameter) == Some(bound.place.clone()));
-        compared.map(|bound| Bound { column: bound.column, place: argument.place.clone() })
-    })
-}
-
-/// What a statement copies to the client.
-fn copies_out(statement: &Statement) -> Option<CopyOut> {
-    let out = statement.copies == Some(CopyDirection::Out);
-    out.then(|| statement.copy_options.clone().map_or(CopyOut::Untold, CopyOut::As))
-}
-
-/// Whether it writes where a rewrite rule may fire: in a relation that has one, or in a view above one.
-fn is_rewritten(statement: &Statement, scope: &Scope) -> bool {
-    let writes = |operation: &Operation| matches!(operation.action, Action::Insert | Action::Update | Action::Delete);
-    if !statement.operations.iter().any(writes) {
-        return false;
-    }
-    let mut seen = statement.lineage.relations.clone();
-    let mut at = 0;
-    while let Some(relation) = seen.get(at).copied() {
-        at += 1;
-        let Some(relation) = scope.catalogue.relation(relation) else { continue };
-        if !relation.rules.is_empty() {
-            return true;
-        }
-        let below = relation.reads.iter().filter(|below| !seen.contains(below)).copied().collect::<Vec<_>>();
-        seen.extend(below);
-    }
-    false
-}
-
-/// The same, but nobody knows what it returns, or whether it is all that comes.
-fn untold(lineage: &Lineage) -> Arc<Lineage> {
-    let outputs = match lineage.outputs {
-        Outputs::None => Outputs::None,
-        Outputs::Known(_) | Outputs::Unknown(_) => Outputs::Unknown(Sources::unknown()),
-    };
-    Arc::new(Lineage { outputs, unknown: true, ..lineage.clone() })
-}
-
-fn add(operations: &mut Vec<Operation>, more: &[Operation]) {
-    for operation in more {
-        if !operations.contains(operation) {
-            operations.push(operation.clone());
-        }
     }
 }

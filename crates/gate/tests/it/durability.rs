@@ -86,6 +86,25 @@ async fn what_waits_for_a_record_that_failed_is_never_sent() {
 }
 
 #[tokio::test]
+async fn a_command_asked_after_the_record_failed_ends_its_session() {
+    let world = World::new().await;
+    let (session, other) = (world.session().await, world.session().await);
+    world.settle(&session).await;
+    world.settle(&other).await;
+    world.log.fill();
+    let mut upstream = Upstream::new(Sink::default(), &other);
+    let (write, permit) = allowed(&other, writes("update orders set x = 1 where id = 1"));
+    upstream.push(write);
+    assert!(poll_fn(|cx| upstream.poll_send(cx)).await.is_err());
+    assert!(session.record_failed());
+    assert!(!session.ended().is_cancelled(), "nothing of it waited");
+    let ruling = session.ask(session.seal(Bytes::new(), reads("select 1 from orders")));
+    assert!(matches!(ruling, Ruling::Refuse(_)));
+    assert!(session.ended().is_cancelled(), "a session outlived its record");
+    drop(permit);
+}
+
+#[tokio::test]
 async fn what_gathered_leaves_in_one_write() {
     let world = World::new().await;
     let session = world.session().await;

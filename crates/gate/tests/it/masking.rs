@@ -277,3 +277,19 @@ async fn what_could_not_be_read_and_what_failed_is_searched_before_it_is_recorde
     assert!(all.contains("selec ") && all.contains("no such card"), "{all}");
     assert!(!all.contains("4111"), "{all}");
 }
+
+#[tokio::test]
+async fn a_mark_on_what_needs_no_rule_is_refused_too() {
+    let world = world().await;
+    let session = world.session().await;
+    let text = "show something";
+    let implicit = |lineage| {
+        let mut command =
+            Command::new(Source::Sql, Text::plain(text), [Operation::session()], Digest::of(text.as_bytes()));
+        command.followed = Some(Followed::new(catalogue(), [Arc::new(lineage)], text.into(), []));
+        command
+    };
+    assert!(ask(&session, implicit(Lineage::default())).is_ok());
+    let kept = Lineage { uses: uses(EMAIL, Usage::Written { into: None }), ..Lineage::default() };
+    assert!(ask(&session, implicit(kept)).is_err());
+}

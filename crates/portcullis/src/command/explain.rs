@@ -13,7 +13,7 @@ use crate::error::Failure;
 use jiff::Timestamp;
 use portcullis_config::Config;
 use portcullis_gate::{MaskKind, MasksExplained, OutputExplanation, explain_masks};
-use portcullis_model::{Action, Connection, CredentialKind, Effect, Name, Operation, Principal, Verdict};
+use portcullis_model::{Connection, CredentialKind, Effect, Name, Operation, Principal, Verdict};
 use portcullis_policy::{Case, PolicySet};
 use portcullis_sql::{Dialect, Limits, Reading, Scope, Statement};
 use serde_json::{Value, json};
@@ -128,13 +128,7 @@ fn marked(reading: &Reading, masks: &[MasksExplained]) -> Vec<Operation> {
         return reading.operations();
     }
     let statements = reading.statements.iter().zip(masks);
-    let marked = statements.flat_map(|(statement, masks)| {
-        statement.operations.iter().map(|operation| match operation.action {
-            Action::Session => operation.clone(),
-            _ => operation.clone().marked(masks.marks),
-        })
-    });
-    marked.collect()
+    statements.flat_map(|(statement, masks)| Operation::all_marked(&statement.operations, masks.marks)).collect()
 }
 
 /// What stands in a column's place, in a word.

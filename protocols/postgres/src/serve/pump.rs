@@ -296,7 +296,7 @@ impl Pump {
             ready(&mut self.cancelling, cx);
         }
         if self.killed.as_mut().poll(cx).is_ready() {
-            self.end_with("57P01", "terminating connection due to administrator command", "killed");
+            self.killed_or_lost();
         } else if self.cut.as_mut().poll(cx).is_ready() {
             self.end_with("57P01", "terminating connection due to administrator command", "the gateway stopped");
         }
@@ -311,6 +311,14 @@ impl Pump {
                 let next = ends.max(Instant::now() + Duration::from_secs(1));
                 self.idle.as_mut().reset(next.into());
             }
+        }
+    }
+
+    fn killed_or_lost(&mut self) {
+        if self.around.session.record_failed() {
+            self.lost(&SendError::RecordUnavailable, "the record failed");
+        } else {
+            self.end_with("57P01", "terminating connection due to administrator command", "killed");
         }
     }
 

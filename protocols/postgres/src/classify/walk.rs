@@ -1,0 +1,180 @@
+//! The statements of one text in order, with what each runs by name: prepared statements by their texts, cursors by their
+//! queries.
+//!
+//! Promises: a name means what the text so far and the session made of it; what cannot be found is a fault; prepared
+//! statements that run each other end at a depth. Held by: `tests/it/names.rs` against a real server.
+
+use super::named::{copies_out, is_rewritten, with_named};
+use super::{CopyOut, DEEPEST, Lookup, Opened, Read, Reader, WaitFor};
+use crate::core::names::Found;
+use portcullis_model::{Lineage, Name, Operation, Place};
+use portcullis_sql::{CopyDirection, Dialect, Effect, Reading, Scope, SearchPath, Statement};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The walk over one text's statements, in order.
+pub(super) struct Walk<'a> {
+    pub(super) reader: &'a Reader,
+    pub(super) names: &'a dyn Lookup,
+    pub(super) scope: &'a Scope,
+    /// Prepared by this text so far; none is deallocated.
+    pub(super) made: HashMap<Name, Option<Arc<str>>>,
+    /// Opened by this text so far; none is closed.
+    pub(super) opened: HashMap<Name, Option<Opened>>,
+    /// A statement before this one changed what names mean.
+    pub(super) unsure: bool,
+    /// What a statement that this one runs by name copies to the client.
+    pub(super) copies: Option<CopyOut>,
+    /// Rewrite rules may change what a statement that this one runs by name returns.
+    pub(super) rewritten: bool,
+}
+
+impl Walk<'_> {
+    /// What a statement runs by name and changes about names.
+    pub(super) fn statement(
+        &mut self,
+        statement: &Statement,
+        operations: &mut Vec<Operation>,
+        effects: &mut Vec<Effect>,
+        named: &mut Vec<Arc<Lineage>>,
+        read: &mut Read,
+        depth: usize,
+    ) -> Result<(), WaitFor> {
+        for name in &statement.executes {
+            read.by_name = true;
+            self.execute(name, operations, effects, named, read, depth)?;
+        }
+        for name in &statement.fetches {
+            read.by_name = true;
+            let opened = match self.opened.get(name) {
+                Some(opened) => opened.clone().map_or(Found::Absent, Found::Here),
+                None => self.names.cursor(name.as_str()),
+            };
+            match opened {
+                Found::Here(opened) => {
+                    add(operations, &opened.operations);
+                    self.rewritten |= opened.rewritten;
+                    // Numbers of columns mean something only in the catalogue that they are of.
+                    let same = opened.catalogue.epoch() == self.scope.catalogue.epoch();
+                    named.push(if same { opened.lineage } else { Arc::new(Lineage::untold()) });
+                }
+                Found::Wait(slot) => return Err(WaitFor(slot)),
+                Found::Absent => read.missing("cursor", name.as_str(), "34000"),
+            }
+        }
+        for effect in &statement.effects {
+            self.effect(effect, statement, read);
+        }
+        Ok(())
+    }
+
+    fn execute(
+        &mut self,
+        name: &Name,
+        operations: &mut Vec<Operation>,
+        effects: &mut Vec<Effect>,
+        named: &mut Vec<Arc<Lineage>>,
+        read: &mut Read,
+        depth: usize,
+    ) -> Result<(), WaitFor> {
+        let prepared = match self.made.get(name) {
+            Some(made) => made.clone().map_or(Found::Absent, Found::Here),
+            None => self.names.prepared(name.as_str()),
+        };
+        let text = match prepared {
+            Found::Here(text) => text,
+            Found::Wait(slot) => return Err(WaitFor(slot)),
+            Found::Absent => {
+                read.missing("prepared statement", name.as_str(), "26000");
+                return Ok(());
+            }
+        };
+        if depth >= DEEPEST {
+            add(operations, &[Operation::unknown()]);
+            named.push(Arc::new(Lineage::untold()));
+            return Ok(());
+        }
+        let inner = self.read_inner(&text);
+        read.writes |= inner.writes();
+        if read.fault.is_none() {
+            read.fault.clone_from(&inner.fault);
+        }
+        add(operations, &inner.operations());
+        for statement in &inner.statements {
+            read.copies_in |= statement.copies == Some(CopyDirection::In);
+            self.copies = copies_out(statement).or(self.copies.take());
+            self.rewritten |= is_rewritten(statement, self.scope);
+            effects.extend(statement.effects.iter().cloned());
+            let (mut deeper, mut below) = (Vec::new(), Vec::new());
+            self.statement(statement, operations, &mut deeper, &mut below, read, depth + 1)?;
+            effects.append(&mut deeper);
+            let lineage = with_named(statement, &below);
+            // Places of values are those of the inner text; its parameters are the arguments of this one.
+            let parameters = lineage.bound.iter().filter(|bound| matches!(bound.place, Place::Parameter(_)));
+            let bound = parameters.cloned().collect();
+            named.push(Arc::new(Lineage { bound, ..Lineage::clone(&lineage) }));
+        }
+        Ok(())
+    }
+
+    fn read_inner(&self, text: &str) -> Arc<Reading> {
+        let (cache, limits) = (&self.reader.cache, &self.reader.limits);
+        if !self.unsure {
+            return cache.read(text, Dialect::Postgres, self.scope, limits);
+        }
+        let scope = Scope { search_path: SearchPath::Unknown, uncertain: true, ..self.scope.clone() };
+        cache.read(text, Dialect::Postgres, &scope, limits)
+    }
+
+    fn effect(&mut self, effect: &Effect, statement: &Statement, read: &mut Read) {
+        match effect {
+            Effect::Prepare { name, text } => {
+                read.not_reserved(name);
+                self.made.insert(name.clone(), Some(Arc::clone(text)));
+            }
+            Effect::Deallocate(Some(name)) => {
+                self.made.insert(name.clone(), None);
+            }
+            Effect::DeclareCursor { name, .. } => {
+                read.not_reserved(name);
+                let opened = Opened {
+                    operations: statement.operations.clone().into(),
+                    lineage: statement.cursor.clone().unwrap_or_else(|| Arc::new(Lineage::untold())),
+                    catalogue: Arc::clone(&self.scope.catalogue),
+                    // DECLARE takes nothing that writes.
+                    rewritten: false,
+                };
+                self.opened.insert(name.clone(), Some(opened));
+            }
+            Effect::CloseCursor(Some(name)) => {
+                self.opened.insert(name.clone(), None);
+            }
+            Effect::Begin
+            | Effect::Commit { .. }
+            | Effect::Rollback { .. }
+            | Effect::Savepoint(_)
+            | Effect::RollbackTo(_)
+            | Effect::Release(_)
+            | Effect::TwoPhase
+            // What is prepared elsewhere is gone behind these; names of this text as well, since it is not said which.
+            | Effect::Deallocate(None)
+            | Effect::CloseCursor(None)
+            | Effect::SearchPath { .. }
+            | Effect::CreatesTemporary(_)
+            | Effect::DropsTemporary(_)
+            | Effect::ChangesCatalogue
+            | Effect::DiscardAll
+            | Effect::ResetAll
+            | Effect::Role
+            | Effect::Setting { .. } => {}
+        }
+    }
+}
+
+fn add(operations: &mut Vec<Operation>, more: &[Operation]) {
+    for operation in more {
+        if !operations.contains(operation) {
+            operations.push(operation.clone());
+        }
+    }
+}
