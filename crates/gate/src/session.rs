@@ -232,6 +232,7 @@ impl Inner {
                 principal: &self.authenticated.principal,
                 connection: &self.connection,
                 operations,
+                home: command.home.as_deref(),
                 at: now,
             })
         };

@@ -303,6 +303,8 @@ pub struct Command {
     /// Over what else changes its meaning (role, search path, resolved objects, directory, environment): an approval is
     /// bound to it. `None` where nothing does.
     pub context: Option<Digest>,
+    /// The home of the login that it runs as, where its protocol knows it: what `~` stands for in rules.
+    pub home: Option<Arc<str>>,
     /// Where its values come from and go, where its reader followed them.
     pub followed: Option<Followed>,
     writes: bool,
@@ -327,6 +329,7 @@ impl Command {
             fault: None,
             prepared_by: None,
             context: None,
+            home: None,
             followed: None,
             writes,
             prepares: false,

@@ -117,7 +117,7 @@ impl fmt::Display for TestOutcome {
 /// Runs a test: decides its command, read by the caller into `operations`, on `connection`.
 #[must_use]
 pub fn run_test(set: &PolicySet, test: &PolicyTest, operations: &[Operation], connection: &Connection) -> TestOutcome {
-    let decision = set.decide(&Case { principal: &test.principal, connection, operations, at: test.at });
+    let decision = set.decide(&Case { principal: &test.principal, connection, operations, home: None, at: test.at });
     let matched = |rule: &RuleId, effect| decision.matches.iter().any(|one| one.rule == *rule && one.effect == effect);
     let passed = match (&test.expect, &decision.verdict) {
         (Expectation::Allow, Verdict::Allow) => true,

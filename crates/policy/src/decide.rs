@@ -37,6 +37,8 @@ pub struct Case<'a> {
     pub connection: &'a Connection,
     /// What, as it was read; a command always has at least one operation, and an empty list is refused.
     pub operations: &'a [Operation],
+    /// The target login's home, where the protocol knows it: a path below it has two spellings, and patterns take either.
+    pub home: Option<&'a str>,
     /// When.
     pub at: Timestamp,
 }
@@ -47,6 +49,7 @@ pub struct Case<'a> {
 pub struct Scoped<'a> {
     set: &'a PolicySet,
     bundles: SmallVec<[&'a Bundle; 8]>,
+    pub(crate) home: Option<&'a str>,
 }
 
 /// What became of one operation.
@@ -96,7 +99,7 @@ impl PolicySet {
     /// Decides a case.
     #[must_use]
     pub fn decide(&self, case: &Case<'_>) -> Decision {
-        self.scope_for(case.principal, case.connection).decide(case.operations, case.at)
+        self.scope_for(case.principal, case.connection).at_home(case.home).decide(case.operations, case.at)
     }
 
     /// Decides whether a session of this kind opens for the principal on the connection: `connect session KIND`. `sql`,
@@ -105,18 +108,25 @@ impl PolicySet {
     #[must_use]
     pub fn opens(&self, kind: SessionKind, principal: &Principal, connection: &Connection, at: Timestamp) -> Decision {
         let operations = [Operation::new(Action::Connect, Object::Session(kind))];
-        self.decide(&Case { principal, connection, operations: &operations, at })
+        self.decide(&Case { principal, connection, operations: &operations, home: None, at })
     }
 
     /// The part of the set that is about this principal on this connection.
     #[must_use]
     pub fn scope_for(&self, principal: &Principal, connection: &Connection) -> Scoped<'_> {
         let bundles = self.bundles.iter().filter(|bundle| bundle.scope.applies(principal, connection)).collect();
-        Scoped { set: self, bundles }
+        Scoped { set: self, bundles, home: None }
     }
 }
 
 impl<'a> Scoped<'a> {
+    /// The same, with what `~` stands for.
+    #[must_use]
+    pub const fn at_home(mut self, home: Option<&'a str>) -> Self {
+        self.home = home;
+        self
+    }
+
     /// Decides these operations at this moment.
     #[must_use]
     pub fn decide(&self, operations: &[Operation], _at: Timestamp) -> Decision {
@@ -126,7 +136,7 @@ impl<'a> Scoped<'a> {
         let mut holds: SmallVec<[&'a Rule; 4]> = SmallVec::new();
         for rule in self.rules(wanted) {
             for (nth, (operation, state)) in operations.iter().zip(&mut states).enumerate() {
-                let Some(permits) = rule.meets(operation) else { continue };
+                let Some(permits) = rule.meets(operation, self.home) else { continue };
                 match rule.condition.holds() {
                     Ok(true) => {}
                     Ok(false) => continue,

@@ -83,7 +83,7 @@ impl PolicySet {
     /// Explains a case.
     #[must_use]
     pub fn explain(&self, case: &Case<'_>) -> Explanation {
-        let scoped = self.scope_for(case.principal, case.connection);
+        let scoped = self.scope_for(case.principal, case.connection).at_home(case.home);
         let lacks = |bundle: &Bundle| {
             if !bundle.scope.on(case.connection) {
                 let names = bundle.scope.connections.iter().flatten().map(AsRef::as_ref).collect::<Vec<&str>>();
@@ -109,10 +109,9 @@ impl PolicySet {
 
     fn explain_one(&self, scoped: &Scoped<'_>, operation: &Operation, at: Timestamp) -> OperationExplanation {
         let decision = scoped.decide(std::slice::from_ref(operation), at);
-        let rules = scoped
-            .bundles()
-            .iter()
-            .flat_map(|bundle| bundle.rules.iter().filter_map(|rule| explain_rule(bundle, rule, operation)));
+        let rules = scoped.bundles().iter().flat_map(|bundle| {
+            bundle.rules.iter().filter_map(|rule| explain_rule(bundle, rule, operation, scoped.home))
+        });
         OperationExplanation {
             operation: operation.clone(),
             effect: decision.verdict.effect(),
@@ -160,10 +159,10 @@ fn principal(case: &Case<'_>) -> String {
     out
 }
 
-fn explain_rule(bundle: &Bundle, rule: &Rule, operation: &Operation) -> Option<RuleExplanation> {
-    let (matched, note) = match rule.meets(operation) {
+fn explain_rule(bundle: &Bundle, rule: &Rule, operation: &Operation, home: Option<&str>) -> Option<RuleExplanation> {
+    let (matched, note) = match rule.meets(operation, home) {
         Some(permits) => (true, leaves_out(rule, operation, &permits)),
-        None => (false, Some(lacks(rule, operation)?)),
+        None => (false, Some(lacks(rule, operation, home)?)),
     };
     Some(RuleExplanation {
         rule: rule.id.clone(),
@@ -195,13 +194,13 @@ fn leaves_out(rule: &Rule, operation: &Operation, permits: &Permits) -> Option<S
 }
 
 /// What kept an allow from matching, where it came near: the same operation unmarked, or of a known name, would match.
-fn lacks(rule: &Rule, operation: &Operation) -> Option<String> {
+fn lacks(rule: &Rule, operation: &Operation, home: Option<&str>) -> Option<String> {
     if rule.effect != Effect::Allow || !rule.actions.contains(operation.action) {
         return None;
     }
     let missing = rule.missing_marks(operation);
     let unmarked = Operation { marks: Marks::NONE, ..operation.clone() };
-    if !missing.is_empty() && rule.meets(&unmarked).is_some() {
+    if !missing.is_empty() && rule.meets(&unmarked, home).is_some() {
         if missing.contains(Mark::InfersProtected) {
             return Some("no rule permits `infers-protected`: it follows `predicates` of a mask".to_owned());
         }

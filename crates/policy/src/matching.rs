@@ -32,8 +32,8 @@ pub(crate) const fn opens_unnamed(kind: SessionKind) -> bool {
 }
 
 impl Pattern {
-    /// What this pattern takes of the operation.
-    pub(crate) fn takes(&self, operation: &Operation, certainty: Certainty) -> Taken {
+    /// What this pattern takes of the operation. `home` is what `~` stands for, where that is known.
+    pub(crate) fn takes(&self, operation: &Operation, certainty: Certainty, home: Option<&str>) -> Taken {
         let object = &operation.object;
         if matches!(object, Object::Unknown) {
             let surely = matches!(self, Self::Everything | Self::Unknown);
@@ -42,7 +42,7 @@ impl Pattern {
         if let (Self::Column(column), Object::Relation { name, .. }) = (self, object) {
             return takes_columns(column, name, &operation.columns, certainty);
         }
-        whole(self.takes_object(object, certainty))
+        whole(self.takes_object(object, certainty, home))
     }
 
     /// Whether a `column` pattern takes this column of this relation; other patterns never do.
@@ -51,7 +51,7 @@ impl Pattern {
         pattern.takes(&[name.schema.as_str(), name.name.as_str(), Some(column.as_str())], certainty)
     }
 
-    fn takes_object(&self, object: &Object, certainty: Certainty) -> bool {
+    fn takes_object(&self, object: &Object, certainty: Certainty, home: Option<&str>) -> bool {
         match self {
             // A kind of session that must be named is not named by `*`, except where refusing it is the point.
             Self::Everything => {
@@ -82,7 +82,7 @@ impl Pattern {
             Self::File(pattern) => {
                 let Object::File(path) = object else { return false };
                 let unknown = certainty == Certainty::Possibly || pattern.is_deep();
-                path.as_str().map_or(unknown, |path| takes_path(pattern, path))
+                path.as_str().map_or(unknown, |path| takes_file(pattern, path, home))
             }
             Self::Host { host, port } => {
                 let Object::Host(found) = object else { return false };
@@ -162,8 +162,26 @@ fn takes_subcommand(pattern: Option<&Segments>, name: &Part, word: Option<&Name>
 }
 
 fn takes_path(pattern: &Segments, path: &str) -> bool {
-    let segments: SmallVec<[Option<&str>; 16]> = path.split('/').map(Some).collect();
+    takes_segments(pattern, path.split('/'))
+}
+
+fn takes_segments<'p>(pattern: &Segments, segments: impl Iterator<Item = &'p str>) -> bool {
+    let segments: SmallVec<[Option<&str>; 16]> = segments.map(Some).collect();
     pattern.takes(&segments, Certainty::Surely)
+}
+
+/// A path below the home is the same written from `~` and from the root: a rule may say either.
+fn takes_file(pattern: &Segments, path: &str, home: Option<&str>) -> bool {
+    if takes_path(pattern, path) {
+        return true;
+    }
+    let Some(home) = home.map(|home| home.trim_end_matches('/')) else { return false };
+    let below = |from: &str| path.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with('/')).is_some();
+    let rest = |from: &str| path.get(from.len()..).unwrap_or_default().split('/').skip(1);
+    if below("~") {
+        return takes_segments(pattern, home.split('/').chain(rest("~")));
+    }
+    below(home) && takes_segments(pattern, std::iter::once("~").chain(rest(home)))
 }
 
 /// Host and port; either is `None` where it is not known.

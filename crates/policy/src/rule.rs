@@ -140,7 +140,7 @@ pub(crate) enum Permits {
 
 impl Rule {
     /// Whether the rule matches the operation, and how much it then permits; its condition is not asked here.
-    pub(crate) fn meets(&self, operation: &Operation) -> Option<Permits> {
+    pub(crate) fn meets(&self, operation: &Operation, home: Option<&str>) -> Option<Permits> {
         if !self.actions.contains(operation.action) {
             return None;
         }
@@ -155,7 +155,7 @@ impl Rule {
                 Certainty::Possibly
             }
         };
-        let permits = self.objects_of(operation, certainty)?;
+        let permits = self.objects_of(operation, certainty, home)?;
         let may_permit = match self.effect {
             Effect::Allow => true,
             Effect::Hold => tolerated && self.names_session(&operation.object),
@@ -173,7 +173,7 @@ impl Rule {
 
     /// Whether the objects match the operation at all, this surely; marks and condition are not asked.
     pub(crate) fn may_cover(&self, operation: &Operation, certainty: Certainty) -> bool {
-        self.actions.contains(operation.action) && self.objects_of(operation, certainty).is_some()
+        self.actions.contains(operation.action) && self.objects_of(operation, certainty, None).is_some()
     }
 
     fn tolerates(&self, operation: &Operation) -> bool {
@@ -193,11 +193,11 @@ impl Rule {
     }
 
     /// How much of the operation the objects cover; `None` where they do not match.
-    fn objects_of(&self, operation: &Operation, certainty: Certainty) -> Option<Permits> {
+    fn objects_of(&self, operation: &Operation, certainty: Certainty, home: Option<&str>) -> Option<Permits> {
         let Some(objects) = &self.objects else { return Some(Permits::Whole) };
         let mut some = false;
         for pattern in &objects.patterns {
-            match pattern.takes(operation, certainty) {
+            match pattern.takes(operation, certainty, home) {
                 Taken::Whole => return Some(Permits::Whole),
                 Taken::SomeColumns => some = true,
                 Taken::Nothing => {}

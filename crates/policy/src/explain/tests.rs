@@ -20,7 +20,7 @@ rules:
 
 fn explain(operations: &[Operation]) -> String {
     let set = load(&[AGENTS, DBA]);
-    let case = Case { principal: &agent(), connection: &shop(), operations, at: Timestamp::UNIX_EPOCH };
+    let case = Case { principal: &agent(), connection: &shop(), operations, home: None, at: Timestamp::UNIX_EPOCH };
     let text = set.explain(&case).to_string();
     text.replace(&**set.digest(), "DIGEST")
 }
@@ -88,7 +88,13 @@ fn the_masks_in_force_are_shown_and_those_that_do_not_bind() {
         "bundle: else\napplies_to: { connections: [crm] }\nmask:\n  - { id: m, detect: [jwt], with: redact }\n",
     ]);
     let operations = [on(Action::Read, "public", "orders")];
-    let case = Case { principal: &agent(), connection: &shop(), operations: &operations, at: Timestamp::UNIX_EPOCH };
+    let case = Case {
+        principal: &agent(),
+        connection: &shop(),
+        operations: &operations,
+        home: None,
+        at: Timestamp::UNIX_EPOCH,
+    };
     let explained = set.explain(&case);
     assert_eq!(explained.masks, set.masks_explained(&agent(), &shop()));
     let text = explained.to_string();
@@ -121,6 +127,12 @@ fn nobody_is_told_to_name_a_mark_that_no_rule_may_name() {
 fn the_decision_explained_is_the_decision_made() {
     let set = load(&[AGENTS, DBA]);
     let operations = [on(Action::Read, "public", "orders")];
-    let case = Case { principal: &agent(), connection: &shop(), operations: &operations, at: Timestamp::UNIX_EPOCH };
+    let case = Case {
+        principal: &agent(),
+        connection: &shop(),
+        operations: &operations,
+        home: None,
+        at: Timestamp::UNIX_EPOCH,
+    };
     assert_eq!(set.explain(&case).decision, set.decide(&case));
 }

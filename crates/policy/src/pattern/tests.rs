@@ -8,7 +8,7 @@ use portcullis_model::{Action, Columns, Name, Object, Operation, Part, Qualified
 
 fn takes(pattern: &str, operation: &Operation, certainty: crate::glob::Certainty) -> bool {
     let patterns = parse(pattern).unwrap_or_else(|refused| panic!("{pattern}: {refused:?}"));
-    patterns.iter().any(|one| one.takes(operation, certainty) != Taken::Nothing)
+    patterns.iter().any(|one| one.takes(operation, certainty, None) != Taken::Nothing)
 }
 
 fn matches(pattern: &str, object: &Object) -> bool {
@@ -123,6 +123,28 @@ fn nouns_match_their_objects() {
         ("table *.*", Object::Unknown, false),
     ] {
         assert_eq!(matches(pattern, &object), expected, "{pattern} on {object}");
+    }
+}
+
+#[test]
+fn a_path_below_the_home_is_met_from_the_root_and_from_the_tilde() {
+    let met = |pattern: &str, path: &str, home: &str| {
+        let operation = Operation::new(Action::Read, Object::File(Part::known(path)));
+        parse(pattern).unwrap().iter().any(|one| one.takes(&operation, Surely, Some(home)) != Taken::Nothing)
+    };
+    for (pattern, path, home, expected) in [
+        ("file ~/**", "/home/me/x/y", "/home/me", true),
+        ("file ~/**", "/home/me", "/home/me/", true),
+        ("file ~/**", "/home/mean/x", "/home/me", false),
+        ("file /home/me/x", "~/x", "/home/me", true),
+        ("file /home/me/**", "~", "/home/me", true),
+        ("file /home/**/key", "~/.ssh/key", "/home/me", true),
+        ("file /home/me/x", "~other/x", "/home/me", false),
+        ("file ~/x", "/x", "/", true),
+        ("file /x", "~/x", "/", true),
+        ("file /etc/passwd", "~/x", "/home/me", false),
+    ] {
+        assert_eq!(met(pattern, path, home), expected, "{pattern} on {path} at {home}");
     }
 }
 

@@ -144,8 +144,13 @@ fn an_empty_set_loads_with_a_warning_and_refuses_everything() {
     assert_eq!(loaded.warnings.len(), 1);
     let (principal, connection) = (agent(), shop());
     let operations = [portcullis_model::Operation::unknown()];
-    let case =
-        Case { principal: &principal, connection: &connection, operations: &operations, at: Timestamp::UNIX_EPOCH };
+    let case = Case {
+        principal: &principal,
+        connection: &connection,
+        operations: &operations,
+        home: None,
+        at: Timestamp::UNIX_EPOCH,
+    };
     assert_eq!(loaded.set.decide(&case).verdict.effect(), Effect::Deny);
 }
 

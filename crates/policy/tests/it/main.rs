@@ -60,8 +60,13 @@ fn failures(set: &PolicySet) -> Vec<String> {
         .filter_map(|test| {
             let (operations, connection) = (operations(test), connection(test));
             let outcome = run_test(set, test, &operations, &connection);
-            let case =
-                Case { principal: &test.principal, connection: &connection, operations: &operations, at: test.at };
+            let case = Case {
+                principal: &test.principal,
+                connection: &connection,
+                operations: &operations,
+                home: None,
+                at: test.at,
+            };
             let explained = || format!("{}:{}: {outcome}\n{}\n", test.file, test.line, set.explain(&case));
             (!outcome.passed).then(explained)
         })
@@ -120,8 +125,13 @@ fn every_rule_has_a_test_that_it_decides_and_a_near_miss() {
             .iter()
             .map(|test| {
                 let (operations, connection) = (operations(test), connection(test));
-                let case =
-                    Case { principal: &test.principal, connection: &connection, operations: &operations, at: test.at };
+                let case = Case {
+                    principal: &test.principal,
+                    connection: &connection,
+                    operations: &operations,
+                    home: None,
+                    at: test.at,
+                };
                 (test, set.decide(&case))
             })
             .collect();

@@ -37,7 +37,13 @@ pub(crate) fn run(args: &ExplainArgs, runtime: impl FnOnce() -> Result<Runtime, 
         (sql, None) => Asked::sql(sql.as_deref().unwrap_or_default(), args, &set, &principal, runtime)?,
     };
     let Asked { operations, connection, masks, unread } = asked;
-    let case = Case { principal: &principal, connection: &connection, operations: &operations, at: Timestamp::now() };
+    let case = Case {
+        principal: &principal,
+        connection: &connection,
+        operations: &operations,
+        home: None,
+        at: Timestamp::now(),
+    };
     let decision = set.decide(&case);
     let effect = decision.verdict.effect();
     if args.json {
