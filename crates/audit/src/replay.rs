@@ -126,6 +126,16 @@ pub enum Answer {
         stream: Arc<str>,
         /// The text.
         text: Arc<str>,
+        /// Whether the recording limit cut the rest off.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        truncated: bool,
+    },
+    /// The screen of the output that follows.
+    Terminal {
+        /// Characters in a line.
+        columns: u32,
+        /// Lines.
+        rows: u32,
     },
 }
 
@@ -228,7 +238,7 @@ const fn command_of(body: &EventBody) -> Option<u64> {
         | EventBody::Masked { command, .. }
         | EventBody::ApprovalRequested { command, .. }
         | EventBody::ApprovalSettled { command, .. } => Some(*command),
-        EventBody::Output { command, .. } => *command,
+        EventBody::Output { command, .. } | EventBody::Terminal { command, .. } => *command,
         EventBody::CommandPrepared { .. }
         | EventBody::SessionStarted { .. }
         | EventBody::SessionEnded { .. }
@@ -250,7 +260,10 @@ impl Exchange {
                 self.settled = Some(at);
             }
             EventBody::Result { columns, rows, truncated, .. } => self.rows(columns, rows, truncated),
-            EventBody::Output { stream, text, .. } => self.answer.push(Answer::Output { stream, text }),
+            EventBody::Output { stream, text, truncated, .. } => {
+                self.answer.push(Answer::Output { stream, text, truncated });
+            }
+            EventBody::Terminal { columns, rows, .. } => self.answer.push(Answer::Terminal { columns, rows }),
             EventBody::Masked { columns, .. } => self.masked.extend(columns),
             EventBody::ApprovalRequested { approval, rule, .. } => {
                 self.votes.push(Vote { approval, rule, verdict: None, voters: Vec::new() });
@@ -274,7 +287,7 @@ impl Exchange {
                 rows.extend(more);
                 *truncated |= cut;
             }
-            Some(Answer::Rows { .. } | Answer::Output { .. }) | None => {
+            Some(Answer::Rows { .. } | Answer::Output { .. } | Answer::Terminal { .. }) | None => {
                 self.answer.push(Answer::Rows { columns, rows: more, truncated: cut });
             }
         }

@@ -44,6 +44,7 @@ impl Noted {
             | EventBody::SessionStarted { .. }
             | EventBody::Result { .. }
             | EventBody::Output { .. }
+            | EventBody::Terminal { .. }
             | EventBody::Masked { .. }
             | EventBody::ApprovalRequested { .. }
             | EventBody::ApprovalSettled { .. }

@@ -209,7 +209,7 @@ impl Answer {
         }
         self.budget -= end;
         if let Some(kept) = text.get(..end).filter(|kept| !kept.is_empty()) {
-            self.session.record([EventBody::Output { command: self.number, stream: stream.into(), text: kept.into() }]);
+            self.session.record([EventBody::Output { command: self.number, stream: stream.into(), text: kept.into(), truncated: false }]);
         }
     }
 

@@ -280,11 +280,29 @@ pub enum EventBody {
         /// Which command, where it belongs to one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         command: Option<u64>,
-        /// `notice`, `error`, `stdout`, `stderr`, `copy` … (`channel` in JSON, where `stream` is the event's own.)
+        /// `notice`, `error`, `copy` …; of programs `stdout`, `stderr`, and `terminal` where both go to a screen.
+        /// (`channel` in JSON, where `stream` is the event's own.)
         #[serde(rename = "channel")]
         stream: Arc<str>,
         /// The text.
         text: Arc<str>,
+        /// Set on the last part when the limit cut the rest off.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        truncated: bool,
+    },
+    /// The screen that `terminal` output is written for: said when it begins, and at every change of its size.
+    #[serde(rename = "terminal")]
+    Terminal {
+        /// Which command it belongs to, where it belongs to one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        command: Option<u64>,
+        /// Characters in a line.
+        columns: u32,
+        /// Lines.
+        rows: u32,
+        /// What kind the client says it is (`TERM`); absent in a change of size.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<Arc<str>>,
     },
     /// What of a command's answer was masked for the client; the values are nowhere.
     #[serde(rename = "masked")]
@@ -387,11 +405,27 @@ mod tests {
             outcome: Outcome::Completed { status: "DELETE 0".into(), rows: 0, bytes: 12 },
             data: None,
         };
-        let output = EventBody::Output { command: Some(3), stream: "notice".into(), text: "hello".into() };
-        for body in [received, settled, output] {
+        let output = |text: &str, truncated| EventBody::Output {
+            command: Some(3),
+            stream: "notice".into(),
+            text: text.into(),
+            truncated,
+        };
+        let terminal = |name| EventBody::Terminal { command: None, columns: 80, rows: 24, name };
+        let screens = [terminal(Some("xterm".into())), terminal(None)];
+        for body in [received, settled, output("hello", false), output("", true)].into_iter().chain(screens) {
             let event = Event { stream: SessionId::new(), number: 5, at: Timestamp::UNIX_EPOCH, body };
             let json = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event, "{json}");
         }
+    }
+
+    /// What was hashed before a field was added is what is hashed now.
+    #[test]
+    fn an_output_of_an_older_record_keeps_its_form() {
+        let json = r#"{"stream":"00000000-0000-0000-0000-000000000000","number":5,"at":"1970-01-01T00:00:00Z","#.to_owned()
+            + r#""type":"output","command":3,"channel":"notice","text":"hello"}"#;
+        let event: Event = serde_json::from_str(&json).unwrap();
+        assert_eq!(serde_json::to_string(&event).unwrap(), json);
     }
 }

@@ -96,7 +96,14 @@ fn describe(body: &EventBody) -> Option<String> {
         EventBody::CommandSettled { command, outcome, .. } => Some(format!("[{command}] {}", ended(outcome))),
         EventBody::Result { columns, rows, truncated, .. } => Some(result(columns, rows, *truncated)),
         EventBody::Masked { columns, .. } => Some(masked(columns)),
-        EventBody::Output { stream, text, .. } => Some(format!("{stream}: {}", table::printable(text))),
+        EventBody::Output { stream, text, truncated, .. } => {
+            let cut = if *truncated { " … the rest is past the limit of the record" } else { "" };
+            Some(format!("{stream}: {}{cut}", table::printable(text)))
+        }
+        EventBody::Terminal { columns, rows, name, .. } => {
+            let name = name.as_deref().map(table::printable).unwrap_or_default();
+            Some(format!("terminal {columns}x{rows} {name}").trim_end().to_owned())
+        }
         EventBody::ApprovalRequested { command, approval, rule, expires } => {
             Some(format!("[{command}] approval {approval} asked for by {rule}, until {expires}"))
         }
