@@ -13,20 +13,26 @@
 
 mod block;
 mod bytes;
+mod joints;
 mod numbers;
+mod output;
 mod stream;
+mod terminal;
 mod tokens;
 mod validate;
 
 use crate::key::Key;
 use crate::transform::{apply_within, constant};
 use memchr::memmem::Finder;
+use output::Output;
 use portcullis_model::{Detector, Transform};
 use regex_automata::meta::Regex;
 use regex_automata::{Input, util::syntax};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::ops::Range;
 pub use stream::{HOLD_BACK, Redactor};
+pub use terminal::{TerminalRedactor, fuzz_terminal};
 
 /// A user's pattern that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -240,7 +246,7 @@ impl Detectors {
     }
 
     /// Writes the text with what the hits overlap replaced.
-    fn rewrite(&self, text: &[u8], hits: &[Hit], key: &Key, hit: &mut dyn FnMut(usize), out: &mut Vec<u8>) {
+    fn rewrite(&self, text: &[u8], hits: &[Hit], key: &Key, hit: &mut dyn FnMut(usize), out: &mut impl Output) {
         let mut copied = 0;
         let mut rest = hits;
         while let Some((first, more)) = rest.split_first() {
@@ -256,23 +262,24 @@ impl Detectors {
             }
             let group = rest.get(..=joined).unwrap_or_default();
             group.iter().for_each(|one| hit(one.rule));
-            out.extend_from_slice(bytes::part(text, copied, span.start));
-            self.replacement(bytes::part(text, span.start, span.end), group, key, out);
+            out.copy(bytes::part(text, copied, span.start));
+            let covered = bytes::part(text, span.start, span.end);
+            out.replace(covered.len(), self.replacement(covered, group, key).as_bytes());
             copied = span.end;
             rest = more.get(joined..).unwrap_or_default();
         }
-        out.extend_from_slice(bytes::part(text, copied, text.len()));
+        out.copy(bytes::part(text, copied, text.len()));
     }
 
-    fn replacement(&self, part: &[u8], group: &[Hit], key: &Key, out: &mut Vec<u8>) {
+    fn replacement<'t>(&'t self, part: &[u8], group: &[Hit], key: &Key) -> Cow<'t, str> {
         let rules = group.iter().filter_map(|hit| self.rules.get(hit.rule));
         let block = rules.clone().any(|rule| matches!(rule.looks, Looks::Block));
         let transform = rules.map(|rule| &rule.transform).reduce(|one, other| one.stricter(other));
         let transform = transform.unwrap_or(&Transform::Redact);
         if block {
-            out.extend_from_slice(constant(transform).as_bytes());
+            Cow::Borrowed(constant(transform))
         } else {
-            out.extend_from_slice(apply_within(transform, &String::from_utf8_lossy(part), key).as_bytes());
+            Cow::Owned(apply_within(transform, &String::from_utf8_lossy(part), key))
         }
     }
 }

@@ -19,7 +19,7 @@ mod protection;
 mod transform;
 mod treatment;
 
-pub use detect::{BadPattern, Detectors, HOLD_BACK, Hit, Redactor, fuzz_detect};
+pub use detect::{BadPattern, Detectors, HOLD_BACK, Hit, Redactor, TerminalRedactor, fuzz_detect, fuzz_terminal};
 pub use json::{BadPath, JsonPath, NotJson, fuzz_json, mask_json};
 pub use judge::{Finding, Judgement};
 pub use key::Key;

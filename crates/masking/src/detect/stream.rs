@@ -12,12 +12,15 @@
 //! Held by: `stream/tests.rs`, property tests over every cut among them.
 
 use super::bytes::{at, before, part, run_back};
+use super::joints::Joints;
+use super::output::Output;
 use super::{Detectors, Hits, block};
 use crate::key::Key;
 use crate::transform::constant;
 use memchr::{memchr, memrchr};
 use portcullis_model::Transform;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The most bytes that a stream holds back.
@@ -35,6 +38,7 @@ impl Detectors {
             held: Vec::new(),
             looked: 0,
             state: State::Text,
+            joints: Joints::default(),
             hits: vec![0; self.rules.len()],
         }
     }
@@ -48,6 +52,8 @@ pub struct Redactor {
     /// Up to here no place to cut was found.
     looked: usize,
     state: State,
+    /// Where something was taken out of what is held.
+    joints: Joints,
     hits: Vec<u64>,
 }
 
@@ -69,16 +75,28 @@ impl fmt::Debug for Redactor {
 impl Redactor {
     /// Takes the next piece; appends what may come out.
     pub fn push(&mut self, chunk: &[u8], key: &Key, out: &mut Vec<u8>) {
+        self.take(chunk, key, out);
+    }
+
+    pub(super) fn take(&mut self, chunk: &[u8], key: &Key, out: &mut impl Output) {
         if self.detectors.is_empty() {
-            out.extend_from_slice(chunk);
+            out.copy(chunk);
             return;
         }
         let mut rest = chunk;
         while !rest.is_empty() {
             let taken = match self.state {
                 State::Text => self.text(rest, key, out),
-                State::Block => self.block(rest),
-                State::Token => self.token(rest),
+                State::Block => {
+                    let taken = self.block(rest);
+                    out.replace(taken, b"");
+                    taken
+                }
+                State::Token => {
+                    let taken = self.token(rest);
+                    out.replace(taken, b"");
+                    taken
+                }
             };
             rest = rest.get(taken..).unwrap_or_default();
         }
@@ -87,6 +105,10 @@ impl Redactor {
     /// Lets out what is held as if the stream ended here, without ending it: for a terminal that has gone quiet. A hit
     /// across this place is not found; a private key or an overlong token stays hidden.
     pub fn flush(&mut self, key: &Key, out: &mut Vec<u8>) {
+        self.let_all_out(key, out);
+    }
+
+    pub(super) fn let_all_out(&mut self, key: &Key, out: &mut impl Output) {
         if self.state == State::Text {
             let held = self.held.len();
             self.let_out(held, key, out);
@@ -104,14 +126,31 @@ impl Redactor {
         !self.held.is_empty()
     }
 
+    /// Whether a flush would let anything out.
+    pub(super) fn holds_text(&self) -> bool {
+        self.state == State::Text && self.is_holding()
+    }
+
+    /// Counts a hit that was found beside the stream.
+    pub(super) fn count(&mut self, rule: usize) {
+        self.hits.iter_mut().skip(rule).take(1).for_each(|count| *count += 1);
+    }
+
     /// How many hits each rule has had so far.
     #[must_use]
     pub fn hits(&self) -> &[u64] {
         &self.hits
     }
 
+    /// Something was taken out here; a backspace, where it was one.
+    pub(super) fn joint(&mut self, backspace: bool) {
+        if self.state == State::Text && !self.held.is_empty() {
+            self.joints.add(self.held.len(), backspace);
+        }
+    }
+
     /// Text; gives how much of `chunk` was taken.
-    fn text(&mut self, chunk: &[u8], key: &Key, out: &mut Vec<u8>) -> usize {
+    fn text(&mut self, chunk: &[u8], key: &Key, out: &mut impl Output) -> usize {
         let piece = part(chunk, 0, HOLD_BACK.saturating_sub(self.held.len()).max(1));
         self.held.extend_from_slice(piece);
         if let Some(finder) = &self.detectors.blocks {
@@ -119,7 +158,7 @@ impl Redactor {
             if let Some(begin) = block::opening(finder, part(&self.held, from, self.held.len())) {
                 // The marker was not whole before, so what follows it is of this piece.
                 let after = self.held.len() - (from + begin.end);
-                self.open_block(from + begin.start, key, out);
+                self.open_block(from + begin.start..from + begin.end, key, out);
                 return piece.len().saturating_sub(after);
             }
         }
@@ -136,24 +175,33 @@ impl Redactor {
     }
 
     /// Looks through the first bytes held and lets them out.
-    fn let_out(&mut self, count: usize, key: &Key, out: &mut Vec<u8>) {
-        let mut found = Hits::new();
-        self.detectors.scan(part(&self.held, 0, count), 0, false, &mut found);
+    fn let_out(&mut self, count: usize, key: &Key, out: &mut impl Output) {
+        let mut found = self.look(count, false);
         self.write(&mut found, count, key, out);
     }
 
+    /// What is found in the first bytes held.
+    fn look(&self, count: usize, open: bool) -> Hits {
+        let text = part(&self.held, 0, count);
+        let mut found = Hits::new();
+        self.detectors.scan(text, 0, open, &mut found);
+        self.joints.look(&self.detectors, text, open, &mut found);
+        found
+    }
+
     /// Writes the first bytes held with these hits replaced, and forgets them.
-    fn write(&mut self, found: &mut Hits, count: usize, key: &Key, out: &mut Vec<u8>) {
+    fn write(&mut self, found: &mut Hits, count: usize, key: &Key, out: &mut impl Output) {
         found.sort_by_key(|hit| hit.span.start);
         let Self { detectors, held, hits, .. } = self;
         let mut tell = |rule: usize| hits.iter_mut().skip(rule).take(1).for_each(|count| *count += 1);
         detectors.rewrite(part(held, 0, count), found, key, &mut tell, out);
         held.drain(..count.min(held.len()));
+        self.joints.forget(count);
         self.looked = 0;
     }
 
     /// Lets out every whole line of the first bytes held, one by one; gives how many bytes those were.
-    fn let_lines_out(&mut self, within: usize, key: &Key, out: &mut Vec<u8>) -> usize {
+    fn let_lines_out(&mut self, within: usize, key: &Key, out: &mut impl Output) -> usize {
         let mut gone = 0;
         while let Some(end) = memchr(b'\n', part(&self.held, 0, within - gone)) {
             self.let_out(end + 1, key, out);
@@ -162,21 +210,22 @@ impl Redactor {
         gone
     }
 
-    /// A private key begins at `start`.
-    fn open_block(&mut self, start: usize, key: &Key, out: &mut Vec<u8>) {
-        let gone = if self.detectors.patterns { self.let_lines_out(start, key, out) } else { 0 };
-        self.let_out(start - gone, key, out);
+    /// A private key begins with this marker.
+    fn open_block(&mut self, marker: Range<usize>, key: &Key, out: &mut impl Output) {
+        let gone = if self.detectors.patterns { self.let_lines_out(marker.start, key, out) } else { 0 };
+        self.let_out(marker.start - gone, key, out);
         let rules: Vec<_> = self.detectors.block_rules().collect();
-        self.replace(&rules, out);
+        self.replace(&rules, marker.len(), out);
         self.held.clear();
+        self.joints.clear();
         self.state = State::Block;
     }
 
     /// Puts a constant for something that nothing may be shown of, and counts it.
-    fn replace(&mut self, rules: &[usize], out: &mut Vec<u8>) {
+    fn replace(&mut self, rules: &[usize], covered: usize, out: &mut impl Output) {
         let transforms = rules.iter().filter_map(|rule| self.detectors.rules.get(*rule)).map(|rule| &rule.transform);
         let strictest = transforms.reduce(|one, other| one.stricter(other)).unwrap_or(&Transform::Redact);
-        out.extend_from_slice(constant(strictest).as_bytes());
+        out.replace(covered, constant(strictest).as_bytes());
         for (rule, count) in self.hits.iter_mut().enumerate() {
             *count += rules.iter().filter(|hit| **hit == rule).count() as u64;
         }
@@ -210,10 +259,9 @@ impl Redactor {
     }
 
     /// So much is held, and no place to cut: lets out what no hit reaches across.
-    fn force(&mut self, key: &Key, out: &mut Vec<u8>) {
+    fn force(&mut self, key: &Key, out: &mut impl Output) {
         let length = self.held.len();
-        let mut found = Hits::new();
-        self.detectors.scan(&self.held, 0, true, &mut found);
+        let mut found = self.look(length, true);
         let mut cut = run_back(&self.held, HOLD_BACK - OVERLAP, OVERLAP, |byte| byte.is_ascii_alphanumeric());
         if cut <= HOLD_BACK - 2 * OVERLAP {
             cut = HOLD_BACK - OVERLAP;
@@ -233,8 +281,9 @@ impl Redactor {
         }
         if cut >= length {
             let rules: Vec<_> = found.iter().map(|hit| hit.rule).collect();
-            self.replace(&rules, out);
+            self.replace(&rules, length, out);
             self.held.clear();
+            self.joints.clear();
             self.state = State::Token;
             return;
         }

@@ -22,6 +22,7 @@ fn streamed<'p>(detectors: &Arc<Detectors>, pieces: impl IntoIterator<Item = &'p
         held: stream.held.clone(),
         looked: 0,
         state: stream.state,
+        joints: Joints::default(),
         hits: vec![0; hits.len()],
     };
     let mut last = left;
