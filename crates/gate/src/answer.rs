@@ -5,8 +5,9 @@
 //! is recorded of a result is bounded, and the part that was cut off is marked `truncated`.
 //! [`Answer::plan`] says what becomes of each column of a result; the protocol, which knows its own formats, replaces the
 //! values with what the [`Mask`](crate::Mask) gives, and says how many it replaced, which goes into the record.
+//! Rows and JSON values are one shape of an answer; what programs and terminals write is the other, and `text.rs` has it.
 //! Does not promise that a protocol follows the plan: its tests do.
-//! Held by: `tests/it/answer.rs`, `tests/it/masking.rs`.
+//! Held by: `tests/it/answer.rs`, `tests/it/masking.rs`, `tests/it/text.rs`.
 //!
 //! A release cannot be forged:
 //! ```compile_fail,E0451
@@ -22,6 +23,7 @@ use crate::clearance::Permit;
 use crate::mask::{Mask, Plans, ResultColumn};
 use crate::masking::{Masking, Touches};
 use crate::session::Inner;
+use crate::text::{Flow, Gathered};
 use portcullis_model::{Command, EventBody, MaskedColumn, RecordedColumn};
 use std::sync::Arc;
 
@@ -36,7 +38,7 @@ pub struct Released<F> {
 }
 
 /// Whether the record of an answer is whole.
-enum Cut {
+pub(crate) enum Cut {
     Whole,
     /// Cut off, and the record does not say so yet.
     Unsaid,
@@ -45,8 +47,8 @@ enum Cut {
 
 /// The answer to one command (or to none: what a backend says unasked), on its way to the client.
 pub struct Answer {
-    session: Arc<Inner>,
-    number: Option<u64>,
+    pub(crate) session: Arc<Inner>,
+    pub(crate) number: Option<u64>,
     command: Option<Arc<Command>>,
     /// The masks of the command; what answers none is under those of the moment.
     masking: Option<Arc<Masking>>,
@@ -56,8 +58,13 @@ pub struct Answer {
     columns: Vec<RecordedColumn>,
     rows: Vec<Vec<Option<Arc<str>>>>,
     gathered: usize,
-    budget: usize,
-    cut: Cut,
+    pub(crate) budget: usize,
+    pub(crate) cut: Cut,
+    /// The streams of text that have begun.
+    pub(crate) flows: Vec<Flow>,
+    pub(crate) gathered_text: Option<Gathered>,
+    /// Columns and rows of its terminal, where it has one.
+    pub(crate) screen: Option<(u32, u32)>,
     count: u64,
     bytes: u64,
 }
@@ -78,6 +85,9 @@ impl Answer {
             gathered: 0,
             budget,
             cut: Cut::Whole,
+            flows: Vec::new(),
+            gathered_text: None,
+            screen: None,
             count: 0,
             bytes: 0,
         }
@@ -132,7 +142,7 @@ impl Answer {
         !masking.is_empty() && (touches.client || touches.record || masking.looks_everywhere())
     }
 
-    fn masking(&self) -> Arc<Masking> {
+    pub(crate) fn masking(&self) -> Arc<Masking> {
         self.masking.as_ref().map_or_else(|| self.session.masking_now(), Arc::clone)
     }
 
@@ -198,6 +208,7 @@ impl Answer {
 
     /// Records output that is not rows: a notice, an error, copied data.
     pub fn output(&mut self, stream: &'static str, text: &str) {
+        self.write_text(false);
         let redacted = self.masking().searched(text);
         let text = redacted.as_deref().unwrap_or(text);
         let mut end = text.len().min(self.budget);
@@ -209,7 +220,12 @@ impl Answer {
         }
         self.budget -= end;
         if let Some(kept) = text.get(..end).filter(|kept| !kept.is_empty()) {
-            self.session.record([EventBody::Output { command: self.number, stream: stream.into(), text: kept.into(), truncated: false }]);
+            self.session.record([EventBody::Output {
+                command: self.number,
+                stream: stream.into(),
+                text: kept.into(),
+                truncated: false,
+            }]);
         }
     }
 
@@ -272,6 +288,7 @@ impl Answer {
 impl Answer {
     /// The answer is whole: what has gathered and how much was masked go into the record.
     pub fn finish(&mut self) {
+        self.end_texts();
         self.flush();
         self.tell_masked();
     }

@@ -25,6 +25,7 @@ mod live;
 mod mask;
 mod masking;
 mod session;
+mod text;
 
 pub use answer::{Answer, Released};
 pub use clearance::{Cleared, Own, Passage, Pending, Permit, Ruling, Settled, Stale};

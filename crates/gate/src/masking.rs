@@ -235,7 +235,12 @@ impl Masking {
 
     /// What looks for values in words that belong to no column, for the client.
     pub(crate) fn words(&self) -> Option<Arc<Mask>> {
-        self.client.mask(Fate::Clear, false, &self.key).map(Arc::new)
+        self.words_of(&self.client)
+    }
+
+    /// The same for either side.
+    pub(crate) fn words_of(&self, side: &Side) -> Option<Arc<Mask>> {
+        side.mask(Fate::Clear, false, &self.key).map(Arc::new)
     }
 }
 

@@ -431,9 +431,14 @@ impl Inner {
     }
 
     pub(crate) fn record<const N: usize>(&self, events: [EventBody; N]) {
+        self.record_at(Timestamp::now(), events);
+    }
+
+    /// Records what happened at this moment, behind what was recorded before.
+    pub(crate) fn record_at<const N: usize>(&self, at: Timestamp, events: [EventBody; N]) {
         // What cannot be appended any more ends the session through the watermark; nothing passes unrecorded, since
         // both writers wait for a record that has then failed.
-        if self.stream.append(Timestamp::now(), events).is_err() {
+        if self.stream.append(at, events).is_err() {
             self.ended.cancel();
         }
     }

@@ -60,6 +60,11 @@ impl Side {
         self.masks.is_empty()
     }
 
+    /// Whether a mask of it cannot be carried out.
+    pub(crate) const fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
     fn clean(&self, function: &QualifiedName) -> bool {
         self.masks.is_clean(function)
     }

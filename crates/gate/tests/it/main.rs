@@ -8,4 +8,5 @@ mod durability;
 mod entry;
 mod holding;
 mod masking;
+mod text;
 mod world;

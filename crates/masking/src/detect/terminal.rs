@@ -102,8 +102,8 @@ impl TerminalRedactor {
         self.woven.put_back(out);
     }
 
-    /// Ends the stream.
-    pub fn finish(mut self, key: &Key, out: &mut Vec<u8>) {
+    /// Lets out all that is held: the stream ends here.
+    pub fn finish(&mut self, key: &Key, out: &mut Vec<u8>) {
         self.not_an_escape(key, out);
         self.flush(key, out);
     }

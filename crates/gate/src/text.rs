@@ -1,0 +1,286 @@
+//! The text of an answer: what a program or a terminal writes, in any pieces, released as it comes and recorded with its
+//! timing.
+//!
+//! A protocol gives each piece to [`Answer::text`] and releases what comes back. Where no mask looks for values in text
+//! that is the piece itself, not copied. Where one does, detectors look through it as it streams (escapes of terminals
+//! taken out), and what may still become a value is held back: for [`Answer::QUIET`] at most, when the protocol calls
+//! [`Answer::text_pause`] as it should. A terminal must show a prompt although it might be the beginning of an address, so a
+//! pause lets everything out but a private key, and a value that is written with such pauses in it reaches the client.
+//! It does not reach the record, whose detectors wait for the end of the word: nobody waits for that.
+//!
+//! Promises: what detectors find does not leave, however it is cut; the record is redacted by the masks without their
+//! `unless`, is bounded by the result budget, says once that it was cut off, and breaks no character of UTF-8; pieces of
+//! the same moment become one event, which carries the time of the first of them. A mask that cannot be carried out lets
+//! nothing pass. Does not promise to find what was written with pauses, or what `portcullis_masking` says it does not.
+//! Held by: `tests/it/text.rs`.
+
+use crate::answer::{Answer, Cut};
+use crate::mask::Mask;
+use crate::masking::{Masking, Side};
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use portcullis_masking::TerminalRedactor;
+use portcullis_model::{EventBody, MaskedColumn};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Pieces that follow within this time of the first are recorded as one.
+const MOMENT: SignedDuration = SignedDuration::from_millis(5);
+
+/// Bytes of text gathered before they go to the record as one event.
+const TEXT_BATCH: usize = 32 * 1024;
+
+/// The longest name of a kind of terminal that is recorded.
+const TERM: usize = 64;
+
+/// One stream of text of an answer.
+pub(crate) struct Flow {
+    stream: &'static str,
+    client: Reader,
+    record: Reader,
+    /// The first bytes of a character whose last have not come, for the record.
+    begun: Vec<u8>,
+}
+
+/// What one who reads the text gets to see of it.
+enum Reader {
+    All,
+    Redacted(Box<TerminalRedactor>, Arc<Mask>),
+    /// A mask cannot be carried out.
+    Nothing,
+}
+
+/// Text that is not in the record yet.
+pub(crate) struct Gathered {
+    stream: &'static str,
+    text: String,
+    since: Timestamp,
+}
+
+impl Reader {
+    fn new(masking: &Masking, side: &Side) -> Self {
+        if side.is_broken() {
+            return Self::Nothing;
+        }
+        match masking.words_of(side).and_then(|mask| Some((mask.detectors.as_ref()?.terminal(), mask))) {
+            Some((redactor, mask)) => Self::Redacted(Box::new(redactor), mask),
+            None => Self::All,
+        }
+    }
+
+    fn take(&mut self, bytes: Bytes) -> Bytes {
+        match self {
+            Self::All => bytes,
+            Self::Redacted(redactor, mask) => {
+                let mut out = Vec::with_capacity(bytes.len());
+                redactor.push(&bytes, &mask.key, &mut out);
+                out.into()
+            }
+            Self::Nothing => Bytes::new(),
+        }
+    }
+
+    fn pause(&mut self) -> Bytes {
+        match self {
+            Self::Redacted(redactor, mask) if redactor.is_holding() => {
+                let mut out = Vec::new();
+                redactor.flush(&mask.key, &mut out);
+                out.into()
+            }
+            Self::All | Self::Redacted(..) | Self::Nothing => Bytes::new(),
+        }
+    }
+
+    /// The last of the text.
+    fn end(&mut self) -> Bytes {
+        match self {
+            Self::Redacted(redactor, mask) => {
+                let mut out = Vec::new();
+                redactor.finish(&mask.key, &mut out);
+                out.into()
+            }
+            Self::All | Self::Nothing => Bytes::new(),
+        }
+    }
+
+    fn is_holding(&self) -> bool {
+        match self {
+            Self::Redacted(redactor, _) => redactor.is_holding(),
+            Self::All | Self::Nothing => false,
+        }
+    }
+
+    /// How many values were replaced, and by which rules.
+    fn masked(&self, stream: &str) -> Option<MaskedColumn> {
+        let Self::Redacted(redactor, mask) = self else { return None };
+        let masked = MaskedColumn {
+            column: stream.into(),
+            rule: Arc::clone(&mask.by),
+            reason: mask.reason().into(),
+            values: redactor.hits(),
+        };
+        (masked.values > 0).then_some(masked)
+    }
+}
+
+impl Answer {
+    /// How long a stream may be quiet before [`Answer::text_pause`] is due.
+    pub const QUIET: Duration = Duration::from_millis(25);
+
+    /// Takes the next piece of a stream (`stdout`, `stderr`, or `terminal` where both go to a screen) and gives what of it,
+    /// and of earlier ones, the client may have now.
+    pub fn text(&mut self, stream: &'static str, piece: Bytes) -> Bytes {
+        self.keep(stream, &piece);
+        self.flow(stream).map_or_else(Bytes::new, |flow| flow.client.take(piece))
+    }
+
+    /// Records what the gateway itself writes into a stream: a prompt, an echo, a refusal. It is released by
+    /// [`Session::say`](crate::Session::say).
+    pub fn said(&mut self, stream: &'static str, text: &[u8]) {
+        self.keep(stream, &Bytes::copy_from_slice(text));
+    }
+
+    /// Whether a pause would release or record anything: then [`Answer::text_pause`] is due after [`Answer::QUIET`].
+    #[must_use]
+    pub fn text_waits(&self) -> bool {
+        self.gathered_text.is_some() || self.flows.iter().any(|flow| flow.client.is_holding())
+    }
+
+    /// The stream has gone quiet: gives what was held back of it and may be shown.
+    pub fn text_pause(&mut self, stream: &'static str) -> Bytes {
+        self.write_text(false);
+        self.flow(stream).map_or_else(Bytes::new, |flow| flow.client.pause())
+    }
+
+    /// The stream is over: gives the last of it.
+    pub fn text_end(&mut self, stream: &'static str) -> Bytes {
+        let Some(at) = self.flows.iter().position(|flow| flow.stream == stream) else { return Bytes::new() };
+        let flow = self.flows.remove(at);
+        self.end(flow)
+    }
+
+    /// A terminal of this size and kind (`TERM`) begins.
+    pub fn terminal(&mut self, name: &str, columns: u32, rows: u32) {
+        let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+        let name: String = name.chars().filter(plain).take(TERM).collect();
+        self.screen(Some(name.into()), columns, rows);
+    }
+
+    /// The terminal has another size.
+    pub fn resized(&mut self, columns: u32, rows: u32) {
+        if self.screen != Some((columns, rows)) {
+            self.screen(None, columns, rows);
+        }
+    }
+
+    fn screen(&mut self, name: Option<Arc<str>>, columns: u32, rows: u32) {
+        self.write_text(false);
+        self.screen = Some((columns, rows));
+        self.session.record([EventBody::Terminal { command: self.number, columns, rows, name }]);
+    }
+
+    /// Ends every stream that the protocol did not; the client has no more of it.
+    pub(crate) fn end_texts(&mut self) {
+        for flow in std::mem::take(&mut self.flows) {
+            let _unsent = self.end(flow);
+        }
+        self.write_text(false);
+    }
+
+    fn end(&mut self, flow: Flow) -> Bytes {
+        let Flow { stream, mut client, mut record, mut begun } = flow;
+        let mut text = String::new();
+        decode(&mut begun, &record.end(), &mut text);
+        if !begun.is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+        self.gather(stream, &text);
+        self.write_text(false);
+        let last = client.end();
+        if let (Some(command), Some(masked)) = (self.number, client.masked(stream)) {
+            self.session.record([EventBody::Masked { command, columns: vec![masked] }]);
+        }
+        last
+    }
+
+    /// The stream of this name, begun where it is new.
+    fn flow(&mut self, stream: &'static str) -> Option<&mut Flow> {
+        if self.flows.iter().all(|flow| flow.stream != stream) {
+            let masking = self.masking();
+            let client = Reader::new(&masking, &masking.client);
+            let record = Reader::new(&masking, &masking.record);
+            self.flows.push(Flow { stream, client, record, begun: Vec::new() });
+        }
+        self.flows.iter_mut().find(|flow| flow.stream == stream)
+    }
+
+    /// Records a piece, as far as it may be.
+    fn keep(&mut self, stream: &'static str, piece: &Bytes) {
+        if !self.keeps_text() {
+            return;
+        }
+        let Some(flow) = self.flow(stream) else { return };
+        let shown = flow.record.take(piece.clone());
+        let mut text = String::new();
+        decode(&mut flow.begun, &shown, &mut text);
+        self.gather(stream, &text);
+    }
+
+    fn keeps_text(&self) -> bool {
+        self.session.result_budget() > 0 && matches!(self.cut, Cut::Whole)
+    }
+
+    fn gather(&mut self, stream: &'static str, text: &str) {
+        if text.is_empty() || !self.keeps_text() {
+            return;
+        }
+        let now = Timestamp::now();
+        let of_this_moment =
+            |gathered: &Gathered| gathered.stream == stream && now.duration_since(gathered.since) < MOMENT;
+        if !self.gathered_text.as_ref().is_some_and(of_this_moment) {
+            self.write_text(false);
+        }
+        let kept = text.get(..text.floor_char_boundary(self.budget)).unwrap_or_default();
+        self.budget -= kept.len();
+        let empty = || Gathered { stream, text: String::new(), since: now };
+        let gathered = self.gathered_text.get_or_insert_with(empty);
+        gathered.text.push_str(kept);
+        if kept.len() < text.len() {
+            self.cut = Cut::Said;
+            self.write_text(true);
+        } else if self.gathered_text.as_ref().is_some_and(|gathered| gathered.text.len() >= TEXT_BATCH) {
+            self.write_text(false);
+        }
+    }
+
+    /// Puts the text that has gathered into the record.
+    pub(crate) fn write_text(&mut self, truncated: bool) {
+        if let Some(Gathered { stream, text, since }) = self.gathered_text.take() {
+            let event = EventBody::Output { command: self.number, stream: stream.into(), text: text.into(), truncated };
+            self.session.record_at(since, [event]);
+        }
+    }
+}
+
+/// Appends bytes as text. What is no UTF-8 is replaced; the first bytes of a character wait in `begun` for the others.
+fn decode(begun: &mut Vec<u8>, bytes: &[u8], text: &mut String) {
+    let joined;
+    let mut rest = if begun.is_empty() {
+        bytes
+    } else {
+        joined = [begun.as_slice(), bytes].concat();
+        begun.clear();
+        &joined
+    };
+    while let Err(error) = std::str::from_utf8(rest) {
+        let (valid, broken) = rest.split_at(error.valid_up_to());
+        text.push_str(&String::from_utf8_lossy(valid));
+        let Some(length) = error.error_len() else {
+            begun.extend_from_slice(broken);
+            return;
+        };
+        text.push(char::REPLACEMENT_CHARACTER);
+        rest = broken.get(length..).unwrap_or_default();
+    }
+    text.push_str(&String::from_utf8_lossy(rest));
+}
