@@ -7,6 +7,7 @@
     reason = "what helps a test may fail loudly too"
 )]
 
+mod asciicast;
 mod crash;
 mod export;
 mod file_log;

@@ -79,7 +79,12 @@ fn a_timeline_puts_each_command_together() {
     let requested = EventBody::ApprovalRequested { command: 1, approval, rule: "shop/schema".into(), expires: now() };
     let approved =
         EventBody::ApprovalSettled { command: 1, approval, verdict: "approved".into(), voters: vec!["dba".into()] };
-    let output = |command, text: &str| EventBody::Output { command, stream: "notice".into(), text: text.into(), truncated: false };
+    let output = |command, text: &str| EventBody::Output {
+        command,
+        stream: "notice".into(),
+        text: text.into(),
+        truncated: false,
+    };
     stream.append(now(), [received(1, "one"), decided(1, Effect::Hold), requested]).unwrap();
     stream.append(now(), [received(2, "two"), decided(2, Effect::Allow), output(None, "hello")]).unwrap();
     stream.append(now(), [result(2, &["a", "b"], 2), approved, result(2, &[], 3), output(Some(2), "slow")]).unwrap();
