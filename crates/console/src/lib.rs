@@ -11,6 +11,7 @@
 //! | `GET POST /api/v1/tokens`, `DELETE /api/v1/tokens/ID` | admin | tokens |
 //! | `POST /api/v1/policy/reload` | admin | bundles read again |
 //! | `GET /api/v1/sessions`, `/sessions/ID/events`, `/sessions/ID/export`, `/export` | auditor | the record |
+//! | `GET /api/v1/sessions/ID/asciicast` | auditor | a session for players |
 //! | `GET /api/v1/verify`, `/checkpoint`, `/public-key`, `/tail` | auditor | proofs; events as they come |
 //! | `GET /api/v1/live`, `DELETE /api/v1/live/ID` | admin | open sessions; ending one |
 //!
@@ -139,6 +140,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/sessions", get(record::sessions))
         .route("/sessions/{id}/events", get(record::events))
         .route("/sessions/{id}/export", get(record::export_one))
+        .route("/sessions/{id}/asciicast", get(record::asciicast))
         .route("/export", get(record::export_all))
         .route("/verify", get(record::verify))
         .route("/checkpoint", get(record::checkpoint))

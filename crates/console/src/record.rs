@@ -15,7 +15,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use jiff::Timestamp;
-use portcullis_audit::{AuditError, Checkpoint, Finding, Reader, Recorder, SessionInfo, VerifyError, export, verify};
+use portcullis_audit::{
+    AuditError, Checkpoint, Finding, Reader, Recorder, SessionInfo, VerifyError, asciicast as cast, export, verify,
+};
 use portcullis_model::{SessionId, StreamKind};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
@@ -36,6 +38,8 @@ const SEAL_COMES_WITHIN: Duration = Duration::from_millis(1100);
 const CHUNK: usize = 64 * 1024;
 
 const NDJSON: &str = "application/x-ndjson";
+
+const ASCIICAST: &str = "application/x-asciicast";
 
 #[derive(Deserialize)]
 pub(crate) struct Listing {
@@ -113,7 +117,7 @@ pub(crate) async fn events(
 ) -> Result<Response, ApiError> {
     let reader = api.reader.clone();
     let id = named(&reader, name).await?;
-    Ok(streamed(move |out| {
+    Ok(streamed(NDJSON, move |out| {
         for event in reader.events(id, 0) {
             serde_json::to_writer(&mut *out, &event.map_err(io::Error::other)?)?;
             out.write_all(b"\n")?;
@@ -131,14 +135,25 @@ pub(crate) async fn export_one(
     let id = named(&reader, name).await?;
     let (probe, recorder) = (reader.clone(), api.recorder.clone());
     sealed(recorder, move || export::sessions(&probe, &[id], &[], io::sink())).await?;
-    Ok(streamed(move |out| export::sessions(&reader, &[id], &[], out).map(drop).map_err(io::Error::other)))
+    Ok(streamed(NDJSON, move |out| export::sessions(&reader, &[id], &[], out).map(drop).map_err(io::Error::other)))
+}
+
+/// A session for players. It is not proved by anything, so it waits for no seal.
+pub(crate) async fn asciicast(
+    State(api): State<Arc<Api>>,
+    _: Auditor,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let reader = api.reader.clone();
+    let id = named(&reader, name).await?;
+    Ok(streamed(ASCIICAST, move |out| cast::write(reader.events(id, 0), out).map_err(io::Error::other)))
 }
 
 pub(crate) async fn export_all(State(api): State<Arc<Api>>, _: Auditor) -> Result<Response, ApiError> {
     let reader = api.reader.clone();
     let (probe, recorder) = (reader.clone(), api.recorder.clone());
     sealed(recorder, move || probe.checkpoint()).await?;
-    Ok(streamed(move |out| export::all(&reader, &[], out).map(drop).map_err(io::Error::other)))
+    Ok(streamed(NDJSON, move |out| export::all(&reader, &[], out).map(drop).map_err(io::Error::other)))
 }
 
 /// Tries until what is asked for is sealed.
@@ -301,7 +316,7 @@ fn told(error: AuditError) -> ApiError {
 }
 
 /// A body that a blocking writer makes, a chunk at a time; a write fails once the client has left.
-fn streamed(write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static) -> Response {
+fn streamed(kind: &'static str, write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static) -> Response {
     let (chunks, mut receiver) = mpsc::channel::<io::Result<Bytes>>(4);
     tokio::task::spawn_blocking(move || {
         let mut out = io::BufWriter::with_capacity(CHUNK, Chunks(chunks.clone()));
@@ -312,7 +327,7 @@ fn streamed(write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'stati
         }
     });
     let body = stream::poll_fn(move |cx| receiver.poll_recv(cx));
-    ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(body)).into_response()
+    ([(header::CONTENT_TYPE, kind)], Body::from_stream(body)).into_response()
 }
 
 struct Chunks(mpsc::Sender<io::Result<Bytes>>);

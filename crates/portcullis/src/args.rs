@@ -1,6 +1,6 @@
 //! The words of the command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -203,22 +203,32 @@ pub(crate) enum SessionsCommand {
         /// The session, or any start of its id that names one.
         session: String,
     },
-    /// Play a session as it happened.
+    /// Play a session as it happened: terminals as they were drawn, everything else as lines. Into a pipe or file it is
+    /// written at once; Ctrl-C stops it and puts the terminal right.
     Replay {
         #[command(flatten)]
         gateway: GatewayArgs,
         /// The session, or any start of its id that names one.
         session: String,
-        /// How many times faster; waits longer than two seconds are cut to that.
+        /// How many times faster.
         #[arg(long, default_value_t = 1.0)]
         speed: f64,
+        /// Cut longer waits to this; not cut when absent.
+        #[arg(long, value_name = "SECONDS")]
+        idle_limit: Option<f64>,
+        /// Begin with this command; what the terminal showed before it is drawn at once.
+        #[arg(long, value_name = "N")]
+        command: Option<u64>,
     },
-    /// Write a session, or all, with the proofs that `verify` needs.
+    /// Write a session, or all, with the proofs that `verify` needs, or one for a player.
     Export {
         #[command(flatten)]
         gateway: GatewayArgs,
         /// The session; all when absent.
         session: Option<String>,
+        /// `record` can be verified, `asciicast` opens in any asciinema player.
+        #[arg(long, value_enum, default_value_t = ExportFormat::Record)]
+        format: ExportFormat,
         /// Where to; standard output when absent.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -241,6 +251,15 @@ pub(crate) enum SessionsCommand {
     },
     /// Print events as they are recorded.
     Tail(ListArgs),
+}
+
+/// What an export is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Events with their proofs.
+    Record,
+    /// asciicast v2.
+    Asciicast,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! `portcullis sessions`: what happened, and the proof that it is unaltered.
 
-use crate::args::{GatewayArgs, ListArgs, SessionsArgs, SessionsCommand};
+use crate::args::{ExportFormat, GatewayArgs, ListArgs, SessionsArgs, SessionsCommand};
 use crate::client::Client;
 use crate::command::token::text;
 use crate::error::Failure;
@@ -8,25 +8,22 @@ use crate::table;
 use crate::timeline::Timeline;
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::Timestamp;
 use portcullis_model::Event;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// A wait of a replay past this is cut to it.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(args: SessionsArgs) -> Result<ExitCode, Failure> {
     match args.command {
         SessionsCommand::List { list: args, last } => list(&args, last).await?,
         SessionsCommand::Show { list, session } => show(&list, &session).await?,
-        SessionsCommand::Replay { gateway, session, speed } => replay(&gateway, &session, speed).await?,
-        SessionsCommand::Export { gateway, session, output } => {
-            export(&gateway, session.as_deref(), output.as_deref()).await?;
+        SessionsCommand::Replay { gateway, session, speed, idle_limit, command } => {
+            replay::run(&gateway, &session, replay::Pace { speed, idle_limit, command }).await?;
+        }
+        SessionsCommand::Export { gateway, session, format, output } => {
+            export(&gateway, session.as_deref(), format, output.as_deref()).await?;
         }
         SessionsCommand::Verify { gateway, file, key, checkpoint, json } => {
             return verify::run(&gateway, file.as_deref(), key.as_deref(), checkpoint.as_deref(), json).await;
@@ -79,32 +76,21 @@ async fn show(args: &ListArgs, session: &str) -> Result<(), Failure> {
         .await
 }
 
-async fn replay(gateway: &GatewayArgs, session: &str, speed: f64) -> Result<(), Failure> {
-    if !(speed.is_finite() && speed > 0.0) {
-        return Err(Failure::Usage("--speed is a number above 0".to_owned()));
-    }
+async fn export(
+    gateway: &GatewayArgs,
+    session: Option<&str>,
+    format: ExportFormat,
+    output: Option<&Path>,
+) -> Result<(), Failure> {
+    let path = match (session, format) {
+        (Some(id), ExportFormat::Record) => format!("/api/v1/sessions/{id}/export"),
+        (None, ExportFormat::Record) => "/api/v1/export".to_owned(),
+        (Some(id), ExportFormat::Asciicast) => format!("/api/v1/sessions/{id}/asciicast"),
+        (None, ExportFormat::Asciicast) => {
+            return Err(Failure::Usage("--format asciicast writes one session: name it".to_owned()));
+        }
+    };
     let client = Client::open(gateway).await?;
-    let answer = client.ask(Method::GET, &format!("/api/v1/sessions/{session}/events"), None).await?;
-    let mut timeline = Timeline::default();
-    let mut before: Option<Timestamp> = None;
-    answer
-        .lines(async |line| {
-            let event: Event = serde_json::from_str(line)?;
-            let gap = before
-                .replace(event.at)
-                .map_or(Duration::ZERO, |before| event.at.duration_since(before).try_into().unwrap_or(Duration::ZERO));
-            tokio::time::sleep(gap.div_f64(speed).min(LONGEST_WAIT)).await;
-            if let Some(told) = timeline.tell(&event) {
-                println!("{told}");
-            }
-            Ok(())
-        })
-        .await
-}
-
-async fn export(gateway: &GatewayArgs, session: Option<&str>, output: Option<&Path>) -> Result<(), Failure> {
-    let client = Client::open(gateway).await?;
-    let path = session.map_or_else(|| "/api/v1/export".to_owned(), |id| format!("/api/v1/sessions/{id}/export"));
     let answer = client.ask(Method::GET, &path, None).await?;
     let mut out: Box<dyn Write> = match output {
         Some(path) => Box::new(BufWriter::new(File::create(path)?)),
@@ -151,4 +137,5 @@ fn progress(wanted: bool) -> ProgressBar {
     ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
+mod replay;
 mod verify;
