@@ -423,7 +423,8 @@ mod tests {
     /// What was hashed before a field was added is what is hashed now.
     #[test]
     fn an_output_of_an_older_record_keeps_its_form() {
-        let json = r#"{"stream":"00000000-0000-0000-0000-000000000000","number":5,"at":"1970-01-01T00:00:00Z","#.to_owned()
+        let json = r#"{"stream":"00000000-0000-0000-0000-000000000000","number":5,"at":"1970-01-01T00:00:00Z","#
+            .to_owned()
             + r#""type":"output","command":3,"channel":"notice","text":"hello"}"#;
         let event: Event = serde_json::from_str(&json).unwrap();
         assert_eq!(serde_json::to_string(&event).unwrap(), json);

@@ -230,6 +230,15 @@ async fn the_record_is_proved_and_exported() {
     assert_eq!(status, StatusCode::OK, "{bytes:?}");
     let report = portcullis_audit::verify::export(bytes.as_ref(), world.recorder.public(), &[]).unwrap();
     assert_eq!(report.sessions, 1);
+    let (status, cast) =
+        remote(&world, &format!("/api/v1/sessions/{id}/asciicast"), Some(&world.token("audit").await)).await;
+    assert_eq!(status, StatusCode::OK, "{cast}");
+    let header: Value = serde_json::from_str(cast.lines().next().unwrap()).unwrap();
+    assert_eq!((header.get("version"), header.get("width")), (Some(&json!(2)), Some(&json!(80))));
+    let nobody = remote(&world, &format!("/api/v1/sessions/{id}/asciicast"), Some(&world.token("agents").await)).await;
+    assert_eq!(nobody.0, StatusCode::FORBIDDEN);
+    let missing = world.local(Method::GET, "/api/v1/sessions/abc/asciicast", Value::Null).await;
+    assert_eq!(missing.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

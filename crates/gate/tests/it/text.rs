@@ -219,3 +219,28 @@ async fn a_mask_that_cannot_be_carried_out_lets_no_text_pass() {
     drop(answer);
     assert!(outputs(&recorded(&world, &session).await).is_empty());
 }
+
+#[tokio::test]
+async fn what_was_written_through_the_gate_plays() {
+    let world = world(Some(DETECTS)).await;
+    let session = world.session().await;
+    let permit = permit(&session);
+    let mut answer = session.answer(Some(&permit));
+    answer.terminal("xterm", 100, 30);
+    for piece in ["\x1b]0;t\x07$ cat card\r\n", "4111 1111\x1b[1m 1111 1111\r\n"] {
+        written(&mut answer, piece.as_bytes());
+    }
+    answer.resized(90, 20);
+    answer.text_end("terminal");
+    drop(answer);
+    world.settle(&session).await;
+    let mut cast = Vec::new();
+    portcullis_audit::asciicast::write(world.recorder.reader().events(session.id(), 0), &mut cast).unwrap();
+    let cast = String::from_utf8(cast).unwrap();
+    let lines: Vec<serde_json::Value> = cast.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["width"], &lines[0]["env"]["TERM"]), (&100.into(), &"xterm".into()));
+    let shown: String = lines.iter().filter(|line| line[1] == "o").filter_map(|line| line[2].as_str()).collect();
+    assert!(shown.ends_with("$ cat card\r\n[redacted]\x1b[1m\r\n"), "{shown:?}");
+    assert!(lines.iter().any(|line| line[1] == "r" && line[2] == "90x20"));
+    assert!(lines.iter().any(|line| line[1] == "m" && line[2] == "command 1: allow run"));
+}

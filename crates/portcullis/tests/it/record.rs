@@ -41,6 +41,17 @@ fn a_session_is_listed_shown_replayed_and_verified() {
     }
     let replayed = shop.gateway().command(&["sessions", "replay", &id, "--speed", "1000"]).unwrap();
     assert!(replayed.contains("SELECT name FROM products") && replayed.contains("Notebook no. 3"), "{replayed}");
+    let second = shop.gateway().command(&["sessions", "replay", &id, "--command", "2", "--idle-limit", "1"]).unwrap();
+    assert!(second.contains("DROP TABLE orders") && !second.contains("Notebook no. 3"), "{second}");
+    assert!(shop.gateway().command(&["sessions", "replay", &id, "--command", "99"]).is_err());
+    let cast = shop.gateway().command(&["sessions", "export", &id, "--format", "asciicast"]).unwrap();
+    let lines: Vec<Value> = cast.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["version"], 2);
+    assert!(lines.iter().any(|line| line[1] == "m" && line[2].as_str().unwrap().starts_with("command 2: deny DROP")));
+    assert!(
+        cast.contains("Notebook no. 3")
+            && shop.gateway().command(&["sessions", "export", "--format", "asciicast"]).is_err()
+    );
     shop.gateway().command(&["sessions", "verify"]).unwrap();
     shop.close(&[]);
 }
