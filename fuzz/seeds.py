@@ -175,6 +175,15 @@ def tokens():
     yield bytes([0, 0])
 
 
+def screens():
+    escapes = [b"\x1b[0m", b"\x1b[2J\x1b[H", b"\x1b[?1049h", b"\x1b]0;t\x07", b"\x1bPq\x1b\\", b"\x1b(0", b"\r", b"\b"]
+    escapes += [b"\xc2\x9b1m", b"\x1b[6n", b"\x1b]52;c;eA==\x1b\\"]
+    values = [b"4111 1111 1111 1111", b"ann@example.com", b"-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"]
+    for value in values:
+        for escape in escapes:
+            yield b"\x07" + value[:9] + escape + value[9:] + b"\r\n$ " + escape
+
+
 def stored(target):
     return lambda: files(f"fuzz/seeds/{target}/*")
 
@@ -182,11 +191,13 @@ def stored(target):
 SEEDS = {
     "approvals_stored": lambda: (content + bytes(8) for content in files("fuzz/seeds/approvals_stored/*")),
     "audit_export": export_edits,
+    "audit_screen": screens,
     "audit_store": store_edits,
     "config_document": lambda: files("fixtures/config/*/*.yaml"),
     "console_token": stored("console_token"),
     "identity_stored": stored("identity_stored"),
     "identity_token": tokens,
+    "masking_terminal": screens,
     "policy_set": lambda: files("fixtures/policy/*/*.yaml", "policies/*.yaml"),
     "postgres_core": plays,
     "postgres_frame": streams,

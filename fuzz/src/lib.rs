@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_audit::{Durability, Recorder, Settings as RecordSettings, SigningKey, Writer};
 use portcullis_credentials::Credentials;
-use portcullis_gate::{Arrival, Gate, Parts, Proof, Session, Settings};
+use portcullis_gate::{Arrival, Gate, MaskingKey, Parts, Proof, Session, Settings};
 use portcullis_identity::{Authenticated, Identity, NewToken, Settings as IdentitySettings, TokenKey};
 use portcullis_model::{ClientInfo, Connection, Name, Protocol, SessionKind};
 use portcullis_policy::{PolicySet, SourceFile};
@@ -92,6 +92,7 @@ async fn gate() -> (Gate, Arc<Identity>, Writer) {
         identity: Arc::clone(&identity),
         credentials: Arc::new(Credentials::default()),
         desk: desk.expect("an empty table"),
+        masking_key: Arc::new(MaskingKey::new([3; 32])),
         connections: HashMap::from([(shop.name.clone(), shop)]),
         settings: Settings { durability, result_bytes: 4096, version: "test".into() },
     });
