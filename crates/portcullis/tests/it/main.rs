@@ -31,4 +31,5 @@ mod raw;
 mod record;
 mod rust_drivers;
 mod surroundings;
+mod terminal;
 mod tokens;
