@@ -6,7 +6,7 @@
 //! taken out), and what may still become a value is held back: for [`Answer::QUIET`] at most, when the protocol calls
 //! [`Answer::text_pause`] as it should. A terminal must show a prompt although it might be the beginning of an address, so a
 //! pause lets everything out but a private key, and a value that is written with such pauses in it reaches the client.
-//! It does not reach the record, whose detectors wait for the end of the word: nobody waits for that.
+//! It does not reach the record, whose detectors wait a second for the end of the word: nobody waits for that.
 //!
 //! Promises: what detectors find does not leave, however it is cut; the record is redacted by the masks without their
 //! `unless`, is bounded by the result budget, says once that it was cut off, and breaks no character of UTF-8; pieces of
@@ -27,6 +27,10 @@ use std::time::Duration;
 /// Pieces that follow within this time of the first are recorded as one.
 const MOMENT: SignedDuration = SignedDuration::from_millis(5);
 
+/// How long the record's detectors wait for the end of a word. A screen without line ends would else be recorded long after
+/// it was drawn.
+const WORD: SignedDuration = SignedDuration::from_secs(1);
+
 /// Bytes of text gathered before they go to the record as one event.
 const TEXT_BATCH: usize = 32 * 1024;
 
@@ -38,6 +42,8 @@ pub(crate) struct Flow {
     stream: &'static str,
     client: Reader,
     record: Reader,
+    /// When the newest piece came.
+    newest: Timestamp,
     /// The first bytes of a character whose last have not come, for the record.
     begun: Vec<u8>,
 }
@@ -188,13 +194,13 @@ impl Answer {
     }
 
     fn end(&mut self, flow: Flow) -> Bytes {
-        let Flow { stream, mut client, mut record, mut begun } = flow;
+        let Flow { stream, mut client, mut record, newest, mut begun } = flow;
         let mut text = String::new();
         decode(&mut begun, &record.end(), &mut text);
         if !begun.is_empty() {
             text.push(char::REPLACEMENT_CHARACTER);
         }
-        self.gather(stream, &text);
+        self.gather(stream, &text, newest);
         self.write_text(false);
         let last = client.end();
         if let (Some(command), Some(masked)) = (self.number, client.masked(stream)) {
@@ -209,7 +215,7 @@ impl Answer {
             let masking = self.masking();
             let client = Reader::new(&masking, &masking.client);
             let record = Reader::new(&masking, &masking.record);
-            self.flows.push(Flow { stream, client, record, begun: Vec::new() });
+            self.flows.push(Flow { stream, client, record, newest: Timestamp::now(), begun: Vec::new() });
         }
         self.flows.iter_mut().find(|flow| flow.stream == stream)
     }
@@ -220,29 +226,33 @@ impl Answer {
             return;
         }
         let Some(flow) = self.flow(stream) else { return };
-        let shown = flow.record.take(piece.clone());
-        let mut text = String::new();
-        decode(&mut flow.begun, &shown, &mut text);
-        self.gather(stream, &text);
+        let (now, before) = (Timestamp::now(), flow.newest);
+        flow.newest = now;
+        let (mut earlier, mut text) = (String::new(), String::new());
+        if now.duration_since(before) >= WORD {
+            decode(&mut flow.begun, &flow.record.pause(), &mut earlier);
+        }
+        decode(&mut flow.begun, &flow.record.take(piece.clone()), &mut text);
+        self.gather(stream, &earlier, before);
+        self.gather(stream, &text, now);
     }
 
     fn keeps_text(&self) -> bool {
         self.session.result_budget() > 0 && matches!(self.cut, Cut::Whole)
     }
 
-    fn gather(&mut self, stream: &'static str, text: &str) {
+    fn gather(&mut self, stream: &'static str, text: &str, at: Timestamp) {
         if text.is_empty() || !self.keeps_text() {
             return;
         }
-        let now = Timestamp::now();
         let of_this_moment =
-            |gathered: &Gathered| gathered.stream == stream && now.duration_since(gathered.since) < MOMENT;
+            |gathered: &Gathered| gathered.stream == stream && at.duration_since(gathered.since) < MOMENT;
         if !self.gathered_text.as_ref().is_some_and(of_this_moment) {
             self.write_text(false);
         }
         let kept = text.get(..text.floor_char_boundary(self.budget)).unwrap_or_default();
         self.budget -= kept.len();
-        let empty = || Gathered { stream, text: String::new(), since: now };
+        let empty = || Gathered { stream, text: String::new(), since: at };
         let gathered = self.gathered_text.get_or_insert_with(empty);
         gathered.text.push_str(kept);
         if kept.len() < text.len() {

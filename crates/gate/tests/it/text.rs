@@ -151,6 +151,30 @@ async fn a_prompt_appears_after_a_pause_and_the_record_waits_for_the_word() {
 }
 
 #[tokio::test]
+async fn the_record_of_a_screen_without_line_ends_keeps_its_time() {
+    let world = world(Some(&DETECTS.replace("email]", "email, { regex: \"EMP-[0-9]+\" }]"))).await;
+    let session = world.session().await;
+    let permit = permit(&session);
+    let mut answer = session.answer(Some(&permit));
+    written(&mut answer, b"\x1b[Hone EMP-12");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    written(&mut answer, b"34\x1b[Htwo");
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    written(&mut answer, b"\x1b[Hthree");
+    drop(answer);
+    world.settle(&session).await;
+    let events = world.events(session.id());
+    let outputs = events.iter().filter_map(|event| match &event.body {
+        EventBody::Output { text, .. } => Some((event.at, &**text)),
+        _ => None,
+    });
+    let outputs: Vec<_> = outputs.collect();
+    let [_, (early, first), (late, second)] = outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!((first, second), ("one [redacted]\x1b[Htwo", "\x1b[Hthree"));
+    assert!(late.duration_since(early).as_millis() >= 1000);
+}
+
+#[tokio::test]
 async fn who_is_exempt_sees_what_the_record_does_not() {
     let world = world(Some(DETECTS)).await;
     let session = member_of(&world, "privacy").await;

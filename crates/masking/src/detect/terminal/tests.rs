@@ -181,6 +181,24 @@ proptest! {
     }
 
     #[test]
+    fn no_value_survives_any_escapes_at_any_places(
+        value in proptest::sample::select(vec!["4111 1111 1111 1111", "ann@example.com", "AKIAIOSFODNN7EXAMPLE"]),
+        escapes in proptest::collection::vec((any::<prop::sample::Index>(), proptest::sample::select(WITHIN)), 1..6),
+        size in 1_usize..40,
+    ) {
+        let mut text: Vec<String> = value.chars().map(String::from).collect();
+        for (place, escape) in &escapes {
+            // Behind a character, so that what opens an escape is not closed by the next.
+            let at = place.index(text.len());
+            text[at] += escape;
+        }
+        let text = format!("x {} y\n", text.concat());
+        let out = played(&Arc::new(every(&Transform::Redact)), text.as_bytes().chunks(size));
+        let plain = escapes.iter().fold(out.clone(), |out, (_, escape)| out.replace(escape, ""));
+        prop_assert!(!plain.contains(value), "{text:?} became {out:?}");
+    }
+
+    #[test]
     fn bytes_of_any_kind_pass_or_are_redacted(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         fuzz_terminal(&bytes);
     }
