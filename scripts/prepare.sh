@@ -1,7 +1,7 @@
 # Sourced by the other scripts: what a fresh Debian or Ubuntu with Rust lacks for their job, and where it goes.
 #
-#   require ROLE…     system packages for the roles build, server, drivers; says which are missing and asks, unless run
-#                     without a terminal, with CI=true or with -y
+#   require ROLE…     system packages for the roles build, server, ssh, drivers; says which are missing and asks, unless
+#                     run without a terminal, with CI=true or with -y
 #   fetch_servers     PostgreSQL 14 to 18 for the tests -> PORTCULLIS_PG_BINARIES
 #   fetch_drivers     client drivers for the end-to-end tests -> PORTCULLIS_DRIVERS; each optional, with a reason where not
 #   part NAME CMD…    runs a part and prints how long it took
@@ -99,6 +99,12 @@ missing_packages() {
         compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || say postgresql
         command -v psql >/dev/null || say postgresql-client
         ;;
+      ssh)
+        # Where sshd is that is what counts: some systems bring it with another package.
+        compgen -G '/usr/*/sshd' >/dev/null || compgen -G '/usr/local/sbin/sshd' >/dev/null || say openssh-server
+        command -v ssh >/dev/null && command -v ssh-keygen >/dev/null || say openssh-client
+        command -v rsync >/dev/null || say rsync
+        ;;
       drivers)
         [ -e /etc/ssl/certs/ca-certificates.crt ] || say ca-certificates
         python3 -c 'import ensurepip, venv' 2>/dev/null || say python3-venv
@@ -129,7 +135,28 @@ require() {
     missing=$(grep -vx libclang <<<"$missing" || true)
     missing="$missing libclang1-$clang libclang-common-$clang-dev"
   fi
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+  if grep -qx openssh-server <<<"$missing"; then
+    missing=$(grep -vx openssh-server <<<"$missing" || true)
+    install_openssh_server
+  fi
+  [ -z "$missing" ] || apt_install $missing
+}
+
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# Only the program is wanted, and Debian's package starts a server that listens to everybody. Under systemd its units are
+# masked first: the package starts nothing that is masked, and a mask outlives an upgrade and is undone by one command.
+# Elsewhere the package asks for the runlevel, and in single-user mode (1) it has nothing to start. A policy-rc.d would do
+# both, but it is the administrator's file and may exist. Whoever has the package already runs it as they please.
+install_openssh_server() {
+  if [ -d /run/systemd/system ]; then
+    as_root systemctl mask --quiet ssh.service ssh.socket
+    say "openssh-server is installed for its program alone; its service is masked and does not listen." \
+      "To run it: systemctl unmask ssh.service ssh.socket"
+  fi
+  as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends openssh-server
 }
 
 # --- fetched servers ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 
 use crate::document::{Section, Value};
 use crate::settings::{Address, BackendTls, Connection, Postgres, SecretSource};
+use crate::ssh;
 use portcullis_model::{Name, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -52,10 +53,7 @@ fn one(value: &Value<'_>) -> Option<Connection> {
     let known = [("postgres", Protocol::Postgres), ("ssh", Protocol::Ssh), ("http", Protocol::Http)];
     match protocol.choice(&known)? {
         Protocol::Postgres => postgres(section).map(Connection::Postgres),
-        Protocol::Ssh => {
-            protocol.not_yet("SSH connections are");
-            None
-        }
+        Protocol::Ssh => ssh::connection(section).map(Connection::Ssh),
         Protocol::Http => {
             protocol.not_yet("HTTP connections are");
             None
@@ -66,7 +64,7 @@ fn one(value: &Value<'_>) -> Option<Connection> {
 fn postgres(mut section: Section<'_>) -> Option<Postgres> {
     let address = section.require("address", "127.0.0.1:5432");
     let shown_address = address.clone();
-    let address = address.and_then(|value| read_address(&value));
+    let address = address.and_then(|value| read_address(&value, POSTGRES_PORT));
     let database = section.require("database", "NAME").and_then(|value| database(&value));
     let databases =
         section.take("databases").map_or_else(|| Some([].into()), |value| others(&value, database.as_deref()));
@@ -154,26 +152,27 @@ fn backend_tls(value: Option<&Value<'_>>, address: &Address) -> Option<BackendTl
     Some(tls)
 }
 
-/// `HOST:PORT`, `HOST`, `[IPV6]:PORT`, or a directory (with `:PORT` behind it where that is not 5432).
-fn read_address(value: &Value<'_>) -> Option<Address> {
+/// `HOST:PORT`, `HOST`, `[IPV6]:PORT`, or a directory (with `:PORT` behind it where that is not the usual port).
+pub(crate) fn read_address(value: &Value<'_>, usual: u16) -> Option<Address> {
     let text = value.text()?;
     let address = if text.starts_with('/') || text.starts_with('.') {
-        let (directory, port) = with_port(text);
+        let (directory, port) = with_port(text, usual);
         port.map(|port| Address::Unix { directory: value.document().resolve(directory), port })
     } else {
-        tcp(text)
+        tcp(text, usual)
     };
     if address.is_none() {
         let help = match text.parse::<std::net::Ipv6Addr>() {
-            Ok(v6) => format!("write `[{v6}]:{POSTGRES_PORT}`"),
-            Err(_) => "write `HOST:PORT`, or the directory of its Unix socket".to_owned(),
+            Ok(v6) => format!("write `[{v6}]:{usual}`"),
+            Err(_) if usual == POSTGRES_PORT => "write `HOST:PORT`, or the directory of its Unix socket".to_owned(),
+            Err(_) => "write `HOST:PORT`".to_owned(),
         };
         value.problem_with(format!("`{text}` is not the address of a server"), help);
     }
     address
 }
 
-fn tcp(text: &str) -> Option<Address> {
+fn tcp(text: &str, usual: u16) -> Option<Address> {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let (host, port) = match bracketed {
         Some((host, rest)) => {
@@ -181,9 +180,9 @@ fn tcp(text: &str) -> Option<Address> {
             if !rest.is_empty() && !rest.starts_with(':') {
                 return None;
             }
-            (host, with_port(rest).1)
+            (host, with_port(rest, usual).1)
         }
-        None => with_port(text),
+        None => with_port(text, usual),
     };
     let label = |part: &str| {
         !part.is_empty()
@@ -202,16 +201,16 @@ fn tcp(text: &str) -> Option<Address> {
     Some(Address::Tcp { host: host.into(), port: port? })
 }
 
-/// What is before the last colon, and the port behind it; the default where there is no colon.
-fn with_port(text: &str) -> (&str, Option<u16>) {
+/// What is before the last colon, and the port behind it; the usual one where there is no colon.
+fn with_port(text: &str, usual: u16) -> (&str, Option<u16>) {
     match text.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)),
-        None => (text, Some(POSTGRES_PORT)),
+        None => (text, Some(usual)),
     }
 }
 
 /// A reference to a secret. Every problem is told at the key, so that the value is not shown.
-fn secret(value: &Value<'_>) -> Option<SecretSource> {
+pub(crate) fn secret(value: &Value<'_>) -> Option<SecretSource> {
     const HELP: &str = "write `{ env: VARIABLE }` or `{ file: PATH }`";
     if !value.is_mapping() {
         value.problem_at_key("a secret is never written into this file", HELP);

@@ -4,7 +4,7 @@
 //! a secret written into the file refuses it, with file, line, column, the offending line and what to write instead. All
 //! problems of a file that is YAML at all are told together. No text of a secret is in a [`Config`] (references only), nor
 //! in any problem: lines that may hold one are cut before they are shown. What a later version will read and this one does
-//! not (SSH, HTTP, OIDC, vault) is refused as "not yet", not ignored. Relative paths are relative to the file.
+//! not (HTTP, OIDC, vault) is refused as "not yet", not ignored. Relative paths are relative to the file.
 //!
 //! Does not promise: that a backend answers, that a certificate is good or that a policy loads; `portcullis check` builds
 //! everything for that. Held by: `tests.rs`, which reads every file of `fixtures/config/` and compares the problems with
@@ -14,11 +14,13 @@ mod connections;
 mod document;
 mod fuzz;
 mod policies;
+mod public_keys;
 mod read;
 mod redact;
 mod schema;
 mod sections;
 mod settings;
+mod ssh;
 mod values;
 
 #[cfg(test)]
@@ -29,7 +31,7 @@ pub use policies::PolicyGlob;
 pub use schema::JSON_SCHEMA;
 pub use settings::{
     Address, Audit, BackendTls, Config, Connection, Durability, Limits, Listen, Postgres, Results, Roles, SecretSource,
-    Store, Tls,
+    Ssh, SshIdentity, SshLogin, SshUserKey, Store, Tls,
 };
 
 use portcullis_model::{Problem, Severity};
@@ -47,7 +49,7 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads the file, and checks that the files and variables it names are there.
+/// Reads the file and the public keys that it names, and checks that the other files and the variables are there.
 ///
 /// # Errors
 /// Every problem, in the order of the file.

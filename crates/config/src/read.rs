@@ -21,19 +21,21 @@ fn whole(root: &Value<'_>, file: &Path) -> Option<Config> {
     let listen = section.require("listen", "{ postgres: 127.0.0.1:6442 }");
     let listen = sections::listen(listen.and_then(|value| value.section()));
     let tls = sections::tls(section.take("tls"), listen.as_ref());
-    let roles = sections::roles(section.take("identity"));
+    let identity = sections::identity(section.take("identity"));
     let connections = connections::connections(section.require("connections", "{ NAME: { protocol: postgres, … } }"));
     let policies = section.require("policies", "[policies/*.yaml]").and_then(|value| policies::read(&value));
     let audit = sections::audit(section.take("audit"));
     let limits = sections::limits(section.take("limits"));
     section.finish();
+    let (roles, ssh) = identity?;
     Some(Config {
         file: file.to_owned(),
         data_dir: document.resolve(data_dir?),
         store: store?,
         listen: listen?,
         tls: tls?,
-        roles: roles?,
+        roles,
+        ssh,
         connections: connections?,
         policies: policies?,
         audit: audit?,

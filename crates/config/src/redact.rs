@@ -14,6 +14,8 @@ const CUT: &str = "[not shown]";
 /// The line without what may be a secret.
 pub(crate) fn without_secrets(line: &str) -> String {
     let line = without_logins(line);
+    // A private key that stands behind any key at all.
+    let line = line.split_once("-----BEGIN").map_or(line.clone(), |(before, _)| format!("{before}{CUT}"));
     let mut out = String::with_capacity(line.len());
     let mut rest = line.as_str();
     while let Some((key, value)) = rest.split_once(':') {
@@ -93,6 +95,7 @@ mod tests {
             ("  user: me@example.com", "  user: me@example.com"),
             ("listen: { postgres: 127.0.0.1:6442 }", "listen: { postgres: 127.0.0.1:6442 }"),
             ("  password:", "  password:"),
+            ("  host_key: '-----BEGIN OPENSSH PRIVATE KEY----- hunter2'", "  host_key: '[not shown]"),
             ("tls: { certificate: gw.pem, key: gw.key }", "tls: { certificate: gw.pem, key: gw.key }"),
         ];
         for (line, shown) in cases {

@@ -132,6 +132,8 @@ mod tests {
             "not-yet",
             "audit",
             "connection-incomplete",
+            "ssh-connections",
+            "ssh-identity",
         ];
         for name in refused {
             let file = fixtures("bad").into_iter().find(|file| file.file_stem().unwrap() == name).unwrap();
@@ -152,17 +154,24 @@ mod tests {
     fn the_schema_names_exactly_the_keys_that_are_read() {
         let cases = [
             ("zzzzzzzz: 1\n", "", &[][..]),
-            ("listen: { zzzzzzzz: 1 }\n", "/properties/listen", &["ssh", "http"][..]),
+            ("listen: { zzzzzzzz: 1 }\n", "/properties/listen", &["http"][..]),
             ("tls: { zzzzzzzz: 1 }\n", "/properties/tls/anyOf/1", &[][..]),
-            (
-                "identity: { zzzzzzzz: 1 }\n",
-                "/properties/identity",
-                &["oidc", "saml", "ssh_certificate_authorities"][..],
-            ),
+            ("identity: { zzzzzzzz: 1 }\n", "/properties/identity", &["oidc", "saml"][..]),
             ("identity: { roles: { zzzzzzzz: 1 } }\n", "/properties/identity/properties/roles", &[][..]),
             (
                 "connections: { a: { protocol: postgres, zzzzzzzz: 1 } }\n",
-                "/properties/connections/additionalProperties",
+                "/properties/connections/additionalProperties/anyOf/0",
+                &[][..],
+            ),
+            (
+                "connections: { a: { protocol: ssh, zzzzzzzz: 1 } }\n",
+                "/properties/connections/additionalProperties/anyOf/1",
+                &[][..],
+            ),
+            ("identity: { ssh_keys: [{ zzzzzzzz: 1 }] }\n", "/properties/identity/properties/ssh_keys/items", &[][..]),
+            (
+                "identity: { ssh_users: [{ zzzzzzzz: 1 }] }\n",
+                "/properties/identity/properties/ssh_users/items",
                 &[][..],
             ),
             ("audit: { zzzzzzzz: 1 }\n", "/properties/audit", &[][..]),

@@ -3,7 +3,8 @@
 //! Promises: each gives its defaults where it is absent, and `None` only with a problem. Held by: the golden files.
 
 use crate::document::{Section, Value};
-use crate::settings::{Audit, Durability, Limits, Listen, Results, Roles, Store, Tls};
+use crate::settings::{Audit, Durability, Limits, Listen, Results, Roles, SshIdentity, Store, Tls};
+use crate::ssh;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,15 +34,18 @@ pub(crate) fn listen(section: Option<Section<'_>>) -> Option<Listen> {
         }
         Some(address)
     };
-    let listen = Listen { postgres: address(&mut section, "postgres"), console: address(&mut section, "console") };
-    let has_postgres = section.entries().any(|(key, _)| key == "postgres");
-    for (key, what) in [("ssh", "SSH clients are"), ("http", "HTTP clients are")] {
-        if let Some(value) = section.take(key) {
-            value.not_yet(what);
-        }
+    let listen = Listen {
+        postgres: address(&mut section, "postgres"),
+        ssh: address(&mut section, "ssh"),
+        console: address(&mut section, "console"),
+    };
+    let serves = section.entries().any(|(key, _)| matches!(key, "postgres" | "ssh"));
+    if let Some(value) = section.take("http") {
+        value.not_yet("HTTP clients are");
     }
-    if !has_postgres {
-        section.value().problem_with("no listener: nobody could connect", "add `postgres: 127.0.0.1:6442`");
+    if !serves {
+        let help = "add `postgres: 127.0.0.1:6442` or `ssh: 127.0.0.1:6422`";
+        section.value().problem_with("no listener: nobody could connect", help);
     }
     section.finish();
     Some(listen)
@@ -57,7 +61,7 @@ pub(crate) fn tls(value: Option<Value<'_>>, listen: Option<&Listen>) -> Option<T
             );
             return None;
         }
-        let open: Vec<_> = listen?.all().filter(|(_, address)| !address.ip().to_canonical().is_loopback()).collect();
+        let open: Vec<_> = listen?.over_tls().filter(|(_, at)| !at.ip().to_canonical().is_loopback()).collect();
         for (key, address) in &open {
             value.problem_with(
                 format!("`off` is for loopback only, and `listen.{key}` is {address}"),
@@ -73,23 +77,24 @@ pub(crate) fn tls(value: Option<Value<'_>>, listen: Option<&Listen>) -> Option<T
     Some(Tls::Files { certificate: certificate?, key: key? })
 }
 
-pub(crate) fn roles(value: Option<Value<'_>>) -> Option<Roles> {
-    let Some(value) = value else { return Some(Roles::default()) };
+pub(crate) fn identity(value: Option<Value<'_>>) -> Option<(Roles, SshIdentity)> {
+    let Some(value) = value else { return Some(Default::default()) };
     let mut section = value.section()?;
-    let later = [
-        ("oidc", "OIDC providers are"),
-        ("saml", "SAML providers are"),
-        ("ssh_certificate_authorities", "SSH certificates are"),
-    ];
-    let roles = section.take("roles");
+    let later = [("oidc", "OIDC providers are"), ("saml", "SAML providers are")];
+    let listed = section.take("roles");
     for (key, what) in later {
         if let Some(value) = section.take(key) {
             value.not_yet(what);
         }
     }
+    let ssh = ssh::identity(&mut section);
     section.finish();
-    let Some(roles) = roles else { return Some(Roles::default()) };
-    let mut section = roles.section()?;
+    let roles = listed.map_or_else(|| Some(Roles::default()), |value| roles(&value));
+    Some((roles?, ssh?))
+}
+
+fn roles(value: &Value<'_>) -> Option<Roles> {
+    let mut section = value.section()?;
     let mut groups = |key| section.take(key).map_or_else(|| Some([].into()), |value| value.names());
     let (admin, auditor, approver) = (groups("admin"), groups("auditor"), groups("approver"));
     section.finish();

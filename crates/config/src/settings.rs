@@ -6,6 +6,7 @@
 
 use crate::policies::PolicyGlob;
 use portcullis_model::{Name, Problem};
+use ssh_key::PublicKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +29,8 @@ pub struct Config {
     pub tls: Tls,
     /// `identity.roles`.
     pub roles: Roles,
+    /// `identity.ssh_*`.
+    pub ssh: SshIdentity,
     /// `connections`, by name.
     pub connections: BTreeMap<Name, Connection>,
     /// `policies`: patterns of files; see [`Config::policy_files`].
@@ -60,13 +63,15 @@ pub enum Store {
 pub struct Listen {
     /// PostgreSQL clients.
     pub postgres: Option<SocketAddr>,
+    /// SSH clients.
+    pub ssh: Option<SocketAddr>,
     /// The console, the API, `/readyz` and `/metrics`.
     pub console: Option<SocketAddr>,
 }
 
 impl Listen {
-    /// Every address with its key.
-    pub fn all(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+    /// Every address that TLS protects, with its key.
+    pub fn over_tls(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         [("postgres", self.postgres), ("console", self.console)]
             .into_iter()
             .filter_map(|(key, address)| address.map(|address| (key, address)))
@@ -100,11 +105,63 @@ pub struct Roles {
     pub approver: BTreeSet<Arc<str>>,
 }
 
+/// Whose SSH keys and certificates are accepted. Every key is given once in all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SshIdentity {
+    /// `ssh_certificate_authorities`: their certificates say who somebody is.
+    pub authorities: Vec<PublicKey>,
+    /// `ssh_keys`.
+    pub keys: Vec<SshUserKey>,
+    /// `ssh_users`: the groups of those who come with a certificate.
+    pub users: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+}
+
+/// A key, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshUserKey {
+    /// The user.
+    pub user: Arc<str>,
+    /// The groups of whoever comes with this key.
+    pub groups: BTreeSet<Arc<str>>,
+    /// The key.
+    pub key: PublicKey,
+}
+
 /// A backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Connection {
     /// A PostgreSQL server.
     Postgres(Postgres),
+    /// An SSH server.
+    Ssh(Ssh),
+}
+
+/// An SSH server, and how the gateway logs in to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ssh {
+    /// Where it is: host and port.
+    pub address: Address,
+    /// The login there.
+    pub username: Arc<str>,
+    /// Others that `CONNECTION+LOGIN` may ask for.
+    pub logins: BTreeSet<Arc<str>>,
+    /// What proves the gateway.
+    pub login: SshLogin,
+    /// Keys that prove the server; with `host_authorities` never empty.
+    pub host_keys: Vec<PublicKey>,
+    /// Authorities whose host certificates prove it.
+    pub host_authorities: Vec<PublicKey>,
+}
+
+/// What the gateway proves itself to an SSH server with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SshLogin {
+    /// A password.
+    Password(SecretSource),
+    /// A private key in OpenSSH's format.
+    PrivateKey(SecretSource),
+    /// A certificate of the gateway's own authority, made for each login.
+    OwnCertificate,
 }
 
 /// A PostgreSQL server, and how the gateway logs in to it.

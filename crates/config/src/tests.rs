@@ -61,7 +61,7 @@ fn the_least_configuration_has_the_documented_defaults() {
     let config = good("minimal.yaml");
     assert_eq!(config.data_dir, Path::new("/etc/portcullis/data"));
     assert_eq!(config.store, Store::RocksDb);
-    assert_eq!(config.listen, Listen { postgres: Some("127.0.0.1:6442".parse().unwrap()), console: None });
+    assert_eq!(config.listen, Listen { postgres: Some("127.0.0.1:6442".parse().unwrap()), ssh: None, console: None });
     assert_eq!(config.tls, Tls::SelfMade);
     assert_eq!(config.roles, Roles::default());
     assert_eq!(config.audit.results, Results::Full);
@@ -83,6 +83,66 @@ fn the_least_configuration_has_the_documented_defaults() {
     assert_eq!(config.connections, [(Name::canonical("shop"), shop)].into());
 }
 
+fn postgres<'c>(config: &'c Config, name: &str) -> &'c Postgres {
+    let Connection::Postgres(postgres) = &config.connections[name] else { panic!("{name} is no database") };
+    postgres
+}
+
+fn ssh<'c>(config: &'c Config, name: &str) -> &'c Ssh {
+    let Connection::Ssh(ssh) = &config.connections[name] else { panic!("{name} is no SSH server") };
+    ssh
+}
+
+#[test]
+fn every_key_of_ssh_is_read() {
+    let config = good("complete.yaml");
+    assert_eq!(config.listen.ssh, Some("0.0.0.0:6422".parse().unwrap()));
+    let build = ssh(&config, "build-box");
+    assert_eq!((build.address.to_string().as_str(), &*build.username), ("10.0.0.5:22", "deploy"));
+    assert_eq!(build.logins, ["root".into(), "CORP\\backup".into()].into());
+    assert_eq!(build.login, SshLogin::PrivateKey(SecretSource::File("/etc/portcullis/keys/deploy".into())));
+    assert_eq!((build.host_keys.len(), build.host_authorities.len()), (1, 0));
+    let jump = ssh(&config, "jump");
+    assert_eq!(jump.address.to_string(), "[::1]:2222");
+    assert_eq!(jump.login, SshLogin::Password(SecretSource::Env("JUMP".into())));
+    assert_eq!((jump.host_keys.len(), jump.host_authorities.len()), (2, 1));
+    assert_eq!(ssh(&config, "farm").login, SshLogin::OwnCertificate);
+    let keys: Vec<_> = config.ssh.keys.iter().map(|key| (&*key.user, key.groups.len())).collect();
+    assert_eq!(keys, [("agent-7", 1), ("agent-7", 2)]);
+    assert_eq!(config.ssh.users.len(), 2);
+    assert_eq!(config.ssh.users["alice"].len(), 2);
+}
+
+#[test]
+fn public_keys_are_read_from_their_files_and_each_may_be_given_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("portcullis.yaml");
+    let keys: Vec<String> = good("complete.yaml").ssh.keys.iter().map(|key| key.key.to_openssh().unwrap()).collect();
+    let text = "listen: { ssh: 127.0.0.1:0 }\nidentity:\n  ssh_certificate_authorities: [ca.pub]\n  ssh_keys: [{ user: a, file: a.pub }]\nconnections:\n  b: { protocol: ssh, address: 127.0.0.1, username: a, certificate: own, host_key: KEY }\npolicies: [p/*.yaml]\n";
+    fs::write(&file, text.replace("KEY", &keys[0])).unwrap();
+    let told = || printed(&load(&file).unwrap_err());
+    let missing = told();
+    assert!(missing.contains(&format!("there is no file {}", dir.path().join("ca.pub").display())), "{missing}");
+    fs::write(dir.path().join("ca.pub"), format!("# ours\n\n{}\n", keys[0])).unwrap();
+    fs::write(dir.path().join("a.pub"), &keys[1]).unwrap();
+    let config = load(&file).unwrap().config;
+    assert_eq!((config.ssh.authorities.len(), config.ssh.keys.len()), (1, 1));
+    assert_eq!(config.ssh.authorities[0].to_openssh().unwrap(), keys[0]);
+    let cases = [
+        (format!("{}\n{}\n", keys[1], keys[0]), "line 2 of"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2\n".to_owned(), "this is a private key"),
+        ("# nothing\n".to_owned(), "there is no key in"),
+        ("x".repeat((256 << 10) + 1), "larger than 256 KiB"),
+    ];
+    for (contents, expected) in cases {
+        fs::write(dir.path().join("a.pub"), contents).unwrap();
+        let problems = told();
+        assert!(problems.contains(expected) && !problems.contains("hunter2"), "{problems}");
+    }
+    fs::write(dir.path().join("a.pub"), &keys[0]).unwrap();
+    assert!(told().contains("this key is given already at identity.ssh_certificate_authorities[0], line 3 of"));
+}
+
 #[test]
 fn every_key_is_read() {
     let config = good("complete.yaml");
@@ -91,7 +151,7 @@ fn every_key_is_read() {
     let files = Tls::Files { certificate: "/etc/portcullis/gw.pem".into(), key: "/etc/portcullis/keys/gw.key".into() };
     assert_eq!(config.tls, files);
     assert_eq!(config.roles.auditor, ["audit".into(), "compliance".into()].into());
-    let Connection::Postgres(shop) = &config.connections["shop"];
+    let shop = postgres(&config, "shop");
     assert_eq!(shop.address, Address::Tcp { host: "db.internal.example.com".into(), port: 6432 });
     assert_eq!(shop.databases, ["orders".into(), "reporting".into()].into());
     assert_eq!(shop.password, Some(SecretSource::File("/etc/portcullis/keys/shop-password".into())));
@@ -99,12 +159,12 @@ fn every_key_is_read() {
         (shop.tls, shop.tls_ca.as_deref()),
         (BackendTls::VerifyCa, Some(Path::new("/etc/portcullis/keys/db-ca.pem")))
     );
-    let Connection::Postgres(socket) = &config.connections["local-socket"];
+    let socket = postgres(&config, "local-socket");
     assert_eq!(socket.address, Address::Unix { directory: "/var/run/postgresql".into(), port: 5432 });
     assert_eq!((socket.tls, &socket.password), (BackendTls::Disable, &None));
-    let Connection::Postgres(other) = &config.connections["other_socket"];
+    let other = postgres(&config, "other_socket");
     assert_eq!(other.address, Address::Unix { directory: "/etc/portcullis/run".into(), port: 5433 });
-    let Connection::Postgres(v6) = &config.connections["v6"];
+    let v6 = postgres(&config, "v6");
     assert_eq!((v6.address.to_string(), v6.address.is_local()), ("[::1]:5432".to_owned(), true));
     assert_eq!(config.audit.max_result_bytes, 64 << 10);
     assert_eq!((config.audit.results, config.audit.durability), (Results::Sample, Durability::Batched));

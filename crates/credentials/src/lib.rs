@@ -1,34 +1,48 @@
 //! Connection to backend credential: leased for one login, wiped when the lease ends, never printed.
 //!
 //! Promises: a secret is read anew for every lease, so that a rotated one is used from the next login; it lives in a
-//! [`SecretString`] that is wiped on drop, and in no error, log line or `Debug` form; a source that is missing, empty,
-//! too large, not text or not a plain file gives an error and no lease. Line ends at the end of a secret file are not
-//! part of the secret.
+//! type that is wiped on drop, and in no error, log line or `Debug` form; a source that is missing, empty, too large,
+//! not text or not a plain file gives an error and no lease. Line ends at the end of a secret file are not part of the
+//! secret. A lease is for a login that the connection names, for no other. Certificates are made for one lease each.
 //!
-//! Does not promise that the backend accepts it, nor to know who may use a connection: the policy decides that before a
-//! lease is asked for. Held by: the tests below.
+//! Does not promise that the backend accepts it, nor to know who may use a connection or ask for another login: the
+//! policy decides that before a lease is asked for. Held by: the tests below.
 
+mod authority;
+mod keys;
 mod source;
 
+pub use authority::CertificateAuthority;
+pub use keys::PrivateKey;
 pub use source::{SecretSource, file_warning};
 
+use jiff::Timestamp;
 use portcullis_model::{Name, Principal};
 use secrecy::SecretString;
-use std::collections::BTreeMap;
+use ssh_key::Certificate;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Why there is no lease. Always the gateway's configuration or its surroundings, never the client's fault. Names the
-/// source, never what was in it.
+/// Why there is no lease. Always the gateway's configuration or its surroundings, never the client's fault, but for
+/// [`CredentialError::NotALogin`]. Names the source, never what was in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
     /// No such connection is configured.
     #[error("no credential is configured for connection `{0}`")]
     UnknownConnection(Name),
+    /// The connection has no such login.
+    #[error("connection `{connection}` has no login `{login}`")]
+    NotALogin {
+        /// The connection.
+        connection: Name,
+        /// What was asked for.
+        login: Arc<str>,
+    },
     /// The environment variable is not there.
     #[error("environment variable {0} is not set")]
     NotSet(Arc<str>),
-    /// The file cannot be read.
+    /// The file cannot be read, or made.
     #[error("{file}: {why}")]
     Unreadable {
         /// Which.
@@ -44,6 +58,9 @@ pub enum CredentialError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A certificate is asked for that cannot be made.
+    #[error("no certificate was made: {0}")]
+    NotSigned(&'static str),
 }
 
 /// How the gateway logs in to one backend.
@@ -51,8 +68,33 @@ pub enum CredentialError {
 pub struct Source {
     /// The login there.
     pub username: Arc<str>,
-    /// Where its password is; `None` where the backend asks for none.
-    pub password: Option<SecretSource>,
+    /// Other logins there that may be asked for; the same method serves them.
+    pub logins: BTreeSet<Arc<str>>,
+    /// What proves it.
+    pub method: Method,
+}
+
+/// What the gateway proves itself to a backend with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Nothing: the backend asks for none.
+    None,
+    /// A password.
+    Password(SecretSource),
+    /// A private SSH key in OpenSSH's format, without a passphrase.
+    PrivateKey(SecretSource),
+    /// A fresh key with a certificate of the gateway's own authority.
+    Certificate,
+}
+
+impl Method {
+    /// Where its secret is kept; `None` where nothing is kept.
+    const fn source(&self) -> Option<&SecretSource> {
+        match self {
+            Self::None | Self::Certificate => None,
+            Self::Password(source) | Self::PrivateKey(source) => Some(source),
+        }
+    }
 }
 
 /// A credential for one login; wiped when dropped.
@@ -60,44 +102,112 @@ pub struct Source {
 pub struct Lease {
     /// The login.
     pub username: Arc<str>,
-    /// Its password; `None` where the backend asks for none. A backend that asks for one all the same is refused.
-    pub password: Option<SecretString>,
+    /// What proves it.
+    pub secret: Secret,
+}
+
+/// What proves a login. None of it has a printed form.
+#[derive(Debug)]
+pub enum Secret {
+    /// The backend asks for none. One that asks for one all the same is refused.
+    None,
+    /// A password.
+    Password(SecretString),
+    /// A private SSH key.
+    PrivateKey(PrivateKey),
+    /// A private SSH key of this lease only, with its certificate.
+    Certificate {
+        /// The key.
+        key: PrivateKey,
+        /// The certificate, which is no secret.
+        certificate: Box<Certificate>,
+    },
+}
+
+impl Lease {
+    /// The password of a backend that knows only passwords; `Ok(None)` where it asks for none.
+    ///
+    /// # Errors
+    /// [`CredentialError::Unusable`] where the connection is configured with something that such a backend cannot use:
+    /// a fault of the gateway.
+    pub fn into_password(self) -> Result<Option<SecretString>, CredentialError> {
+        match self.secret {
+            Secret::None => Ok(None),
+            Secret::Password(password) => Ok(Some(password)),
+            Secret::PrivateKey(_) | Secret::Certificate { .. } => Err(CredentialError::Unusable {
+                place: "the configuration".to_owned(),
+                why: "is a key, where the backend takes a password",
+            }),
+        }
+    }
 }
 
 /// The credentials of every connection.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     sources: BTreeMap<Name, Source>,
+    authority: Option<CertificateAuthority>,
 }
 
 impl Credentials {
     /// These, by connection.
     #[must_use]
     pub const fn new(sources: BTreeMap<Name, Source>) -> Self {
-        Self { sources }
+        Self { sources, authority: None }
     }
 
-    /// The credential for a login to this connection on behalf of this principal.
+    /// With the authority that [`Method::Certificate`] asks.
+    #[must_use]
+    pub fn with_authority(self, authority: CertificateAuthority) -> Self {
+        Self { authority: Some(authority), ..self }
+    }
+
+    /// Whether the connection has this login: its own, or one of the others it names.
+    #[must_use]
+    pub fn has_login(&self, connection: &Name, login: &str) -> bool {
+        self.sources.get(connection).is_some_and(|source| *source.username == *login || source.logins.contains(login))
+    }
+
+    /// The credential for a login to this connection on behalf of this principal: as `login`, or as the connection's
+    /// own where none is asked for.
     ///
     /// # Errors
     /// [`CredentialError`]; the session is then refused.
-    pub async fn lease(&self, connection: &Name, _principal: &Principal) -> Result<Lease, CredentialError> {
+    pub async fn lease(
+        &self,
+        connection: &Name,
+        login: Option<&str>,
+        principal: &Principal,
+    ) -> Result<Lease, CredentialError> {
         let source =
             self.sources.get(connection).ok_or_else(|| CredentialError::UnknownConnection(connection.clone()))?;
-        let password = match &source.password {
-            Some(password) => Some(password.read().await?),
-            None => None,
+        let username: Arc<str> = login.map_or_else(|| Arc::clone(&source.username), Arc::from);
+        if !self.has_login(connection, &username) {
+            return Err(CredentialError::NotALogin { connection: connection.clone(), login: username });
+        }
+        let secret = match &source.method {
+            Method::None => Secret::None,
+            Method::Password(source) => Secret::Password(source.read().await?),
+            Method::PrivateKey(source) => Secret::PrivateKey(source.read_key().await?),
+            Method::Certificate => {
+                let authority = self.authority.as_ref().ok_or(CredentialError::NotSigned("there is no authority"))?;
+                let (key, certificate) = authority.issue(&username, principal, Timestamp::now())?;
+                Secret::Certificate { key, certificate: Box::new(certificate) }
+            }
         };
-        Ok(Lease { username: Arc::clone(&source.username), password })
+        Ok(Lease { username, secret })
     }
 
     /// Reads every secret once and forgets it: what would fail at a login, found before.
     pub async fn problems(&self) -> Vec<(Name, CredentialError)> {
         let mut problems = Vec::new();
         for (connection, source) in &self.sources {
-            if let Some(password) = &source.password
-                && let Err(error) = password.read().await
-            {
+            let read = match &source.method {
+                Method::None | Method::Certificate => Ok(()),
+                Method::Password(source) => source.read().await.map(drop),
+                Method::PrivateKey(source) => source.read_key().await.map(drop),
+            };
+            if let Err(error) = read {
                 problems.push((connection.clone(), error));
             }
         }
@@ -107,9 +217,9 @@ impl Credentials {
     /// What an administrator should know about the files that hold secrets, by connection.
     #[must_use]
     pub fn warnings(&self) -> Vec<(Name, String)> {
-        let warning = |(connection, source): (&Name, &Source)| match &source.password {
-            Some(SecretSource::File(file)) => Some((connection.clone(), file_warning(file)?)),
-            Some(SecretSource::Env(_)) | None => None,
+        let warning = |(connection, source): (&Name, &Source)| match source.method.source()? {
+            SecretSource::File(file) => Some((connection.clone(), file_warning(file)?)),
+            SecretSource::Env(_) => None,
         };
         self.sources.iter().filter_map(warning).collect()
     }

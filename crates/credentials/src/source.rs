@@ -4,6 +4,7 @@
 //! end); every buffer on the way is wiped. Held by: the crate's tests.
 
 use crate::CredentialError;
+use crate::keys::PrivateKey;
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,11 +26,25 @@ pub enum SecretSource {
 impl SecretSource {
     /// Reads it now.
     pub(crate) async fn read(&self) -> Result<SecretString, CredentialError> {
-        let (place, bytes) = match self {
-            Self::Env(name) => (format!("environment variable {name}"), from_environment(name)?),
-            Self::File(path) => (path.display().to_string(), from_file(path).await?),
+        let bytes = match self {
+            Self::Env(name) => from_environment(name)?,
+            Self::File(path) => from_file(path).await?,
         };
-        secret(bytes).map_err(|why| CredentialError::Unusable { place, why })
+        secret(bytes).map_err(|why| CredentialError::Unusable { place: self.place(), why })
+    }
+
+    /// Reads it now, as a private SSH key.
+    pub(crate) async fn read_key(&self) -> Result<PrivateKey, CredentialError> {
+        let secret = self.read().await?;
+        PrivateKey::of_secret(&secret).map_err(|why| CredentialError::Unusable { place: self.place(), why })
+    }
+
+    /// How errors name it.
+    fn place(&self) -> String {
+        match self {
+            Self::Env(name) => format!("environment variable {name}"),
+            Self::File(path) => path.display().to_string(),
+        }
     }
 }
 

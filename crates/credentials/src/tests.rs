@@ -1,4 +1,7 @@
 use super::*;
+
+mod keys;
+
 use portcullis_model::CredentialKind;
 use secrecy::ExposeSecret;
 use std::fs;
@@ -16,16 +19,24 @@ fn principal() -> Principal {
     }
 }
 
+fn with(method: Method) -> Credentials {
+    let source = Source { username: "app".into(), logins: ["root".into()].into(), method };
+    Credentials::new([(Name::canonical("shop"), source)].into())
+}
+
 fn reading(password: Option<SecretSource>) -> Credentials {
-    Credentials::new([(Name::canonical("shop"), Source { username: "app".into(), password })].into())
+    with(password.map_or(Method::None, Method::Password))
 }
 
 async fn lease(credentials: &Credentials) -> Result<Lease, CredentialError> {
-    credentials.lease(&Name::canonical("shop"), &principal()).await
+    credentials.lease(&Name::canonical("shop"), None, &principal()).await
 }
 
 fn secret(lease: &Lease) -> Option<&str> {
-    lease.password.as_ref().map(ExposeSecret::expose_secret)
+    match &lease.secret {
+        Secret::Password(password) => Some(password.expose_secret()),
+        Secret::None | Secret::PrivateKey(_) | Secret::Certificate { .. } => None,
+    }
 }
 
 fn file(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
@@ -94,7 +105,7 @@ async fn nothing_prints_the_secret() {
 #[tokio::test]
 async fn a_connection_without_a_password_leases_none_and_an_unknown_one_nothing() {
     assert_eq!(secret(&lease(&reading(None)).await.unwrap()), None);
-    let error = reading(None).lease(&Name::canonical("other"), &principal()).await.unwrap_err();
+    let error = reading(None).lease(&Name::canonical("other"), None, &principal()).await.unwrap_err();
     assert_eq!(error, CredentialError::UnknownConnection(Name::canonical("other")));
 }
 
@@ -108,4 +119,18 @@ fn a_file_open_to_others_is_warned_about() {
         assert_eq!(warnings.len(), usize::from(expected.is_some()), "{warnings:?}");
         assert!(warnings.iter().all(|(_, text)| text.contains(expected.unwrap_or_default())));
     }
+}
+
+#[tokio::test]
+async fn only_logins_that_the_connection_names_are_leased() {
+    let credentials = reading(None);
+    let ask = async |login| credentials.lease(&Name::canonical("shop"), login, &principal()).await;
+    assert_eq!(&*ask(None).await.unwrap().username, "app");
+    assert_eq!(&*ask(Some("app")).await.unwrap().username, "app");
+    assert_eq!(&*ask(Some("root")).await.unwrap().username, "root");
+    for login in ["admin", "", "Root", "root "] {
+        assert!(!credentials.has_login(&Name::canonical("shop"), login));
+        assert!(matches!(ask(Some(login)).await.unwrap_err(), CredentialError::NotALogin { .. }), "{login:?}");
+    }
+    assert!(!credentials.has_login(&Name::canonical("other"), "root"));
 }

@@ -104,6 +104,9 @@ pub struct Arrival {
     pub connection: Name,
     /// The database it names, where it names one.
     pub database: Option<Name>,
+    /// The login at the backend it asks for, where it is not to be the connection's own. One that the connection does
+    /// not have is answered like an unknown connection; whether this caller may use it, a rule says.
+    pub login: Option<Arc<str>>,
     /// How the gateway sees it.
     pub client: ClientInfo,
     /// Its address, for the limit on attempts.
@@ -155,7 +158,7 @@ impl Gate {
     /// # Errors
     /// [`NotEntered`], recorded as `identity.refused`.
     pub async fn enter(&self, arrival: Arrival) -> Result<Session, NotEntered> {
-        let Arrival { proof, kind, protocol, connection, database, client, from, claimed } = arrival;
+        let Arrival { proof, kind, protocol, connection, database, login, client, from, claimed } = arrival;
         let now = Timestamp::now();
         let authenticated = match self.0.identity.authenticate(proof, from, now).await {
             Ok(authenticated) => authenticated,
@@ -164,7 +167,7 @@ impl Gate {
                 return Err(NotEntered::Identity { retry_after: refused.retry_after() });
             }
         };
-        let Some(connection) = self.connection(protocol, &connection, database) else {
+        let Some(connection) = self.connection(protocol, &connection, database, login) else {
             self.record_refused(protocol, &claimed, client, "no such connection");
             return Err(NotEntered::NoSuchConnection);
         };
@@ -207,12 +210,24 @@ impl Gate {
         Ok(Session { inner: Arc::new(inner) })
     }
 
-    /// The connection of this name and protocol, with the database in force.
-    fn connection(&self, protocol: Protocol, name: &Name, database: Option<Name>) -> Option<Connection> {
+    /// The connection of this name and protocol, with the database and the login in force.
+    fn connection(
+        &self,
+        protocol: Protocol,
+        name: &Name,
+        database: Option<Name>,
+        login: Option<Arc<str>>,
+    ) -> Option<Connection> {
         let connection = self.0.connections.get(name).filter(|connection| connection.protocol == protocol)?;
         let mut connection = connection.clone();
         if database.is_some() {
             connection.database = database;
+        }
+        if let Some(login) = login {
+            if !self.0.credentials.has_login(name, &login) {
+                return None;
+            }
+            connection.login = login;
         }
         Some(connection)
     }
@@ -238,6 +253,12 @@ impl Gate {
     /// Records what an administrator changed.
     pub fn changed(&self, by: Principal, change: AdminAction) {
         self.record(EventBody::AdminChanged { by, change });
+    }
+
+    /// Who is who: for what a protocol must know before anything is proved.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
     }
 
     /// The open sessions.

@@ -42,5 +42,8 @@ pub use session::Session;
 /// The key of what is hashed in the place of protected values.
 pub use portcullis_masking::Key as MaskingKey;
 
-/// What a caller presents at [`Gate::enter`].
-pub use portcullis_identity::Proof;
+/// What a caller presents at [`Gate::enter`], who judges it, and what it permits besides commands.
+pub use portcullis_identity::{Extensions, Identity, Proof};
+
+/// What [`Session::lease`] gives.
+pub use portcullis_credentials::{CredentialError, Lease, PrivateKey, Secret};

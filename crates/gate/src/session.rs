@@ -15,7 +15,7 @@ use crate::masking::{Masking, Touches};
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use portcullis_audit::{Durability, RecordUnavailable, Stream, Watermark};
-use portcullis_identity::{Authenticated, Standing};
+use portcullis_identity::{Authenticated, Extensions, Standing};
 use portcullis_model::{
     Catalogue, Command, Connection, Decision, DecisionId, Denial, Digest, Effect, EventBody, Misuse, Operation,
     Outcome, Parameter, Principal, Reason, RecordedMatch, RecordedOperation, RuleId, SessionId, Text, Verdict,
@@ -161,12 +161,19 @@ impl Session {
         let _ended = self.inner.stream.end(Timestamp::now(), reason);
     }
 
-    /// The lease on the backend's credential.
+    /// The lease on the backend's credential, for the login of this session's connection.
     ///
     /// # Errors
     /// [`portcullis_credentials::CredentialError`]; nobody may log in without it.
     pub async fn lease(&self) -> Result<portcullis_credentials::Lease, portcullis_credentials::CredentialError> {
-        self.inner.shared.credentials.lease(&self.inner.connection.name, self.principal()).await
+        let connection = &self.inner.connection;
+        self.inner.shared.credentials.lease(&connection.name, Some(&connection.login), self.principal()).await
+    }
+
+    /// What the proof of this session's caller permits besides commands.
+    #[must_use]
+    pub fn extensions(&self) -> Extensions {
+        self.inner.authenticated.extensions
     }
 
     pub(crate) fn watermark(&self) -> watch::Receiver<Watermark> {

@@ -22,6 +22,28 @@ pub enum Why {
     Revoked,
     /// Presented under another user's name.
     WrongUser,
+    /// An SSH key that is nobody's here.
+    UnknownKey,
+    /// An SSH certificate over, or signed by, a key of a kind that is not accepted.
+    KindOfKey,
+    /// An SSH certificate of an authority that is not trusted.
+    UnknownAuthority,
+    /// An SSH certificate whose signature is not its authority's.
+    BadCertificate,
+    /// An SSH certificate that is not for users.
+    NotAUserCertificate,
+    /// An SSH certificate that does not name exactly one user, or names one that nobody may be.
+    NotOnePrincipal,
+    /// An SSH certificate from before its time.
+    CertificateNotYetValid,
+    /// An SSH certificate that ran out.
+    CertificateExpired,
+    /// An SSH certificate presented from an address that it is not good for.
+    SourceAddress,
+    /// An SSH certificate that is good for one command only, which the gateway cannot see to.
+    ForceCommand,
+    /// An SSH certificate with a critical option that is not known here, or cannot be read.
+    CriticalOption,
     /// Too many failures from this address.
     TooManyAttempts,
     /// The gateway could not look it up.
@@ -38,17 +60,49 @@ impl Why {
             Self::WrongSecret => "wrong token secret",
             Self::Expired => "token expired",
             Self::Revoked => "token revoked",
-            Self::WrongUser => "token of another user",
+            Self::WrongUser => "credential of another user",
+            Self::UnknownKey => "unknown SSH key",
+            Self::KindOfKey => "SSH certificate with a kind of key that is not accepted",
+            Self::UnknownAuthority => "SSH certificate of an unknown authority",
+            Self::BadCertificate => "SSH certificate with a wrong signature",
+            Self::NotAUserCertificate => "SSH certificate that is not for users",
+            Self::NotOnePrincipal => "SSH certificate without exactly one user",
+            Self::CertificateNotYetValid => "SSH certificate not yet valid",
+            Self::CertificateExpired => "SSH certificate expired",
+            Self::SourceAddress => "SSH certificate used from an address it is not good for",
+            Self::ForceCommand => "SSH certificate with a forced command, which is not carried out here",
+            Self::CriticalOption => "SSH certificate with an unknown critical option",
             Self::TooManyAttempts => "too many failed attempts from this address",
             Self::Unavailable => "the token store is unavailable",
         }
     }
 
-    /// Whether it counts as a failed attempt of the address.
-    pub(crate) const fn is_the_clients_fault(self) -> bool {
+    /// Whether it counts as a failed attempt of the address. What is counted is guessing. A key cannot be guessed, and
+    /// clients try every one that their agent holds, certificates of other authorities and old ones included: to count
+    /// those would lock out everybody behind the address of somebody with many keys. How many keys one connection may
+    /// try, the protocol bounds. A certificate in a trusted authority's name that it did not sign is counted: no honest
+    /// client has one.
+    pub(crate) const fn counts(self) -> bool {
         match self {
-            Self::NotOurs | Self::Unknown | Self::WrongSecret | Self::Expired | Self::Revoked | Self::WrongUser => true,
-            Self::TooManyAttempts | Self::Unavailable => false,
+            Self::NotOurs
+            | Self::Unknown
+            | Self::WrongSecret
+            | Self::Expired
+            | Self::Revoked
+            | Self::WrongUser
+            | Self::BadCertificate => true,
+            Self::UnknownKey
+            | Self::KindOfKey
+            | Self::UnknownAuthority
+            | Self::NotAUserCertificate
+            | Self::NotOnePrincipal
+            | Self::CertificateNotYetValid
+            | Self::CertificateExpired
+            | Self::SourceAddress
+            | Self::ForceCommand
+            | Self::CriticalOption
+            | Self::TooManyAttempts
+            | Self::Unavailable => false,
         }
     }
 }
@@ -89,7 +143,7 @@ impl fmt::Display for Refused {
             Some(wait) => {
                 write!(f, "too many failed attempts from this address; try again in {} s", wait.as_secs().max(1))
             }
-            None => f.write_str("the token was not accepted"),
+            None => f.write_str("the credential was not accepted"),
         }
     }
 }

@@ -6,13 +6,14 @@
 //! Promises: a proof that is malformed, unknown, wrong, expired, revoked or presented under another user's name is
 //! refused with one and the same public answer, given no sooner than [`REFUSAL_FLOOR`] after it was asked, so that
 //! neither the words nor the time tell which it was; the reason goes to the auditor only ([`Refused::why`]). A text that
-//! this gateway did not sign is refused before the store is asked. Failures are counted per address in bounded memory.
+//! this gateway did not sign is refused before the store is asked. Failures are counted per address in bounded memory,
+//! but for SSH keys that are merely not known here: clients try all they have. What is trusted in SSH says `ssh.rs`.
 //! A revoked token is refused at once, also in sessions that it opened; where the gateway cannot learn of revocations
 //! any more, no token session stands. No secret is stored, printed or logged: the store holds keyed hashes.
 //!
 //! Does not promise: that many gateways agree on the count of failed attempts (each counts its own), or that a token of
 //! another gateway with another [`TokenKey`] is known here.
-//! Held by: `tests.rs` beside this file, and the unit tests of each module.
+//! Held by: `tests.rs` and `tests/ssh.rs` beside this file, and the unit tests of each module.
 
 mod attempts;
 mod error;
@@ -21,6 +22,8 @@ mod key;
 mod record;
 mod revocations;
 mod roles;
+mod sources;
+mod ssh;
 mod text;
 mod tokens;
 
@@ -29,10 +32,11 @@ mod tests;
 
 pub use attempts::AttemptLimit;
 pub use error::{IdentityError, Refused, Why};
-pub use fuzz::{fuzz_stored, fuzz_token};
+pub use fuzz::{fuzz_certificate, fuzz_stored, fuzz_token};
 pub use key::TokenKey;
 pub use record::{NewToken, TokenInfo};
 pub use roles::{Role, Roles};
+pub use ssh::{Extensions, LONGEST_SESSION, SSH_AUTHORITY_ISSUER, SSH_KEY_ISSUER, SshTrust};
 pub use tokens::{MadeToken, Revocation};
 
 use attempts::{Attempts, Network};
@@ -71,6 +75,21 @@ pub enum Proof {
         /// [`RESERVED_USER`].
         claimed_user: Option<Arc<str>>,
     },
+    /// An SSH key; the protocol has verified that the client holds its private half.
+    SshKey {
+        /// The key.
+        key: ssh_key::PublicKey,
+        /// The user name that came with it, where the protocol has one that means a user; it must be the key's.
+        claimed_user: Option<Arc<str>>,
+    },
+    /// An OpenSSH user certificate; the protocol has verified that the client holds the private half of its key, and
+    /// nothing else of it.
+    SshCertificate {
+        /// The certificate.
+        certificate: Box<ssh_key::Certificate>,
+        /// The user name that came with it, where the protocol has one that means a user; it must be the principal.
+        claimed_user: Option<Arc<str>>,
+    },
 }
 
 /// A principal that proved itself.
@@ -83,6 +102,8 @@ pub struct Authenticated {
     /// Who made the token it used, and who made theirs: none of them counts as another person when an approval is
     /// voted on (DESIGN 3). Without groups and claims.
     pub makers: Vec<Principal>,
+    /// What its proof permits besides commands.
+    pub extensions: Extensions,
 }
 
 impl Authenticated {
@@ -90,7 +111,7 @@ impl Authenticated {
     /// operating system's name for them, where it is known.
     #[must_use]
     pub fn local_admin(user: Option<&str>) -> Self {
-        Self { principal: local_admin(user), expires: None, makers: Vec::new() }
+        Self { principal: local_admin(user), expires: None, makers: Vec::new(), extensions: Extensions::all() }
     }
 }
 
@@ -120,10 +141,12 @@ pub enum Standing {
 }
 
 /// Settings with good defaults.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// How many failures an address may have.
     pub attempts: AttemptLimit,
+    /// The SSH keys and authorities that are trusted.
+    pub ssh: SshTrust,
 }
 
 /// The one judge of proofs. Share it behind an `Arc`.
@@ -132,6 +155,7 @@ pub struct Identity {
     key: TokenKey,
     attempts: Attempts,
     revocations: Revocations,
+    ssh: SshTrust,
 }
 
 impl std::fmt::Debug for Identity {
@@ -148,7 +172,7 @@ impl Identity {
     /// The store's, when what was revoked earlier cannot be read.
     pub async fn open(table: Arc<dyn Table>, key: TokenKey, settings: Settings) -> Result<Self, IdentityError> {
         let revocations = Revocations::follow(Arc::clone(&table)).await?;
-        Ok(Self { table, key, attempts: Attempts::new(settings.attempts), revocations })
+        Ok(Self { table, key, attempts: Attempts::new(settings.attempts), revocations, ssh: settings.ssh })
     }
 
     /// Judges a proof that was presented from this address. `now` is the wall clock, for expiry; failures are counted
@@ -162,20 +186,36 @@ impl Identity {
         if let Err(retry_after) = self.attempts.admit(network, asked) {
             return Err(Refused::limited(retry_after));
         }
-        let Proof::Token { token, claimed_user } = proof;
-        let judged = tokens::judge(&*self.table, &self.key, &token, claimed_user.as_deref(), now).await;
-        drop(token);
-        match judged {
+        match self.judge(proof, from, now).await {
             Ok(authenticated) => Ok(authenticated),
             Err(why) => {
                 // Nothing is awaited between the verdict and the count, so that attempts side by side all count.
-                if why.is_the_clients_fault() {
+                if why.counts() {
                     self.attempts.failed(network, Instant::now());
                 }
                 tokio::time::sleep_until(asked + REFUSAL_FLOOR).await;
                 Err(Refused::because(why))
             }
         }
+    }
+
+    async fn judge(&self, proof: Proof, from: IpAddr, now: Timestamp) -> Result<Authenticated, Why> {
+        match proof {
+            Proof::Token { token, claimed_user } => {
+                tokens::judge(&*self.table, &self.key, &token, claimed_user.as_deref(), now).await
+            }
+            Proof::SshKey { key, claimed_user } => self.ssh.judge_key(&key, claimed_user.as_deref()),
+            Proof::SshCertificate { certificate, claimed_user } => {
+                self.ssh.judge_certificate(&certificate, claimed_user.as_deref(), from, now)
+            }
+        }
+    }
+
+    /// Whether it is worth asking a client for a signature of this key: somebody is registered with it, or it may come
+    /// with a certificate, which is not seen before. Proves nothing, counts nothing, waits for nothing.
+    #[must_use]
+    pub fn knows_key(&self, key: &ssh_key::PublicKey) -> bool {
+        self.ssh.knows(key)
     }
 
     /// Whether this identity still holds. Cheap: a clock comparison and a look-up in a snapshot.

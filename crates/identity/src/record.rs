@@ -78,7 +78,7 @@ impl NewToken {
     }
 }
 
-fn name(what: &str, text: &str) -> Result<(), IdentityError> {
+pub(crate) fn name(what: &str, text: &str) -> Result<(), IdentityError> {
     if text.is_empty() || text.chars().count() > LONGEST_NAME {
         return Err(IdentityError::Invalid(format!("a {what} has 1 to {LONGEST_NAME} characters")));
     }

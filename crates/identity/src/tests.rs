@@ -1,4 +1,7 @@
 use super::*;
+
+mod ssh;
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -186,7 +189,7 @@ async fn every_refusal_is_told_alike_and_takes_as_long() {
         let from = IpAddr::from([10, 0, 0, u8::try_from(n).unwrap()]);
         let refused = house.present(token, user, from).await.unwrap_err();
         assert_eq!(refused.why(), why);
-        assert_eq!((refused.to_string().as_str(), refused.retry_after()), ("the token was not accepted", None));
+        assert_eq!((refused.to_string().as_str(), refused.retry_after()), ("the credential was not accepted", None));
         assert_eq!(asked.elapsed(), REFUSAL_FLOOR, "{why:?}");
         assert!(!format!("{refused:?}").contains("pct_"));
     }

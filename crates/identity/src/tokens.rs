@@ -9,7 +9,7 @@ use crate::error::{IdentityError, Why};
 use crate::key::TokenKey;
 use crate::record::{NewToken, Stored, StoredRevocation, TokenInfo};
 use crate::text::{self, SecretHash};
-use crate::{Authenticated, RESERVED_USER};
+use crate::{Authenticated, Extensions, RESERVED_USER};
 use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_model::{Digest, Principal, TokenId};
@@ -141,6 +141,7 @@ pub(crate) async fn judge(
                 principal: stored.principal(presented.id),
                 expires: Some(stored.expires),
                 makers: stored.makers,
+                extensions: Extensions::all(),
             });
         }
     };

@@ -19,7 +19,7 @@ pub enum CredentialKind {
     Saml,
     /// A registered SSH key, by fingerprint.
     SshKey(Arc<str>),
-    /// An SSH user certificate, by key id.
+    /// An SSH user certificate, by key id and serial number.
     SshCertificate(Arc<str>),
     /// The administration socket of this gateway, or its data directory when it is stopped.
     LocalAdmin,

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Whoami(ListArgs),
     /// Run a client with the environment a connection needs, or print the string for it.
     Connect(ConnectArgs),
+    /// Print what SSH clients and targets must know of the gateway, and sign certificates for targets.
+    SshCa(SshCaArgs),
 }
 
 /// Where a client command finds its gateway.
@@ -77,6 +79,9 @@ pub(crate) struct DemoArgs {
     /// The address PostgreSQL clients connect to: 127.0.0.1:6442, and a free port of 127.0.0.1 with --script.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) postgres: Option<SocketAddr>,
+    /// The address SSH clients connect to: 127.0.0.1:6422, and a free port of 127.0.0.1 with --script.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) ssh: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -251,6 +256,59 @@ pub(crate) enum SessionsCommand {
     },
     /// Print events as they are recorded.
     Tail(ListArgs),
+}
+
+/// Without a subcommand, the line for clients' `known_hosts` and the line for targets' `TrustedUserCAKeys` are printed.
+///
+/// What this authority signs is for targets only: the gateway never accepts its certificates from clients. Authorities of
+/// clients are those that `identity.ssh_certificate_authorities` names.
+#[derive(Debug, Args)]
+pub(crate) struct SshCaArgs {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// What clients call the gateway, where that is not its listen address.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// One object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<SshCaCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SshCaCommand {
+    /// Sign a target's host key, so that the gateway knows the target by `host_ca`.
+    SignHost {
+        /// The public half of the host key.
+        #[arg(value_name = "KEY.pub")]
+        key: PathBuf,
+        /// The target's name, as `address` has it.
+        #[arg(long, value_name = "HOST")]
+        name: String,
+        /// How long it is valid.
+        #[arg(long, default_value_t = 365, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+        /// Where to; standard output when absent.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Sign a key with which somebody may log in to targets past the gateway. Not accepted by the gateway itself.
+    SignUser {
+        /// The public half of the key.
+        #[arg(value_name = "KEY.pub")]
+        key: PathBuf,
+        /// The login on the targets.
+        #[arg(long, value_name = "NAME")]
+        user: String,
+        /// How long it is valid.
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=168))]
+        hours: u32,
+        /// Where to; standard output when absent.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// What an export is written as.

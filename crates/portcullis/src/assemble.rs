@@ -5,6 +5,8 @@
 //! over a store that nobody has open.
 //! Held by: `tests/it` (every end-to-end test starts what is built here).
 
+pub(crate) mod ssh;
+
 use crate::error::{Failure, print_problems};
 use axum::body::Body;
 use hyper::{Request, Response};
@@ -13,9 +15,9 @@ use portcullis_audit::{Durability, Recorder, Settings as RecordSettings, Signing
 use portcullis_config as config;
 use portcullis_config::Config;
 use portcullis_console::{Api, Endpoint, Health, Journal};
-use portcullis_credentials::{Credentials, SecretSource, Source};
+use portcullis_credentials::{Credentials, Method, SecretSource, Source};
 use portcullis_gate::{Gate, MaskingKey, Parts, Settings};
-use portcullis_identity::{Authenticated, Identity, Roles, Settings as IdentitySettings, TokenKey};
+use portcullis_identity::{Authenticated, Identity, Roles, Settings as IdentitySettings, SshTrust, TokenKey};
 use portcullis_model::{Catalogue, Connection, Name, Problem, Protocol};
 use portcullis_net::{Address, Authority, Certificates, ClientTls, DialOptions, Roots, ServerTls, VerifyMode};
 use portcullis_policy::{PolicySet, SourceFile};
@@ -106,13 +108,15 @@ pub(crate) fn mask_problems(config: &Config, set: &PolicySet) -> Vec<Problem> {
 /// The connections as rules, records and the gate see them.
 pub(crate) fn connections(config: &Config) -> HashMap<Name, Connection> {
     let listed = config.connections.iter().map(|(name, connection)| {
-        let config::Connection::Postgres(postgres) = connection;
-        let connection = Connection {
-            name: name.clone(),
-            protocol: Protocol::Postgres,
-            address: postgres.address.to_string().into(),
-            database: Some(Name::canonical(Arc::clone(&postgres.database))),
-            login: Arc::clone(&postgres.username),
+        let connection = match connection {
+            config::Connection::Postgres(postgres) => Connection {
+                name: name.clone(),
+                protocol: Protocol::Postgres,
+                address: postgres.address.to_string().into(),
+                database: Some(Name::canonical(Arc::clone(&postgres.database))),
+                login: Arc::clone(&postgres.username),
+            },
+            config::Connection::Ssh(target) => ssh::connection(name, target),
         };
         (name.clone(), connection)
     });
@@ -122,14 +126,24 @@ pub(crate) fn connections(config: &Config) -> HashMap<Name, Connection> {
 /// Where each connection's credential is.
 pub(crate) fn credentials(config: &Config) -> Credentials {
     let sources = config.connections.iter().map(|(name, connection)| {
-        let config::Connection::Postgres(postgres) = connection;
-        let password = postgres.password.as_ref().map(|source| match source {
-            config::SecretSource::Env(variable) => SecretSource::Env(Arc::clone(variable)),
-            config::SecretSource::File(file) => SecretSource::File(file.clone()),
-        });
-        (name.clone(), Source { username: Arc::clone(&postgres.username), password })
+        let source = match connection {
+            config::Connection::Postgres(postgres) => {
+                let password = postgres.password.as_ref().map(secret_source);
+                let method = password.map_or(Method::None, Method::Password);
+                Source { username: Arc::clone(&postgres.username), logins: [].into(), method }
+            }
+            config::Connection::Ssh(target) => ssh::source(target),
+        };
+        (name.clone(), source)
     });
     Credentials::new(sources.collect())
+}
+
+fn secret_source(source: &config::SecretSource) -> SecretSource {
+    match source {
+        config::SecretSource::Env(variable) => SecretSource::Env(Arc::clone(variable)),
+        config::SecretSource::File(file) => SecretSource::File(file.clone()),
+    }
 }
 
 /// Where each PostgreSQL connection leads, and how its server proves itself.
@@ -137,10 +151,11 @@ pub(crate) fn destinations(config: &Config) -> Result<HashMap<Name, Destination>
     config
         .connections
         .iter()
-        .map(|(name, connection)| {
-            let config::Connection::Postgres(postgres) = connection;
-            Ok((name.clone(), destination(name, postgres)?))
+        .filter_map(|(name, connection)| match connection {
+            config::Connection::Postgres(postgres) => Some((name, postgres)),
+            config::Connection::Ssh(_) => None,
         })
+        .map(|(name, postgres)| Ok((name.clone(), destination(name, postgres)?)))
         .collect()
 }
 
@@ -173,9 +188,11 @@ pub(crate) async fn catalogue(config: &Config, connection: &Name) -> Result<Cata
     let refused = |error: &dyn std::fmt::Display| Failure::refused(connection.as_str(), error);
     let destinations = destinations(config)?;
     let destination = destinations.get(connection).ok_or_else(|| refused(&"it leads nowhere"))?;
-    let lease = credentials(config).lease(connection, &local_admin().principal).await;
+    let lease = credentials(config).lease(connection, None, &local_admin().principal).await;
     let lease = lease.map_err(|error| refused(&error))?;
-    let target = destination.target(&lease.username, lease.password, &destination.database, CATALOGUE_TIMEOUT);
+    let role = Arc::clone(&lease.username);
+    let password = lease.into_password().map_err(|error| refused(&error))?;
+    let target = destination.target(&role, password, &destination.database, CATALOGUE_TIMEOUT);
     portcullis_postgres::load_catalogue(&target, 1).await.map_err(|error| refused(&error))
 }
 
@@ -250,6 +267,8 @@ pub(crate) struct Ground {
     pub(crate) log: Arc<dyn Log>,
     /// The key of what is hashed in the place of protected values.
     pub(crate) masking_key: Arc<MaskingKey>,
+    /// The gateway's own SSH keys, where SSH is configured.
+    pub(crate) ssh: Option<ssh::Keys>,
 }
 
 /// Opens the store as its only user.
@@ -265,10 +284,20 @@ pub(crate) async fn ground(config: &Config) -> Result<Ground, Failure> {
     let token_key = TokenKey::load_or_create(&config.data_dir.join("token.key"))
         .map_err(|error| Failure::refused("token.key", error))?;
     let masking_key = Arc::new(MaskingKey::new(*token_key.derive("masking")));
-    let identity = Identity::open(store.table(), token_key, IdentitySettings::default())
+    let ssh = ssh::keys_if_used(config)?;
+    let settings = IdentitySettings { ssh: trust(config)?, ..IdentitySettings::default() };
+    let identity = Identity::open(store.table(), token_key, settings)
         .await
         .map_err(|error| Failure::refused("the token store", error))?;
-    Ok(Ground { recorder, writer, identity: Arc::new(identity), log, masking_key })
+    Ok(Ground { recorder, writer, identity: Arc::new(identity), log, masking_key, ssh })
+}
+
+/// Whose SSH keys and certificates are accepted, problems printed.
+fn trust(config: &Config) -> Result<SshTrust, Failure> {
+    ssh::trust(config).map_err(|problems| {
+        let errors = print_problems(&problems);
+        Failure::Refused(format!("{errors} problems with `identity`"))
+    })
 }
 
 const fn durability(config: &Config) -> Durability {
@@ -286,11 +315,15 @@ pub(crate) fn gate(config: &Config, ground: &Ground, policy: PolicySet) -> Resul
         config::Results::Sample => limit.min(SAMPLE_BYTES),
         config::Results::None => 0,
     };
+    let credentials = match &ground.ssh {
+        Some(keys) => credentials(config).with_authority(keys.authority.clone()),
+        None => credentials(config),
+    };
     Gate::new(Parts {
         policy,
         recorder: ground.recorder.clone(),
         identity: Arc::clone(&ground.identity),
-        credentials: Arc::new(credentials(config)),
+        credentials: Arc::new(credentials),
         desk: Desk::closed(),
         masking_key: Arc::clone(&ground.masking_key),
         connections: connections(config),
@@ -315,7 +348,7 @@ impl Offline {
 
 /// Opens the store for client commands.
 pub(crate) async fn offline(config: &Config) -> Result<Offline, Failure> {
-    let Ground { recorder, writer, identity, log, masking_key: _ } = ground(config).await?;
+    let Ground { recorder, writer, identity, log, masking_key: _, ssh: _ } = ground(config).await?;
     let api = Api {
         reader: recorder.reader(),
         public: recorder.public().clone(),

@@ -7,4 +7,5 @@ pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod policy;
 pub(crate) mod sessions;
+pub(crate) mod ssh_ca;
 pub(crate) mod token;

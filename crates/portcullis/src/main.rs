@@ -49,6 +49,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             runtime()?.block_on(command::connections::list(&args)).map(|()| ExitCode::SUCCESS)
         }
         Command::Whoami(args) => runtime()?.block_on(command::connections::whoami(&args)).map(|()| ExitCode::SUCCESS),
+        Command::SshCa(args) => command::ssh_ca::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Connect(args) => runtime()?.block_on(command::connect::run(args)),
     }
 }

@@ -15,6 +15,7 @@ use portcullis_model::{Problem, Protocol};
 use portcullis_net::{Authority, Certificates, Drain, Limits, listen, serve_tcp};
 use portcullis_policy::PolicySet;
 use portcullis_postgres::Postgres;
+use portcullis_ssh::Ssh;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,6 +65,7 @@ async fn stop_signal() -> Result<(), Failure> {
 /// A gateway whose listeners accept.
 pub(crate) struct Running {
     pub(crate) postgres: Option<SocketAddr>,
+    pub(crate) ssh: Option<SocketAddr>,
     pub(crate) console: Option<SocketAddr>,
     gate: Gate,
     ground: Ground,
@@ -93,6 +95,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
     let policy = assemble::policy(&config)?;
     let ground = assemble::ground(&config).await?;
     let postgres = open(config.listen.postgres)?;
+    let ssh = open(config.listen.ssh)?;
     let console = open(config.listen.console)?;
     let addresses: Vec<SocketAddr> = [&postgres, &console].into_iter().flatten().map(|open| open.address).collect();
     let tls = assemble::tls(&config, &addresses)?;
@@ -101,6 +104,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
     let (authority, file) = own.map_or((None, None), |(authority, file)| (Some(authority), Some(file)));
     let mut running = Running {
         postgres: postgres.as_ref().map(|open| open.address),
+        ssh: ssh.as_ref().map(|open| open.address),
         console: console.as_ref().map(|open| open.address),
         gate,
         ground,
@@ -113,6 +117,9 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
     let api = running.api(&config, file, certificates.is_some());
     if let Some(open) = postgres {
         running.serve_postgres(&config, open, certificates.as_ref())?;
+    }
+    if let Some(open) = ssh {
+        running.serve_ssh(&config, open);
     }
     if let Some(open) = console {
         running.serve_console(&config, open, certificates.as_ref(), Arc::clone(&api))?;
@@ -129,7 +136,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
 impl Running {
     /// The one line that `serve` prints.
     pub(crate) fn ready_line(&self) -> String {
-        let listed = [("postgres", self.postgres), ("console", self.console)];
+        let listed = [("postgres", self.postgres), ("ssh", self.ssh), ("console", self.console)];
         let shown: Vec<String> =
             listed.iter().filter_map(|(name, address)| address.map(|address| format!(" {name}={address}"))).collect();
         format!("ready{}", shown.concat())
@@ -146,7 +153,9 @@ impl Running {
     }
 
     fn api(&self, config: &Arc<Config>, authority: Option<PathBuf>, tls: bool) -> Arc<Api> {
-        let endpoints = self.postgres.map(|address| assemble::endpoint(Protocol::Postgres, address, tls));
+        let postgres = self.postgres.map(|address| assemble::endpoint(Protocol::Postgres, address, tls));
+        // SSH has its own encryption, whatever the other listeners have.
+        let ssh = self.ssh.map(|address| assemble::endpoint(Protocol::Ssh, address, false));
         Arc::new(Api {
             journal: Journal::Gate(self.gate.clone()),
             identity: Arc::clone(&self.ground.identity),
@@ -156,7 +165,7 @@ impl Running {
             public: self.ground.recorder.public().clone(),
             recorder: Some(self.ground.recorder.clone()),
             connections: assemble::connections(config).into_values().collect(),
-            endpoints: endpoints.into_iter().collect(),
+            endpoints: postgres.into_iter().chain(ssh).collect(),
             authority,
             reload: Some(reload(Arc::clone(config), self.gate.clone())),
             health: self.health.clone(),
@@ -184,6 +193,21 @@ impl Running {
             }
         });
         Ok(())
+    }
+
+    fn serve_ssh(&mut self, config: &Config, open: Open) {
+        // A configuration with a listener has keys.
+        let Some(keys) = &self.ground.ssh else { return };
+        let settings = assemble::ssh::settings(config, keys);
+        let ssh = Arc::new(Ssh::new(settings, self.gate.clone(), assemble::ssh::destinations(config)));
+        let (limits, drain) = (limits(config), self.listener_drain());
+        self.tasks.spawn(async move {
+            let drained =
+                serve_tcp(open.listener, limits, drain, move |accepted| Arc::clone(&ssh).serve(accepted)).await;
+            if drained.cut > 0 {
+                tracing::warn!(sessions = drained.cut, "sessions were cut at the end of the drain");
+            }
+        });
     }
 
     fn serve_console(

@@ -16,6 +16,7 @@ mod args;
 mod builtins;
 mod caps;
 mod command;
+mod complete;
 mod expand;
 mod facts;
 mod files;
@@ -35,12 +36,19 @@ mod variables;
 mod walk;
 mod wrappers;
 
-pub use reading::{Glob, Limits, Reading, Scope, Simple};
+pub use complete::Completeness;
+pub use reading::{Glob, Left, Limits, Reading, Scope, Simple};
 
 /// Reads a command line. Synchronous; takes a large stack for itself.
 #[must_use]
 pub fn read(text: &str, scope: &Scope, limits: &Limits) -> Reading {
     stacker::grow(STACK_BYTES, || walk::read(text, scope, limits))
+}
+
+/// Whether a text is whole, or more lines have to follow before it can be read. Takes a large stack for itself.
+#[must_use]
+pub fn completeness(text: &str, limits: &Limits) -> Completeness {
+    stacker::grow(STACK_BYTES, || complete::completeness(text, limits))
 }
 
 /// The stack that parsing and walking take: a tree is as deep as its text is nested.

@@ -187,7 +187,7 @@ impl Walker<'_> {
                 Value::Known(value) if is_integer(&value) || value.is_empty() => {}
                 Value::Known(value) => self.arithmetic_within(&value, state, depth + 1),
                 Value::Unknown => {
-                    if state.variables.contains_key(name) || self.scope.session || state.references {
+                    if state.variables.contains_key(name) || state.references {
                         self.dynamic_code();
                     }
                 }

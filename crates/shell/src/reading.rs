@@ -53,7 +53,9 @@ pub struct Scope {
     pub user: Option<String>,
     /// Variables whose values are known: what the client set for the session.
     pub variables: BTreeMap<String, String>,
-    /// The text is a line of a session that goes on: what it defines outlives it, and earlier lines defined things.
+    /// The text is a line of a session that goes on. Whoever runs it carries over the directory and the variables of
+    /// [`Reading::leaves`], and says them in the next line's scope; nothing else of a shell outlives a line. A function
+    /// is then read where it is defined, too.
     pub session: bool,
     /// What the target expanded globs to; an empty list for one that matches nothing.
     pub expansions: BTreeMap<Glob, Vec<String>>,
@@ -126,6 +128,34 @@ pub struct Reading {
     pub reads_stdin_as_code: bool,
     /// The commands in it, in the order they were met.
     pub commands: Vec<Simple>,
+    /// The variables that the text may set or unset in its own shell, by name; more may be listed than it does.
+    pub leaves: Vec<Left>,
+}
+
+/// A variable that a text may leave behind.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Its name.
+    pub name: String,
+    /// What it holds behind the text, where that is one value on every path.
+    pub value: Option<String>,
+    /// The text exports it.
+    pub exported: bool,
+    /// Programs or the shell look at it: setting it is an operation of its own.
+    pub configures: bool,
+}
+
+/// Without the value, which may be a secret.
+impl std::fmt::Debug for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, value, exported, configures } = self;
+        f.debug_struct("Left")
+            .field("name", name)
+            .field("known", &value.is_some())
+            .field("exported", exported)
+            .field("configures", configures)
+            .finish()
+    }
 }
 
 impl Reading {
@@ -140,6 +170,7 @@ impl Reading {
             climbs: Vec::new(),
             reads_stdin_as_code: false,
             commands: Vec::new(),
+            leaves: Vec::new(),
         }
     }
 

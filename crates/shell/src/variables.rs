@@ -9,6 +9,7 @@ use crate::expand::{Field, Sure};
 use crate::facts;
 use crate::param::{is_name, name_of};
 use crate::pieces::{self, Piece};
+use crate::reading::Left;
 use crate::state::{State, Value};
 use crate::walk::Walker;
 use portcullis_model::{Action, Object, Operation, Part};
@@ -138,7 +139,30 @@ impl Walker<'_> {
         } else {
             value
         };
+        self.leave(name, false);
         state.set(name, value);
+    }
+
+    /// A variable of this name is left behind.
+    pub(crate) fn leave(&mut self, name: &str, exported: bool) {
+        *self.left.entry(name.to_owned()).or_default() |= exported;
+    }
+
+    /// What the text leaves behind, where this is the state that it ends in.
+    pub(crate) fn leaves(&self, state: &State) -> Vec<Left> {
+        let known = |name: &str| match state.get(name) {
+            Value::Known(text) => Some(text.to_string()),
+            Value::Integer | Value::Unknown => None,
+        };
+        self.left
+            .iter()
+            .map(|(name, exported)| Left {
+                name: name.clone(),
+                value: known(name),
+                exported: *exported,
+                configures: is_configuring(name) || (*exported && !facts::is_harmless_variable(name)),
+            })
+            .collect()
     }
 
     /// Whether what is assigned to a name need not be what it holds afterwards.

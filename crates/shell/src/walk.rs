@@ -7,12 +7,12 @@
 mod order;
 
 use crate::caps;
-use crate::reading::{Glob, Limits, Reading, Scope, Simple};
+use crate::reading::{Glob, Left, Limits, Reading, Scope, Simple};
 use crate::secrets;
 use crate::state::{Directories, Function, State, Value};
 use portcullis_model::{Action, Fault, Mark, Object, Operation, Part};
 use rable::{Node, NodeKind};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
 
 /// A function's body, with the text that its spans lie in.
@@ -67,6 +67,8 @@ pub(crate) struct Walker<'a> {
     pub(crate) climbs: Vec<String>,
     /// What is being run stands for everything below a starting point of `find`.
     pub(crate) found_recursive: bool,
+    /// Names that were assigned, and whether they were exported.
+    pub(crate) left: BTreeMap<String, bool>,
 }
 
 /// Reads a text.
@@ -94,8 +96,9 @@ pub(crate) fn read(text: &str, scope: &Scope, limits: &Limits) -> Reading {
         state.set(name, Value::Known(value.as_str().into()));
     }
     walker.sequence(&nodes, &mut state);
+    let leaves = walker.leaves(&state);
     walker.uncalled(&mut state);
-    walker.finish(text)
+    walker.finish(text, leaves)
 }
 
 impl<'a> Walker<'a> {
@@ -126,10 +129,11 @@ impl<'a> Walker<'a> {
             odd_globs: false,
             climbs: Vec::new(),
             found_recursive: false,
+            left: BTreeMap::new(),
         }
     }
 
-    fn finish(mut self, text: &str) -> Reading {
+    fn finish(mut self, text: &str, leaves: Vec<Left>) -> Reading {
         let mut found = secrets::ranges(text, &self.secrets);
         if let Some(fault) = self.fault {
             found.extend(secrets::suspect(text));
@@ -146,6 +150,7 @@ impl<'a> Walker<'a> {
             climbs: self.climbs,
             reads_stdin_as_code: self.stdin_as_code,
             commands: self.commands,
+            leaves,
         }
     }
 

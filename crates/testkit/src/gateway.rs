@@ -9,6 +9,7 @@
 use crate::error::TestkitError;
 use crate::postgres::{Postgres, SUPERUSER};
 use crate::process::{Launch, ReadyOn, Supervised, run};
+use crate::ssh::Sshd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -66,6 +67,12 @@ impl Settings {
             quoted(database),
         );
         self.environment(TOKEN_VARIABLE, server.password()).connection(name, &yaml)
+    }
+
+    /// A connection to this SSH server.
+    #[must_use]
+    pub fn ssh(self, name: &str, server: &Sshd) -> Self {
+        self.connection(name, &server.connection())
     }
 
     /// A connection as YAML flow.
@@ -133,8 +140,9 @@ impl Settings {
     fn yaml(&self) -> String {
         let tls = if self.plaintext { "tls: off\n" } else { "" };
         let connections = self.connections.concat();
+        let ssh = if connections.contains("protocol: ssh") { "ssh: \"127.0.0.1:0\", " } else { "" };
         format!(
-            "data_dir: ./data\nlisten: {{ postgres: \"127.0.0.1:0\", console: \"127.0.0.1:0\" }}\n{tls}connections:\n{connections}policies: [policies/*.yaml]\n{}",
+            "data_dir: ./data\nlisten: {{ postgres: \"127.0.0.1:0\", {ssh}console: \"127.0.0.1:0\" }}\n{tls}connections:\n{connections}policies: [policies/*.yaml]\n{}",
             self.extra
         )
     }

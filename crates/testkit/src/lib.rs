@@ -1,4 +1,4 @@
-//! The surroundings of a gateway, real ones: PostgreSQL servers, a certificate authority, a small shop's data, recording
+//! The surroundings of a gateway, real ones: PostgreSQL and SSH servers, a certificate authority, a small shop's data, recording
 //! and faking peers, a raw client, and the gateway's own binary. For tests and for the demo, so held to production lints.
 //!
 //! Promises: nothing started here outlives the process that started it ([`process`]); no fixed ports; no network; what
@@ -6,6 +6,7 @@
 //! Does not promise speed, except where benchmarks use it ([`relay`]).
 //! Held by: `tests/it`, which also holds the house's import directions and licences (`tests/it/imports.rs`).
 
+mod account;
 pub mod certificates;
 pub mod conform;
 mod error;
@@ -18,6 +19,7 @@ pub mod process;
 mod recorder;
 mod relay;
 pub mod shop;
+pub mod ssh;
 pub mod wire;
 
 pub use error::TestkitError;
@@ -25,6 +27,7 @@ pub use gateway::Gateway;
 pub use postgres::Postgres;
 pub use recorder::Recorder;
 pub use relay::relay;
+pub use ssh::Sshd;
 
 /// Sixteen bytes of the system's randomness in hexadecimal: passwords and nonces of throwaway servers.
 fn random_hex() -> Result<String, TestkitError> {

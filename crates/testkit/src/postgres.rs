@@ -9,15 +9,14 @@
 //! Does not promise durability: fsync is off.
 //! Held by: `tests/it/postgres.rs`.
 
-mod account;
 mod installation;
 
 pub use installation::Installation;
 
+use crate::account::Account;
 use crate::certificates::{TestCa, write_private};
 use crate::error::TestkitError;
 use crate::process::{Launch, ReadyOn, Supervised, run, run_with_input};
-use account::Account;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;

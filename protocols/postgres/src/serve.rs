@@ -186,6 +186,7 @@ impl Postgres {
                 protocol: Protocol::Postgres,
                 connection: wanted.connection,
                 database: wanted.database,
+                login: None,
                 client,
                 from: peer.ip(),
                 claimed,
@@ -216,13 +217,16 @@ impl Postgres {
         if *database != destination.database && !destination.databases.contains(database) {
             return Err(unknown());
         }
-        let lease = session.lease().await.map_err(|error| {
+        let no_credential = |error| {
             tracing::error!(connection = %connection.name, %error, "no credential for the backend");
             Refused::new("08001", "the gateway has no credential for the database behind it")
                 .hint("Nothing is wrong with your own login. The gateway's log says what happened.")
-        })?;
+        };
+        let lease = session.lease().await.map_err(no_credential)?;
+        let role = Arc::clone(&lease.username);
+        let password = lease.into_password().map_err(no_credential)?;
         let timeout = self.settings.login_timeout;
-        let target = Arc::new(destination.target(&lease.username, lease.password, database, timeout));
+        let target = Arc::new(destination.target(&role, password, database, timeout));
         let catalogue = self.catalogues.of(&connection.name, database);
         let loaded = async {
             if catalogue.fresh_for().is_zero() {

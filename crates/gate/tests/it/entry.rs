@@ -3,7 +3,7 @@
 use crate::world::{BUNDLE, World, policy, reads};
 use bytes::Bytes;
 use jiff::Timestamp;
-use portcullis_gate::{NotEntered, Ruling};
+use portcullis_gate::{Extensions, NotEntered, Ruling};
 use portcullis_identity::Authenticated;
 use portcullis_model::{Effect, EventBody, Reason};
 
@@ -15,6 +15,21 @@ async fn a_wrong_token_and_a_wrong_connection_get_nobody_in() {
     assert!(matches!(world.arrive("vault", token.clone()).await, Err(NotEntered::NoSuchConnection)));
     assert!(world.arrive("shop", token).await.is_ok());
     assert_eq!(world.gate.counts().refused_entries, 2);
+}
+
+#[tokio::test]
+async fn a_session_is_for_a_login_that_its_connection_has() {
+    let world = World::new().await;
+    let (_, token) = world.token("agents").await;
+    for (asked, got) in [(None, "app"), (Some("app"), "app"), (Some("owner"), "owner")] {
+        let session = world.arrive_as("shop", asked, token.clone()).await.unwrap();
+        assert_eq!((&*session.connection().login, &*session.lease().await.unwrap().username), (got, got));
+        assert_eq!(session.extensions(), Extensions::all());
+    }
+    for login in ["postgres", ""] {
+        let refused = world.arrive_as("shop", Some(login), token.clone()).await;
+        assert!(matches!(refused, Err(NotEntered::NoSuchConnection)), "{login:?}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_audit::{Durability, Reader, Recorder, Settings as RecordSettings, SigningKey, Writer};
-use portcullis_credentials::Credentials;
+use portcullis_credentials::{Credentials, Method, Source as Login};
 use portcullis_gate::{Arrival, Gate, MaskingKey, NotEntered, Outlet, Parts, Session, Settings};
 use portcullis_identity::{Authenticated, Identity, NewToken, Proof, Settings as IdentitySettings, TokenKey};
 use portcullis_model::{
@@ -78,11 +78,12 @@ impl World {
             database: Some(Name::canonical("shop")),
             login: "app".into(),
         };
+        let source = Login { username: "app".into(), logins: ["owner".into()].into(), method: Method::None };
         let gate = Gate::new(Parts {
             policy: policy(BUNDLE),
             recorder: recorder.clone(),
             identity: Arc::clone(&identity),
-            credentials: Arc::new(Credentials::default()),
+            credentials: Arc::new(Credentials::new([(shop.name.clone(), source)].into())),
             desk: desk.clone(),
             masking_key: Arc::new(MaskingKey::new([3; 32])),
             connections: HashMap::from([(shop.name.clone(), shop)]),
@@ -100,6 +101,15 @@ impl World {
     }
 
     pub(crate) async fn arrive(&self, connection: &str, token: SecretString) -> Result<Session, NotEntered> {
+        self.arrive_as(connection, None, token).await
+    }
+
+    pub(crate) async fn arrive_as(
+        &self,
+        connection: &str,
+        login: Option<&str>,
+        token: SecretString,
+    ) -> Result<Session, NotEntered> {
         self.gate
             .enter(Arrival {
                 proof: Proof::Token { token, claimed_user: None },
@@ -107,6 +117,7 @@ impl World {
                 protocol: Protocol::Postgres,
                 connection: Name::canonical(connection),
                 database: None,
+                login: login.map(Into::into),
                 client: ClientInfo { address: "127.0.0.1:9".into(), application: None, transport: "test".into() },
                 from: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 claimed: "agent-7".into(),

@@ -6,7 +6,7 @@ use crate::assemble;
 use crate::error::Failure;
 use portcullis_config as config;
 use portcullis_config::Config;
-use portcullis_model::{Connection, Problem, Severity};
+use portcullis_model::{Connection, Name, Problem, Protocol, Severity};
 use portcullis_policy::PolicySet;
 use std::path::Path;
 use std::process::ExitCode;
@@ -41,10 +41,21 @@ fn problems(file: &Path) -> Result<Vec<Problem>, Failure> {
     }
     let credentials = assemble::credentials(&config);
     let unreadable = crate::runtime()?.block_on(credentials.problems());
-    let path = |connection: &dyn std::fmt::Display| format!("connections.{connection}.password");
+    let path = |name: &Name| format!("connections.{name}.{}", credential_key(&config, name));
     problems.extend(unreadable.iter().map(|(name, why)| Problem::error(path(name), why.to_string())));
     problems.extend(credentials.warnings().iter().map(|(name, why)| Problem::warning(path(name), why.as_str())));
+    problems.extend(assemble::ssh::trust(&config).err().into_iter().flatten());
     Ok(problems)
+}
+
+/// The key under which a connection's credential stands.
+fn credential_key(config: &Config, name: &Name) -> &'static str {
+    let Some(config::Connection::Ssh(target)) = config.connections.get(name) else { return "password" };
+    match &target.login {
+        config::SshLogin::Password(_) => "password",
+        config::SshLogin::PrivateKey(_) => "private_key",
+        config::SshLogin::OwnCertificate => "certificate",
+    }
 }
 
 fn policy_problems(config: &Config) -> Vec<Problem> {
@@ -74,7 +85,8 @@ fn policy_problems(config: &Config) -> Vec<Problem> {
 /// Where masks may not say what was meant, as far as the databases can be asked.
 fn mask_warnings(config: &Config, set: &PolicySet) -> Vec<Problem> {
     let connections = assemble::connections(config).into_values();
-    let masked: Vec<Connection> = connections.filter(|one| !set.masks_of_record(one).is_empty()).collect();
+    let databases = connections.filter(|one| one.protocol == Protocol::Postgres);
+    let masked: Vec<Connection> = databases.filter(|one| !set.masks_of_record(one).is_empty()).collect();
     let Ok(runtime) = crate::runtime() else { return Vec::new() };
     let asked =
         masked.iter().flat_map(|connection| match runtime.block_on(assemble::catalogue(config, &connection.name)) {

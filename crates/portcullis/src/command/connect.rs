@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::command::token::text;
 use crate::error::Failure;
 use hyper::Method;
+use portcullis_model::Protocol;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -19,13 +20,16 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
     if matches!(client, Client::Offline(_)) {
         return Err(Failure::Unreachable("no gateway runs with this configuration".to_owned()));
     }
-    let name = args.connection.split('/').next().unwrap_or_default();
+    let name = args.connection.split(['/', '+']).next().unwrap_or_default();
     let connections: Vec<Value> = client.json(Method::GET, "/api/v1/connections", None).await?;
     let Some(connection) = connections.iter().find(|connection| text(connection, "name") == name) else {
         return Err(Failure::Refused(format!(
             "the gateway has no connection `{name}`; `portcullis connections` lists them"
         )));
     };
+    if text(connection, "protocol") == Protocol::Ssh.word() {
+        return ssh(connection, &args);
+    }
     let token = token();
     let user = if token.is_some() && matches!(client, Client::Tls { .. }) {
         let who: Value = client.json(Method::GET, "/api/v1/whoami", None).await?;
@@ -59,6 +63,23 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
     }
     let status = child.status().map_err(|error| Failure::refused(&format!("`{program}` did not start"), error))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// SSH clients have no environment to be given: the line is printed for them.
+fn ssh(connection: &Value, args: &ConnectArgs) -> Result<ExitCode, Failure> {
+    let port = connection.get("port").and_then(Value::as_u64);
+    let Some(port) = port else { return Err(Failure::Refused("the gateway has no listener for SSH".to_owned())) };
+    let line = ssh_line(&args.connection, text(connection, "host"), port);
+    if !args.client.is_empty() {
+        return Err(Failure::Usage(format!("an SSH client needs nothing of this command: {line}")));
+    }
+    println!("{line}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The user name is the connection; who calls, the client's key says.
+fn ssh_line(connection: &str, host: &str, port: u64) -> String {
+    format!("ssh -p {port} {connection}@{host}")
 }
 
 /// The client's own token: from the environment, or from the state directory of DESIGN 6.
@@ -102,7 +123,12 @@ fn quoted(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{quoted, ssh_line};
+
+    #[test]
+    fn the_user_of_an_ssh_client_is_the_connection() {
+        assert_eq!(ssh_line("build-box", "::1", 6422), "ssh -p 6422 build-box@::1");
+    }
 
     #[test]
     fn values_are_quoted_as_libpq_reads_them() {

@@ -1,16 +1,19 @@
-//! `portcullis demo`: a gateway in front of a real PostgreSQL with a small shop, three identities, and lines to paste.
+//! `portcullis demo`: a gateway in front of a real PostgreSQL with a small shop and a real OpenSSH server with a few files,
+//! three identities, and lines to paste.
 //!
-//! Promises: everything in it is the product itself, reached as a user would reach it: the real `psql`, this binary's own
-//! commands, shipped policy bundles. Nothing outlives the command. `--script` checks every step's output and exits
+//! Promises: everything in it is the product itself, reached as a user would reach it: the real `psql` and `ssh`, this
+//! binary's own commands, shipped policy bundles. Nothing outlives the command. `--script` checks every step's output and exits
 //! non-zero if one is not as it says. Does not promise to be a production set-up: the sample server has no durability.
 //! Held by: itself, in `scripts/test`.
 
+mod host;
 mod script;
 
 use crate::args::DemoArgs;
 use crate::assemble;
 use crate::error::Failure;
 use crate::serve::{self, Running};
+use host::Host;
 use portcullis_testkit::postgres::Options;
 use portcullis_testkit::{Postgres, postgres::Installation, shop};
 use std::fs;
@@ -56,13 +59,15 @@ struct Demo {
     authority: PathBuf,
     /// One each, in the order of [`IDENTITIES`].
     tokens: Vec<String>,
+    /// The machine behind SSH, or why there is none.
+    host: Result<Host, String>,
     _server: Postgres,
     _place: Place,
 }
 
 pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     serve::logging();
-    println!("Starting PostgreSQL with a small shop, and a gateway in front of it …");
+    println!("Starting PostgreSQL with a small shop, a machine behind SSH, and a gateway in front of both …");
     let demo = start(args).await?;
     let outcome = if args.script { script::play(&demo).await } else { demo.show_and_wait().await };
     let stopped = demo.running.stop().await;
@@ -71,18 +76,31 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
 
 async fn start(args: &DemoArgs) -> Result<Demo, Failure> {
     let place = place(args.dir.as_deref())?;
-    let server =
-        tokio::task::spawn_blocking(server).await.map_err(|error| Failure::refused("the sample server", error))??;
-    let listen =
-        args.postgres.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], if args.script { 0 } else { 6442 })));
-    let config = write_files(&place.path, &server, listen)?;
+    let server = blocking("the sample server", server).await?;
+    let host = blocking("the sample machine", host::start).await?;
+    let local = |port| SocketAddr::from(([127, 0, 0, 1], if args.script { 0 } else { port }));
+    let postgres = args.postgres.unwrap_or_else(|| local(6442));
+    let ssh = host.is_ok().then(|| args.ssh.unwrap_or_else(|| local(6422)));
+    let config = write_files(&place.path, &server, postgres, host.as_ref().ok().zip(ssh))?;
     let running = serve::start(assemble::load(&config)?).await?;
+    if let Some(address) = running.ssh {
+        let config = config.clone();
+        blocking("ssh-ca", move || host::write_client_files(&config, address)).await?;
+    }
     let authority = place.path.join("data/ca.pem");
     let mut tokens = Vec::new();
     for (user, group, _) in IDENTITIES {
         tokens.push(token(&config, user, group).await?);
     }
-    Ok(Demo { running, config, authority, tokens, _server: server, _place: place })
+    Ok(Demo { running, config, authority, tokens, host, _server: server, _place: place })
+}
+
+/// Runs what blocks.
+async fn blocking<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::refused(what, error))?
 }
 
 fn place(dir: Option<&Path>) -> Result<Place, Failure> {
@@ -110,7 +128,12 @@ fn server() -> Result<Postgres, Failure> {
 }
 
 /// The configuration, as a user would write it, with the shipped bundles beside it.
-fn write_files(place: &Path, server: &Postgres, listen: SocketAddr) -> Result<PathBuf, Failure> {
+fn write_files(
+    place: &Path,
+    server: &Postgres,
+    postgres: SocketAddr,
+    host: Option<(&Host, SocketAddr)>,
+) -> Result<PathBuf, Failure> {
     let policies = place.join("policies");
     fs::create_dir_all(&policies)?;
     for (name, text) in POLICIES {
@@ -127,14 +150,22 @@ fn write_files(place: &Path, server: &Postgres, listen: SocketAddr) -> Result<Pa
         }
         None => "tls: disable",
     };
+    let (mut listen, mut keys, mut machine) = (format!("postgres: \"{postgres}\""), String::new(), String::new());
+    if let Some((host, ssh)) = host {
+        let (connection, key) = host.write_files(place)?;
+        listen = format!("{listen}, ssh: \"{ssh}\"");
+        keys = format!("  ssh_keys: [{key}]\n");
+        machine = format!("  {connection}\n");
+    }
     let text = format!(
-        "# The demo's gateway: one listener for PostgreSQL clients, one connection, the shipped bundles.\n\
+        "# The demo's gateway: a listener for each protocol, a connection for each system, the shipped bundles.\n\
          data_dir: ./data\n\
-         listen: {{ postgres: \"{listen}\", console: \"127.0.0.1:0\" }}\n\
-         identity:\n  roles: {{ admin: [dba], auditor: [audit] }}\n\
+         listen: {{ {listen}, console: \"127.0.0.1:0\" }}\n\
+         identity:\n  roles: {{ admin: [dba], auditor: [audit] }}\n{keys}\
          connections:\n  \
-           # The password stays here; clients never see it.\n  \
+           # The password and the key stay here; clients never see them.\n  \
            shop: {{ protocol: postgres, address: \"{}\", database: shop, username: {LOGIN}, password: {{ file: shop.password }}, {tls} }}\n\
+         {machine}\
          policies: [policies/*.yaml]\n",
         server.address(),
     );
@@ -157,9 +188,7 @@ fn portcullis(config: &Path, words: &[&str]) -> Result<Command, Failure> {
 
 async fn token(config: &Path, user: &str, group: &str) -> Result<String, Failure> {
     let mut command = portcullis(config, &["token", "create", "--user", user, "--group", group, "--ttl", "8h"])?;
-    let output = tokio::task::spawn_blocking(move || command.output())
-        .await
-        .map_err(|error| Failure::refused("token create", error))??;
+    let output = blocking("token create", move || Ok(command.output()?)).await?;
     if !output.status.success() {
         return Err(Failure::refused("token create", String::from_utf8_lossy(&output.stderr)));
     }
@@ -189,6 +218,7 @@ impl Demo {
         println!("  SELECT id FROM customers WHERE ssn LIKE '9%';");
         println!("  DELETE FROM orders;");
         println!("  UPDATE orders SET status = 'paid' WHERE id = 1;\n");
+        self.show_host();
         let exe = std::env::current_exe()?;
         let (exe, config) = (exe.display(), self.config.display());
         println!("And, as the auditor:\n");
@@ -200,5 +230,39 @@ impl Demo {
         tokio::signal::ctrl_c().await?;
         println!();
         Ok(())
+    }
+
+    /// The lines for the machine behind SSH.
+    fn show_host(&self) {
+        let (host, address) = match (&self.host, self.running.ssh) {
+            (Ok(host), Some(address)) => (host, address),
+            (Err(why), _) => return println!("No machine behind SSH: {why}.\n"),
+            (Ok(_), None) => return,
+        };
+        let place = self.config.parent().unwrap_or(Path::new("."));
+        let at = place.display();
+        println!(
+            "The same agent on a machine, with a key; known_hosts has the gateway's own, so nothing is trusted unseen:\n"
+        );
+        println!("  # a shell of the gateway's own, in which each line is judged");
+        let plain = if host.terminals { "" } else { "-T " };
+        if !host.terminals {
+            println!(
+                "  # -T: terminals of this machine cannot be given to the server's account, so there is no prompt"
+            );
+        }
+        println!(
+            "  ssh {plain}-i {at}/agent-7.key -o IdentitiesOnly=yes -o UserKnownHostsFile={at}/known_hosts -p {} build-box@{}\n",
+            address.port(),
+            address.ip()
+        );
+        let config = format!("-F {at}/ssh_config");
+        let notes = host.at("work/notes.txt");
+        println!("  # the same with less to type: {at}/ssh_config says all of it");
+        println!("  ssh {config} build-box 'grep -n rm {notes}'");
+        println!("  ssh {config} build-box 'rm -rf {}'", host.at("work"));
+        println!("  ssh {config} build-box 'cat {}'", host.at("work/settings.txt"));
+        println!("  scp {config} build-box:{notes} .");
+        println!("  sftp {config} build-box:{}\n", host.at("work"));
     }
 }

@@ -16,6 +16,7 @@
 )]
 
 mod conform;
+mod conform_ssh;
 mod drivers;
 mod masking_drivers;
 mod masking_grammar;
@@ -30,6 +31,13 @@ mod psql;
 mod raw;
 mod record;
 mod rust_drivers;
+mod ssh;
+mod ssh_authority;
+mod ssh_clients;
+mod ssh_edges;
+mod ssh_flow;
+mod ssh_guarded;
+mod ssh_talk;
 mod surroundings;
 mod terminal;
 mod tokens;

@@ -69,6 +69,9 @@ impl Walker<'_> {
             if strange {
                 self.strange.insert(name.to_owned());
             }
+            if exported {
+                self.leave(name, true);
+            }
         }
     }
 
@@ -100,7 +103,7 @@ impl Walker<'_> {
             }
         }
         if names == 0 {
-            state.set("REPLY", Value::Unknown);
+            self.assigned("REPLY", Value::Unknown, state);
         }
     }
 

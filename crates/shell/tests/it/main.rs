@@ -10,6 +10,7 @@
 )]
 
 mod agreement;
+mod complete;
 mod corpus;
 mod hidden;
 mod properties;

@@ -47,8 +47,52 @@ fn variables_of_the_session_are_known_and_a_session_keeps_what_it_defines() {
     assert_eq!(shown("rm work/$LC_X", &scope), "execute program rm ; delete file ~/victim");
     assert_eq!(shown("echo $((n + 1))", &scope), "execute program echo");
     scope.session = true;
+    assert_eq!(shown("echo $((n + 1))", &scope), "execute program echo");
+    scope.variables.insert("n".to_owned(), "a[$(rm x)]".to_owned());
     assert!(shown("echo $((n + 1))", &scope).contains("dynamic"));
     assert!(shown("tidy() { rm -rf a; }", &scope).contains("delete file ~/a +recursive +forced"));
+}
+
+/// What a text leaves, shown as `name=value`, `name?` where the value is not known, with `!` where programs look at it.
+fn left(text: &str) -> String {
+    let scope = Scope { session: true, ..Scope::at_home("agent", "/home/agent") };
+    let shown = |left: &portcullis_shell::Left| {
+        let value = left.value.as_ref().map_or_else(|| "?".to_owned(), |value| format!("={value}"));
+        let exported = if left.exported { "export " } else { "" };
+        format!("{exported}{}{value}{}", left.name, if left.configures { "!" } else { "" })
+    };
+    read(text, &scope, &Limits::default()).leaves.iter().map(shown).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn what_a_line_leaves_behind_is_listed() {
+    for (text, expected) in [
+        ("x=rm; y=-rf", "x=rm y=-rf"),
+        ("x=1 ls", ""),
+        ("x=$(date)", "x?"),
+        ("false && x=1", "x?"),
+        ("export LANG=C", "export LANG=C"),
+        ("export foo=1", "export foo=1!"),
+        ("PATH=/bin:$HOME", "PATH=/bin:/home/agent!"),
+        ("PATH=$PATH:/x", "PATH?!"),
+        ("for i in a b; do ls; done", "i=b"),
+        ("read a b", "a? b?"),
+        ("read", "REPLY?"),
+        ("printf -v v x", "v?"),
+        ("((n = 3))", "n?"),
+        ("unset q", "q?"),
+        (": ${d:=e}", "d?"),
+        ("(s=1)", "s?"),
+        ("readonly r=1", "r=1"),
+        ("eval z=1", "z=1"),
+        ("f() { g=1; }; f", "g?"),
+        ("ls", ""),
+        ("x=1; if", ""),
+    ] {
+        assert_eq!(left(text), expected, "{text}");
+    }
+    let secret = read("p=hunter2", &Scope::unknown(), &Limits::default());
+    assert!(!format!("{:?}", secret.leaves).contains("hunter2"));
 }
 
 #[test]

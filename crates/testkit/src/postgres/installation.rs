@@ -4,7 +4,7 @@
 //! none, from the search path. Does not promise a version: what is absent is [`TestkitError::Absent`] with the remedy.
 //! Held by: `tests/it/postgres.rs`, which starts one server of each version found.
 
-use super::account::Account;
+use crate::account::Account;
 use crate::error::TestkitError;
 use crate::process::run;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_audit::{Durability, Recorder as Record, Settings as RecordSettings, SigningKey, Writer};
-use portcullis_credentials::{Credentials, SecretSource, Source};
+use portcullis_credentials::{Credentials, Method, SecretSource, Source};
 use portcullis_gate::{Gate, MaskingKey, Parts};
 use portcullis_identity::{Authenticated, Identity, NewToken, Settings as IdentitySettings, TokenKey};
 use portcullis_model::{Connection, Event, EventBody, Name, Outcome, Protocol};
@@ -109,7 +109,11 @@ impl World {
         let password = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(password.path(), server.password()).unwrap();
         let (_, path) = password.keep().unwrap();
-        let source = Source { username: SUPERUSER.into(), password: Some(SecretSource::File(path)) };
+        let source = Source {
+            username: SUPERUSER.into(),
+            logins: [].into(),
+            method: Method::Password(SecretSource::File(path)),
+        };
         let gate = Gate::new(Parts {
             policy: policy(&wish.policy),
             recorder: record.clone(),

@@ -140,6 +140,7 @@ impl House {
                 protocol: Protocol::Postgres,
                 connection: Name::canonical("shop"),
                 database: None,
+                login: None,
                 client: ClientInfo { address: "127.0.0.1:9".into(), application: None, transport: "test".into() },
                 from: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 claimed: "agent-7".into(),

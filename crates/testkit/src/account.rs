@@ -1,5 +1,5 @@
-//! Which operating-system account a server runs as: ours, unless we are root, which PostgreSQL refuses; then `postgres`
-//! where that account exists, else `nobody`. Files made for the server are given to it.
+//! Which operating-system account a server runs as: ours, unless we are root, which PostgreSQL refuses and an SSH server
+//! would give to whoever logs in; then `postgres` where that account exists, else `nobody`. Files made for the server are given to it.
 //!
 //! Does not promise isolation: this is about what the server accepts, not about confining it.
 //! Held by: every test that starts a server, as root (containers) and as a user.
@@ -44,6 +44,14 @@ impl Account {
         command.arg(format!("--reuid={name}")).arg(format!("--regid={group}")).arg("--init-groups").arg(program);
         command.env("HOME", "/").env_remove("XDG_RUNTIME_DIR");
         command
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> Result<String, TestkitError> {
+        if let Some((name, ..)) = &self.other {
+            return Ok(name.clone());
+        }
+        Ok(crate::process::run(Command::new("id").arg("-un"))?.trim().to_owned())
     }
 
     /// Whether the account can run this program.

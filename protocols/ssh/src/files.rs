@@ -1,0 +1,372 @@
+//! What the target says about its own files: the gateway's own questions, over an SFTP channel of its own.
+//!
+//! Names in a command are not the files meant: `~`, `..`, links and patterns mean what the target says they mean. So it
+//! is asked just before the decision. Promises: only questions are asked (REALPATH, LSTAT, STAT, READDIR), never about a
+//! name that was not in a command that is being judged; every answer is bounded in number and time; what cannot be
+//! answered is `None`, which the caller turns into an operation on an unknown file.
+//! Does not promise that the answer still holds when the command runs: another process may put a link in the way
+//! between the two (`docs/limits.md`).
+//! Held by: `tests/it/paths.rs` against a real server.
+
+use crate::error::{Error, Result, Side};
+use crate::login::target::Target;
+use crate::sftp::{Base, Found, Resolved, Touch, Unresolved};
+use portcullis_shell::Glob;
+use russh_sftp::client::RawSftpSession;
+use russh_sftp::client::error::Error as SftpError;
+use russh_sftp::protocol::StatusCode;
+use std::collections::HashMap;
+use std::time::Duration;
+
+mod pattern;
+
+/// How long the target may take to answer one question.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Names that a pattern may meet, and entries that a tree may have.
+const NAMES: usize = 2000;
+/// Directories read for one of them.
+const DIRECTORIES: usize = 400;
+/// Steps from a name up to something that exists.
+const STEPS: usize = 128;
+
+/// A channel for questions about files. Dropping it ends it.
+pub(crate) struct Files {
+    sftp: RawSftpSession,
+    home: String,
+    canonical: HashMap<String, Option<String>>,
+}
+
+/// Whether the last name of a path is followed where it is a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
+    /// As reading and writing do.
+    Followed,
+    /// As removing and renaming do.
+    Itself,
+}
+
+/// A directory and everything in it.
+pub(crate) enum Tree {
+    /// Every path below, directories first.
+    Whole(Vec<String>),
+    /// It is no directory, or not there.
+    Nothing,
+    /// It is too large, or cannot be read.
+    Unknown,
+}
+
+impl Files {
+    /// Opens a channel of the gateway's own.
+    pub(crate) async fn open(target: &Target) -> Result<Self> {
+        let late = Error::Timeout { side: Side::Backend, doing: "questions about files" };
+        tokio::time::timeout(PATIENCE, Self::start(target)).await.unwrap_or(Err(late))
+    }
+
+    async fn start(target: &Target) -> Result<Self> {
+        let channel = target.session().await?;
+        channel.request_subsystem(true, "sftp").await.map_err(Error::Backend)?;
+        let sftp = RawSftpSession::new(channel.into_stream());
+        sftp.set_timeout(PATIENCE.as_secs());
+        let unanswered = |_| Error::Backend(russh::Error::Inconsistent);
+        sftp.init().await.map_err(unanswered)?;
+        let home = named(sftp.realpath(".").await).ok_or(Error::Backend(russh::Error::Inconsistent))?;
+        Ok(Self { sftp, home, canonical: HashMap::new() })
+    }
+
+    /// The login's home: absolute, links followed.
+    pub(crate) fn home(&self) -> &str {
+        &self.home
+    }
+
+    /// Forgets what was asked: names may mean something else now.
+    pub(crate) fn forget(&mut self) {
+        self.canonical.clear();
+    }
+
+    /// Whether a directory stands there.
+    pub(crate) async fn is_directory(&self, path: &str) -> bool {
+        let Some(path) = self.absolute(path) else { return false };
+        self.sftp.stat(path).await.is_ok_and(|found| found.attrs.is_dir())
+    }
+
+    /// The directory as the target would reach it, and what lies in it: names, and whether each is a directory.
+    pub(crate) async fn names(&mut self, directory: &str) -> Option<(String, Vec<(String, bool)>)> {
+        self.forget();
+        let path = self.resolve(directory, Last::Followed).await?;
+        let entries = self.list(&path).await??;
+        let shown = self.spelled(&path);
+        Some((shown, entries.into_iter().map(|entry| (entry.name, entry.directory)).collect()))
+    }
+
+    /// What a file transfer's names mean now, in their order.
+    ///
+    /// # Errors
+    /// [`Unresolved`], for all of them where one cannot be told.
+    pub(crate) async fn reach(&mut self, touches: &[Touch]) -> std::result::Result<Vec<Resolved>, Unresolved> {
+        self.forget();
+        let mut out: Vec<Resolved> = Vec::with_capacity(touches.len());
+        for (nth, touch) in touches.iter().enumerate() {
+            let base = match touch.base {
+                Base::Home => self.home.clone(),
+                Base::Beside(other) => {
+                    let beside = out.get(other).ok_or(Unresolved::Unasked)?;
+                    split(beside.path()).map_or("/", |(parent, _)| parent).to_owned()
+                }
+            };
+            let name = if touch.name.starts_with('/') { touch.name.clone() } else { joined(&base, &touch.name) };
+            let last = if touch.follow { Last::Followed } else { Last::Itself };
+            let path = self.resolve(&name, last).await.ok_or(Unresolved::Nowhere)?;
+            let found = self.found(&path, touch.carries == Some(nth)).await?;
+            out.push(Resolved::new(path, found)?);
+        }
+        Ok(out)
+    }
+
+    async fn found(&self, path: &str, whole: bool) -> std::result::Result<Found, Unresolved> {
+        let attrs = match self.sftp.lstat(path).await {
+            Ok(answer) => answer.attrs,
+            Err(SftpError::Status(status)) if status.status_code == StatusCode::NoSuchFile => {
+                return Ok(Found::Nothing);
+            }
+            // It may not be looked at: whatever it is, it is there.
+            Err(SftpError::Status(_)) => return Ok(Found::Other),
+            Err(_) => return Err(Unresolved::Unasked),
+        };
+        if !attrs.is_dir() || attrs.is_symlink() {
+            return Ok(Found::Other);
+        }
+        let below = if whole { self.below(path).await } else { None };
+        Ok(Found::Directory { below })
+    }
+
+    /// The names below a directory, relative to it; `None` where they cannot be listed to their end.
+    async fn below(&self, path: &str) -> Option<Vec<String>> {
+        match self.tree(path).await {
+            Tree::Whole(paths) => {
+                let prefix = format!("{}/", path.trim_end_matches('/'));
+                paths.iter().map(|found| found.strip_prefix(&prefix).map(ToOwned::to_owned)).collect()
+            }
+            Tree::Nothing => Some(Vec::new()),
+            Tree::Unknown => None,
+        }
+    }
+
+    /// The path as the target would reach it: absolute, links followed, the deepest part that exists resolved and the
+    /// rest, which does not, as written. `None` where that cannot be told.
+    pub(crate) async fn resolve(&mut self, path: &str, last: Last) -> Option<String> {
+        let path = self.absolute(path)?;
+        match (last, split(&path)) {
+            // The system follows what is called `.` and `..`, whatever is done with it.
+            (Last::Followed, _) | (_, None | Some((_, "." | ".."))) => self.canonical(&path).await,
+            (Last::Itself, Some((parent, name))) => Some(joined(&self.canonical(parent).await?, name)),
+        }
+    }
+
+    async fn canonical(&mut self, path: &str) -> Option<String> {
+        if let Some(known) = self.canonical.get(path) {
+            return known.clone();
+        }
+        let found = self.walk_up(path).await;
+        self.canonical.insert(path.to_owned(), found.clone());
+        found
+    }
+
+    async fn walk_up(&self, path: &str) -> Option<String> {
+        let (mut at, mut rest): (&str, Vec<&str>) = (path, Vec::new());
+        for _ in 0..STEPS {
+            match self.sftp.realpath(at.to_owned()).await {
+                Ok(answer) => {
+                    let found = answer.files.into_iter().next().map(|file| file.filename)?;
+                    return rest.iter().rev().try_fold(found, |found, name| step(&found, name));
+                }
+                Err(SftpError::Status(status)) if status.status_code == StatusCode::NoSuchFile => {
+                    let (parent, name) = split(at)?;
+                    rest.push(name);
+                    at = parent;
+                }
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    /// What a shell's pattern meets, in order; `None` where that is too much or cannot be told.
+    pub(crate) async fn expand(&mut self, glob: &Glob) -> Option<Vec<String>> {
+        let base = match &glob.directory {
+            Some(directory) => Some(self.absolute(directory)?),
+            None => None,
+        };
+        let from_home = glob.pattern.starts_with("~/");
+        let shown = if from_home { glob.pattern.get(2..)? } else { &glob.pattern };
+        let start = match &base {
+            _ if from_home => self.home.clone(),
+            Some(base) => base.clone(),
+            None => "/".to_owned(),
+        };
+        let parts: Vec<&str> = shown.split('/').filter(|part| !part.is_empty()).collect();
+        let mut found = vec![(start, String::new())];
+        let mut directories = 0;
+        for part in parts {
+            let mut next = Vec::new();
+            for (directory, name) in found {
+                directories += 1;
+                if directories > DIRECTORIES {
+                    return None;
+                }
+                for entry in self.met(&directory, part).await? {
+                    next.push((joined(&directory, &entry), joined_relative(&name, &entry)));
+                }
+                if next.len() > NAMES {
+                    return None;
+                }
+            }
+            found = next;
+        }
+        let prefix = match (&base, from_home) {
+            (_, true) => format!("{}/", self.home),
+            (Some(_), false) => String::new(),
+            (None, false) => "/".to_owned(),
+        };
+        let mut names: Vec<String> = found.into_iter().map(|(_, name)| format!("{prefix}{name}")).collect();
+        names.sort();
+        Some(names)
+    }
+
+    /// The entries of a directory that one part of a pattern meets.
+    async fn met(&self, directory: &str, part: &str) -> Option<Vec<String>> {
+        if let Some(literal) = pattern::literal(part) {
+            let there = self.sftp.lstat(joined(directory, &literal)).await;
+            return match there {
+                Ok(_) => Some(vec![literal]),
+                Err(SftpError::Status(_)) => Some(Vec::new()),
+                Err(_) => None,
+            };
+        }
+        let matcher = pattern::Pattern::new(part)?;
+        let Some(entries) = self.list(directory).await? else { return Some(Vec::new()) };
+        Some(entries.into_iter().map(|entry| entry.name).filter(|name| matcher.meets(name)).collect())
+    }
+
+    /// What lies in a directory; `Some(None)` where it is none that can be read.
+    async fn list(&self, directory: &str) -> Option<Option<Vec<Entry>>> {
+        let handle = match self.sftp.opendir(directory).await {
+            Ok(handle) => handle.handle,
+            Err(SftpError::Status(_)) => return Some(None),
+            Err(_) => return None,
+        };
+        let mut entries = Vec::new();
+        let whole = loop {
+            match self.sftp.readdir(handle.as_str()).await {
+                Ok(names) => entries.extend(names.files.into_iter().filter_map(|file| {
+                    let directory = file.attrs.is_dir() && !file.attrs.is_symlink();
+                    let own = file.filename != "." && file.filename != "..";
+                    own.then_some(Entry { name: file.filename, directory })
+                })),
+                Err(SftpError::Status(status)) if status.status_code == StatusCode::Eof => break true,
+                Err(_) => break false,
+            }
+            if entries.len() > NAMES {
+                break false;
+            }
+        };
+        // A handle that stays open ends with the channel.
+        self.sftp.close(handle).await.ok();
+        whole.then_some(Some(entries))
+    }
+
+    /// Everything below a directory, links not followed.
+    pub(crate) async fn tree(&self, root: &str) -> Tree {
+        let mut found = Vec::new();
+        let mut waiting = vec![root.to_owned()];
+        let mut directories = 0;
+        while let Some(directory) = waiting.pop() {
+            directories += 1;
+            if directories > DIRECTORIES {
+                return Tree::Unknown;
+            }
+            let entries = match self.list(&directory).await {
+                Some(Some(entries)) => entries,
+                Some(None) if directories == 1 => return Tree::Nothing,
+                Some(None) | None => return Tree::Unknown,
+            };
+            for entry in entries {
+                let path = joined(&directory, &entry.name);
+                if entry.directory {
+                    waiting.push(path.clone());
+                }
+                found.push(path);
+            }
+            if found.len() > NAMES {
+                return Tree::Unknown;
+            }
+        }
+        Tree::Whole(found)
+    }
+
+    /// The path from the root; `None` for one that is relative to nothing known.
+    fn absolute(&self, path: &str) -> Option<String> {
+        match path.strip_prefix('~') {
+            Some("") => Some(self.home.clone()),
+            Some(rest) if rest.starts_with('/') => Some(format!("{}{rest}", self.home.trim_end_matches('/'))),
+            Some(_) => None,
+            None => path.starts_with('/').then(|| path.to_owned()),
+        }
+    }
+
+    /// The path as operations spell it: from `~` where it lies below the home.
+    pub(crate) fn spelled(&self, path: &str) -> String {
+        match path.strip_prefix(self.home.trim_end_matches('/')) {
+            Some("") => "~".to_owned(),
+            Some(rest) if rest.starts_with('/') => format!("~{rest}"),
+            Some(_) | None => path.to_owned(),
+        }
+    }
+}
+
+struct Entry {
+    name: String,
+    directory: bool,
+}
+
+fn named(answer: std::result::Result<russh_sftp::protocol::Name, SftpError>) -> Option<String> {
+    let name = answer.ok()?.files.into_iter().next()?.filename;
+    name.starts_with('/').then_some(name)
+}
+
+/// Parent and last name; `None` for the root.
+fn split(path: &str) -> Option<(&str, &str)> {
+    let (parent, name) = path.trim_end_matches('/').rsplit_once('/')?;
+    (!name.is_empty()).then_some((if parent.is_empty() { "/" } else { parent }, name))
+}
+
+fn joined(directory: &str, name: &str) -> String {
+    format!("{}/{name}", directory.trim_end_matches('/'))
+}
+
+fn joined_relative(before: &str, name: &str) -> String {
+    if before.is_empty() { name.to_owned() } else { format!("{before}/{name}") }
+}
+
+/// One step below what does not exist: a step up from there is nothing that a target could follow.
+fn step(found: &str, name: &str) -> Option<String> {
+    match name {
+        "." => Some(found.to_owned()),
+        ".." => None,
+        name => Some(joined(found, name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_split_and_join() {
+        assert_eq!(split("/a/b"), Some(("/a", "b")));
+        assert_eq!(split("/a"), Some(("/", "a")));
+        assert_eq!(split("/"), None);
+        assert_eq!(joined("/", "a"), "/a");
+        assert_eq!(joined("/x/", "a"), "/x/a");
+        assert_eq!(step("/a", ".."), None);
+    }
+}

@@ -1,0 +1,250 @@
+//! The gateway's login to a target.
+//!
+//! Promises: nothing is sent to a target before it proved one of the host keys configured for its connection, or a host
+//! certificate of a configured authority for its name; an unknown key is refused, never learnt. Every channel that a
+//! target opens by itself is refused. The whole login is done within one time; the credential is dropped behind it.
+//! Does not promise to reuse connections: each channel of a client has its own, so that one that is not read stalls
+//! none but itself.
+//! Held by: the tests below and `tests/it/login.rs`.
+
+use crate::error::{Error, Result, Side};
+use crate::login::{ALGORITHMS, KEYS};
+use crate::wire::{Brake, Cut, Wire};
+use futures_util::future::{BoxFuture, Shared};
+use portcullis_gate::{Lease, Secret};
+use portcullis_net::{Address, DialOptions, dial};
+use russh::client::{self, AuthResult, Handle};
+use russh::keys::ssh_key::certificate::CertType;
+use russh::keys::ssh_key::{Certificate, HashAlg, PublicKey};
+use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use secrecy::ExposeSecret as _;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio_util::sync::DropGuard;
+
+/// Where a connection leads, and how its machine proves itself.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Its address.
+    pub address: Address,
+    /// The host keys that it may show.
+    pub host_keys: Vec<PublicKey>,
+    /// Authorities whose host certificates for its name are believed.
+    pub host_authorities: Vec<PublicKey>,
+    /// How it is dialled.
+    pub dial: DialOptions,
+}
+
+/// How long a target may take to open a channel.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A target that is being logged in to, for everybody who waits for it.
+pub(crate) type Connecting = Shared<BoxFuture<'static, std::result::Result<Arc<Target>, Arc<Error>>>>;
+
+/// A connection to a target that let the gateway in. Dropping it cuts it.
+pub(crate) struct Target {
+    handle: Handle<Checks>,
+    _cut: DropGuard,
+}
+
+impl Target {
+    /// Opens a session channel.
+    pub(crate) async fn session(&self) -> Result<russh::Channel<client::Msg>> {
+        self.handle.channel_open_session().await.map_err(Error::Backend)
+    }
+
+    /// Opens a channel to another host (RFC 4254 §7.2).
+    pub(crate) async fn direct(&self, host: &str, port: u32) -> Result<russh::Channel<client::Msg>> {
+        self.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0).await.map_err(Error::Backend)
+    }
+}
+
+/// Connects, checks the host key and logs in.
+///
+/// # Errors
+/// Whose doing it is, in [`Error`].
+pub(crate) async fn connect(destination: &Destination, lease: Lease, patience: Duration) -> Result<Target> {
+    let late = Error::Timeout { side: Side::Backend, doing: "the login" };
+    tokio::time::timeout(patience, log_in(destination, lease)).await.unwrap_or(Err(late))
+}
+
+async fn log_in(destination: &Destination, lease: Lease) -> Result<Target> {
+    let dialed = dial(&destination.address, destination.dial).await?;
+    let cut = Cut::default();
+    let wire = Wire::new(dialed.io, &cut, Brake::default());
+    let checks = Checks { destination: destination.clone() };
+    let mut handle = client::connect_stream(config(destination), wire, checks).await?;
+    let guard = cut.guard();
+    let user = lease.username.to_string();
+    let answer = match lease.secret {
+        Secret::None => handle.authenticate_none(user).await,
+        Secret::Password(password) => handle.authenticate_password(user, password.expose_secret()).await,
+        Secret::PrivateKey(key) => {
+            handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::clone(key.key()), None)).await
+        }
+        Secret::Certificate { key, certificate } => {
+            handle.authenticate_openssh_cert(user, Arc::clone(key.key()), *certificate).await
+        }
+    };
+    match answer.map_err(Error::Backend)? {
+        AuthResult::Success => Ok(Target { handle, _cut: guard }),
+        AuthResult::Failure { .. } => Err(Error::LoginRefused),
+    }
+}
+
+fn config(destination: &Destination) -> Arc<client::Config> {
+    let mut preferred = ALGORITHMS;
+    // Kinds of key that none of the configured ones is of cannot prove anything.
+    let shown = KEYS.into_iter().filter(|kind| destination.host_keys.iter().any(|key| key.algorithm() == *kind));
+    let shown: Vec<_> = shown.collect();
+    if !shown.is_empty() && destination.host_authorities.is_empty() {
+        preferred.key = Cow::Owned(shown);
+    }
+    if !destination.host_authorities.is_empty() {
+        preferred.host_key_certificates = Cow::Borrowed(&KEYS);
+    }
+    Arc::new(client::Config {
+        preferred,
+        nodelay: true,
+        keepalive_interval: Some(Duration::from_secs(60)),
+        client_id: russh::SshId::Standard(Cow::Borrowed("SSH-2.0-Portcullis")),
+        ..client::Config::default()
+    })
+}
+
+/// What the gateway checks of a target, and what it refuses of it.
+pub(crate) struct Checks {
+    destination: Destination,
+}
+
+impl Checks {
+    fn believes(&self, shown: &PublicKeyOrCertificate) -> std::result::Result<(), Arc<str>> {
+        match shown {
+            PublicKeyOrCertificate::PublicKey { key, .. } => {
+                let known = self.destination.host_keys.iter().any(|host| host.key_data() == key.key_data());
+                if known { Ok(()) } else { Err(key.fingerprint(HashAlg::Sha256).to_string().into()) }
+            }
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+                believes_certificate(certificate, &self.destination, now)
+            }
+        }
+    }
+}
+
+fn believes_certificate(
+    certificate: &Certificate,
+    destination: &Destination,
+    now: u64,
+) -> std::result::Result<(), Arc<str>> {
+    let authorities: Vec<_> = destination.host_authorities.iter().map(|key| key.fingerprint(HashAlg::Sha256)).collect();
+    if certificate.validate_at(now, &authorities).is_err() {
+        return Err("a certificate of an authority that is not configured, or out of its time".into());
+    }
+    if certificate.cert_type() != CertType::Host || !certificate.critical_options().is_empty() {
+        return Err("a certificate that is not one for a host".into());
+    }
+    let name = destination.address.host().unwrap_or_default();
+    // An empty list would be every host.
+    if !certificate.valid_principals().iter().any(|principal| principal.eq_ignore_ascii_case(name)) {
+        return Err("a certificate of another host".into());
+    }
+    Ok(())
+}
+
+impl client::Handler for Checks {
+    type Error = Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool> {
+        match self.believes(shown) {
+            Ok(()) => Ok(true),
+            Err(shown) => Err(Error::HostKey { shown }),
+        }
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<()> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: &str,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<()> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<()> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<()> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<()> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: &str,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<()> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: &str,
+        _: u32,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<()> {
+        refuse(reply).await
+    }
+
+    async fn disconnected(&mut self, _: client::DisconnectReason<Error>) -> Result<()> {
+        // Whoever holds a channel sees its end.
+        Ok(())
+    }
+}
+
+async fn refuse(reply: client::ChannelOpenHandle) -> Result<()> {
+    reply.reject(russh::ChannelOpenFailure::AdministrativelyProhibited).await;
+    Ok(())
+}

@@ -1,0 +1,479 @@
+//! The task of one session channel: what its core says, done.
+//!
+//! Promises: reading one side never waits for the other; each side is read only while there is room for what it says,
+//! here and in the record; the client's end is seen whatever else waits; last words have a time limit, so that a client
+//! that does not read them holds nothing.
+//! Held by: `tests/it/flow.rs`.
+
+use super::front::{Entered, Opened};
+use super::{FAREWELL, Ssh};
+use crate::answer::Output;
+use crate::core::{CopySide, Core, Steps, ToRead};
+use crate::files::Files;
+use crate::frame::{FromClient, FromTarget, ToTarget};
+use crate::inbox::{Inbox, Taken};
+use crate::lines;
+use crate::login::target::{Connecting, PATIENCE, Target};
+use crate::sftp::{Judged, Unresolved};
+use crate::upstream::{ClientChannel, TargetChannel};
+use crate::wire::Brake;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use portcullis_gate::{Downstream, Gate, Permit, SendError, Session, Settled, Upstream};
+use portcullis_model::{Command, Digest, Fault, Operation, SessionKind, Source, Text, Verdict};
+use portcullis_shell::{Limits, Reading, Scope};
+use russh::{ChannelMsg, ChannelReadHalf, client};
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::time::{Instant, Sleep};
+
+/// Bytes that may wait for a peer before the other one is read no more.
+const HIGH: usize = 256 * 1024;
+/// Messages taken before the other channels get their turn.
+const TURNS: usize = 32;
+/// Texts longer than this are read where they may take their time.
+const LONG: usize = 2048;
+/// What was under way beside the two streams.
+enum Done {
+    Read(ToTarget, Box<Command>, Option<CopySide>),
+    Judged(Box<Judged>),
+    Home(Option<String>),
+    Names(Option<(String, Vec<(String, bool)>)>),
+    Line(String, Box<Reading>),
+    Opened(Box<russh::Channel<client::Msg>>),
+    Unreachable(&'static str),
+}
+
+/// One session channel.
+pub(super) struct Line {
+    gate: Gate,
+    session: Arc<Session>,
+    core: Core,
+    steps: Steps,
+    inbox: Inbox,
+    brake: Brake,
+    limits: Limits,
+    login: Arc<str>,
+    connecting: Connecting,
+    /// Keeps the connection while its channel is open.
+    target: Option<Arc<Target>>,
+    down: Downstream<ClientChannel>,
+    up: Option<Upstream<TargetChannel>>,
+    from_target: Option<ChannelReadHalf>,
+    hold: Option<BoxFuture<'static, Settled<ToTarget>>>,
+    work: Option<BoxFuture<'static, (Done, Asker)>>,
+    /// Asks the target about its files; away while something asks.
+    asker: Option<Asker>,
+    room: Option<BoxFuture<'static, ()>>,
+    /// Set while output is held back: when the program counts as quiet.
+    quiet: Option<Pin<Box<Sleep>>>,
+    client_left: bool,
+}
+
+impl Line {
+    pub(super) fn new(ssh: &Ssh, entered: &Entered, connecting: Connecting, opened: Opened, brake: Brake) -> Self {
+        let session = Arc::clone(&entered.session);
+        let down = Downstream::new(ClientChannel::new(opened.half, opened.handle), &session);
+        let limits =
+            Limits { plain_bytes: Limits::default().plain_bytes.min(ssh.settings.statement), ..Limits::default() };
+        let login = Arc::clone(&session.connection().login);
+        Self {
+            gate: ssh.gate.clone(),
+            core: Core::new(Arc::clone(&session)),
+            session,
+            steps: Steps::default(),
+            inbox: opened.inbox,
+            brake,
+            limits,
+            login,
+            connecting: connecting.clone(),
+            target: None,
+            down,
+            up: None,
+            from_target: None,
+            hold: None,
+            work: None,
+            asker: Some(Asker { connecting, files: None }),
+            room: None,
+            quiet: None,
+            client_left: false,
+        }
+    }
+
+    /// A channel to another host that the target has opened, under the permit for that.
+    pub(super) fn connected(mut self, permit: Permit, channel: russh::Channel<client::Msg>) -> Self {
+        self.core.on_connected(permit);
+        self.attach(channel);
+        self
+    }
+
+    fn attach(&mut self, channel: russh::Channel<client::Msg>) {
+        let (read, write) = channel.split();
+        self.from_target = Some(read);
+        self.up = Some(Upstream::new(TargetChannel::new(write), &self.session));
+        if let Some(Ok(target)) = self.connecting.peek() {
+            self.target = Some(Arc::clone(target));
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        // The login to the target goes on while the client says what it wants.
+        let mut early = Some(self.connecting.clone());
+        poll_fn(|cx| {
+            if let Some(connecting) = &mut early
+                && std::pin::Pin::new(connecting).poll(cx).is_ready()
+            {
+                early = None;
+            }
+            self.poll_relay(cx)
+        })
+        .await;
+        let farewell = poll_fn(|cx| self.poll_farewell(cx));
+        tokio::time::timeout(FAREWELL, farewell).await.ok();
+    }
+
+    fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..TURNS {
+            self.poll_events(cx);
+            let told = self.take_target(cx);
+            self.poll_quiet(told, cx);
+            let progress = told | self.take_client(cx);
+            let full = self.full();
+            self.write(cx);
+            if self.steps.end || self.client_left {
+                return Poll::Ready(());
+            }
+            // A side that was not asked because too much waited wakes nobody: it is asked again once there is room.
+            let freed = full.into_iter().zip(self.full()).any(|(before, now)| before && !now);
+            let unseen = self.room.is_none() && !self.session.has_room();
+            if !progress && !freed && !unseen {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Whether too much waits for the client, and for the target.
+    fn full(&self) -> [bool; 2] {
+        [self.down.backlog() >= HIGH, self.up.as_ref().is_some_and(|up| up.backlog() >= HIGH)]
+    }
+
+    fn poll_events(&mut self, cx: &mut Context<'_>) {
+        if let Some(hold) = &mut self.hold
+            && let Poll::Ready(settled) = hold.as_mut().poll(cx)
+        {
+            self.hold = None;
+            self.core.on_settled(settled, &mut self.steps);
+            self.apply();
+        }
+        while let Some(work) = &mut self.work
+            && let Poll::Ready((done, asker)) = work.as_mut().poll(cx)
+        {
+            self.work = None;
+            self.asker = Some(asker);
+            self.on_done(done);
+            self.apply();
+        }
+        if let Some(room) = &mut self.room
+            && room.as_mut().poll(cx).is_ready()
+        {
+            self.room = None;
+        }
+        if self.room.is_none() && !self.session.has_room() {
+            let session = Arc::clone(&self.session);
+            let mut room: BoxFuture<'static, ()> = Box::pin(async move { session.room().await });
+            if room.as_mut().poll(cx).is_pending() {
+                self.room = Some(room);
+            }
+        }
+        if !self.steps.end && self.inbox.poll_closed(cx).is_ready() {
+            self.core.on_gone(&mut self.steps);
+            self.apply();
+            self.client_left = true;
+        }
+    }
+
+    /// Lets out what is held back once nothing more has come for a moment.
+    fn poll_quiet(&mut self, told: bool, cx: &mut Context<'_>) {
+        if !self.core.output_waits() {
+            self.quiet = None;
+            return;
+        }
+        let due = Instant::now() + Output::QUIET;
+        let quiet = self.quiet.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if told {
+            quiet.as_mut().reset(due);
+        }
+        if quiet.as_mut().poll(cx).is_ready() {
+            self.quiet = None;
+            self.core.on_quiet(&mut self.steps);
+            self.apply();
+        }
+    }
+
+    fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Read(frame, command, copy) => self.core.on_read(frame, *command, copy, &mut self.steps),
+            Done::Judged(judged) => self.core.on_judged(judged, &mut self.steps),
+            Done::Home(home) => self.core.on_home(home, &mut self.steps),
+            Done::Names(found) => self.core.on_names(found, &mut self.steps),
+            Done::Line(text, reading) => self.core.on_line(&text, reading, &mut self.steps),
+            Done::Opened(channel) => {
+                self.attach(*channel);
+                self.core.on_opened(&mut self.steps);
+            }
+            Done::Unreachable(why) => self.core.on_unreachable(why, &mut self.steps),
+        }
+    }
+
+    /// Does what the core said.
+    fn apply(&mut self) {
+        for released in self.steps.down.drain(..) {
+            self.down.push(released);
+        }
+        // Without a channel there is nobody to tell: what would be sent is the end of what is not there.
+        for cleared in self.steps.up.drain(..) {
+            if let Some(up) = &mut self.up {
+                up.push(cleared);
+            }
+        }
+        if std::mem::take(&mut self.steps.unhold) {
+            self.hold = None;
+        }
+        if let Some(hold) = self.steps.hold.take() {
+            self.hold = Some(Box::pin(hold.settle()));
+        }
+        self.set_to_work();
+    }
+
+    /// Begins what is to be read or opened; while something else is under way it waits.
+    fn set_to_work(&mut self) {
+        let Some(asker) = self.asker.take() else { return };
+        if let Some(to_read) = self.steps.read.take() {
+            self.work = Some(Box::pin(read(to_read, asker, self.limits, Arc::clone(&self.login))));
+        } else if std::mem::take(&mut self.steps.open) {
+            self.work = Some(Box::pin(open(asker)));
+        } else {
+            self.asker = Some(asker);
+        }
+    }
+
+    /// What the target says, through the core. True if there was anything.
+    fn take_target(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut taken = false;
+        while !self.steps.end && self.down.backlog() < HIGH && self.session.has_room() {
+            let Some(from) = &mut self.from_target else { break };
+            let Poll::Ready(message) = std::pin::pin!(from.wait()).poll(cx) else { break };
+            if message.is_none() {
+                self.from_target = None;
+            }
+            let Some(message) = from_target(message) else { continue };
+            self.core.on_target(message, &mut self.steps);
+            self.apply();
+            taken = true;
+        }
+        taken
+    }
+
+    /// What the client says, through the core. True if there was anything.
+    fn take_client(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut taken = false;
+        while !self.steps.end
+            && self.core.wants_client()
+            && self.up.as_ref().is_none_or(|up| up.backlog() < HIGH)
+            && self.session.has_room()
+        {
+            let Poll::Ready(message) = self.inbox.poll_take(cx) else { break };
+            match message {
+                Taken::Message(message) => {
+                    let raw = matches!(message, FromClient::Shell) && self.gives_raw_shell();
+                    self.core.on_client(message, raw, &mut self.steps);
+                }
+                Taken::Closed => self.core.on_client(FromClient::Close, false, &mut self.steps),
+                Taken::Overflowed => self.core.fail("more was sent than the program takes", &mut self.steps),
+            }
+            self.apply();
+            taken = true;
+        }
+        if taken && self.inbox.has_caught_up() {
+            // Where another channel of the connection is behind, its next data says so again.
+            self.brake.set(None);
+        }
+        taken
+    }
+
+    /// Whether policy gives this principal a terminal that is not guarded.
+    fn gives_raw_shell(&self) -> bool {
+        let (principal, connection) = (self.session.principal(), self.session.connection());
+        let now = Timestamp::now();
+        let decided = self.gate.with_policy(|set| set.opens(SessionKind::Shell, principal, connection, now));
+        matches!(decided.verdict, Verdict::Allow)
+    }
+
+    /// One batch to each side.
+    fn write(&mut self, cx: &mut Context<'_>) {
+        let down = self.down.poll_send(cx);
+        let starved = down.is_pending() && self.down.backlog() > 0;
+        self.inbox.set_starved(starved);
+        if starved {
+            self.brake.set(None);
+        }
+        if let Poll::Ready(Err(error)) = down {
+            self.lost(&error);
+        }
+        let up = self.up.as_mut().map(|up| up.poll_send(cx));
+        if let Some(Poll::Ready(Err(error))) = up {
+            match error {
+                SendError::RecordUnavailable => self.lost(&error),
+                // What the target said before it left is still to be read.
+                _ => self.up = None,
+            }
+        }
+    }
+
+    fn lost(&mut self, error: &SendError) {
+        tracing::debug!(%error, "a channel ends");
+        self.core.on_gone(&mut self.steps);
+        self.client_left = true;
+    }
+
+    /// Says what is left to be said.
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let up = self.up.as_mut().is_none_or(|up| up.poll_send(cx).is_ready());
+        let down = self.client_left || self.down.poll_send(cx).is_ready() || self.inbox.poll_closed(cx).is_ready();
+        if up && down { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Who asks the target about its files.
+struct Asker {
+    connecting: Connecting,
+    files: Option<Files>,
+}
+
+impl Asker {
+    /// The channel for questions, opened where it is needed first; `None` where the target answers none.
+    async fn files(&mut self) -> Option<&mut Files> {
+        if self.files.is_none() {
+            let target = self.connecting.clone().await.ok()?;
+            match Files::open(&target).await {
+                Ok(files) => self.files = Some(files),
+                Err(error) => tracing::warn!(%error, "the target says nothing about its files"),
+            }
+        }
+        self.files.as_mut()
+    }
+}
+
+/// Opens a session channel of the target.
+async fn open(asker: Asker) -> (Done, Asker) {
+    let done = match asker.connecting.clone().await {
+        Ok(target) => match tokio::time::timeout(PATIENCE, target.session()).await {
+            Ok(Ok(channel)) => Done::Opened(Box::new(channel)),
+            Ok(Err(_)) | Err(_) => Done::Unreachable("the machine behind the gateway opens no channel"),
+        },
+        Err(error) => {
+            tracing::warn!(%error, "the target of a channel cannot be reached");
+            Done::Unreachable(error.told())
+        }
+    };
+    (done, asker)
+}
+
+/// Reads what is to be judged, with the target's help where it names files.
+async fn read(to_read: ToRead, mut asker: Asker, limits: Limits, login: Arc<str>) -> (Done, Asker) {
+    let done = match to_read {
+        ToRead::Exec(bytes) => {
+            let (command, copy) = read_exec(&bytes, &mut asker, &limits, &login).await;
+            Done::Read(ToTarget::Exec(bytes), Box::new(command), copy)
+        }
+        ToRead::Home => Done::Home(asker.files().await.map(|files| files.home().to_owned())),
+        ToRead::Names(directory) => Done::Names(match asker.files().await {
+            Some(files) => files.names(&directory).await,
+            None => None,
+        }),
+        ToRead::Line { text, scope } => {
+            let (mut reading, copy, _) = read_text(&text, *scope, &mut asker, &limits).await;
+            // What is typed into a line's program is not read as a copy.
+            if copy.is_some() {
+                reading.operations.push(Operation::unknown());
+            }
+            Done::Line(text, Box::new(reading))
+        }
+        ToRead::Files(wanted) => {
+            let judged = match asker.files().await {
+                Some(files) => match files.reach(wanted.touches()).await {
+                    Ok(resolved) => wanted.judged(&resolved, Some(files.home())),
+                    Err(why) => wanted.unresolved(why),
+                },
+                None => wanted.unresolved(Unresolved::Unasked),
+            };
+            Done::Judged(Box::new(judged))
+        }
+    };
+    (done, asker)
+}
+
+async fn read_exec(bytes: &Bytes, asker: &mut Asker, limits: &Limits, login: &Arc<str>) -> (Command, Option<CopySide>) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        let message = "a command line is UTF-8 text".into();
+        let shown = Text::plain(String::from_utf8_lossy(bytes));
+        return (Command::faulty(Source::Shell, shown, Fault::Ambiguous { message }, Digest::of(bytes)), None);
+    };
+    let scope = Scope { directory: Some("~".to_owned()), user: Some(login.to_string()), ..Scope::unknown() };
+    let (reading, copy, home) = read_text(text, scope, asker, limits).await;
+    (lines::command(&reading, text, bytes, home.as_deref(), &[login]), copy)
+}
+
+/// Reads a text; what copy it starts; and the home, where the target was asked.
+async fn read_text(
+    text: &str,
+    scope: Scope,
+    asker: &mut Asker,
+    limits: &Limits,
+) -> (Reading, Option<CopySide>, Option<String>) {
+    let mut reading = if text.len() > LONG {
+        tokio::task::block_in_place(|| portcullis_shell::read(text, &scope, limits))
+    } else {
+        portcullis_shell::read(text, &scope, limits)
+    };
+    let (mut copy, mut home) = (None, None);
+    if lines::asks(&reading) {
+        match asker.files().await {
+            Some(files) => {
+                // Relative to the home that is asked for, where the session is nowhere else.
+                let at_home = scope.directory.as_deref() == Some("~");
+                let scope = Scope { directory: scope.directory.clone().filter(|_| !at_home), ..scope };
+                (reading, copy) = lines::resolve(text, scope, limits, files).await;
+                home = Some(files.home().to_owned());
+            }
+            None => lines::forget(&mut reading),
+        }
+    }
+    if lines::hides_copy(&reading, copy.as_ref()) {
+        reading.operations.push(Operation::unknown());
+    }
+    (reading, copy, home)
+}
+
+/// A message of the library as a message of the target; `None` for one that says nothing to a session channel.
+fn from_target(message: Option<ChannelMsg>) -> Option<FromTarget> {
+    match message {
+        None | Some(ChannelMsg::Close | ChannelMsg::OpenFailure(_)) => Some(FromTarget::Close),
+        Some(ChannelMsg::Success) => Some(FromTarget::Success),
+        Some(ChannelMsg::Failure) => Some(FromTarget::Failure),
+        Some(ChannelMsg::Data { data }) => Some(FromTarget::Data(data)),
+        Some(ChannelMsg::ExtendedData { data, ext }) => Some(FromTarget::Extended(ext, data)),
+        Some(ChannelMsg::ExitStatus { exit_status }) => Some(FromTarget::ExitStatus(exit_status)),
+        Some(ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, .. }) => {
+            Some(FromTarget::ExitSignal { signal: signal_name, core_dumped, message: error_message })
+        }
+        Some(ChannelMsg::Eof) => Some(FromTarget::Eof),
+        // The library's own enum is open; these are what it has of windows, flow control and a client's requests.
+        Some(_) => None,
+    }
+}
