@@ -47,10 +47,20 @@ corpus *arguments:
     cargo build {{house}} --bin portcullis --examples
     scripts/corpus {{arguments}}
 
+# The shell corpus over SSH through a gateway, against a throwaway server; as root.
+corpus-shell *arguments:
+    cargo build {{house}} --bin portcullis
+    scripts/corpus-shell {{arguments}}
+
 # Direct, byte relay, pgbouncer and Portcullis in one run; writes a table for docs/performance.md.
 bench *arguments:
     cargo build --release --workspace --locked --bin portcullis --examples
     scripts/bench {{arguments}}
+
+# SSH directly, through ProxyJump and through Portcullis in one run; writes a table for docs/performance.md.
+bench-ssh *arguments:
+    cargo build --release --workspace --locked --bin portcullis
+    scripts/bench-ssh {{arguments}}
 
 # The large counts: 50 kills, every split, long generated suites. An hour or more.
 soak:

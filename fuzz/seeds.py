@@ -8,6 +8,7 @@ An input is named by its content, so a second run adds nothing. What fuzzing its
 
 import hashlib
 import json
+import re
 import struct
 import sys
 from pathlib import Path
@@ -175,6 +176,13 @@ def tokens():
     yield bytes([0, 0])
 
 
+def certificates():
+    yield bytes([0, 0])
+    yield bytes([128, 1]) + b"A"
+    yield bytes([200, 8]) + b"agent-8"
+    yield bytes([250, 64]) + bytes(64)
+
+
 def screens():
     escapes = [b"\x1b[0m", b"\x1b[2J\x1b[H", b"\x1b[?1049h", b"\x1b]0;t\x07", b"\x1bPq\x1b\\", b"\x1b(0", b"\r", b"\b"]
     escapes += [b"\xc2\x9b1m", b"\x1b[6n", b"\x1b]52;c;eA==\x1b\\"]
@@ -182,6 +190,94 @@ def screens():
     for value in values:
         for escape in escapes:
             yield b"\x07" + value[:9] + escape + value[9:] + b"\r\n$ " + escape
+
+
+def runs(said):
+    """What two sides say in turn, as the players of SSH's streams read it: a byte of side and length, then bytes."""
+    for target, content in said:
+        for at in range(0, len(content), 64):
+            piece = content[at : at + 64]
+            yield bytes([(0x80 if target else 0) | len(piece) - 1]) + piece
+
+
+def text(content):
+    return struct.pack("!I", len(content)) + content
+
+
+def packet(kind, number, body=b""):
+    return text(bytes([kind]) + struct.pack("!I", number) + body)
+
+
+def sftp_packets():
+    """Requests of version 3 (draft-ietf-secsh-filexfer-02), each with an answer that fits it."""
+    no_attributes, handle, name = long(0), text(b"h"), text(b"a.txt")
+    status, entry = long(0) + text(b"") + text(b""), long(1) + text(b"/x/y") + text(b"") + long(0)
+    for kind, body, answer, result in [
+        (3, name + long(1) + no_attributes, 102, handle),
+        (3, name + long(0x1A) + no_attributes, 102, handle),
+        (11, text(b"."), 102, handle),
+        (5, handle + bytes(8) + long(32768), 103, text(b"data")),
+        (6, handle + bytes(8) + text(b"data"), 101, status),
+        (12, handle, 104, entry),
+        (4, handle, 101, status),
+        (7, name, 105, no_attributes),
+        (8, handle, 105, no_attributes),
+        (17, name, 105, no_attributes),
+        (9, name + long(4) + long(0o644), 101, status),
+        (10, handle + long(1) + bytes(8), 101, status),
+        (13, name, 101, status),
+        (14, name + no_attributes, 101, status),
+        (15, name, 101, status),
+        (16, text(b"."), 104, entry),
+        (18, name + text(b"b.txt"), 101, status),
+        (19, name, 104, entry),
+        (20, text(b"b.txt") + name, 101, status),
+        (200, text(b"posix-rename@openssh.com") + name + text(b"b.txt"), 101, status),
+        (200, text(b"hardlink@openssh.com") + name + text(b"b.txt"), 101, status),
+        (200, text(b"copy-data") + handle + bytes(16) + handle + bytes(8), 101, status),
+        (200, text(b"statvfs@openssh.com") + name, 201, bytes(88)),
+    ]:
+        yield packet(kind, 7, body), packet(answer, 7, result)
+
+
+def sftp():
+    begin = [(False, text(b"\3" + long(3))), (True, text(b"\2" + long(3)))]
+    opening = [(False, packet(3, 1, text(b"a.txt") + long(0x1A) + long(0))), (True, packet(102, 1, text(b"h")))]
+    for seed in (b"\0", b"\1", b"\7"):
+        for request, answer in sftp_packets():
+            said = [(False, request), (True, answer)]
+            yield seed + b"".join(runs(begin + said))
+            yield seed + b"".join(runs(begin + opening + said))
+
+
+def scp():
+    put = [(True, b"\0"), (False, b"C0644 3 a\n"), (True, b"\0"), (False, b"one\0"), (True, b"\0")]
+    tree = [(True, b"\0"), (False, b"T1 0 1 0\n"), (True, b"\0"), (False, b"D0755 0 b\n"), *put, (False, b"E\n")]
+    odd = [(True, b"\0"), (False, b"C0644 0 ..\n"), (True, b"\1no\n"), (False, b"\2no\n")]
+    for seed in range(16):
+        for said in (put, tree, odd):
+            # Of the two ends, the lowest bit says which one takes.
+            yield bytes([seed]) + b"".join(runs((target ^ (seed & 1 == 1), content) for target, content in said))
+
+
+def keys():
+    """The keys of fixtures/guarded: ^X a control character, \\e escape, \\xNN a byte, \\\\ a backslash."""
+    meant = re.compile(rb"\^(.)|\\x([0-9a-f]{2})|\\(e)|\\(.)")
+
+    def byte(found):
+        control, number, escape, itself = found.groups()
+        if control:
+            return bytes([control[0] & 0x1F])
+        return bytes([int(number, 16)]) if number else b"\x1b" if escape else itself
+
+    for name, column in (("keys", 0), ("screens", 2)):
+        for line in (ROOT / f"fixtures/guarded/{name}.tsv").read_bytes().splitlines():
+            if line and not line.startswith(b"#"):
+                typed = meant.sub(byte, line.split(b"\t")[column])
+                yield b"\0" + typed
+                yield b"\x82" + typed
+    for trailer in (b"\x1b]7337;n e 0 /a /", b"\x1b]7337;n x 3 / / x:1=$'a\\nb'\x07"):
+        yield b"\3out" + trailer + b"more"
 
 
 def stored(target):
@@ -195,6 +291,7 @@ SEEDS = {
     "audit_store": store_edits,
     "config_document": lambda: files("fixtures/config/*/*.yaml"),
     "console_token": stored("console_token"),
+    "identity_certificate": certificates,
     "identity_stored": stored("identity_stored"),
     "identity_token": tokens,
     "masking_terminal": screens,
@@ -207,6 +304,9 @@ SEEDS = {
     "postgres_values": values,
     "sql_lexical": first_columns,
     "sql_read": first_columns,
+    "ssh_guarded": keys,
+    "ssh_scp": scp,
+    "ssh_sftp": sftp,
 }
 
 

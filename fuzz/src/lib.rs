@@ -108,6 +108,7 @@ async fn enter(gate: &Gate, identity: &Identity) -> Session {
         protocol: Protocol::Postgres,
         connection: Name::canonical("shop"),
         database: None,
+        login: None,
         client: ClientInfo { address: "127.0.0.1:9".into(), application: None, transport: "test".into() },
         from: IpAddr::V4(Ipv4Addr::LOCALHOST),
         claimed: "agent-7".into(),
