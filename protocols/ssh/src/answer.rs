@@ -80,6 +80,11 @@ impl Output {
         out.into_iter().chain(err).collect()
     }
 
+    /// What the gateway itself writes beside it: for the record, since it is released as the gateway's own.
+    pub(crate) fn said(&mut self, words: &[u8]) {
+        self.answer.said(self.stdout(), words);
+    }
+
     /// What is no output: a status, an end.
     pub(crate) fn tell(&mut self, frame: ToClient) -> Released<ToClient> {
         self.answer.release(frame)

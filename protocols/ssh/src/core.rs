@@ -7,8 +7,8 @@
 //!   \--shell, where it is guarded--> Guarded: each line is read, asked and run like a program, in turn
 //! ```
 //! Promises: nothing that makes a target do something leaves here but as the gate cleared it; one program a channel
-//! (RFC 4254 §6.5); data is taken only while something judged runs, so that what comes early waits in the inbox; a refusal is a text, status 126 and the end of this channel only; however a
-//! channel ends, its commands are settled.
+//! (RFC 4254 §6.5); data is taken only while something judged runs, so that what comes early waits in the inbox; a refusal
+//! is a text, status 126 and the end of this channel only; however a channel ends, its commands are settled.
 //! Does not promise to read texts or to ask the target what names mean: the loop does, and hands back what it found.
 //! Held by: `tests/it` of the binary, with real clients and servers.
 
@@ -19,6 +19,7 @@ mod transfer;
 
 use crate::classify;
 use crate::frame::{FromClient, FromTarget, Size, Terminal, ToClient, ToTarget, Variable};
+use crate::guarded::dialogue::Asked;
 use crate::own::{Locale, Own, Passage};
 use crate::reply::{self, Ends};
 use crate::sftp::{Judged, Wanted};
@@ -59,7 +60,7 @@ pub(crate) enum ToRead {
     /// The names in a directory: [`Core::on_names`].
     Names(String),
     /// A line of it: [`Core::on_line`].
-    Line { text: String, scope: Box<Scope> },
+    Line { asked: Asked, scope: Box<Scope> },
 }
 
 enum Phase {

@@ -9,8 +9,8 @@
 use super::{Core, Phase, ReadLine, Steps, ToRead};
 use crate::answer::Output;
 use crate::classify;
-use crate::frame::{FromTarget, Size, Terminal, ToClient, ToTarget};
-use crate::guarded::dialogue::{Dialogue, Step};
+use crate::frame::{FromTarget, Size, ToClient, ToTarget};
+use crate::guarded::dialogue::{Asked, Dialogue, Finished, Step};
 use crate::guarded::session::{Exit, Nonce, Session as Guarded};
 use crate::guarded::word::Candidate;
 use crate::lines;
@@ -27,11 +27,15 @@ pub(super) struct Shell {
     dialogue: Dialogue,
     /// Of the session itself.
     permit: Permit,
+    /// What the gateway itself writes, for the record.
+    screen: Output,
     home: String,
     /// A line that is asked for or held, with what its frame is known by.
     asked: Option<(Reading, Nonce)>,
     /// A line that may run, until its channel is open.
     cleared: Option<(Cleared<ToTarget>, Permit)>,
+    /// A channel is on its way; for this line, or for one that was given up.
+    opening: bool,
     line: Option<Line>,
 }
 
@@ -50,10 +54,11 @@ impl Shell {
     }
 
     pub(super) fn output_waits(&self) -> bool {
-        self.line.as_ref().is_some_and(|line| line.output.waits())
+        self.screen.waits() || self.line.as_ref().is_some_and(|line| line.output.waits())
     }
 
     pub(super) fn on_quiet(&mut self, steps: &mut Steps) {
+        steps.down.extend(self.screen.pause());
         if let Some(line) = &mut self.line {
             steps.down.extend(line.output.pause());
         }
@@ -79,12 +84,10 @@ impl Core {
                 self.session.settle(permit, outcome, None);
             }
         }
-        if let Some(Terminal { term, size, .. }) = &self.terminal {
-            self.session.answer(Some(&permit)).terminal(term, size.columns, size.rows);
-        }
+        let screen = Output::of(&self.session, &permit, self.terminal.as_ref());
         let mut dialogue = Dialogue::new(session, self.terminal.as_ref());
         let first = dialogue.start();
-        let shell = Shell { dialogue, permit, home, asked: None, cleared: None, line: None };
+        let shell = Shell { dialogue, permit, screen, home, asked: None, cleared: None, opening: false, line: None };
         self.phase = Phase::Guarded(Box::new(shell));
         self.follow_steps(first, steps);
         if self.ended_input {
@@ -120,20 +123,13 @@ impl Core {
             let Phase::Guarded(shell) = &mut self.phase else { return };
             match step {
                 Step::Show(bytes) => {
-                    self.session.answer(Some(&shell.permit)).said("terminal", &bytes);
+                    shell.screen.said(&bytes);
                     steps.down.push(self.session.say(ToClient::Data(bytes)));
                 }
                 Step::Say(bytes) => steps.down.push(self.session.say(ToClient::Extended(STDERR, bytes))),
-                Step::Output(bytes) => {
-                    let answered = match &mut shell.line {
-                        Some(line) => line.output.data(bytes),
-                        None => Output::of(&self.session, &shell.permit, None).data(bytes),
-                    };
-                    steps.down.extend(answered);
-                }
-                Step::Judge(text) => {
+                Step::Judge(asked) => {
                     let scope = Box::new(shell.dialogue.scope());
-                    steps.read = Some(ToRead::Line { text, scope });
+                    steps.read = Some(ToRead::Line { asked, scope });
                 }
                 // Names of programs are not listed: what may run is the policy's to say.
                 Step::Complete(word) if word.command => todo.extend(shell.dialogue.complete(Vec::new())),
@@ -198,11 +194,15 @@ impl Core {
     }
 
     /// A line, read with what the target says.
-    pub(crate) fn on_line(&mut self, text: &str, reading: ReadLine, steps: &mut Steps) {
+    pub(crate) fn on_line(&mut self, asked: &Asked, reading: ReadLine, steps: &mut Steps) {
         let Phase::Guarded(shell) = &mut self.phase else { return };
+        if !shell.dialogue.waits_for(asked) {
+            return;
+        }
+        let text = asked.text.as_str();
         let nonce = Nonce::new(rand::random());
         // What cannot be framed is asked all the same, so that the record has it, and goes nowhere.
-        let frame = shell.dialogue.frame(&reading, &nonce);
+        let frame = shell.dialogue.frame(asked, &reading, &nonce);
         let sent = frame.as_deref().unwrap_or(text.as_bytes());
         let context = [&*self.login, shell.dialogue.directory()];
         let command = lines::command(&reading, text, sent, Some(&shell.home), &context);
@@ -242,21 +242,23 @@ impl Core {
         // Without what was asked it was given up meanwhile; dropping the two records that.
         if shell.asked.is_some() {
             shell.cleared = Some((cleared, permit));
-            steps.open = true;
+            steps.open = !std::mem::replace(&mut shell.opening, true);
         }
     }
 
     /// The line's channel is open.
     pub(super) fn begin_line(&mut self, steps: &mut Steps) {
-        let owed = self.prepare(steps);
         let Phase::Guarded(shell) = &mut self.phase else { return };
+        shell.opening = false;
         let (Some((reading, nonce)), Some((cleared, permit))) = (shell.asked.take(), shell.cleared.take()) else {
+            // It was given up meanwhile; what was cleared is recorded as interrupted by being dropped.
+            steps.up.push(self.session.own(Own::Close));
             return;
         };
-        // The frame was made of the same reading before it was asked.
-        if shell.dialogue.run(reading, &nonce).is_err() {
-            return;
-        }
+        steps.down.extend(shell.screen.pause());
+        shell.dialogue.run(reading, &nonce);
+        let owed = self.prepare(steps);
+        let Phase::Guarded(shell) = &mut self.phase else { return };
         steps.up.push(cleared);
         if self.terminal.is_none() {
             steps.up.push(self.session.pass(Passage::Eof));
@@ -268,6 +270,7 @@ impl Core {
     /// The line's channel cannot be opened.
     pub(super) fn lose_line(&mut self, why: &'static str, steps: &mut Steps) {
         let Phase::Guarded(shell) = &mut self.phase else { return };
+        shell.opening = false;
         if let Some((_, permit)) = shell.cleared.take() {
             let message = Some(why.into());
             self.session.settle(permit, Outcome::Failed { status: "unreachable".into(), message }, None);
@@ -284,7 +287,7 @@ impl Core {
         let Phase::Guarded(shell) = &mut self.phase else { return };
         shell.asked = None;
         let words = reply::lines(text, ends);
-        self.session.answer(Some(&shell.permit)).said("terminal", &words);
+        shell.screen.said(&words);
         // A terminal shows one stream; a script's reader looks for errors in the other.
         let frame = if self.terminal.is_some() { ToClient::Data(words) } else { ToClient::Extended(STDERR, words) };
         steps.down.push(self.session.say(frame));
@@ -319,14 +322,11 @@ impl Core {
     }
 
     fn finish_line(&mut self, steps: &mut Steps) {
+        let ends = self.ends();
         let Phase::Guarded(shell) = &mut self.phase else { return };
         let Some(mut line) = shell.line.take() else { return };
-        let mut todo = shell.dialogue.finished(&line.exit);
-        // What the trailer's reader held back is the program's.
-        if let Some(Step::Output(rest)) = todo.first() {
-            steps.down.extend(line.output.data(rest.clone()));
-            todo.remove(0);
-        }
+        let Finished { rest, steps: todo } = shell.dialogue.finished(&line.exit);
+        steps.down.extend(line.output.data(rest));
         steps.down.extend(line.output.end());
         let bytes = line.output.bytes();
         let lost = matches!(line.exit, Exit::Lost);
@@ -338,10 +338,9 @@ impl Core {
         drop(line.output);
         self.session.settle(line.permit, outcome, None);
         if lost {
-            let words = reply::lines(
-                &reply::failed("the machine behind the gateway did not run the line to its end"),
-                self.ends(),
-            );
+            let words =
+                reply::lines(&reply::failed("the machine behind the gateway did not run the line to its end"), ends);
+            shell.screen.said(&words);
             steps.down.push(self.session.say(ToClient::Data(words)));
         }
         self.follow_steps(todo, steps);

@@ -32,10 +32,8 @@ pub(crate) enum Step {
     Show(Bytes),
     /// To the client's standard error: the gateway's own words, where there is no terminal.
     Say(Bytes),
-    /// To the client's standard output: what the target said.
-    Output(Bytes),
     /// Read this in [`Dialogue::scope`], ask the gate, then [`Dialogue::run`] or [`Dialogue::refused`].
-    Judge(String),
+    Judge(Asked),
     /// List these names if that is allowed, then [`Dialogue::complete`].
     Complete(Word),
     /// The user gave the command up while it was decided: withdraw it, then [`Dialogue::refused`].
@@ -46,6 +44,22 @@ pub(crate) enum Step {
     ProgramEof,
     /// Send this exit status, the end of output, and close.
     End(u8),
+}
+
+/// A command that is to be judged. What is sent for it is made of its own text, never of what was typed since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The command.
+    pub(crate) text: String,
+    number: u64,
+}
+
+/// How a line ended.
+pub(crate) struct Finished {
+    /// What was held back of its output and is no trailer.
+    pub(crate) rest: Bytes,
+    /// What is to be done behind it.
+    pub(crate) steps: Vec<Step>,
 }
 
 /// Whose the client's bytes are.
@@ -77,8 +91,8 @@ pub(crate) struct Dialogue {
     assembly: Assembly,
     session: Session,
     mode: Mode,
-    /// What is being decided.
-    text: String,
+    /// The newest command that was asked for.
+    number: u64,
     running: Option<Running>,
 }
 
@@ -89,7 +103,7 @@ impl Dialogue {
             Some(terminal) => Input::Terminal(Box::new(Editor::new(&terminal.term, terminal.size))),
             None => Input::Plain(Plain::default()),
         };
-        Self { input, assembly: Assembly::default(), session, mode: Mode::Editing, text: String::new(), running: None }
+        Self { input, assembly: Assembly::default(), session, mode: Mode::Editing, number: 0, running: None }
     }
 
     pub(crate) fn start(&mut self) -> Vec<Step> {
@@ -160,16 +174,20 @@ impl Dialogue {
     }
 
     /// What would be sent if the text, as it was read, is allowed.
-    pub(crate) fn frame(&self, reading: &Reading, nonce: &Nonce) -> Result<Vec<u8>, Unframed> {
-        self.session.frame(&self.text, reading, nonce)
+    pub(crate) fn frame(&self, asked: &Asked, reading: &Reading, nonce: &Nonce) -> Result<Vec<u8>, Unframed> {
+        self.session.frame(&asked.text, reading, nonce)
     }
 
-    /// The text was allowed as it was read: what to send. On an error it is refused, and the caller says why.
-    pub(crate) fn run(&mut self, reading: Reading, nonce: &Nonce) -> Result<Vec<u8>, Unframed> {
-        let text = self.session.frame(&self.text, &reading, nonce)?;
+    /// Whether this command is still to be decided: what was given up meanwhile must not run, nor stand for what was typed
+    /// after it.
+    pub(crate) fn waits_for(&self, asked: &Asked) -> bool {
+        self.mode == Mode::Deciding && self.number == asked.number
+    }
+
+    /// The command was allowed as it was read, and its frame is sent.
+    pub(crate) fn run(&mut self, reading: Reading, nonce: &Nonce) {
         self.running = Some(Running { reading, filter: TrailerFilter::new(nonce.as_str()) });
         self.mode = Mode::Running;
-        Ok(text)
     }
 
     /// The text does not run. The client was told why, in whole rows.
@@ -187,13 +205,12 @@ impl Dialogue {
     }
 
     /// The line's channel is closed.
-    pub(crate) fn finished(&mut self, exit: &Exit) -> Vec<Step> {
-        let Some(Running { reading, filter }) = self.running.take() else { return Vec::new() };
+    pub(crate) fn finished(&mut self, exit: &Exit) -> Finished {
+        let Some(Running { reading, filter }) = self.running.take() else {
+            return Finished { rest: Bytes::new(), steps: Vec::new() };
+        };
         let (rest, after, inside) = filter.finish();
         let mut steps = Vec::new();
-        if !rest.is_empty() {
-            steps.push(Step::Output(rest));
-        }
         if inside && matches!(self.input, Input::Terminal(_)) {
             // The editor has to know where the cursor is.
             steps.push(Step::Show(Bytes::from_static(b"\r\n")));
@@ -204,14 +221,13 @@ impl Dialogue {
         }
         if settled.ended {
             steps.push(self.end());
-            return steps;
+            return Finished { rest, steps };
         }
-        self.go_on(steps)
+        Finished { rest, steps: self.go_on(steps) }
     }
 
     fn go_on(&mut self, mut steps: Vec<Step>) -> Vec<Step> {
         self.mode = Mode::Editing;
-        self.text.clear();
         let events = self.prompt();
         steps.extend(self.take(events));
         steps
@@ -290,8 +306,8 @@ impl Dialogue {
             return;
         }
         self.mode = Mode::Deciding;
-        self.text.clone_from(&text);
-        steps.push(Step::Judge(text));
+        self.number += 1;
+        steps.push(Step::Judge(Asked { text, number: self.number }));
     }
 
     fn give_up(&mut self, why: &str, status: u8, steps: &mut Vec<Step>) -> bool {

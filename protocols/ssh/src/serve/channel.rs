@@ -11,6 +11,7 @@ use crate::answer::Output;
 use crate::core::{CopySide, Core, Steps, ToRead};
 use crate::files::Files;
 use crate::frame::{FromClient, FromTarget, ToTarget};
+use crate::guarded::dialogue::Asked;
 use crate::inbox::{Inbox, Taken};
 use crate::lines;
 use crate::login::target::{Connecting, PATIENCE, Target};
@@ -42,7 +43,7 @@ enum Done {
     Judged(Box<Judged>),
     Home(Option<String>),
     Names(Option<(String, Vec<(String, bool)>)>),
-    Line(String, Box<Reading>),
+    Line(Asked, Box<Reading>),
     Opened(Box<russh::Channel<client::Msg>>),
     Unreachable(&'static str),
 }
@@ -221,7 +222,7 @@ impl Line {
             Done::Judged(judged) => self.core.on_judged(judged, &mut self.steps),
             Done::Home(home) => self.core.on_home(home, &mut self.steps),
             Done::Names(found) => self.core.on_names(found, &mut self.steps),
-            Done::Line(text, reading) => self.core.on_line(&text, reading, &mut self.steps),
+            Done::Line(asked, reading) => self.core.on_line(&asked, reading, &mut self.steps),
             Done::Opened(channel) => {
                 self.attach(*channel);
                 self.core.on_opened(&mut self.steps);
@@ -396,13 +397,13 @@ async fn read(to_read: ToRead, mut asker: Asker, limits: Limits, login: Arc<str>
             Some(files) => files.names(&directory).await,
             None => None,
         }),
-        ToRead::Line { text, scope } => {
-            let (mut reading, copy, _) = read_text(&text, *scope, &mut asker, &limits).await;
+        ToRead::Line { asked, scope } => {
+            let (mut reading, copy, _) = read_text(&asked.text, *scope, &mut asker, &limits).await;
             // What is typed into a line's program is not read as a copy.
             if copy.is_some() {
                 reading.operations.push(Operation::unknown());
             }
-            Done::Line(text, Box::new(reading))
+            Done::Line(asked, Box::new(reading))
         }
         ToRead::Files(wanted) => {
             let judged = match asker.files().await {

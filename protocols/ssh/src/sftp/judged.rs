@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(part("/home/a"), Part::known("~"));
         assert_eq!(part("/home/a/x"), Part::known("~/x"));
         assert_eq!(part("/home/ab/x"), Part::known("/home/ab/x"));
-        for view in ["/proc/self/environ", "/proc/41/fd/3", "/proc/7/root/etc", "/dev/fd/3", "/dev/stdin"] {
+        for view in ["/proc/self/environ", "/proc/41/fd/3", "/proc/7/cwd/etc", "/dev/fd/3", "/dev/stdin"] {
             assert_eq!(part(view), Part::Unknown, "{view}");
         }
         assert_eq!(part("/proc/meminfo"), Part::known("/proc/meminfo"));

@@ -46,11 +46,11 @@ impl Played {
     fn take(&mut self, steps: Vec<Step>) {
         for step in steps {
             let more = match step {
-                Step::Show(bytes) | Step::Say(bytes) | Step::Output(bytes) => {
+                Step::Show(bytes) | Step::Say(bytes) => {
                     self.shown.push_str(std::str::from_utf8(&bytes).unwrap());
                     continue;
                 }
-                Step::Judge(text) => self.judge(&text),
+                Step::Judge(asked) => self.judge(&asked),
                 Step::Complete(_) => self.dialogue.complete(Vec::new()),
                 Step::Withdraw => self.dialogue.refused(),
                 Step::Program(_) | Step::ProgramEof => continue,
@@ -64,8 +64,9 @@ impl Played {
         }
     }
 
-    fn judge(&mut self, text: &str) -> Vec<Step> {
-        assert_eq!(self.dialogue.mode(), Mode::Deciding);
+    fn judge(&mut self, asked: &Asked) -> Vec<Step> {
+        assert!(self.dialogue.waits_for(asked));
+        let text = asked.text.as_str();
         let reading = read(text, &self.dialogue.scope(), &Limits::default());
         let removes = reading.operations.iter().any(|operation| operation.to_string().contains("delete"));
         self.lines += 1;
@@ -75,7 +76,8 @@ impl Played {
             return self.dialogue.refused();
         }
         self.judged.push(format!("ran {text:?}"));
-        let exec = self.dialogue.run(reading, &nonce).unwrap();
+        let exec = self.dialogue.frame(asked, &reading, &nonce).unwrap();
+        self.dialogue.run(reading, &nonce);
         assert_eq!(self.dialogue.mode(), Mode::Running);
         let output =
             Command::new("sh").args(["-c", std::str::from_utf8(&exec).unwrap()]).stdin(Stdio::null()).output().unwrap();
@@ -84,7 +86,9 @@ impl Played {
             self.shown.push_str(&String::from_utf8_lossy(&bytes));
         }
         let exit = output.status.code().map_or(Exit::Lost, |code| Exit::Status(u32::try_from(code).unwrap()));
-        self.dialogue.finished(&exit)
+        let Finished { rest, steps } = self.dialogue.finished(&exit);
+        self.shown.push_str(&String::from_utf8_lossy(&rest));
+        steps
     }
 }
 
@@ -94,7 +98,7 @@ fn without_bash() -> bool {
 
 fn home() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(home.path().join("work/docs")).unwrap();
+    std::fs::create_dir_all(home.path().join("site/docs")).unwrap();
     home
 }
 
@@ -133,11 +137,11 @@ fn a_session_shows_what_a_shell_would() {
     }
     let home = home();
     let mut played = Played::new(home.path(), Some("dumb"));
-    played.client("cd work/docs\r").client("pwd; printf x\r").client("rm a\r").client("echo $?\r").client("exit\r");
+    played.client("cd site/docs\r").client("pwd; printf x\r").client("rm a\r").client("echo $?\r").client("exit\r");
     let place = home.path().canonicalize().unwrap();
     let expected = format!(
-        "agent@box:~$ cd work/docs\r\nagent@box:~/work/docs$ pwd; printf x\r\n{}/work/docs\nx\r\n\
-         agent@box:~/work/docs$ rm a\r\nagent@box:~/work/docs$ echo $?\r\n126\nagent@box:~/work/docs$ exit\r\n",
+        "agent@box:~$ cd site/docs\r\nagent@box:~/site/docs$ pwd; printf x\r\n{}/site/docs\nx\r\n\
+         agent@box:~/site/docs$ rm a\r\nagent@box:~/site/docs$ echo $?\r\n126\nagent@box:~/site/docs$ exit\r\n",
         place.display()
     );
     assert_eq!(played.shown, expected);
@@ -151,7 +155,7 @@ fn a_script_runs_to_its_end_without_a_prompt() {
     }
     let home = home();
     let mut played = Played::new(home.path(), None);
-    played.client("cd work\nif true; then\n\techo a\nfi\nfal").client("se\necho $?").eof();
+    played.client("cd site\nif true; then\n\techo a\nfi\nfal").client("se\necho $?").eof();
     assert_eq!((played.shown.as_str(), played.status), ("a\n1\n", Some(0)));
     for (script, status, judged) in [
         ("false", 1, 1),
@@ -184,10 +188,34 @@ fn bytes_belong_to_whom_the_mode_says() {
     assert!(!judge(&dialogue.refused()));
     assert!(judge(&dialogue.client(b"cat\r")));
     let reading = read("cat", &dialogue.scope(), &Limits::default());
-    dialogue.run(reading, &Nonce::new([1; 16])).unwrap();
+    dialogue.run(reading, &Nonce::new([1; 16]));
     assert!(dialogue.client(b"ls\r\x03") == [Step::Program(Bytes::from_static(b"ls\r\x03"))]);
-    assert!(!judge(&dialogue.finished(&Exit::Signal("INT".to_owned()))));
+    assert!(!judge(&dialogue.finished(&Exit::Signal("INT".to_owned())).steps));
     assert_eq!(dialogue.session.status(), 130);
     assert!(dialogue.client(b"\x04").last() == Some(&Step::End(130)));
     assert!(dialogue.client(b"ls\r").is_empty());
+}
+
+/// What was read for a command that was given up comes back late: it must not stand for what was typed after it.
+#[test]
+fn what_was_given_up_is_not_what_is_decided_next() {
+    let terminal = Terminal { term: "xterm".to_owned(), size: Size::default(), modes: Vec::new() };
+    let mut dialogue = Dialogue::new(Session::new("agent", "box", "/"), Some(&terminal));
+    dialogue.start();
+    let asked = |steps: Vec<Step>| {
+        steps.into_iter().find_map(|step| if let Step::Judge(asked) = step { Some(asked) } else { None })
+    };
+    let first = asked(dialogue.client(b"ls\r")).unwrap();
+    assert!(dialogue.waits_for(&first));
+    assert!(dialogue.client(b"\x03") == [Step::Withdraw]);
+    dialogue.refused();
+    assert!(!dialogue.waits_for(&first));
+    for typed in [b"rm x\r".as_slice(), b"ls\r"] {
+        let second = asked(dialogue.client(typed)).unwrap();
+        assert!(dialogue.waits_for(&second) && !dialogue.waits_for(&first), "{typed:?}");
+        dialogue.refused();
+    }
+    let reading = read("ls", &dialogue.scope(), &Limits::default());
+    let frame = dialogue.frame(&first, &reading, &Nonce::new([1; 16])).unwrap();
+    assert!(!String::from_utf8(frame).unwrap().contains("rm x"));
 }

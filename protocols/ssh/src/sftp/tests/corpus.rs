@@ -114,7 +114,7 @@ fn a_link_that_was_refused_leads_nowhere_and_one_that_appears_is_seen() {
 #[test]
 fn what_is_sent_names_what_was_judged() {
     let mut world = World::greeted(rules);
-    world.ask(1, &open("sandbox/work/shortcut/../work/a.txt", 0x01));
-    assert_eq!(world.to_target, [open("/home/x/sandbox/work/a.txt", 0x01).encode(1)]);
+    world.ask(1, &open("sandbox/work/shortcut/../out/a.txt", 0x01));
+    assert_eq!(world.to_target, [open("/home/x/sandbox/out/a.txt", 0x01).encode(1)]);
     assert_eq!(world.commands[0].digest, portcullis_model::Digest::of(&world.to_target[0]));
 }
