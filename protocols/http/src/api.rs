@@ -1,0 +1,144 @@
+//! What an API makes of a request, and of the answer to it.
+//!
+//! Each API has a folder with a `read`, which turns a whole request into the command that is asked about, and a
+//! [`Reader`], which takes the answer as it comes. Both are sans-I/O: a reader is given decoded bytes and verdicts, and
+//! gives [`Part`]s. Values leave through [`Words`], which masks them; what a reader gives as [`Part::Data`] has been through it
+//! or is the gateway's own.
+//!
+//! Promises: how an answer was cut into pieces changes nothing of what comes out; what a reader cannot read it does not
+//! pass. Does not promise that the command is allowed: the gate says so.
+//! Held by: the tests of each API, which feed every answer byte by byte and whole.
+
+use crate::frame::{Head, Request};
+use bytes::Bytes;
+use portcullis_model::{Command, Denial};
+use std::time::Duration;
+
+/// Which API a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// Methods on paths, with JSON in them.
+    Rest,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// OpenAI's chat completions and responses.
+    OpenAi,
+    /// The Model Context Protocol over streamable HTTP.
+    Mcp,
+}
+
+/// How an SSE stream is kept open while people decide.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// A request as its API reads it.
+pub(crate) struct Asked {
+    /// What the request offers to a model that it may do: judged before it, and prepared only.
+    pub(crate) offers: Option<Command>,
+    /// What the request does. One that cannot be read is a command with a fault.
+    pub(crate) command: Command,
+    /// What is forwarded if it passes; for a faulty command, what was received.
+    pub(crate) request: Request,
+    /// Tokens that it may cost at most, for the budget; 0 where it has none.
+    pub(crate) tokens: u64,
+    /// Takes its answer.
+    pub(crate) reader: Box<dyn Reader>,
+}
+
+/// What a request comes to.
+pub(crate) enum Read {
+    /// A command.
+    Asked(Box<Asked>),
+    /// The gateway itself answers.
+    Own(Head, Bytes),
+}
+
+/// Takes an answer as it comes.
+pub(crate) trait Reader: Send {
+    /// The head of the answer. It may be changed: what the client gets is what is left in it. A length that was announced is
+    /// gone already and is set anew where the body is whole before the head leaves.
+    ///
+    /// # Errors
+    /// [`Unfit`]: the client gets none of it.
+    fn on_head(&mut self, head: &mut Head, words: &mut dyn Words) -> Result<(), Unfit>;
+
+    /// The next decoded bytes. Not called between [`Part::Propose`] and its verdict.
+    fn on_data(&mut self, data: &[u8], words: &mut dyn Words, parts: &mut Vec<Part>);
+
+    /// The answer is over, whole or not. A reader that was given its end gives [`Part::End`] or [`Part::Broken`] last.
+    fn on_end(&mut self, ended: Ended, words: &mut dyn Words, parts: &mut Vec<Part>);
+
+    /// What became of the command proposed last. What was fed before it and not read yet is read on from here.
+    fn on_verdict(&mut self, verdict: Result<(), &Denial>, words: &mut dyn Words, parts: &mut Vec<Part>);
+
+    /// What keeps the client waiting for a verdict, where its stream knows such a thing.
+    fn keep_alive(&self) -> Option<Bytes>;
+}
+
+/// How the backend's answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Whole,
+    /// The backend's connection broke, its coding was wrong, or a limit was reached.
+    Broken,
+}
+
+/// What a reader gives.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// For the client: masked, or the gateway's own.
+    Data(Bytes),
+    /// The answer proposes a command to the client. Nothing follows before the verdict.
+    Propose(Box<Command>),
+    /// What the answer cost, as far as it is known: the newest replaces the one before.
+    Used(Usage),
+    /// The answer is whole.
+    End,
+    /// The answer cannot go on. Where nothing of it has left, the client gets an error of its API; else the connection
+    /// breaks off.
+    Broken(Unfit),
+}
+
+/// Why an answer cannot be passed on, in words the client may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unfit(pub(crate) &'static str);
+
+/// Tokens of a model request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+    pub(crate) cache_read: u64,
+    pub(crate) cache_write: u64,
+}
+
+/// A text that was to be JSON and is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotJson;
+
+/// The masks that bind the caller, as readers use them: for what comes back, and for what leaves to a model.
+pub(crate) trait Words {
+    /// Whether any mask binds.
+    fn binds(&self) -> bool;
+
+    /// Whether a mask names fields of JSON.
+    fn binds_fields(&self) -> bool;
+
+    /// One JSON document, masked in its fields and by detectors; `None` where nothing changed.
+    ///
+    /// # Errors
+    /// [`NotJson`]: none of it may pass while a mask binds.
+    fn json(&mut self, document: &str) -> Result<Option<String>, NotJson>;
+
+    /// One whole text, looked through by detectors; `None` where nothing was found.
+    fn whole(&mut self, text: &str) -> Option<String>;
+
+    /// The next piece of a stream of text: what of it, and of earlier pieces, may pass now. Streams have numbers of the
+    /// reader's choosing.
+    fn piece(&mut self, stream: u32, text: &str) -> String;
+
+    /// The stream is over: the rest of it.
+    fn last(&mut self, stream: u32) -> String;
+
+    /// What the record keeps of the answer, before masking: the gate masks it for the record.
+    fn record(&mut self, text: &str);
+}

@@ -1,0 +1,287 @@
+//! JSON as every reader must see it, with the place of each value in the text.
+//!
+//! Promises: what is read here is one document in UTF-8 that no reader can read two ways: no byte order mark, no name
+//! twice in an object (compared unescaped), no lone surrogate, at most [`DEPTH`] levels (RFC 8259, RFC 7493 §2). Numbers
+//! keep their digits. Each value knows its span, so a text can be changed in places ([`Edits`]) while every other byte stays.
+//! Does not promise to be cheap on deep documents: each level is scanned once by the library for each level above it.
+//! Held by: the tests below.
+
+use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Range;
+
+/// Levels of objects and lists.
+pub(crate) const DEPTH: usize = 64;
+
+/// The text is not JSON that every reader reads alike.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotStrict(pub(crate) String);
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) span: Range<usize>,
+}
+
+/// A JSON value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    /// Its digits, as written.
+    Number(Box<str>),
+    /// Unescaped.
+    String(String),
+    Array(Vec<Node>),
+    /// In order; no name occurs twice.
+    Object(Vec<(String, Node)>),
+}
+
+/// Reads one document.
+///
+/// # Errors
+/// [`NotStrict`], with what is wrong in words a client may read.
+pub(crate) fn read(text: &[u8]) -> Result<Node, NotStrict> {
+    let text = std::str::from_utf8(text).map_err(|_| NotStrict("the body is not UTF-8".to_owned()))?;
+    if text.starts_with('\u{feff}') {
+        return Err(NotStrict("the body begins with a byte order mark".to_owned()));
+    }
+    let whole: &RawValue = serde_json::from_str(text).map_err(not_json)?;
+    node(text, whole, 0)
+}
+
+fn not_json(error: serde_json::Error) -> NotStrict {
+    // What the library says names a position and never a value.
+    NotStrict(format!("the body is not JSON that is read in one way only: {error}"))
+}
+
+fn node(text: &str, raw: &RawValue, depth: usize) -> Result<Node, NotStrict> {
+    if depth > DEPTH {
+        return Err(NotStrict(format!("the body is nested more than {DEPTH} deep")));
+    }
+    let written = raw.get();
+    // The library lends the part of `text` that it read.
+    let start = (written.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+    let span = start..start.wrapping_add(written.len());
+    let value = match written.as_bytes().first() {
+        Some(b'{') => {
+            let members = serde_json::Deserializer::from_str(written).deserialize_map(Members).map_err(not_json)?;
+            let read = |(name, raw): (String, &RawValue)| Ok((name, node(text, raw, depth + 1)?));
+            Value::Object(members.into_iter().map(read).collect::<Result<_, _>>()?)
+        }
+        Some(b'[') => {
+            let elements = serde_json::Deserializer::from_str(written).deserialize_seq(Elements).map_err(not_json)?;
+            Value::Array(elements.into_iter().map(|raw| node(text, raw, depth + 1)).collect::<Result<_, _>>()?)
+        }
+        Some(b'"') => Value::String(serde_json::from_str(written).map_err(not_json)?),
+        Some(b't') => Value::Bool(true),
+        Some(b'f') => Value::Bool(false),
+        Some(b'n') => Value::Null,
+        Some(_) => Value::Number(written.into()),
+        None => return Err(NotStrict("the body is empty".to_owned())),
+    };
+    Ok(Node { value, span })
+}
+
+/// The members of an object, none of them twice.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members: Self::Value = Vec::new();
+        let mut seen = HashSet::new();
+        while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+            if !seen.insert(name.clone()) {
+                return Err(A::Error::custom("a name occurs twice in one object"));
+            }
+            members.push((name, value));
+        }
+        Ok(members)
+    }
+}
+
+struct Elements;
+
+impl<'de> Visitor<'de> for Elements {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = seq.next_element()? {
+            elements.push(element);
+        }
+        Ok(elements)
+    }
+}
+
+impl Node {
+    /// The member of this name; `None` where it is no object or has none.
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Object(members) => members.iter().find(|(key, _)| key == name).map(|(_, node)| node),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+        }
+    }
+
+    /// The text of a string.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::String(text) => Some(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// A whole number that is not negative.
+    pub(crate) fn number(&self) -> Option<u64> {
+        match &self.value {
+            Value::Number(digits) => digits.parse().ok(),
+            Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// The elements of a list; none where it is no list.
+    pub(crate) fn elements(&self) -> &[Self] {
+        match &self.value {
+            Value::Array(elements) => elements,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => &[],
+        }
+    }
+
+    /// The members of an object; none where it is no object.
+    pub(crate) fn members(&self) -> &[(String, Self)] {
+        match &self.value {
+            Value::Object(members) => members,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => &[],
+        }
+    }
+
+    /// Whether it is `true`.
+    pub(crate) const fn is_true(&self) -> bool {
+        matches!(self.value, Value::Bool(true))
+    }
+
+    /// Every string in it, names of members apart.
+    pub(crate) fn strings(&self, each: &mut dyn FnMut(&str)) {
+        match &self.value {
+            Value::String(text) => each(text),
+            Value::Array(elements) => elements.iter().for_each(|element| element.strings(each)),
+            Value::Object(members) => members.iter().for_each(|(_, member)| member.strings(each)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+/// Changes to a text in places that do not overlap.
+#[derive(Debug, Default)]
+pub(crate) struct Edits(Vec<(Range<usize>, String)>);
+
+impl Edits {
+    /// Puts this JSON text where that value stands.
+    pub(crate) fn replace(&mut self, span: Range<usize>, json: impl Into<String>) {
+        self.0.push((span, json.into()));
+    }
+
+    /// Whether nothing is to be changed.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The changed text; `None` where two changes overlap or lie outside it.
+    pub(crate) fn apply(mut self, text: &str) -> Option<String> {
+        self.0.sort_by_key(|(span, _)| span.start);
+        let mut out = String::with_capacity(text.len());
+        let mut at = 0;
+        for (span, json) in self.0 {
+            out.push_str(text.get(at..span.start)?);
+            out.push_str(&json);
+            at = span.end;
+        }
+        out.push_str(text.get(at..)?);
+        Some(out)
+    }
+}
+
+/// A string as JSON writes it.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_knows_its_place_and_its_digits() {
+        let text = br#" {"a" : [1E2, -0, 123456789012345678901234567890], "b\u0063": "\u00e9\n"} "#;
+        let document = read(text).unwrap();
+        let written = |node: &Node| std::str::from_utf8(&text[node.span.clone()]).unwrap().to_owned();
+        let numbers: Vec<String> = document.get("a").unwrap().elements().iter().map(written).collect();
+        assert_eq!(numbers, ["1E2", "-0", "123456789012345678901234567890"]);
+        let bc = document.get("bc").unwrap();
+        assert_eq!((bc.text(), written(bc).as_str()), (Some("é\n"), r#""\u00e9\n""#));
+        let mut edits = Edits::default();
+        edits.replace(bc.span.clone(), quoted("x\"y"));
+        let changed = edits.apply(std::str::from_utf8(text).unwrap()).unwrap();
+        assert_eq!(changed, r#" {"a" : [1E2, -0, 123456789012345678901234567890], "b\u0063": "x\"y"} "#);
+    }
+
+    #[test]
+    fn what_can_be_read_two_ways_is_not_read() {
+        let deep = format!("{}1{}", "[".repeat(DEPTH + 1), "]".repeat(DEPTH + 1));
+        let deepest = format!("{}1{}", "[".repeat(DEPTH), "]".repeat(DEPTH));
+        assert!(read(deepest.as_bytes()).is_ok());
+        let cases: &[&[u8]] = &[
+            b"",
+            b" ",
+            b"\xef\xbb\xbf{}",
+            b"{\"a\":1,\"a\":2}",
+            b"{\"a\":1,\"\\u0061\":2}",
+            b"{\"o\":{\"a\":1,\"a\":1}}",
+            b"{} {}",
+            b"{}x",
+            b"[1,]",
+            b"{\"a\":1,}",
+            b"{a:1}",
+            b"'a'",
+            b"\"\\ud800\"",
+            b"{\"\\udc00\":1}",
+            b"\"\xff\"",
+            b"01",
+            b"+1",
+            b"NaN",
+            b"1.",
+            b"\"a\nb\"",
+            b"[1/**/]",
+            b"\xff\xfe{\0}\0",
+            deep.as_bytes(),
+        ];
+        for case in cases {
+            assert!(read(case).is_err(), "{}", String::from_utf8_lossy(case));
+        }
+    }
+
+    #[test]
+    fn edits_that_overlap_change_nothing() {
+        let mut edits = Edits::default();
+        edits.replace(1..4, "x");
+        edits.replace(3..5, "y");
+        assert_eq!(edits.apply("abcdefg"), None);
+        let mut outside = Edits::default();
+        outside.replace(5..9, "x");
+        assert_eq!(outside.apply("abcdefg"), None);
+    }
+}

@@ -1,0 +1,15 @@
+//! HTTP through the gate.
+//!
+//! A client's connection ends here. Each request is read whole (`head.rs`, `path.rs`, `json.rs`, and the reader of its API
+//! under `api/`), judged (the gate), and what is forwarded is built anew from what was judged, with the backend's
+//! credential in it. The answer is read as its API means it, masked and released.
+//!
+//! ```text
+//! client -> hyper -> head -> api::read -> core -> gate -> upstream -> hyper -> backend
+//! backend -> hyper -> coding -> api::Reader -> core -> answer | reply -> downstream -> hyper -> client
+//! ```
+
+mod api;
+mod frame;
+mod json;
+mod path;
