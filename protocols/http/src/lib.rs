@@ -13,3 +13,4 @@ mod api;
 mod frame;
 mod json;
 mod path;
+mod sse;
