@@ -14,15 +14,19 @@
 mod block;
 mod bytes;
 mod joints;
+mod kinds;
 mod numbers;
 mod output;
 mod stream;
 mod terminal;
 mod tokens;
 mod validate;
+mod values;
 
 use crate::key::Key;
 use crate::transform::{apply_within, constant};
+use kinds::{COLON, DIGIT, DOT, LETTER, PLUS, SIGN, Shortest, UNDERLINE, kinds};
+pub(crate) use kinds::{STOP, kind_of, kinds_of};
 use memchr::memmem::Finder;
 use output::Output;
 use portcullis_model::{Detector, Transform};
@@ -33,6 +37,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 pub use stream::{HOLD_BACK, Redactor};
 pub use terminal::{TerminalRedactor, fuzz_terminal};
+pub(crate) use values::Value;
 
 /// A user's pattern that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,53 +80,24 @@ enum Looks {
         scan: Scan,
         kinds: u8,
         length: usize,
+        /// Whether a name makes a value what it looks for.
+        named: bool,
     },
     Block,
     Pattern(Box<Regex>),
 }
 
-const DIGIT: u8 = 1;
-const SIGN: u8 = 2;
-const PLUS: u8 = 4;
-const COLON: u8 = 8;
-const DOT: u8 = 16;
-const UNDERLINE: u8 = 32;
-const LETTER: u8 = 64;
-
-/// The kind of each byte.
-static KINDS: [u8; 256] = {
-    let mut kinds = [0; 256];
-    let mut byte: u8 = 0;
-    let mut rest: &mut [u8] = &mut kinds;
-    while let Some((kind, more)) = rest.split_first_mut() {
-        *kind = match byte {
-            b'0'..=b'9' => DIGIT,
-            b'@' => SIGN,
-            b'+' => PLUS,
-            b':' => COLON,
-            b'.' => DOT,
-            b'_' => UNDERLINE,
-            b'a'..=b'z' | b'A'..=b'Z' => LETTER,
-            _ => 0,
-        };
-        byte = byte.wrapping_add(1);
-        rest = more;
+impl Rule {
+    /// Whether it finds keys by the name that they stand under.
+    fn is_named(&self) -> bool {
+        matches!(self.looks, Looks::Scan { named: true, .. })
     }
-    kinds
-};
-
-/// Texts longer than this are not looked over first.
-const SHORT: usize = 256;
-
-fn kinds(text: &[u8]) -> u8 {
-    if text.len() > SHORT {
-        return u8::MAX;
-    }
-    text.iter().fold(0, |all, byte| all | KINDS.get(usize::from(*byte)).copied().unwrap_or(u8::MAX))
 }
 
 fn looks(detector: &Detector) -> Result<Looks, String> {
-    let scan = |scan: Scan, kinds, length| Ok(Looks::Scan { scan, kinds, length });
+    let scan = |scan: Scan, kinds, length| {
+        Ok(Looks::Scan { scan, kinds, length, named: matches!(detector, Detector::AwsKey) })
+    };
     match detector {
         Detector::PaymentCard => scan(numbers::cards, DIGIT, 13),
         Detector::Email => scan(tokens::email_addresses, SIGN | DOT, 6),
@@ -158,6 +134,9 @@ pub struct Detectors {
     blocks: Option<Finder<'static>>,
     /// Whether any rule is a user's pattern.
     patterns: bool,
+    /// Whether any rule finds keys by the name that they stand under.
+    named: bool,
+    shortest: Shortest,
 }
 
 impl Detectors {
@@ -173,13 +152,21 @@ impl Detectors {
         }
         let blocks = compiled.iter().any(|rule| matches!(rule.looks, Looks::Block)).then(block::finder);
         let patterns = compiled.iter().any(|rule| matches!(rule.looks, Looks::Pattern(_)));
-        Ok(Self { rules: compiled, blocks, patterns })
+        let named = compiled.iter().any(Rule::is_named);
+        let shortest = Shortest::new(&compiled);
+        Ok(Self { rules: compiled, blocks, patterns, named, shortest })
     }
 
     /// Whether nothing is looked for.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// How many rules there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.rules.len()
     }
 
     /// Everything found, by start; hits of different rules may overlap.
@@ -194,28 +181,34 @@ impl Detectors {
     /// a constant whatever its transform.
     pub fn redact(&self, text: &str, key: &Key, hit: &mut dyn FnMut(usize)) -> Option<String> {
         let hits = self.hits(text.as_bytes());
-        if hits.is_empty() {
-            return None;
-        }
+        if hits.is_empty() { None } else { Some(self.redacted(text, &hits, key, hit)) }
+    }
+
+    fn redacted(&self, text: &str, hits: &[Hit], key: &Key, hit: &mut dyn FnMut(usize)) -> String {
         let mut out = Vec::with_capacity(text.len());
-        self.rewrite(text.as_bytes(), &hits, key, hit, &mut out);
+        self.rewrite(text.as_bytes(), hits, key, hit, &mut out);
         // Hits begin and end between characters, so this copies nothing and changes nothing.
-        Some(String::from_utf8(out).unwrap_or_else(|bytes| String::from_utf8_lossy(bytes.as_bytes()).into_owned()))
+        String::from_utf8(out).unwrap_or_else(|bytes| String::from_utf8_lossy(bytes.as_bytes()).into_owned())
     }
 
     fn hits(&self, text: &[u8]) -> Hits {
+        self.hits_among(text, kinds(text))
+    }
+
+    /// Everything found in a text that has no other kinds of bytes.
+    fn hits_among(&self, text: &[u8], kinds: u8) -> Hits {
         let mut hits = Hits::new();
         let mut from = 0;
         if let Some(finder) = &self.blocks {
             while let Some(begin) = block::opening(finder, bytes::part(text, from, text.len())) {
                 let (start, body) = (from + begin.start, from + begin.end);
-                self.scan(bytes::part(text, from, start), from, false, &mut hits);
+                self.scan_among(bytes::part(text, from, start), kinds, from, false, &mut hits);
                 let end = block::closing(bytes::part(text, body, text.len())).map_or(text.len(), |end| body + end);
                 hits.extend(self.block_rules().map(|rule| Hit { rule, span: start..end }));
                 from = end;
             }
         }
-        self.scan(bytes::part(text, from, text.len()), from, false, &mut hits);
+        self.scan_among(bytes::part(text, from, text.len()), kinds, from, false, &mut hits);
         if hits.len() > 1 {
             hits.sort_by_key(|hit| hit.span.start);
         }
@@ -229,11 +222,14 @@ impl Detectors {
 
     /// Looks through a text without private keys that stands at `offset` of another.
     fn scan(&self, text: &[u8], offset: usize, open: bool, hits: &mut Hits) {
-        let kinds_here = kinds(text);
+        self.scan_among(text, kinds(text), offset, open, hits);
+    }
+
+    fn scan_among(&self, text: &[u8], kinds_here: u8, offset: usize, open: bool, hits: &mut Hits) {
         for (rule, sought) in self.rules.iter().enumerate() {
             let mut found = |span: Range<usize>| hits.push(Hit { rule, span: span.start + offset..span.end + offset });
             match &sought.looks {
-                Looks::Scan { scan, kinds, length } if text.len() >= *length && kinds_here & kinds == *kinds => {
+                Looks::Scan { scan, kinds, length, .. } if text.len() >= *length && kinds_here & kinds == *kinds => {
                     scan(text, open, &mut found);
                 }
                 Looks::Pattern(regex) => {

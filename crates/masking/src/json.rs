@@ -1,243 +1,104 @@
-//! Masks members of JSON documents by path.
+//! Masks JSON documents: members by path, and what detectors find in strings, names and numbers.
 //!
 //! Promises: every byte outside a masked value stays as it was; every value that a path leads to is masked, also under a
-//! key that occurs twice or is written with escapes; a text that is not JSON for every reader is [`NotJson`], and the
-//! caller then masks all of it. Depth is bounded, recursion is not used, time is linear. Does not promise anything of
-//! documents inside strings of documents, nor of names: a path masks values, never keys.
+//! key that occurs twice or is written with escapes; detectors see what a string says, however it is written; a string
+//! that is itself one or more objects or lists is looked into once, by the same paths and detectors, and written anew
+//! where something in it is masked; a text that is not JSON for every reader is [`NotJson`], and the caller then
+//! withholds all of it. Depth is bounded, nothing recurses deeper than that one look, time is linear.
 //!
-//! Held by: `tests.rs` beside this file, property tests against serde_json among them.
+//! Does not promise to find a value that is spread over several strings, nor what stands in a string that is JSON only in
+//! part (a log line, a document cut off): there detectors look, paths do not. Two names that look like protected values
+//! may become one.
+//!
+//! Held by: `tests.rs` and `tests/documents.rs` beside this file, property tests against serde_json among them.
 
 mod path;
 mod scan;
+mod walk;
 
+use crate::detect::{Detectors, Value};
 use crate::key::Key;
-use crate::transform::{REDACTED, apply};
-use path::Child;
 pub use path::{BadPath, JsonPath};
 use portcullis_model::Transform;
-use scan::{Scanner, write_string};
-use std::ops::Range;
+use walk::Walk;
 
 /// The text is not JSON, or is nested more than 512 deep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a JSON text that can be masked by path")]
+#[error("not a JSON text that can be masked")]
 pub struct NotJson;
 
-/// How deep a document may nest.
-const DEPTH: usize = 512;
+/// What to mask in documents.
+#[derive(Clone, Copy)]
+pub struct JsonMasks<'m> {
+    /// Which values, and what stands in their place.
+    pub paths: &'m [(JsonPath, Transform)],
+    /// What to look for in strings, names and numbers.
+    pub detectors: Option<&'m Detectors>,
+    /// Values that detectors must leave as they are, with all that is in them: signatures, ids. A path still masks them.
+    pub spared: &'m [JsonPath],
+    /// The key of hashes.
+    pub key: &'m Key,
+}
 
-/// Masks what the paths lead to. `Ok(None)`: they lead to nothing here that is not null.
-///
-/// A string becomes the transformed string, or null; a number or a truth value a string where the transform is a
-/// constant or a hash, else null; null stays null; an object or a list is replaced whole by the constant, or null.
+/// What became of a document in which something was masked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaskedJson {
+    /// The document.
+    pub text: String,
+    /// How many values each path replaced.
+    pub paths: Vec<u64>,
+    /// How many hits of each detector were replaced.
+    pub detectors: Vec<u64>,
+}
+
+impl JsonMasks<'_> {
+    /// Masks a document. `Ok(None)`: nothing in it is to be masked.
+    ///
+    /// A string becomes the transformed string, or null; a number or a truth value a string where the transform is a
+    /// constant or a hash, else null; null stays null; an object or a list is replaced whole by the constant, or null. A
+    /// number in which a detector finds something becomes a string.
+    ///
+    /// # Errors
+    /// [`NotJson`]: the caller withholds the document.
+    pub fn mask(&self, document: &[u8]) -> Result<Option<MaskedJson>, NotJson> {
+        let text = std::str::from_utf8(document).map_err(|_| NotJson)?;
+        Walk::new(*self, text).document()
+    }
+
+    /// Masks a text as a string of a document would be: looked into where it is itself JSON, else by detectors only.
+    #[must_use]
+    pub fn mask_text(&self, text: &str) -> Option<MaskedJson> {
+        if let Some(Ok(masked)) = is_container(text).then(|| Walk::new(*self, text).documents()) {
+            return masked;
+        }
+        let detectors = self.detectors?;
+        let mut hits = vec![0; detectors.count()];
+        let redacted = detectors.redact_value(Value::plain(text), self.key, &mut |rule| count(&mut hits, rule))?;
+        Some(MaskedJson { text: redacted, paths: vec![0; self.paths.len()], detectors: hits })
+    }
+}
+
+/// Masks what the paths lead to, and looks for nothing else. `Ok(None)`: they lead to nothing here that is not null.
 ///
 /// # Errors
 /// [`NotJson`]: the caller masks the text whole.
 pub fn mask_json(text: &str, paths: &[(JsonPath, Transform)], key: &Key) -> Result<Option<String>, NotJson> {
-    let mut walk = Walk {
-        scanner: Scanner::new(text),
-        paths,
-        key,
-        levels: Vec::new(),
-        states: Vec::new(),
-        current: vec![JsonPath::START; paths.len()],
-        hidden: None,
-        out: String::new(),
-        copied: 0,
-    };
-    walk.document()?;
-    if walk.out.is_empty() {
-        return Ok(None);
-    }
-    walk.out.push_str(walk.scanner.slice(walk.copied..text.len()));
-    Ok(Some(walk.out))
+    let masks = JsonMasks { paths, detectors: None, spared: &[], key };
+    Ok(Walk::flat(masks, text).document()?.map(|masked| masked.text))
 }
 
-struct Level {
-    object: bool,
-    /// The index of the element read now.
-    index: usize,
+/// Whether a text could be objects or lists, by its ends.
+fn is_container(text: &str) -> bool {
+    let text = text.trim_matches([' ', '\t', '\n', '\r']);
+    text.starts_with(['{', '[']) && text.ends_with(['}', ']'])
 }
 
-/// A container that is replaced whole.
-struct Hidden<'p> {
-    /// How many levels are open outside it.
-    outside: usize,
-    start: usize,
-    transform: &'p Transform,
+fn count(counts: &mut [u64], nth: usize) {
+    counts.iter_mut().skip(nth).take(1).for_each(|count| *count += 1);
 }
 
-struct Walk<'t, 'p> {
-    scanner: Scanner<'t>,
-    paths: &'p [(JsonPath, Transform)],
-    key: &'p Key,
-    levels: Vec<Level>,
-    /// For each open level, the state of each path.
-    states: Vec<u64>,
-    /// The state of each path at the value read now.
-    current: Vec<u64>,
-    hidden: Option<Hidden<'p>>,
-    out: String,
-    copied: usize,
-}
-
-impl<'p> Walk<'_, 'p> {
-    fn document(&mut self) -> Result<(), NotJson> {
-        loop {
-            let opened = self.value()?;
-            if opened && self.first_child()? {
-                continue;
-            }
-            if !self.next_child()? {
-                break;
-            }
-        }
-        if self.scanner.peek().is_none() { Ok(()) } else { Err(NotJson) }
-    }
-
-    /// Reads a scalar whole, or the opening of a container: then true.
-    fn value(&mut self) -> Result<bool, NotJson> {
-        let kind = self.scanner.peek().ok_or(NotJson)?;
-        let start = self.scanner.at;
-        let asked = self.asked();
-        match kind {
-            b'{' | b'[' => {
-                self.open(kind == b'{', asked)?;
-                return Ok(true);
-            }
-            b'"' => {
-                let said = self.scanner.string()?;
-                if let Some(transform) = asked {
-                    let put = apply(transform, &said, self.key);
-                    self.replace(start..self.scanner.at, put.as_deref());
-                }
-                return Ok(false);
-            }
-            b'n' => {
-                self.scanner.word("null")?;
-                return Ok(false);
-            }
-            b't' => self.scanner.word("true")?,
-            b'f' => self.scanner.word("false")?,
-            b'-' | b'0'..=b'9' => self.scanner.number()?,
-            _ => return Err(NotJson),
-        }
-        if let Some(transform) = asked {
-            let put = match transform {
-                Transform::Redact | Transform::Fixed(_) | Transform::Hash => {
-                    apply(transform, self.scanner.slice(start..self.scanner.at), self.key)
-                }
-                Transform::Null | Transform::KeepFirst(_) | Transform::KeepLast(_) => None,
-            };
-            self.replace(start..self.scanner.at, put.as_deref());
-        }
-        Ok(false)
-    }
-
-    /// The strictest transform that the paths ask for at the value read now.
-    fn asked(&self) -> Option<&'p Transform> {
-        if self.hidden.is_some() {
-            return None;
-        }
-        let here = self.paths.iter().zip(&self.current).filter(|((path, _), state)| path.arrived(**state));
-        here.map(|((_, transform), _)| transform).reduce(|one, other| one.stricter(other))
-    }
-
-    fn open(&mut self, object: bool, asked: Option<&'p Transform>) -> Result<(), NotJson> {
-        if self.levels.len() == DEPTH {
-            return Err(NotJson);
-        }
-        if let Some(transform) = asked {
-            self.hidden = Some(Hidden { outside: self.levels.len(), start: self.scanner.at, transform });
-        }
-        self.scanner.at += 1;
-        self.levels.push(Level { object, index: 0 });
-        self.states.extend_from_slice(&self.current);
-        Ok(())
-    }
-
-    /// Goes to the first child of the container just opened; false where it has none.
-    fn first_child(&mut self) -> Result<bool, NotJson> {
-        let object = self.levels.last().is_some_and(|level| level.object);
-        let closer = if object { b'}' } else { b']' };
-        if self.scanner.peek() == Some(closer) {
-            return Ok(false);
-        }
-        self.enter(object, 0)?;
-        Ok(true)
-    }
-
-    /// After a value or an empty container: goes to what follows, closing levels; false at the end of the document.
-    fn next_child(&mut self) -> Result<bool, NotJson> {
-        while let Some(level) = self.levels.last_mut() {
-            let object = level.object;
-            let index = level.index + 1;
-            if self.scanner.take(if object { b'}' } else { b']' }) {
-                self.close();
-            } else if self.scanner.take(b',') {
-                level.index = index;
-                self.enter(object, index)?;
-                return Ok(true);
-            } else {
-                return Err(NotJson);
-            }
-        }
-        Ok(false)
-    }
-
-    fn close(&mut self) {
-        self.levels.pop();
-        self.states.truncate(self.levels.len() * self.paths.len());
-        if let Some(hidden) = self.hidden.take_if(|hidden| hidden.outside == self.levels.len()) {
-            let put = match hidden.transform {
-                Transform::Null => None,
-                Transform::Redact
-                | Transform::Fixed(_)
-                | Transform::Hash
-                | Transform::KeepFirst(_)
-                | Transform::KeepLast(_) => Some(REDACTED),
-            };
-            self.replace(hidden.start..self.scanner.at, put);
-        }
-    }
-
-    /// Reads a member's name where there is one, and sets the states of the value to come.
-    fn enter(&mut self, object: bool, index: usize) -> Result<(), NotJson> {
-        let name = if object {
-            if self.scanner.peek() != Some(b'"') {
-                return Err(NotJson);
-            }
-            let name = self.scanner.string()?;
-            if !self.scanner.take(b':') {
-                return Err(NotJson);
-            }
-            Some(name)
-        } else {
-            None
-        };
-        if self.hidden.is_none() {
-            let child = name.as_deref().map_or(Child::Element(index), Child::Member);
-            let outer = self.states.len() - self.paths.len();
-            let outer = self.states.get(outer..).unwrap_or_default();
-            for (((path, _), state), current) in self.paths.iter().zip(outer).zip(&mut self.current) {
-                *current = path.advance(*state, child);
-            }
-        }
-        Ok(())
-    }
-
-    fn replace(&mut self, span: Range<usize>, put: Option<&str>) {
-        self.out.push_str(self.scanner.slice(self.copied..span.start));
-        match put {
-            Some(text) => write_string(&mut self.out, text),
-            None => self.out.push_str("null"),
-        }
-        self.copied = span.end;
-    }
-}
-
-/// Fuzzing entry: any bytes; must not panic, and what it makes of JSON must be JSON whose second masking has nothing to
-/// do that the first did not.
+/// Fuzzing entry: any bytes; must not panic, and what it makes of JSON must be JSON, of which a second masking by path
+/// makes the same.
 pub fn fuzz_json(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let key = Key::new([1; 32]);
@@ -248,6 +109,16 @@ pub fn fuzz_json(bytes: &[u8]) {
     if let Ok(Some(masked)) = mask_json(&text, &all, &key) {
         let again = mask_json(&masked, &all, &key);
         assert!(again.as_ref().is_ok_and(|again| again.as_ref().is_none_or(|again| *again == masked)), "not settled");
+    }
+    let every: Vec<_> =
+        portcullis_model::Detector::NAMED.iter().map(|(_, one)| (one.clone(), Transform::Redact)).collect();
+    if let Ok(detectors) = Detectors::new(&every) {
+        let masks = JsonMasks { paths: &all, detectors: Some(&detectors), spared: &[], key: &key };
+        if let Ok(Some(masked)) = masks.mask(text.as_bytes()) {
+            assert!(masks.mask(masked.text.as_bytes()).is_ok(), "not JSON any more: {masked:?}");
+            assert_eq!(masked.paths.len() + masked.detectors.len(), all.len() + every.len());
+        }
+        drop(masks.mask_text(&text));
     }
     drop(JsonPath::parse(&text));
 }

@@ -16,7 +16,7 @@ pub(super) const MARKER: usize = 64;
 const LABEL: usize = 40;
 
 /// The shortest text with a marker in it.
-const SHORTEST: usize = b"----BEGIN PRIVATE KEY----".len();
+pub(super) const SHORTEST: usize = b"----BEGIN PRIVATE KEY----".len();
 
 /// Looks for the word of a marker that opens; made once, for making it costs more than looking through a short text.
 pub(super) fn finder() -> memmem::Finder<'static> {

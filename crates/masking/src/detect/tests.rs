@@ -148,3 +148,33 @@ proptest! {
         fuzz_detect(&bytes);
     }
 }
+
+proptest! {
+    /// The first look only saves time: what it leaves out, the scanner does not find either.
+    #[test]
+    fn what_the_first_look_leaves_out_is_not_there(
+        text in "([ -~\n]|[a-z]{1,8}|[0-9]{2,6}|[@:+._-]|é|4111 1111 1111 1111|123-45-6789|ghp_|eyJ|AKIA|GB82WEST){0,30}",
+        row in 0..512_usize,
+        cut in 0..400_usize,
+    ) {
+        let rows = table();
+        let known = &rows[row % rows.len()].2;
+        for text in [&text, known, &known.chars().take(cut).collect::<String>()] {
+            for (word, detector) in Detector::NAMED {
+                let alone = of(&[(detector.clone(), Transform::Redact)]);
+                let found = match &alone.rules[0].looks {
+                    Looks::Scan { scan, .. } => {
+                        let mut found = false;
+                        scan(text.as_bytes(), false, &mut |_| found = true);
+                        found
+                    }
+                    Looks::Block => block::opening(&block::finder(), text.as_bytes()).is_some(),
+                    Looks::Pattern(_) => unreachable!(),
+                };
+                let may = alone.may_find(kinds_of(text.as_bytes()), text.len());
+                prop_assert!(may || !found, "{word} in {text:?}");
+                prop_assert_eq!(found, !alone.hits_among(text.as_bytes(), kinds_of(text.as_bytes())).is_empty());
+            }
+        }
+    }
+}

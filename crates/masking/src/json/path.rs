@@ -68,6 +68,11 @@ impl JsonPath {
         state & (1 << self.steps.len()) != 0
     }
 
+    /// The state as far as steps are still to be taken.
+    pub(super) fn not_arrived(&self, state: u64) -> u64 {
+        state & !(1 << self.steps.len())
+    }
+
     /// The state at a child of a value in `state`: bit `n` says that `n` steps may have been taken.
     pub(super) fn advance(&self, state: u64, child: Child<'_>) -> u64 {
         if state == 0 {

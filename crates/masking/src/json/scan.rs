@@ -6,8 +6,15 @@
 //! Held by: `../tests.rs`, against serde_json.
 
 use super::NotJson;
+use crate::detect::{STOP, kind_of, kinds_of};
 use std::borrow::Cow;
 use std::ops::Range;
+
+/// What a string says, and what kinds of bytes are in that.
+pub(super) struct Said<'t> {
+    pub(super) text: Cow<'t, str>,
+    pub(super) kinds: u8,
+}
 
 pub(super) struct Scanner<'t> {
     text: &'t str,
@@ -17,6 +24,10 @@ pub(super) struct Scanner<'t> {
 impl<'t> Scanner<'t> {
     pub(super) const fn new(text: &'t str) -> Self {
         Self { text, at: 0 }
+    }
+
+    pub(super) const fn length(&self) -> usize {
+        self.text.len()
     }
 
     fn byte(&self) -> Option<u8> {
@@ -78,43 +89,50 @@ impl<'t> Scanner<'t> {
         Ok(())
     }
 
+    /// Goes over what a string holds as it is; gives what kinds of bytes that was, and what it stands at then.
+    fn plain(&mut self) -> Result<(u8, u8), NotJson> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let mut kinds = 0;
+        for (length, byte) in rest.iter().enumerate() {
+            let kind = kind_of(*byte);
+            if kind == STOP {
+                self.at += length;
+                return if *byte < 0x20 { Err(NotJson) } else { Ok((kinds, *byte)) };
+            }
+            kinds |= kind;
+        }
+        Err(NotJson)
+    }
+
     /// A string; the opening quote stands here. Gives what it says.
-    pub(super) fn string(&mut self) -> Result<Cow<'t, str>, NotJson> {
+    pub(super) fn string(&mut self) -> Result<Said<'t>, NotJson> {
         self.at += 1;
         let start = self.at;
-        loop {
-            match self.byte().ok_or(NotJson)? {
-                b'"' => break,
-                b'\\' => return self.escaped(start),
-                0..0x20 => return Err(NotJson),
-                _ => self.at += 1,
-            }
+        let (kinds, stop) = self.plain()?;
+        if stop == b'\\' {
+            return self.escaped(start);
         }
         let said = self.slice(start..self.at);
         self.at += 1;
-        Ok(Cow::Borrowed(said))
+        Ok(Said { text: Cow::Borrowed(said), kinds })
     }
 
     /// The rest of a string that has an escape here.
-    fn escaped(&mut self, start: usize) -> Result<Cow<'t, str>, NotJson> {
+    fn escaped(&mut self, start: usize) -> Result<Said<'t>, NotJson> {
         let mut said = String::new();
         let mut plain = start;
         loop {
-            match self.byte().ok_or(NotJson)? {
-                b'"' => break,
-                b'\\' => {
-                    said.push_str(self.slice(plain..self.at));
-                    self.at += 1;
-                    said.push(self.escape()?);
-                    plain = self.at;
-                }
-                0..0x20 => return Err(NotJson),
-                _ => self.at += 1,
+            let (_, stop) = self.plain()?;
+            said.push_str(self.slice(plain..self.at));
+            self.at += 1;
+            if stop != b'\\' {
+                break;
             }
+            said.push(self.escape()?);
+            plain = self.at;
         }
-        said.push_str(self.slice(plain..self.at));
-        self.at += 1;
-        Ok(Cow::Owned(said))
+        let kinds = kinds_of(said.as_bytes());
+        Ok(Said { text: Cow::Owned(said), kinds })
     }
 
     fn escape(&mut self) -> Result<char, NotJson> {
@@ -157,18 +175,23 @@ impl<'t> Scanner<'t> {
 /// Writes a string as JSON.
 pub(super) fn write_string(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\0'..'\u{20}' => {
-                let code = u32::from(c);
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| kind_of(byte) == STOP) {
+        let (plain, stopped) = rest.split_at(at);
+        out.push_str(plain);
+        let mut stopped = stopped.chars();
+        match stopped.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            other => {
+                let code = other.map_or(0, u32::from);
                 out.push_str("\\u00");
                 out.extend([code >> 4, code & 15].into_iter().filter_map(|digit| char::from_digit(digit, 16)));
             }
-            _ => out.push(c),
         }
+        rest = stopped.as_str();
     }
+    out.push_str(rest);
     out.push('"');
 }

@@ -1,5 +1,7 @@
 //! Paths, words, and documents against serde_json.
 
+mod documents;
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::Value;
