@@ -5,7 +5,8 @@
 //! is recorded of a result is bounded, and the part that was cut off is marked `truncated`.
 //! [`Answer::plan`] says what becomes of each column of a result; the protocol, which knows its own formats, replaces the
 //! values with what the [`Mask`](crate::Mask) gives, and says how many it replaced, which goes into the record.
-//! Rows and JSON values are one shape of an answer; what programs and terminals write is the other, and `text.rs` has it.
+//! Rows are one shape of an answer; documents and what programs, terminals and models write are the others: `json.rs` and
+//! `text.rs` have them.
 //! Does not promise that a protocol follows the plan: its tests do.
 //! Held by: `tests/it/answer.rs`, `tests/it/masking.rs`, `tests/it/text.rs`.
 //!
@@ -20,6 +21,7 @@
 //! ```
 
 use crate::clearance::Permit;
+use crate::json::Tally;
 use crate::mask::{Mask, Plans, ResultColumn};
 use crate::masking::{Masking, Touches};
 use crate::session::Inner;
@@ -54,6 +56,8 @@ pub struct Answer {
     masking: Option<Arc<Masking>>,
     touches: Option<Touches>,
     masked: Vec<MaskedColumn>,
+    /// What was masked besides columns.
+    pub(crate) tally: Tally,
     wait_for: u64,
     columns: Vec<RecordedColumn>,
     rows: Vec<Vec<Option<Arc<str>>>>,
@@ -62,7 +66,7 @@ pub struct Answer {
     pub(crate) cut: Cut,
     /// The streams of text that have begun.
     pub(crate) flows: Vec<Flow>,
-    pub(crate) gathered_text: Option<Gathered>,
+    pub(crate) gathered_texts: Vec<Gathered>,
     /// Columns and rows of its terminal, where it has one.
     pub(crate) screen: Option<(u32, u32)>,
     count: u64,
@@ -79,6 +83,7 @@ impl Answer {
             touches: permit.map(|permit| permit.touches),
             masking: permit.map(|permit| Arc::clone(&permit.masking)),
             masked: Vec::new(),
+            tally: Tally::default(),
             wait_for,
             columns: Vec::new(),
             rows: Vec::new(),
@@ -86,7 +91,7 @@ impl Answer {
             budget,
             cut: Cut::Whole,
             flows: Vec::new(),
-            gathered_text: None,
+            gathered_texts: Vec::new(),
             screen: None,
             count: 0,
             bytes: 0,
@@ -208,7 +213,7 @@ impl Answer {
 
     /// Records output that is not rows: a notice, an error, copied data.
     pub fn output(&mut self, stream: &'static str, text: &str) {
-        self.write_text(false);
+        self.write_text();
         let redacted = self.masking().searched(text);
         let text = redacted.as_deref().unwrap_or(text);
         let mut end = text.len().min(self.budget);
@@ -247,7 +252,7 @@ impl Answer {
         Released { frame, wait_for: self.wait_for }
     }
 
-    fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         if matches!(self.cut, Cut::Whole) {
             self.cut = Cut::Unsaid;
         }
@@ -255,7 +260,8 @@ impl Answer {
 
     /// Puts the counts of masked values into the record.
     fn tell_masked(&mut self) {
-        let columns: Vec<MaskedColumn> = self.masked.iter().filter(|column| column.values > 0).cloned().collect();
+        let mut columns: Vec<MaskedColumn> = self.masked.iter().filter(|column| column.values > 0).cloned().collect();
+        columns.append(&mut self.tally.take());
         self.masked.iter_mut().for_each(|column| column.values = 0);
         if let Some(command) = self.number
             && !columns.is_empty()

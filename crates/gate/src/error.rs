@@ -1,5 +1,5 @@
-//! Why nobody entered, and why nothing could be sent. Both are the end of a connection; a refusal of one command is a
-//! [`Denial`], which is a value.
+//! Why nobody entered, and why nothing could be sent: both are the end of a connection. Why a document may not pass: the
+//! end of an answer. A refusal of one command is a [`Denial`], which is a value.
 
 use portcullis_model::Denial;
 use std::io;
@@ -36,4 +36,18 @@ pub enum SendError {
     /// Gateway: the record failed, so what waits for it is never sent.
     #[error("the record cannot be written")]
     RecordUnavailable,
+}
+
+/// Why nothing of a document or a text may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Withheld {
+    /// Policy: a mask cannot be carried out.
+    #[error("a mask cannot be carried out")]
+    Broken,
+    /// Peer: it is not strict JSON, so nobody can say what a client would read in it.
+    #[error("it is not JSON that could be masked")]
+    NotJson,
+    /// Peer: it has too many streams of text open at once.
+    #[error("too many streams of text are open at once")]
+    TooManyStreams,
 }

@@ -98,6 +98,22 @@ pub fn mask_warnings(set: &PolicySet, connection: &Connection, catalogue: &Catal
     warnings
 }
 
+/// The same of a connection that has no columns: masks that name nothing else protect nothing on it.
+#[must_use]
+pub fn mask_warnings_without_columns(set: &PolicySet, connection: &Connection) -> Vec<Problem> {
+    let masks = set.masks_of_record(connection);
+    let only_columns = |mask: &&Arc<portcullis_policy::Mask>| !mask.columns().is_empty() && mask.detect.is_empty();
+    let warning = |mask: &Arc<portcullis_policy::Mask>| {
+        let (mask, connection) = (&mask.id, &connection.name);
+        let message = format!(
+            "mask `{mask}` names columns, which `{connection}` does not have: it protects nothing there. Name the members \
+             of its documents in a mask with `json:` and without `columns:`, or what to look for with `detect:`"
+        );
+        Problem::warning("mask", message)
+    };
+    masks.iter().filter(only_columns).map(warning).collect()
+}
+
 /// What masks would make of one column of a statement's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputExplanation {

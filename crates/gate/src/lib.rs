@@ -21,6 +21,7 @@ mod error;
 mod explain;
 mod flow;
 mod hold;
+mod json;
 mod live;
 mod mask;
 mod masking;
@@ -30,14 +31,20 @@ mod text;
 pub use answer::{Answer, Released};
 pub use clearance::{Cleared, Own, Passage, Pending, Permit, Ruling, Settled, Stale};
 pub use door::{Arrival, Gate, Parts, Settings};
-pub use error::{NotEntered, SendError};
-pub use explain::{MasksExplained, OutputExplanation, explain_masks, mask_problems, mask_warnings};
+pub use error::{NotEntered, SendError, Withheld};
+pub use explain::{
+    MasksExplained, OutputExplanation, explain_masks, mask_problems, mask_warnings, mask_warnings_without_columns,
+};
 pub use flow::{Downstream, Outlet, Upstream, Weight};
 pub use hold::Hold;
+pub use json::Outgoing;
 pub use live::{Counts, LiveSession};
 pub use mask::{Mask, MaskKind, Plan, Plans, ResultColumn};
 
 pub use session::Session;
+
+/// Which members of JSON documents are meant.
+pub use portcullis_masking::{BadPath, JsonPath};
 
 /// The key of what is hashed in the place of protected values.
 pub use portcullis_masking::Key as MaskingKey;

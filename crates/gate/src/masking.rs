@@ -31,6 +31,8 @@ pub(crate) struct Masking {
     catalogue: Arc<Catalogue>,
     pub(crate) client: Side,
     pub(crate) record: Side,
+    /// Whether the record is bound by the very masks of the client.
+    alike: bool,
     key: Arc<Key>,
 }
 
@@ -73,11 +75,14 @@ impl Masking {
             let protection = shared.closed(policy, &masks, principal, connection, catalogue);
             Side::new(masks, protection)
         };
+        let client = side(policy.set.masks(principal, connection), Some(principal));
+        let record = side(policy.set.masks_of_record(connection), None);
         Self {
             policy: policy.epoch,
             catalogue: Arc::clone(catalogue),
-            client: side(policy.set.masks(principal, connection), Some(principal)),
-            record: side(policy.set.masks_of_record(connection), None),
+            alike: client.masks == record.masks,
+            client,
+            record,
             key: Arc::clone(&shared.masking_key),
         }
     }
@@ -93,6 +98,16 @@ impl Masking {
 
     pub(crate) const fn catalogue(&self) -> &Arc<Catalogue> {
         &self.catalogue
+    }
+
+    /// Whether the record is bound by the very masks of the client. What is derived from columns may differ all the same:
+    /// a hash depends on who may write.
+    pub(crate) const fn is_same_for_record(&self) -> bool {
+        self.alike
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
     }
 
     /// Whether nothing is masked, for anybody.

@@ -1,7 +1,9 @@
 //! The text of an answer: what a program or a terminal writes, in any pieces, released as it comes and recorded with its
 //! timing.
 //!
-//! A protocol gives each piece to [`Answer::text`] and releases what comes back. Where no mask looks for values in text
+//! A protocol gives each piece to [`Answer::text`] and releases what comes back. A stream may be one of several of its
+//! kind: the numbered blocks of a model's answer go to [`Answer::text_of`] and wait for no pause, only for their end.
+//! Where no mask looks for values in text
 //! that is the piece itself, not copied. Where one does, detectors look through it as it streams (escapes of terminals
 //! taken out), and what may still become a value is held back: for [`Answer::QUIET`] at most, when the protocol calls
 //! [`Answer::text_pause`] as it should. A terminal must show a prompt although it might be the beginning of an address, so a
@@ -15,6 +17,7 @@
 //! Held by: `tests/it/text.rs`.
 
 use crate::answer::{Answer, Cut};
+use crate::error::Withheld;
 use crate::mask::Mask;
 use crate::masking::{Masking, Side};
 use bytes::Bytes;
@@ -31,15 +34,40 @@ const MOMENT: SignedDuration = SignedDuration::from_millis(5);
 /// it was drawn.
 const WORD: SignedDuration = SignedDuration::from_secs(1);
 
+/// Pieces of a numbered stream that follow within this time of the first are recorded as one: it is read, not watched.
+const WHILE: SignedDuration = SignedDuration::from_secs(1);
+
 /// Bytes of text gathered before they go to the record as one event.
 const TEXT_BATCH: usize = 32 * 1024;
 
 /// The longest name of a kind of terminal that is recorded.
 const TERM: usize = 64;
 
+/// Which stream of an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stream {
+    name: &'static str,
+    /// Which of several.
+    index: Option<u32>,
+}
+
+impl Stream {
+    const fn only(name: &'static str) -> Self {
+        Self { name, index: None }
+    }
+
+    /// As the record names it.
+    fn label(self) -> Arc<str> {
+        match self.index {
+            None => self.name.into(),
+            Some(index) => format!("{} {index}", self.name).into(),
+        }
+    }
+}
+
 /// One stream of text of an answer.
 pub(crate) struct Flow {
-    stream: &'static str,
+    stream: Stream,
     client: Reader,
     record: Reader,
     /// When the newest piece came.
@@ -58,7 +86,7 @@ enum Reader {
 
 /// Text that is not in the record yet.
 pub(crate) struct Gathered {
-    stream: &'static str,
+    stream: Stream,
     text: String,
     since: Timestamp,
 }
@@ -133,33 +161,67 @@ impl Answer {
     /// How long a stream may be quiet before [`Answer::text_pause`] is due.
     pub const QUIET: Duration = Duration::from_millis(25);
 
+    /// How many numbered streams may be open at once.
+    pub const STREAMS: usize = 64;
+
     /// Takes the next piece of a stream (`stdout`, `stderr`, or `terminal` where both go to a screen) and gives what of it,
     /// and of earlier ones, the client may have now.
     pub fn text(&mut self, stream: &'static str, piece: Bytes) -> Bytes {
-        self.keep(stream, &piece);
-        self.flow(stream).map_or_else(Bytes::new, |flow| flow.client.take(piece))
+        self.piece(Stream::only(stream), piece)
+    }
+
+    /// The same for one of several streams of a name. What comes out ends with a character where what went in did, and
+    /// what may still become a value waits for more or for [`Answer::text_of_end`].
+    ///
+    /// # Errors
+    /// [`Withheld`]: there are too many, or a mask cannot be carried out; nothing of the piece may pass.
+    pub fn text_of(&mut self, stream: &'static str, index: u32, piece: Bytes) -> Result<Bytes, Withheld> {
+        let stream = Stream { name: stream, index: Some(index) };
+        if self.masking().client.is_broken() {
+            return Err(Withheld::Broken);
+        }
+        let open = self.flows.iter().filter(|flow| flow.stream.index.is_some()).count();
+        if open >= Self::STREAMS && self.flows.iter().all(|flow| flow.stream != stream) {
+            return Err(Withheld::TooManyStreams);
+        }
+        Ok(self.piece(stream, piece))
+    }
+
+    /// The stream is over: gives the last of it.
+    pub fn text_of_end(&mut self, stream: &'static str, index: u32) -> Bytes {
+        self.end_of(Stream { name: stream, index: Some(index) })
     }
 
     /// Records what the gateway itself writes into a stream: a prompt, an echo, a refusal. It is released by
     /// [`Session::say`](crate::Session::say).
     pub fn said(&mut self, stream: &'static str, text: &[u8]) {
-        self.keep(stream, &Bytes::copy_from_slice(text));
+        self.keep(Stream::only(stream), &Bytes::copy_from_slice(text));
     }
 
     /// Whether a pause would release or record anything: then [`Answer::text_pause`] is due after [`Answer::QUIET`].
     #[must_use]
     pub fn text_waits(&self) -> bool {
-        self.gathered_text.is_some() || self.flows.iter().any(|flow| flow.client.is_holding())
+        let waits = |flow: &Flow| flow.stream.index.is_none() && flow.client.is_holding();
+        !self.gathered_texts.is_empty() || self.flows.iter().any(waits)
     }
 
     /// The stream has gone quiet: gives what was held back of it and may be shown.
     pub fn text_pause(&mut self, stream: &'static str) -> Bytes {
-        self.write_text(false);
-        self.flow(stream).map_or_else(Bytes::new, |flow| flow.client.pause())
+        self.write_text();
+        self.flow(Stream::only(stream)).map_or_else(Bytes::new, |flow| flow.client.pause())
     }
 
     /// The stream is over: gives the last of it.
     pub fn text_end(&mut self, stream: &'static str) -> Bytes {
+        self.end_of(Stream::only(stream))
+    }
+
+    fn piece(&mut self, stream: Stream, piece: Bytes) -> Bytes {
+        self.keep(stream, &piece);
+        self.flow(stream).map_or_else(Bytes::new, |flow| flow.client.take(piece))
+    }
+
+    fn end_of(&mut self, stream: Stream) -> Bytes {
         let Some(at) = self.flows.iter().position(|flow| flow.stream == stream) else { return Bytes::new() };
         let flow = self.flows.remove(at);
         self.end(flow)
@@ -180,7 +242,7 @@ impl Answer {
     }
 
     fn screen(&mut self, name: Option<Arc<str>>, columns: u32, rows: u32) {
-        self.write_text(false);
+        self.write_text();
         self.screen = Some((columns, rows));
         self.session.record([EventBody::Terminal { command: self.number, columns, rows, name }]);
     }
@@ -190,7 +252,7 @@ impl Answer {
         for flow in std::mem::take(&mut self.flows) {
             let _unsent = self.end(flow);
         }
-        self.write_text(false);
+        self.write_text();
     }
 
     fn end(&mut self, flow: Flow) -> Bytes {
@@ -201,16 +263,22 @@ impl Answer {
             text.push(char::REPLACEMENT_CHARACTER);
         }
         self.gather(stream, &text, newest);
-        self.write_text(false);
+        match stream.index {
+            None => self.write_text(),
+            Some(_) => self.write_text_of(stream, false),
+        }
         let last = client.end();
-        if let (Some(command), Some(masked)) = (self.number, client.masked(stream)) {
-            self.session.record([EventBody::Masked { command, columns: vec![masked] }]);
+        if let (Some(command), Some(masked)) = (self.number, client.masked(stream.name)) {
+            match stream.index {
+                None => self.session.record([EventBody::Masked { command, columns: vec![masked] }]),
+                Some(_) => self.tally.add_column(&masked),
+            }
         }
         last
     }
 
     /// The stream of this name, begun where it is new.
-    fn flow(&mut self, stream: &'static str) -> Option<&mut Flow> {
+    fn flow(&mut self, stream: Stream) -> Option<&mut Flow> {
         if self.flows.iter().all(|flow| flow.stream != stream) {
             let masking = self.masking();
             let client = Reader::new(&masking, &masking.client);
@@ -221,7 +289,7 @@ impl Answer {
     }
 
     /// Records a piece, as far as it may be.
-    fn keep(&mut self, stream: &'static str, piece: &Bytes) {
+    fn keep(&mut self, stream: Stream, piece: &Bytes) {
         if !self.keeps_text() {
             return;
         }
@@ -229,7 +297,8 @@ impl Answer {
         let (now, before) = (Timestamp::now(), flow.newest);
         flow.newest = now;
         let (mut earlier, mut text) = (String::new(), String::new());
-        if now.duration_since(before) >= WORD {
+        // A numbered stream is not drawn at once, so its words may take any time.
+        if stream.index.is_none() && now.duration_since(before) >= WORD {
             decode(&mut flow.begun, &flow.record.pause(), &mut earlier);
         }
         decode(&mut flow.begun, &flow.record.take(piece.clone()), &mut text);
@@ -241,34 +310,66 @@ impl Answer {
         self.session.result_budget() > 0 && matches!(self.cut, Cut::Whole)
     }
 
-    fn gather(&mut self, stream: &'static str, text: &str, at: Timestamp) {
+    fn gather(&mut self, stream: Stream, text: &str, at: Timestamp) {
         if text.is_empty() || !self.keeps_text() {
             return;
         }
-        let of_this_moment =
-            |gathered: &Gathered| gathered.stream == stream && at.duration_since(gathered.since) < MOMENT;
-        if !self.gathered_text.as_ref().is_some_and(of_this_moment) {
-            self.write_text(false);
-        }
+        self.write_earlier(stream, at);
         let kept = text.get(..text.floor_char_boundary(self.budget)).unwrap_or_default();
         self.budget -= kept.len();
-        let empty = || Gathered { stream, text: String::new(), since: at };
-        let gathered = self.gathered_text.get_or_insert_with(empty);
-        gathered.text.push_str(kept);
-        if kept.len() < text.len() {
+        let cut = kept.len() < text.len();
+        let full = match self.gathered_texts.iter_mut().find(|gathered| gathered.stream == stream) {
+            Some(gathered) => {
+                gathered.text.push_str(kept);
+                gathered.text.len() >= TEXT_BATCH
+            }
+            None => {
+                self.gathered_texts.push(Gathered { stream, text: kept.to_owned(), since: at });
+                kept.len() >= TEXT_BATCH
+            }
+        };
+        if cut {
             self.cut = Cut::Said;
-            self.write_text(true);
-        } else if self.gathered_text.as_ref().is_some_and(|gathered| gathered.text.len() >= TEXT_BATCH) {
-            self.write_text(false);
+        }
+        if cut || full {
+            self.write_text_of(stream, cut);
+        }
+    }
+
+    /// Puts into the record what has gathered and is not of the same moment as what comes now.
+    fn write_earlier(&mut self, stream: Stream, at: Timestamp) {
+        let found = self.gathered_texts.iter().find(|gathered| gathered.stream == stream);
+        let joins = |since: Timestamp, within| at.duration_since(since) < within;
+        match stream.index {
+            Some(_) if found.is_some_and(|gathered| !joins(gathered.since, WHILE)) => self.write_text_of(stream, false),
+            Some(_) => {}
+            None if found.is_some_and(|gathered| joins(gathered.since, MOMENT)) => {}
+            None => self.write_text(),
         }
     }
 
     /// Puts the text that has gathered into the record.
-    pub(crate) fn write_text(&mut self, truncated: bool) {
-        if let Some(Gathered { stream, text, since }) = self.gathered_text.take() {
-            let event = EventBody::Output { command: self.number, stream: stream.into(), text: text.into(), truncated };
-            self.session.record_at(since, [event]);
+    pub(crate) fn write_text(&mut self) {
+        for gathered in std::mem::take(&mut self.gathered_texts) {
+            self.write(gathered, false);
         }
+    }
+
+    /// The same of one stream; where it is the last that is recorded, behind all others.
+    fn write_text_of(&mut self, stream: Stream, truncated: bool) {
+        if let Some(at) = self.gathered_texts.iter().position(|gathered| gathered.stream == stream) {
+            let gathered = self.gathered_texts.remove(at);
+            if truncated {
+                self.write_text();
+            }
+            self.write(gathered, truncated);
+        }
+    }
+
+    fn write(&self, gathered: Gathered, truncated: bool) {
+        let Gathered { stream, text, since } = gathered;
+        let event = EventBody::Output { command: self.number, stream: stream.label(), text: text.into(), truncated };
+        self.session.record_at(since, [event]);
     }
 }
 

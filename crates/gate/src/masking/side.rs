@@ -13,11 +13,15 @@ use std::sync::Arc;
 pub(crate) struct Side {
     pub(super) masks: Masks,
     pub(super) protection: Arc<Protection>,
-    pub(super) detectors: Option<Arc<Detectors>>,
+    pub(crate) detectors: Option<Arc<Detectors>>,
+    /// The rule of each detector.
+    pub(crate) detector_rules: Vec<Arc<str>>,
     /// The rules of the detectors, as the record names them.
     detected_by: Arc<str>,
     /// Fields of JSON values, whatever column they are in.
-    pub(super) json: Vec<(JsonPath, Transform)>,
+    pub(crate) json: Vec<(JsonPath, Transform)>,
+    /// Each of them as it is written, and its rule.
+    pub(crate) json_rules: Vec<(Arc<str>, Arc<str>)>,
     json_by: Vec<RuleId>,
     /// A mask that cannot be carried out: nothing passes.
     pub(super) broken: Option<RuleId>,
@@ -30,14 +34,21 @@ impl Side {
         let mut broken = None;
         let mut detect = Vec::new();
         let mut detected_by = Vec::new();
-        let (mut json, mut json_by) = (Vec::new(), Vec::new());
+        let mut detector_rules = Vec::new();
+        let (mut json, mut json_by, mut json_rules) = (Vec::new(), Vec::new(), Vec::new());
         for mask in masks.with_detectors() {
             detect.extend(mask.detect.iter().cloned().map(|detector| (detector, anywhere(mask))));
+            let rule: Arc<str> = mask.id.to_string().into();
+            detector_rules.extend(mask.detect.iter().map(|_| Arc::clone(&rule)));
             detected_by.push(mask.id.clone());
         }
         for mask in masks.with_json() {
             match paths(mask) {
-                Ok(paths) => json.extend(paths.into_iter().map(|(path, _)| (path, anywhere(mask)))),
+                Ok(paths) => {
+                    json.extend(paths.into_iter().map(|(path, _)| (path, anywhere(mask))));
+                    let rule: Arc<str> = mask.id.to_string().into();
+                    json_rules.extend(mask.json.iter().map(|path| (Arc::clone(path), Arc::clone(&rule))));
+                }
                 Err(()) => broken = Some(mask.id.clone()),
             }
             json_by.push(mask.id.clone());
@@ -53,7 +64,8 @@ impl Side {
         if let Some(mask) = masks.iter().find(|mask| paths(mask).is_err()) {
             broken = Some(mask.id.clone());
         }
-        Self { masks, protection, detectors, detected_by: names(&detected_by), json, json_by, broken }
+        let detected_by = names(&detected_by);
+        Self { masks, protection, detectors, detector_rules, detected_by, json, json_rules, json_by, broken }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

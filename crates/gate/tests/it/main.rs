@@ -7,6 +7,7 @@ mod asking;
 mod durability;
 mod entry;
 mod holding;
+mod json;
 mod masking;
 mod text;
 mod world;

@@ -2,7 +2,7 @@
 
 use crate::world::{World, policy, reads};
 use bytes::Bytes;
-use portcullis_gate::{Answer, Permit, Ruling, Session};
+use portcullis_gate::{Answer, Permit, Ruling, Session, Withheld};
 use portcullis_model::EventBody;
 use std::time::Duration;
 
@@ -267,4 +267,79 @@ async fn what_was_written_through_the_gate_plays() {
     assert!(shown.ends_with("$ cat card\r\n[redacted]\x1b[1m\r\n"), "{shown:?}");
     assert!(lines.iter().any(|line| line[1] == "r" && line[2] == "90x20"));
     assert!(lines.iter().any(|line| line[1] == "m" && line[2] == "command 1: allow run"));
+}
+
+#[tokio::test]
+async fn numbered_streams_are_held_back_each_for_itself() {
+    let world = world(Some(DETECTS)).await;
+    let session = world.session().await;
+    let permit = permit(&session);
+    let mut answer = session.answer(Some(&permit));
+    let mut shown = [String::new(), String::new(), String::new()];
+    let texts = ["pay 4111 1111 1111 1111 \u{1f600}now", "write to ann@example.com \u{e9}", "4111 1111"];
+    for (nth, byte) in
+        (0..30).flat_map(|at| (0..3).map(move |nth| (nth, at))).map(|(nth, at)| (nth, texts[nth].chars().nth(at)))
+    {
+        let Some(c) = byte else { continue };
+        let piece = Bytes::from(c.to_string());
+        let passed = answer.text_of("text", u32::try_from(nth).unwrap(), piece).unwrap();
+        shown[nth] += std::str::from_utf8(&passed).expect("a character was cut");
+    }
+    assert!(!shown[0].contains("4111") && !shown[1].contains("ann") && shown[2].is_empty(), "{shown:?}");
+    for (nth, shown) in shown.iter_mut().enumerate() {
+        *shown += std::str::from_utf8(&answer.text_of_end("text", u32::try_from(nth).unwrap())).unwrap();
+    }
+    assert!(answer.text_of_end("text", 0).is_empty());
+    assert_eq!(shown, ["pay [redacted] \u{1f600}now", "write to [redacted] \u{e9}", "4111 1111"]);
+    drop(answer);
+    let events = recorded(&world, &session).await;
+    let expected: Vec<_> = ["text 0", "text 1", "text 2"].into_iter().zip(shown.iter().map(String::as_str)).collect();
+    assert_eq!(outputs(&events).into_iter().map(|one| (one.0, one.1)).collect::<Vec<_>>(), expected);
+    let masked = events.iter().find_map(|event| match event {
+        EventBody::Masked { columns, .. } => Some(columns.clone()),
+        _ => None,
+    });
+    let masked: Vec<_> = masked.unwrap().into_iter().map(|one| (one.column.to_string(), one.values)).collect();
+    assert_eq!(masked, [("text".to_owned(), 2)]);
+}
+
+#[tokio::test]
+async fn numbered_streams_are_bounded_in_number_and_in_the_record() {
+    let world = world(Some(DETECTS)).await;
+    let session = world.session().await;
+    let permit = permit(&session);
+    let mut answer = session.answer(Some(&permit));
+    let piece = || Bytes::from_static(b"0123456789 \n");
+    let most = u32::try_from(Answer::STREAMS).unwrap();
+    for index in 0..most {
+        assert_eq!(answer.text_of("text", index, piece()).unwrap(), piece());
+    }
+    assert_eq!(answer.text_of("text", most, piece()), Err(Withheld::TooManyStreams));
+    assert_eq!(answer.text_of("text", most - 1, piece()).unwrap(), piece());
+    assert_eq!(answer.text("stdout", piece()), piece());
+    answer.text_of_end("text", 3);
+    assert_eq!(answer.text_of("text", most, piece()).unwrap(), piece());
+    for _ in 0..2 {
+        answer.text_of("text", 7, Bytes::from("9".repeat(400) + "\n")).unwrap();
+    }
+    drop(answer);
+    let events = recorded(&world, &session).await;
+    let outputs = outputs(&events);
+    assert_eq!(outputs.iter().map(|output| output.1.len()).sum::<usize>(), 1024);
+    assert_eq!(outputs.iter().position(|output| output.2), Some(outputs.len() - 1));
+}
+
+#[tokio::test]
+async fn a_numbered_stream_may_pause_within_a_value() {
+    let world = world(Some(DETECTS)).await;
+    let session = world.session().await;
+    let permit = permit(&session);
+    let mut answer = session.answer(Some(&permit));
+    assert!(answer.text_of("text", 0, Bytes::from_static(b"4111 1111 ")).unwrap().is_empty());
+    assert!(!answer.text_waits());
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(answer.text_of("text", 0, Bytes::from_static(b"1111 1111")).unwrap().is_empty());
+    assert_eq!(answer.text_of_end("text", 0).as_ref(), b"[redacted]");
+    drop(answer);
+    assert_eq!(outputs(&recorded(&world, &session).await), [("text 0", "[redacted]", false)]);
 }
