@@ -28,6 +28,7 @@ use crate::session::Inner;
 use crate::text::{Flow, Gathered};
 use portcullis_model::{Command, EventBody, MaskedColumn, RecordedColumn};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Bytes of result rows gathered before they go to the record as one event.
 const RESULT_BATCH: usize = 32 * 1024;
@@ -250,6 +251,13 @@ impl Answer {
     pub fn release<F: crate::Weight>(&mut self, frame: F) -> Released<F> {
         self.bytes += frame.weight() as u64;
         Released { frame, wait_for: self.wait_for }
+    }
+
+    /// What follows answers the session's newest command too (an answer can propose commands of its own): it leaves once
+    /// that is in the record.
+    pub fn behind_newest(&mut self) {
+        let newest = self.session.newest.load(Ordering::Relaxed);
+        self.wait_for = self.wait_for.max(self.session.wait_to_release(newest));
     }
 
     pub(crate) fn cut(&mut self) {

@@ -389,7 +389,7 @@ impl Inner {
         }
     }
 
-    fn wait_to_release(&self, sequence: u64) -> u64 {
+    pub(crate) fn wait_to_release(&self, sequence: u64) -> u64 {
         match self.shared.durability {
             Durability::Strict => sequence,
             Durability::Batched => 0,

@@ -9,6 +9,8 @@
 //! pass. Does not promise that the command is allowed: the gate says so.
 //! Held by: the tests of each API, which feed every answer byte by byte and whole.
 
+pub(crate) mod rest;
+
 use crate::frame::{Head, Request};
 use bytes::Bytes;
 use portcullis_model::{Command, Denial};
@@ -128,6 +130,15 @@ pub(crate) trait Words {
     /// # Errors
     /// [`NotJson`]: none of it may pass while a mask binds.
     fn json(&mut self, document: &str) -> Result<Option<String>, NotJson>;
+
+    /// The same, and the record keeps the document, masked for it.
+    ///
+    /// # Errors
+    /// [`NotJson`].
+    fn json_kept(&mut self, document: &str) -> Result<Option<String>, NotJson> {
+        self.record(document);
+        self.json(document)
+    }
 
     /// One whole text, looked through by detectors; `None` where nothing was found.
     fn whole(&mut self, text: &str) -> Option<String>;

@@ -9,8 +9,21 @@
 //! backend -> hyper -> coding -> api::Reader -> core -> answer | reply -> downstream -> hyper -> client
 //! ```
 
+mod answer;
 mod api;
+mod classify;
+mod coding;
+mod core;
+mod error;
 mod frame;
 mod json;
 mod path;
+mod reply;
 mod sse;
+mod tools;
+
+pub use api::Api;
+pub use api::rest::Opaque;
+pub use coding::fuzz_coding;
+pub use error::{Error, Result, Side};
+pub use tools::{ToolField, ToolTable};

@@ -1,0 +1,149 @@
+//! What readers mask with: the gate's answer for what comes back, and its outgoing masks for what is sent to a model.
+//!
+//! Promises: a mask that cannot be carried out lets nothing pass ([`NotJson`], an empty text); what is recorded of a body goes
+//! through the gate, which masks it for the record. Held by: `tests/it/http*.rs` of the binary.
+
+use crate::api::{NotJson, Words};
+use crate::frame::ToClient;
+use bytes::Bytes;
+use portcullis_gate::{Answer, Outgoing, Permit, Released, Session};
+
+/// What the record calls the body of an answer.
+const BODY: &str = "body";
+
+/// The answer to one request, on its way to the client.
+pub(crate) struct Output {
+    answer: Answer,
+    /// A mask could not be carried out: nothing more may pass.
+    withheld: bool,
+}
+
+impl Output {
+    pub(crate) fn new(session: &Session, permit: &Permit, sent: Option<Outgoing>) -> Self {
+        let mut answer = session.answer(Some(permit));
+        if let Some(sent) = sent {
+            answer.sent(sent);
+        }
+        Self { answer, withheld: false }
+    }
+
+    /// Lets a frame go to the client.
+    pub(crate) fn release(&mut self, frame: ToClient) -> Released<ToClient> {
+        self.answer.release(frame)
+    }
+
+    /// What follows belongs to the newest command of the session too: it leaves once that is in the record.
+    pub(crate) fn behind_newest(&mut self) {
+        self.answer.behind_newest();
+    }
+
+    /// Whether something was withheld that a reader could not see.
+    pub(crate) const fn is_withheld(&self) -> bool {
+        self.withheld
+    }
+
+    /// The answer is whole.
+    pub(crate) fn finish(&mut self) {
+        self.answer.finish();
+    }
+}
+
+fn text(bytes: Bytes) -> String {
+    String::from_utf8(bytes.into()).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+impl Words for Output {
+    fn binds(&self) -> bool {
+        self.answer.masks()
+    }
+
+    fn binds_fields(&self) -> bool {
+        self.answer.masks_paths()
+    }
+
+    fn json(&mut self, document: &str) -> Result<Option<String>, NotJson> {
+        let masked = self.answer.json_part(BODY, document.as_bytes(), &[]).map_err(|_| NotJson)?;
+        Ok(masked.map(text))
+    }
+
+    fn json_kept(&mut self, document: &str) -> Result<Option<String>, NotJson> {
+        let masked = self.answer.json(BODY, document.as_bytes(), &[]).map_err(|_| NotJson)?;
+        Ok(masked.map(text))
+    }
+
+    fn whole(&mut self, words: &str) -> Option<String> {
+        self.answer.words().and_then(|mask| mask.detected(words))
+    }
+
+    fn piece(&mut self, stream: u32, words: &str) -> String {
+        match self.answer.text_of(BODY, stream, Bytes::copy_from_slice(words.as_bytes())) {
+            Ok(shown) => text(shown),
+            Err(_) => {
+                self.withheld = true;
+                String::new()
+            }
+        }
+    }
+
+    fn last(&mut self, stream: u32) -> String {
+        text(self.answer.text_of_end(BODY, stream))
+    }
+
+    fn record(&mut self, words: &str) {
+        // What is JSON is masked for the record by its fields too.
+        if self.answer.json(BODY, words.as_bytes(), &[]).is_err() {
+            self.answer.output(BODY, words);
+        }
+    }
+}
+
+/// What is sent to somebody outside.
+pub(crate) struct Sent {
+    pub(crate) outgoing: Outgoing,
+    /// A mask could not be carried out: nothing may be sent.
+    pub(crate) withheld: bool,
+}
+
+impl Sent {
+    pub(crate) fn new(session: &Session) -> Self {
+        Self { outgoing: session.outgoing(), withheld: false }
+    }
+}
+
+impl Words for Sent {
+    fn binds(&self) -> bool {
+        self.outgoing.masks()
+    }
+
+    fn binds_fields(&self) -> bool {
+        self.outgoing.masks()
+    }
+
+    fn json(&mut self, document: &str) -> Result<Option<String>, NotJson> {
+        let masked = self.outgoing.json(document.as_bytes(), &[]).map_err(|_| NotJson)?;
+        Ok(masked.map(text))
+    }
+
+    fn whole(&mut self, words: &str) -> Option<String> {
+        match self.outgoing.text(words) {
+            Ok(masked) => masked,
+            Err(_) => {
+                self.withheld = true;
+                Some(String::new())
+            }
+        }
+    }
+
+    fn piece(&mut self, _stream: u32, words: &str) -> String {
+        // A request is whole: nothing of it waits for more.
+        self.whole(words).unwrap_or_else(|| words.to_owned())
+    }
+
+    fn last(&mut self, _stream: u32) -> String {
+        String::new()
+    }
+
+    fn record(&mut self, _words: &str) {
+        // A request is recorded as its command.
+    }
+}

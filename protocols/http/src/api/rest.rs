@@ -1,0 +1,91 @@
+//! `api: rest`: a method on a path is the operation, and answers are masked by what they are.
+//!
+//! | the answer is | while a mask binds |
+//! |---|---|
+//! | JSON | whole, by fields and detectors; every byte not masked stays |
+//! | JSON lines, JSON sequences | each line like a document |
+//! | an event stream | the data of each event like a document where it is JSON, else by detectors |
+//! | text | by detectors; where fields are masked, only what is JSON after all |
+//! | of a type that the connection names in `opaque` | as it is |
+//! | anything else | not passed |
+//!
+//! Promises: what a body is called decides nothing in favour of passing it: a text that could be JSON is masked as JSON;
+//! parts of an answer (206), redirects and trailers do not pass; what tells of the unmasked bytes (validators, digests)
+//! is dropped. A request's JSON is read strictly; forms of several parts and types not named in `opaque` are refused.
+//! Does not promise to find fields in text that is not JSON: it is withheld.
+//! Held by: `rest/tests.rs`, `tests/it/http*.rs` of the binary.
+
+mod answer;
+mod media;
+#[cfg(test)]
+mod tests;
+
+use crate::api::{Asked, Read, Words};
+use crate::classify;
+use crate::frame::Request;
+use crate::json;
+use crate::path::Query;
+use answer::Answering;
+use http::header;
+use media::Media;
+pub(crate) use media::Opaque;
+use portcullis_model::{Command, Fault};
+use std::sync::Arc;
+
+/// What only makes sense with unmasked bytes (RFC 9110 §13, §14).
+const CONDITIONS: [header::HeaderName; 5] =
+    [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_MATCH];
+
+/// Reads a request.
+pub(crate) fn read(mut request: Request, opaque: &Arc<Opaque>, words: &mut dyn Words) -> Read {
+    if words.binds() {
+        for name in CONDITIONS {
+            request.headers.remove(name);
+        }
+    }
+    let command = command(&request, opaque);
+    let reader = Box::new(Answering::new(Arc::clone(opaque), words.binds()));
+    Read::Asked(Box::new(Asked { offers: None, command, request, tokens: 0, reader }))
+}
+
+fn command(request: &Request, opaque: &Opaque) -> Command {
+    let operations = vec![classify::endpoint(&request.method, &request.path)];
+    match body(request, opaque) {
+        Ok(()) => classify::request(request, operations),
+        Err(fault) => classify::faulty(request, fault),
+    }
+}
+
+/// Whether the body can be read in one way only.
+fn body(request: &Request, opaque: &Opaque) -> Result<(), Fault> {
+    if request.body.is_empty() {
+        return Ok(());
+    }
+    let ambiguous = |message: String| Fault::Ambiguous { message: message.into() };
+    let Some(named) = request.header("content-type") else {
+        return Err(ambiguous("the body has no content-type".to_owned()));
+    };
+    let media = Media::of(named).ok_or_else(|| ambiguous("the content-type cannot be read".to_owned()))?;
+    if !media.is_utf8() {
+        return Err(ambiguous("the body is in another charset than UTF-8".to_owned()));
+    }
+    if media.is_json() {
+        return json::read(&request.body).map(drop).map_err(|error| ambiguous(error.to_string()));
+    }
+    if media.is_form() {
+        let text = std::str::from_utf8(&request.body).map_err(|_| ambiguous("the form is not UTF-8".to_owned()))?;
+        // In a form, and only there, a plus is a space.
+        let form = Query::read(&text.replace('+', "%20")).map_err(|error| ambiguous(error.to_string()))?;
+        let mut names: Vec<&str> = form.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(ambiguous("the form has a name twice".to_owned()));
+        }
+        return Ok(());
+    }
+    if opaque.covers(&media) {
+        return Ok(());
+    }
+    let message = format!("bodies of the type {media} do not pass; the connection can name it under `opaque`");
+    Err(Fault::Unsupported { message: message.into() })
+}

@@ -1,0 +1,309 @@
+//! The answer of a plain API, read as what it is.
+//!
+//! Promises: how an answer is masked is settled before its first byte leaves, and a body that turns out to be something
+//! else breaks off; JSON, a line and an event are each bounded. Where no mask binds, bytes pass as they come and the record
+//! keeps what is text. Held by: `tests.rs` beside this file.
+
+use super::media::{Media, Opaque};
+use crate::api::{Ended, NotJson, Part, Reader, Unfit, Words};
+use crate::frame::Head;
+use crate::sse::{Event, Parser};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use portcullis_model::Denial;
+use std::sync::Arc;
+
+/// Bytes of one JSON document.
+const DOCUMENT: usize = 64 << 20;
+/// Bytes of one line of a JSON stream.
+const LINE: usize = 1 << 20;
+/// Bytes of an answer whose text goes into the record; the gate bounds it further.
+const KEPT: usize = 4 << 20;
+
+/// What tells of bytes that the client does not get (RFC 9110 §8.8, §14; RFC 9530).
+const TELLING: [&str; 9] = [
+    "etag",
+    "last-modified",
+    "content-md5",
+    "digest",
+    "repr-digest",
+    "content-digest",
+    "content-range",
+    "accept-ranges",
+    "age",
+];
+
+const NOT_MASKABLE: Unfit =
+    Unfit("the answer is of a type that cannot be masked; the connection can name it under `opaque`");
+const NOT_JSON: Unfit = Unfit("the answer is not JSON that could be masked");
+const TOO_LONG: Unfit = Unfit("the answer is too long to be masked");
+
+/// Reads an answer.
+pub(super) struct Answering {
+    opaque: Arc<Opaque>,
+    binds: bool,
+    mode: Mode,
+    kept: Vec<u8>,
+    keeps: bool,
+}
+
+enum Mode {
+    /// As it comes.
+    Pass,
+    /// One document.
+    Document(Vec<u8>),
+    /// A document a line.
+    Lines(Vec<u8>),
+    Events(Box<Parser>),
+    /// By detectors, once it is known to be no JSON where fields are masked.
+    Text(Utf8),
+    /// Nothing of it may pass: the body must be empty.
+    Nothing,
+    Over,
+}
+
+/// The number of the one stream of text.
+const STREAM: u32 = 0;
+
+impl Answering {
+    pub(super) const fn new(opaque: Arc<Opaque>, binds: bool) -> Self {
+        Self { opaque, binds, mode: Mode::Nothing, kept: Vec::new(), keeps: false }
+    }
+
+    fn broken(&mut self, why: Unfit, parts: &mut Vec<Part>) {
+        self.mode = Mode::Over;
+        parts.push(Part::Broken(why));
+    }
+
+    /// Looks through what is whole of a JSON stream.
+    fn lines(held: &mut Vec<u8>, last: bool, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
+        let whole = if last { held.len() } else { memchr::memrchr(b'\n', held).map_or(0, |at| at + 1) };
+        let rest = held.split_off(whole);
+        let lines = std::mem::replace(held, rest);
+        if held.len() > LINE {
+            return Err(TOO_LONG);
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let text = std::str::from_utf8(&lines).map_err(|_| NOT_JSON)?;
+        let mut out = String::with_capacity(text.len());
+        for line in text.split_inclusive('\n') {
+            let document = line.trim_matches(['\n', '\r', ' ', '\t', '\u{1e}']);
+            if document.is_empty() {
+                out.push_str(line);
+                continue;
+            }
+            match words.json_kept(document).map_err(|NotJson| NOT_JSON)? {
+                None => out.push_str(line),
+                Some(masked) => {
+                    let (before, after) = line.split_once(document).unwrap_or_default();
+                    out.extend([before, &masked, after]);
+                }
+            }
+        }
+        parts.push(Part::Data(out.into()));
+        Ok(())
+    }
+
+    fn events(parser: &mut Parser, data: &[u8], words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
+        let mut events: Vec<Event> = Vec::new();
+        parser.feed(data, &mut events).map_err(|_| Unfit("the stream of events cannot be read"))?;
+        for mut event in events {
+            let masked = match words.json_kept(&event.data) {
+                Ok(masked) => masked,
+                Err(NotJson) if words.binds_fields() && looks_like_json(event.data.as_bytes()) => return Err(NOT_JSON),
+                Err(NotJson) => {
+                    words.record(&event.data);
+                    words.whole(&event.data)
+                }
+            };
+            if let Some(masked) = masked {
+                event.data = masked;
+            }
+            event.id = None;
+            if let Some(name) = event.name.as_deref().and_then(|name| words.whole(name)) {
+                event.name = Some(name);
+            }
+            parts.push(Part::Data(event.written()));
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, data: &[u8]) {
+        if self.keeps {
+            let room = KEPT.saturating_sub(self.kept.len());
+            self.kept.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+        }
+    }
+}
+
+/// Whether a reader would take it for an object or a list.
+fn looks_like_json(text: &[u8]) -> bool {
+    text.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| matches!(byte, b'{' | b'['))
+}
+
+impl Reader for Answering {
+    fn on_head(&mut self, head: &mut Head, words: &mut dyn Words) -> Result<(), Unfit> {
+        if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
+            return Err(Unfit("the service behind the gateway redirects, and redirects are not passed on"));
+        }
+        let named = head.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().ok().and_then(Media::of));
+        if !self.binds {
+            self.mode = Mode::Pass;
+            self.keeps = named
+                .flatten()
+                .is_some_and(|media| media.is_json() || media.is_json_lines() || media.is_events() || media.is_text());
+            return Ok(());
+        }
+        if head.status == StatusCode::PARTIAL_CONTENT {
+            return Err(Unfit("parts of an answer cannot be masked"));
+        }
+        for name in TELLING {
+            head.headers.remove(name);
+        }
+        head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+        head.headers.insert(header::VARY, HeaderValue::from_static("authorization"));
+        mask_headers(head, words);
+        self.mode = match named {
+            // Without a type it may only be empty.
+            None => Mode::Nothing,
+            Some(None) => return Err(NOT_MASKABLE),
+            Some(Some(media)) if !media.is_utf8() => return Err(NOT_MASKABLE),
+            Some(Some(media)) if media.is_json_lines() => Mode::Lines(Vec::new()),
+            Some(Some(media)) if media.is_json() => Mode::Document(Vec::new()),
+            Some(Some(media)) if media.is_events() => Mode::Events(Box::default()),
+            Some(Some(media)) if self.opaque.covers(&media) => Mode::Pass,
+            // What clients parse whatever it is called is masked as what they parse.
+            Some(Some(media)) if media.is_text() && words.binds_fields() => Mode::Document(Vec::new()),
+            Some(Some(media)) if media.is_text() => Mode::Text(Utf8::default()),
+            Some(Some(_)) => Mode::Nothing,
+        };
+        Ok(())
+    }
+
+    fn on_data(&mut self, data: &[u8], words: &mut dyn Words, parts: &mut Vec<Part>) {
+        if data.is_empty() {
+            return;
+        }
+        let done = match &mut self.mode {
+            Mode::Pass => {
+                self.keep(data);
+                parts.push(Part::Data(Bytes::copy_from_slice(data)));
+                Ok(())
+            }
+            Mode::Document(held) => {
+                held.extend_from_slice(data);
+                if held.len() > DOCUMENT { Err(TOO_LONG) } else { Ok(()) }
+            }
+            Mode::Lines(held) => {
+                held.extend_from_slice(data);
+                Self::lines(held, false, words, parts)
+            }
+            Mode::Events(parser) => Self::events(parser, data, words, parts),
+            Mode::Text(utf8) => utf8.take(data).map_err(|NotUtf8| NOT_MASKABLE).map(|text| {
+                words.record(&text);
+                let shown = words.piece(STREAM, &text);
+                if !shown.is_empty() {
+                    parts.push(Part::Data(shown.into()));
+                }
+            }),
+            Mode::Nothing => Err(NOT_MASKABLE),
+            Mode::Over => Ok(()),
+        };
+        if let Err(why) = done {
+            self.broken(why, parts);
+        }
+    }
+
+    fn on_end(&mut self, ended: Ended, words: &mut dyn Words, parts: &mut Vec<Part>) {
+        let mode = std::mem::replace(&mut self.mode, Mode::Over);
+        if ended == Ended::Broken {
+            if !matches!(mode, Mode::Over) {
+                parts.push(Part::Broken(Unfit("the service behind the gateway broke off its answer")));
+            }
+            return;
+        }
+        let done = match mode {
+            Mode::Pass => {
+                if !self.kept.is_empty() {
+                    words.record(&String::from_utf8_lossy(&self.kept));
+                }
+                Ok(())
+            }
+            Mode::Document(held) if held.is_empty() => Ok(()),
+            Mode::Document(held) => document(held, words).map(|shown| parts.push(Part::Data(shown))),
+            Mode::Lines(mut held) => Self::lines(&mut held, true, words, parts),
+            // An event that did not end is none (WHATWG HTML §9.2.6).
+            Mode::Events(_) | Mode::Nothing => Ok(()),
+            Mode::Text(utf8) if utf8.is_between() => {
+                let rest = words.last(STREAM);
+                if !rest.is_empty() {
+                    parts.push(Part::Data(rest.into()));
+                }
+                Ok(())
+            }
+            Mode::Text(_) => Err(NOT_MASKABLE),
+            Mode::Over => return,
+        };
+        parts.push(match done {
+            Ok(()) => Part::End,
+            Err(why) => Part::Broken(why),
+        });
+    }
+
+    fn on_verdict(&mut self, _verdict: Result<(), &Denial>, _words: &mut dyn Words, _parts: &mut Vec<Part>) {
+        // It proposes nothing.
+    }
+
+    fn keep_alive(&self) -> Option<Bytes> {
+        None
+    }
+}
+
+fn document(held: Vec<u8>, words: &mut dyn Words) -> Result<Bytes, Unfit> {
+    let text = String::from_utf8(held).map_err(|_| NOT_JSON)?;
+    let masked = words.json_kept(&text).map_err(|NotJson| NOT_JSON)?;
+    Ok(masked.unwrap_or(text).into())
+}
+
+/// Headers carry words of the backend like any body.
+fn mask_headers(head: &mut Head, words: &mut dyn Words) {
+    for value in head.headers.values_mut() {
+        let masked = match value.to_str() {
+            Ok(text) => words.whole(text).map(|masked| HeaderValue::from_str(&masked)),
+            Err(_) => Some(Ok(HeaderValue::from_static(""))),
+        };
+        match masked {
+            None => {}
+            Some(Ok(masked)) => *value = masked,
+            Some(Err(_)) => *value = HeaderValue::from_static(""),
+        }
+    }
+}
+
+/// Puts characters together that were cut.
+#[derive(Default)]
+struct Utf8 {
+    begun: Vec<u8>,
+}
+
+struct NotUtf8;
+
+impl Utf8 {
+    fn take(&mut self, data: &[u8]) -> Result<String, NotUtf8> {
+        let mut bytes = std::mem::take(&mut self.begun);
+        bytes.extend_from_slice(data);
+        let valid = match std::str::from_utf8(&bytes) {
+            Ok(text) => text.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => return Err(NotUtf8),
+        };
+        self.begun = bytes.split_off(valid);
+        String::from_utf8(bytes).map_err(|_| NotUtf8)
+    }
+
+    const fn is_between(&self) -> bool {
+        self.begun.is_empty()
+    }
+}

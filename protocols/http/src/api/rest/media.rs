@@ -1,0 +1,150 @@
+//! Media types (RFC 9110 §8.3.1), as far as masking has to tell them apart.
+//!
+//! Promises: two readers cannot take one for different types: one type, known characters, a charset named at most once.
+//! Held by: the tests below.
+
+use std::fmt;
+
+/// A media type without its parameters, but for the charset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Media {
+    /// In lower case: `type/subtype`.
+    essence: String,
+    charset: Option<String>,
+}
+
+impl Media {
+    /// Reads a `content-type`.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        let mut parts = text.split(';');
+        let essence = parts.next()?.trim().to_ascii_lowercase();
+        let (kind, sub) = essence.split_once('/')?;
+        if !is_token(kind) || !is_token(sub) {
+            return None;
+        }
+        let mut charset = None;
+        for parameter in parts {
+            let (name, value) = parameter.trim().split_once('=')?;
+            if !is_token(name) {
+                return None;
+            }
+            if name.eq_ignore_ascii_case("charset") {
+                let value = value.trim_matches('"').to_ascii_lowercase();
+                if charset.replace(value).is_some() {
+                    return None;
+                }
+            }
+        }
+        Some(Self { essence, charset })
+    }
+
+    /// Whether its text is in UTF-8, or may be taken for it.
+    pub(crate) fn is_utf8(&self) -> bool {
+        self.charset.as_deref().is_none_or(|charset| matches!(charset, "utf-8" | "utf8" | "us-ascii"))
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(self.essence.as_str(), "application/json" | "text/json") || self.essence.ends_with("+json")
+    }
+
+    /// A document a line (NDJSON, JSON lines), or after each record separator (RFC 7464).
+    pub(crate) fn is_json_lines(&self) -> bool {
+        const LINES: [&str; 7] = [
+            "application/x-ndjson",
+            "application/ndjson",
+            "application/jsonl",
+            "application/x-jsonl",
+            "application/jsonlines",
+            "application/json-seq",
+            "application/stream+json",
+        ];
+        LINES.contains(&self.essence.as_str())
+    }
+
+    pub(crate) fn is_events(&self) -> bool {
+        self.essence == "text/event-stream"
+    }
+
+    pub(crate) fn is_form(&self) -> bool {
+        self.essence == "application/x-www-form-urlencoded"
+    }
+
+    /// Whether it is text that detectors can look through.
+    pub(crate) fn is_text(&self) -> bool {
+        const TEXT: [&str; 5] = [
+            "application/xml",
+            "application/javascript",
+            "application/x-www-form-urlencoded",
+            "application/yaml",
+            "application/sql",
+        ];
+        self.essence.starts_with("text/") || self.essence.ends_with("+xml") || TEXT.contains(&self.essence.as_str())
+    }
+}
+
+impl fmt::Display for Media {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.essence)
+    }
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(known)
+}
+
+/// The media types of a connection that pass unread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opaque(Vec<(String, Option<String>)>);
+
+impl Opaque {
+    /// Those of `image/*` or `application/pdf`; what is neither names nothing.
+    pub fn new<'a>(types: impl IntoIterator<Item = &'a str>) -> Self {
+        let split = |text: &str| {
+            let (kind, sub) = text.split_once('/')?;
+            Some((kind.to_ascii_lowercase(), (sub != "*").then(|| sub.to_ascii_lowercase())))
+        };
+        Self(types.into_iter().filter_map(split).collect())
+    }
+
+    /// Whether it names this one.
+    pub(crate) fn covers(&self, media: &Media) -> bool {
+        let Some((kind, sub)) = media.essence.split_once('/') else { return false };
+        self.0.iter().any(|(named, of)| named == kind && of.as_deref().is_none_or(|of| of == sub))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_is_read_two_ways_is_none() {
+        let json = Media::of("Application/JSON; charset=\"UTF-8\"").unwrap();
+        assert!(json.is_json() && json.is_utf8());
+        assert!(Media::of("application/problem+json").unwrap().is_json());
+        assert!(!Media::of("application/json; charset=utf-16").unwrap().is_utf8());
+        assert!(Media::of("text/event-stream").unwrap().is_events());
+        for text in [
+            "",
+            "json",
+            "application/",
+            "/json",
+            "a b/c",
+            "application/json, text/html",
+            "a/b; charset=x; charset=y",
+            "a/b; x",
+        ] {
+            assert_eq!(Media::of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn opaque_types_are_those_named() {
+        let opaque = Opaque::new(["image/*", "application/pdf"]);
+        let covers = |text| opaque.covers(&Media::of(text).unwrap());
+        assert!(covers("image/png") && covers("application/PDF; x=y"));
+        assert!(!covers("application/json") && !covers("text/plain"));
+    }
+}

@@ -1,0 +1,102 @@
+//! What a request is, as the command that the gate is asked about.
+//!
+//! Promises: every request has a command, also one that cannot be read, so that its refusal is recorded like any other; the
+//! digest is over everything that would be sent but the credential; the text of record is the request line, the body a
+//! parameter beside it, cut where it is long.
+//! Does not promise to know what a body means: the readers under `api/` do.
+//! Held by: the tests below.
+
+use crate::frame::{Method, Request};
+use crate::path::Path;
+use portcullis_model::{Action, Command, Fault, Name, Object, Operation, Parameter, Source, Text};
+
+/// Bytes of a request's body that go into the record.
+const KEPT: usize = 256 * 1024;
+
+/// The operation that a method on a path is (DESIGN 2).
+pub(crate) fn endpoint(method: &Method, path: &Path) -> Operation {
+    let action = match method {
+        Method::Get | Method::Head | Method::Options => Action::Read,
+        Method::Post => Action::Insert,
+        Method::Put | Method::Patch => Action::Update,
+        Method::Delete => Action::Delete,
+        Method::Other(_) => Action::Unknown,
+    };
+    let object = Object::Endpoint { method: Name::canonical(method.word()), path: Name::canonical(path.as_str()) };
+    Operation::new(action, object)
+}
+
+/// A request that does this.
+pub(crate) fn request(request: &Request, operations: Vec<Operation>) -> Command {
+    let command = Command::new(Source::Request, Text::plain(request.line()), operations, request.digest());
+    // Nobody knows what a service does when it is read from.
+    command.with_parameters(kept(&request.body)).writing(true)
+}
+
+/// A request that cannot be read.
+pub(crate) fn faulty(request: &Request, fault: Fault) -> Command {
+    let command = Command::faulty(Source::Request, Text::plain(request.line()), fault, request.digest());
+    command.with_parameters(kept(&request.body))
+}
+
+/// The body as a parameter; none where it is empty.
+fn kept(body: &[u8]) -> Vec<Parameter> {
+    if body.is_empty() {
+        return Vec::new();
+    }
+    let whole = body.len() <= KEPT;
+    let value = match std::str::from_utf8(body) {
+        Ok(text) if whole => text.into(),
+        Ok(text) => {
+            format!("{}… ({} bytes)", text.get(..text.floor_char_boundary(KEPT)).unwrap_or_default(), body.len())
+        }
+        Err(_) => format!("({} bytes that are no text)", body.len()),
+    };
+    let json = whole && crate::json::read(body).is_ok();
+    vec![Parameter { type_name: if json { "json" } else { "text" }.into(), value: Some(value.into()) }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::Query;
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    #[test]
+    fn methods_on_paths_are_the_operations_that_rules_name() {
+        let path = Path::read("/orders/7").unwrap();
+        for (method, operation) in [
+            (Method::Get, "read endpoint GET /orders/7"),
+            (Method::Head, "read endpoint HEAD /orders/7"),
+            (Method::Options, "read endpoint OPTIONS /orders/7"),
+            (Method::Post, "insert endpoint POST /orders/7"),
+            (Method::Put, "update endpoint PUT /orders/7"),
+            (Method::Patch, "update endpoint PATCH /orders/7"),
+            (Method::Delete, "delete endpoint DELETE /orders/7"),
+            (Method::Other("PROPFIND".into()), "unknown endpoint PROPFIND /orders/7"),
+        ] {
+            assert_eq!(endpoint(&method, &path).to_string(), operation);
+        }
+    }
+
+    #[test]
+    fn the_digest_is_over_everything_that_is_sent() {
+        let whole = |query: &str, body: &'static str| {
+            let (path, query) = (Path::read("/a").unwrap(), Query::read(query).unwrap());
+            let sent =
+                Request { method: Method::Post, path, query, headers: HeaderMap::new(), body: Bytes::from(body) };
+            let command = request(&sent, vec![endpoint(&sent.method, &sent.path)]);
+            assert!(command.can_write());
+            (command.digest, command.parameters)
+        };
+        let (plain, parameters) = whole("", "{\"a\":1}");
+        assert_eq!(&*parameters[0].type_name, "json");
+        assert_ne!(plain, whole("x=1", "{\"a\":1}").0);
+        assert_ne!(plain, whole("", "{\"a\":2}").0);
+        assert_eq!(plain, whole("", "{\"a\":1}").0);
+        let (_, parameters) = whole("", "{\"a\":1,\"a\":2}");
+        assert_eq!(&*parameters[0].type_name, "text");
+        assert!(whole("", "").1.is_empty());
+    }
+}

@@ -1,0 +1,259 @@
+//! One request and its answer, sans-I/O: what a client and a backend say, and what becomes of it.
+//!
+//! ```text
+//! Fresh --ask--> Sent --head--> Answering --end--> Over
+//!   |  \--hold--> Held --/          |  \--hold--> Answering, while people decide about what the answer proposes
+//!   \--refuse--> Over               \--unfit, broken--> Over
+//! ```
+//! Promises: nothing reaches the backend but as the gate cleared it; nothing of an answer reaches the client but as its
+//! reader gave it and the gate released it; the head of an answer waits for its first byte, so that an answer that cannot
+//! be passed on is an error of its own status; one that breaks off later never looks whole; however an exchange ends, its
+//! commands are settled. Does not promise to read any API: `api/` does.
+//! Held by: `core/tests.rs` and `tests/it/http*.rs` of the binary.
+
+mod relay;
+
+use crate::answer::{Output, Sent};
+use crate::api::{Api, Asked, Ended, Read, Reader, rest};
+use crate::classify;
+use crate::error::Error;
+use crate::frame::{Head, Method, Request, ToClient};
+use crate::reply;
+use crate::tools::ToolTable;
+use bytes::Bytes;
+use portcullis_gate::{Cleared, Hold, Outgoing, Permit, Released, Ruling, Session, Settled, Weight};
+use portcullis_model::{DecisionId, Denial, Fault, Outcome, Reason};
+use relay::Relay;
+use std::sync::Arc;
+
+/// What a connection's requests are read by.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) api: Api,
+    pub(crate) tools: Arc<ToolTable>,
+    pub(crate) opaque: Arc<rest::Opaque>,
+}
+
+/// What an answer proposes to its client: nothing that would be sent, only its command is judged.
+pub(crate) struct Proposal;
+
+impl Weight for Proposal {
+    fn weight(&self) -> usize {
+        0
+    }
+}
+
+/// What is to be done, in this order.
+#[derive(Default)]
+pub(crate) struct Steps {
+    pub(crate) up: Option<Cleared<Request>>,
+    pub(crate) down: Vec<Released<ToClient>>,
+    pub(crate) hold: Option<Waiting>,
+    /// Nothing more comes of this exchange.
+    pub(crate) end: bool,
+}
+
+/// What waits for people.
+pub(crate) enum Waiting {
+    Request(Hold<Request>),
+    Proposal(Hold<Proposal>),
+}
+
+enum Phase {
+    Fresh,
+    Held(Prepared),
+    /// Sent, and not answered.
+    Sent(Permit, Prepared),
+    Answering(Box<Relay>),
+    Over,
+}
+
+/// What a request leaves for its answer.
+struct Prepared {
+    reader: Box<dyn Reader>,
+    /// What was masked in it; none where nothing leaves to somebody outside.
+    outgoing: Option<Outgoing>,
+    /// It asks for a head only (RFC 9110 §9.3.2).
+    head_only: bool,
+    /// The request itself, where a refusal answers something in it.
+    request: Option<Request>,
+}
+
+/// One exchange.
+pub(crate) struct Core {
+    session: Arc<Session>,
+    target: Arc<Target>,
+    phase: Phase,
+}
+
+impl Core {
+    pub(crate) const fn new(session: Arc<Session>, target: Arc<Target>) -> Self {
+        Self { session, target, phase: Phase::Fresh }
+    }
+
+    /// Whether the backend's head or data can be taken.
+    pub(crate) fn wants_backend(&self) -> bool {
+        match &self.phase {
+            Phase::Sent(..) => true,
+            Phase::Answering(relay) => relay.wants_data(),
+            Phase::Fresh | Phase::Held(_) | Phase::Over => false,
+        }
+    }
+
+    /// A request, whole.
+    pub(crate) fn on_request(&mut self, request: Request, steps: &mut Steps) {
+        let mut sent = Sent::new(&self.session);
+        let read = match self.target.api {
+            Api::Rest | Api::Anthropic | Api::OpenAi | Api::Mcp => rest::read(request, &self.target.opaque, &mut sent),
+        };
+        match read {
+            Read::Own(head, body) => self.say(head, body, steps),
+            Read::Asked(asked) => self.ask(*asked, sent, steps),
+        }
+    }
+
+    fn ask(&mut self, asked: Asked, sent: Sent, steps: &mut Steps) {
+        let Asked { offers, mut command, request, tokens: _, reader } = asked;
+        let mcp = self.target.api == Api::Mcp;
+        let prepared = Prepared {
+            reader,
+            outgoing: matches!(self.target.api, Api::Anthropic | Api::OpenAi).then_some(sent.outgoing),
+            head_only: request.method == Method::Head,
+            request: mcp.then(|| request.clone()),
+        };
+        if sent.withheld {
+            let message = "a mask of what is sent cannot be carried out".into();
+            command = classify::faulty(&request, Fault::Unsupported { message });
+        }
+        if let Some(offers) = offers
+            && let Ruling::Refuse(denial) = self.session.ask(self.session.seal(Proposal, offers))
+        {
+            self.refuse(&denial, prepared.request.as_ref(), steps);
+            return;
+        }
+        match self.session.ask(self.session.seal(request, command)) {
+            Ruling::Forward(cleared, permit) => self.forward(cleared, permit, prepared, steps),
+            Ruling::Refuse(denial) => self.refuse(&denial, prepared.request.as_ref(), steps),
+            Ruling::Hold(hold) => {
+                self.phase = Phase::Held(prepared);
+                steps.hold = Some(Waiting::Request(hold));
+            }
+        }
+    }
+
+    fn forward(&mut self, cleared: Cleared<Request>, permit: Permit, prepared: Prepared, steps: &mut Steps) {
+        // What was sealed was masked before it was judged: under other masks it may not leave.
+        if prepared.outgoing.as_ref().is_some_and(|outgoing| !outgoing.is_of(&permit)) {
+            let decision = Some(DecisionId { session: self.session.id(), number: permit.number() });
+            self.session.settle(permit, Outcome::Refused, None);
+            let denial = Denial { decision, reason: Reason::MasksChanged, message: None };
+            self.refuse(&denial, prepared.request.as_ref(), steps);
+            return;
+        }
+        steps.up = Some(cleared);
+        self.phase = Phase::Sent(permit, prepared);
+    }
+
+    /// People have decided about the request.
+    pub(crate) fn on_request_settled(&mut self, settled: Settled<Request>, steps: &mut Steps) {
+        let Phase::Held(prepared) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+        match settled {
+            Settled::Forward(cleared, permit) => self.forward(cleared, permit, prepared, steps),
+            Settled::Refuse(denial) => self.refuse(&denial, prepared.request.as_ref(), steps),
+        }
+    }
+
+    /// People have decided about what the answer proposes.
+    pub(crate) fn on_proposal_settled(&mut self, settled: Settled<Proposal>, steps: &mut Steps) {
+        if let Phase::Answering(relay) = &mut self.phase {
+            relay.on_settled(settled, steps);
+        }
+        self.look(steps);
+    }
+
+    /// The head of the backend's answer.
+    pub(crate) fn on_head(&mut self, head: Head, steps: &mut Steps) {
+        let Phase::Sent(permit, prepared) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+        let Prepared { reader, outgoing, head_only, request: _ } = prepared;
+        let output = Output::new(&self.session, &permit, outgoing);
+        let mut relay = Relay::new(&self.session, self.target.api, permit, reader, output, head_only);
+        relay.on_head(head, steps);
+        self.phase = Phase::Answering(Box::new(relay));
+        self.look(steps);
+    }
+
+    /// Bytes of its body, as they came.
+    pub(crate) fn on_data(&mut self, data: &[u8], steps: &mut Steps) {
+        if let Phase::Answering(relay) = &mut self.phase {
+            relay.on_data(data, steps);
+        }
+        self.look(steps);
+    }
+
+    /// The backend's answer is whole.
+    pub(crate) fn on_end(&mut self, steps: &mut Steps) {
+        if let Phase::Answering(relay) = &mut self.phase {
+            relay.on_end(Ended::Whole, steps);
+        }
+        self.look(steps);
+    }
+
+    /// The backend could not be reached, broke off, or took too long.
+    pub(crate) fn on_broken(&mut self, error: &Error, steps: &mut Steps) {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Answering(mut relay) => {
+                relay.on_end(Ended::Broken, steps);
+                self.phase = Phase::Answering(relay);
+                self.look(steps);
+            }
+            Phase::Sent(permit, _) => {
+                let message = Some(error.told().into());
+                self.session.settle(permit, Outcome::Failed { status: error.status().as_str().into(), message }, None);
+                let (head, body) = reply::failed(self.target.api, error.status(), error.told());
+                self.say(head, body, steps);
+            }
+            Phase::Fresh | Phase::Held(_) | Phase::Over => steps.end = true,
+        }
+    }
+
+    /// A hold goes on: what keeps the client waiting.
+    pub(crate) fn on_waited(&mut self, steps: &mut Steps) {
+        if let Phase::Answering(relay) = &mut self.phase {
+            relay.on_waited(steps);
+        }
+    }
+
+    /// The client went away: what runs is recorded as interrupted, what waits as withdrawn.
+    pub(crate) fn on_gone(&mut self, steps: &mut Steps) {
+        self.phase = Phase::Over;
+        steps.end = true;
+    }
+
+    fn refuse(&mut self, denial: &Denial, request: Option<&Request>, steps: &mut Steps) {
+        let (head, body) = match request {
+            Some(_) | None => reply::refused(self.target.api, denial),
+        };
+        self.say(head, body, steps);
+    }
+
+    /// Answers in the gateway's own words.
+    fn say(&mut self, head: Head, body: Bytes, steps: &mut Steps) {
+        steps.down.push(self.session.say(ToClient::Head(head)));
+        if !body.is_empty() {
+            steps.down.push(self.session.say(ToClient::Data(body)));
+        }
+        steps.down.push(self.session.say(ToClient::End));
+        steps.end = true;
+        self.phase = Phase::Over;
+    }
+
+    /// Whether the answer is over.
+    fn look(&mut self, steps: &mut Steps) {
+        if let Phase::Answering(relay) = &self.phase
+            && relay.is_over()
+        {
+            self.phase = Phase::Over;
+            steps.end = true;
+        }
+    }
+}

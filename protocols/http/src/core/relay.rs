@@ -1,0 +1,264 @@
+//! The answer of a backend on its way to the client.
+//!
+//! Promises: a head leaves with the first bytes that its reader gives, with their length where they are all there is; what an
+//! answer proposes is asked about before anything behind it is read; what follows a proposal leaves once that is in the
+//! record. What ends early is settled as failed and never looks whole to a client that was told of a length or of chunks.
+//! Held by: `tests.rs` beside this folder.
+
+use crate::answer::Output;
+use crate::api::{Api, Ended, Part, Reader, Unfit};
+use crate::coding::{Caps, Coding, Decoder};
+use crate::core::{Proposal, Steps, Waiting};
+use crate::frame::{Head, ToClient};
+use crate::reply;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use portcullis_gate::{Permit, Ruling, Session, Settled};
+use portcullis_model::{Command, Denial, Outcome};
+use std::sync::Arc;
+
+/// Bytes of one decoded answer, and how many each encoded one may stand for.
+const CAPS: Caps = Caps { decoded: 8 << 30, ratio: 1024 };
+
+pub(super) struct Relay {
+    session: Arc<Session>,
+    api: Api,
+    /// Taken when it is settled.
+    permit: Option<Permit>,
+    reader: Box<dyn Reader>,
+    output: Output,
+    head_only: bool,
+    decoder: Option<Decoder>,
+    /// The head, until it leaves.
+    head: Option<Head>,
+    status: StatusCode,
+    /// What leaves with the head.
+    gathered: Vec<Bytes>,
+    /// The length that the backend announced, where the client gets these very bytes.
+    announced: Option<HeaderValue>,
+    bytes: u64,
+    /// The head has left.
+    begun: bool,
+    /// People decide about what it proposed.
+    waiting: bool,
+}
+
+impl Relay {
+    pub(super) fn new(
+        session: &Arc<Session>,
+        api: Api,
+        permit: Permit,
+        reader: Box<dyn Reader>,
+        output: Output,
+        head_only: bool,
+    ) -> Self {
+        Self {
+            session: Arc::clone(session),
+            api,
+            permit: Some(permit),
+            reader,
+            output,
+            head_only,
+            decoder: None,
+            head: None,
+            status: StatusCode::OK,
+            gathered: Vec::new(),
+            announced: None,
+            bytes: 0,
+            begun: false,
+            waiting: false,
+        }
+    }
+
+    pub(super) const fn wants_data(&self) -> bool {
+        !self.waiting && self.permit.is_some()
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        self.permit.is_none()
+    }
+
+    pub(super) fn on_head(&mut self, mut head: Head, steps: &mut Steps) {
+        self.status = head.status;
+        let bodiless = self.head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let length = head.headers.remove(header::CONTENT_LENGTH);
+        head.headers.remove(header::TRANSFER_ENCODING);
+        let coding = Coding::of(&head.headers);
+        head.headers.remove(header::CONTENT_ENCODING);
+        let masks = crate::api::Words::binds(&self.output);
+        if let Err(why) = self.reader.on_head(&mut head, &mut self.output) {
+            self.broken(&why, steps);
+            return;
+        }
+        if coding == Ok(None) && !masks && self.api == Api::Rest {
+            self.announced = length;
+        }
+        let events = head
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        self.head = Some(head);
+        match coding {
+            _ if bodiless => self.on_end(Ended::Whole, steps),
+            Err(_) => self.broken(&Unfit("the answer is in a coding that the gateway does not read"), steps),
+            Ok(coding) => {
+                self.decoder = Some(Decoder::new(coding, CAPS));
+                // A stream may be long without an event, and its client waits for the head.
+                if events {
+                    self.flush(steps);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_data(&mut self, data: &[u8], steps: &mut Steps) {
+        let Some(decoder) = &mut self.decoder else { return };
+        let mut decoded = Vec::new();
+        if decoder.feed(data, &mut decoded).is_err() {
+            self.decoder = None;
+            self.on_end(Ended::Broken, steps);
+            return;
+        }
+        self.feed(&decoded, steps);
+        if self.permit.is_some() && !self.gathered.is_empty() {
+            self.flush(steps);
+        }
+    }
+
+    pub(super) fn on_end(&mut self, mut ended: Ended, steps: &mut Steps) {
+        if let Some(mut decoder) = self.decoder.take()
+            && decoder.end().is_err()
+        {
+            ended = Ended::Broken;
+        }
+        if self.permit.is_none() {
+            return;
+        }
+        let mut parts = Vec::new();
+        self.reader.on_end(ended, &mut self.output, &mut parts);
+        self.take(parts, steps);
+    }
+
+    pub(super) fn on_settled(&mut self, settled: Settled<Proposal>, steps: &mut Steps) {
+        self.waiting = false;
+        match settled {
+            Settled::Forward(_cleared, permit) => self.proposed(permit, steps),
+            Settled::Refuse(denial) => self.verdict(Err(&denial), steps),
+        }
+        if self.permit.is_some() && !self.gathered.is_empty() {
+            self.flush(steps);
+        }
+    }
+
+    pub(super) fn on_waited(&mut self, steps: &mut Steps) {
+        if let Some(comment) = self.reader.keep_alive().filter(|_| self.waiting) {
+            self.gathered.push(comment);
+            self.flush(steps);
+        }
+    }
+
+    fn feed(&mut self, data: &[u8], steps: &mut Steps) {
+        let mut parts = Vec::new();
+        self.reader.on_data(data, &mut self.output, &mut parts);
+        self.take(parts, steps);
+    }
+
+    fn take(&mut self, parts: Vec<Part>, steps: &mut Steps) {
+        for part in parts {
+            if self.permit.is_none() {
+                return;
+            }
+            match part {
+                Part::Data(data) => {
+                    self.bytes += data.len() as u64;
+                    self.gathered.push(data);
+                }
+                Part::Propose(command) => self.propose(*command, steps),
+                Part::Used(_usage) => {}
+                Part::End => self.end(steps),
+                Part::Broken(why) => self.broken(&why, steps),
+            }
+        }
+    }
+
+    fn propose(&mut self, command: Command, steps: &mut Steps) {
+        match self.session.ask(self.session.seal(Proposal, command)) {
+            // Nothing is sent for it: the client runs it, or not.
+            Ruling::Forward(_cleared, permit) => self.proposed(permit, steps),
+            Ruling::Refuse(denial) => self.verdict(Err(&denial), steps),
+            Ruling::Hold(hold) => {
+                self.waiting = true;
+                steps.hold = Some(Waiting::Proposal(hold));
+                self.on_waited(steps);
+            }
+        }
+    }
+
+    fn proposed(&mut self, permit: Permit, steps: &mut Steps) {
+        self.session.settle(permit, Outcome::Completed { status: "proposed".into(), rows: 0, bytes: 0 }, None);
+        self.verdict(Ok(()), steps);
+    }
+
+    fn verdict(&mut self, verdict: Result<(), &Denial>, steps: &mut Steps) {
+        self.output.behind_newest();
+        let mut parts = Vec::new();
+        self.reader.on_verdict(verdict, &mut self.output, &mut parts);
+        self.take(parts, steps);
+    }
+
+    /// Lets the head go, where it has not, and what has gathered.
+    fn flush(&mut self, steps: &mut Steps) {
+        if let Some(mut head) = self.head.take() {
+            if let Some(length) = self.announced.take() {
+                head.headers.insert(header::CONTENT_LENGTH, length);
+            }
+            self.begun = true;
+            steps.down.push(self.output.release(ToClient::Head(head)));
+        }
+        for data in self.gathered.drain(..).filter(|data| !data.is_empty()) {
+            steps.down.push(self.output.release(ToClient::Data(data)));
+        }
+    }
+
+    fn end(&mut self, steps: &mut Steps) {
+        if self.output.is_withheld() {
+            self.broken(&Unfit("a mask could not be carried out"), steps);
+            return;
+        }
+        if let Some(head) = &mut self.head
+            && !self.head_only
+            && self.announced.is_none()
+            && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        {
+            let length: usize = self.gathered.iter().map(Bytes::len).sum();
+            head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        self.flush(steps);
+        steps.down.push(self.output.release(ToClient::End));
+        self.output.finish();
+        self.settle(Outcome::Completed { status: self.status.as_str().into(), rows: 0, bytes: self.bytes });
+    }
+
+    fn broken(&mut self, why: &Unfit, steps: &mut Steps) {
+        let status = StatusCode::BAD_GATEWAY;
+        if self.begun {
+            steps.down.push(self.output.release(ToClient::Abort));
+        } else {
+            self.gathered.clear();
+            let (head, body) = reply::failed(self.api, status, why.0);
+            steps.down.push(self.session.say(ToClient::Head(head)));
+            if !self.head_only {
+                steps.down.push(self.session.say(ToClient::Data(body)));
+            }
+            steps.down.push(self.session.say(ToClient::End));
+        }
+        self.output.finish();
+        self.settle(Outcome::Failed { status: status.as_str().into(), message: Some(why.0.into()) });
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        if let Some(permit) = self.permit.take() {
+            self.session.settle(permit, outcome, None);
+        }
+    }
+}

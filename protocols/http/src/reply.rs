@@ -1,0 +1,280 @@
+//! What a client is told: one table from the gate's reasons to the words of each API (DESIGN 7).
+//!
+//! | what | status | REST | Anthropic | OpenAI | MCP |
+//! |---|---|---|---|---|---|
+//! | refused by policy | 403 | problem+json (RFC 9457) | `permission_error` | `permission_denied` | see `api/mcp` |
+//! | cannot be read | 400, 413 | problem+json | `invalid_request_error` | `invalid_request_error` | |
+//! | over a budget | 429 | problem+json | `rate_limit_error` | `rate_limit_exceeded` | |
+//! | identity refused or revoked | 401 | problem+json | `authentication_error` | `invalid_api_key` | |
+//! | the record or the backend failed | 502, 503, 504 | problem+json | `api_error` | `server_error` | |
+//!
+//! Promises: each text names rule, reason, decision and next step; `x-should-retry: false` stands where trying again
+//! cannot help, since clients of models try again by themselves; nothing here is made of what the backend said.
+//! Held by: the tests below.
+
+use crate::api::Api;
+use crate::frame::Head;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use portcullis_gate::NotEntered;
+use portcullis_model::{Denial, Fault, Reason};
+use serde_json::{Value, json};
+
+/// Tells the clients of models whether to try again; others pass it over.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// One thing to tell.
+struct Told<'a> {
+    status: StatusCode,
+    title: &'static str,
+    detail: String,
+    rule: Option<String>,
+    decision: Option<String>,
+    next_step: Option<&'a str>,
+    /// Whether the same request may pass later without anybody doing anything.
+    passing: bool,
+}
+
+impl Told<'_> {
+    fn plain(status: StatusCode, title: &'static str, detail: impl Into<String>, passing: bool) -> Self {
+        Self { status, title, detail: detail.into(), rule: None, decision: None, next_step: None, passing }
+    }
+
+    /// Everything in one text, for clients that show one text only.
+    fn sentence(&self) -> String {
+        let mut text = format!("portcullis: {}: {}.", self.title, self.detail);
+        if let Some(next_step) = self.next_step {
+            text.push(' ');
+            text.push_str(next_step);
+        }
+        let of: Vec<String> = [("rule", &self.rule), ("decision", &self.decision)]
+            .iter()
+            .filter_map(|(what, which)| which.as_ref().map(|which| format!("{what} {which}")))
+            .collect();
+        if !of.is_empty() {
+            text.push_str(&format!(" ({})", of.join(", ")));
+        }
+        text
+    }
+
+    fn problem(&self) -> Value {
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        for (name, value) in
+            [("rule", self.rule.as_deref()), ("decision", self.decision.as_deref()), ("next_step", self.next_step)]
+        {
+            if let (Some(value), Some(members)) = (value, problem.as_object_mut()) {
+                members.insert(name.to_owned(), value.into());
+            }
+        }
+        problem
+    }
+
+    fn body(&self, api: Api) -> Value {
+        match api {
+            Api::Rest | Api::Mcp => self.problem(),
+            Api::Anthropic => json!({
+                "type": "error",
+                "error": { "type": anthropic_type(self.status), "message": self.sentence() },
+                "request_id": self.decision,
+            }),
+            Api::OpenAi => json!({
+                "error": {
+                    "message": self.sentence(),
+                    "type": openai_type(self.status),
+                    "param": null,
+                    "code": openai_code(self.status),
+                }
+            }),
+        }
+    }
+
+    fn reply(&self, api: Option<Api>) -> (Head, Bytes) {
+        let api = api.unwrap_or(Api::Rest);
+        let body = Bytes::from(self.body(api).to_string());
+        let kind = match api {
+            Api::Rest | Api::Mcp => "application/problem+json",
+            Api::Anthropic | Api::OpenAi => "application/json",
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if !self.passing {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"portcullis\""));
+        }
+        (Head { status: self.status, headers }, body)
+    }
+}
+
+/// Anthropic's words for a status.
+fn anthropic_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 => "invalid_request_error",
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        _ => "api_error",
+    }
+}
+
+/// OpenAI's words for a status.
+fn openai_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400..=404 | 413 => "invalid_request_error",
+        429 => "rate_limit_error",
+        _ => "server_error",
+    }
+}
+
+fn openai_code(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "invalid_api_key",
+        403 => "permission_denied",
+        429 => "rate_limit_exceeded",
+        _ => openai_type(status),
+    }
+}
+
+/// A refusal.
+pub(crate) fn refused(api: Api, denial: &Denial) -> (Head, Bytes) {
+    told(denial).reply(Some(api))
+}
+
+/// A refusal in one text.
+pub(crate) fn refusal_text(denial: &Denial) -> String {
+    told(denial).sentence()
+}
+
+fn told(denial: &Denial) -> Told<'_> {
+    let (status, title) = match &denial.reason {
+        Reason::Unreadable(Fault::TooLarge { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large"),
+        Reason::Unreadable(Fault::Syntax { .. } | Fault::Ambiguous { .. }) => {
+            (StatusCode::BAD_REQUEST, "the request cannot be read in one way only")
+        }
+        Reason::Unreadable(Fault::Missing { .. } | Fault::Unsupported { .. }) => {
+            (StatusCode::FORBIDDEN, "the request is of a kind that does not pass")
+        }
+        Reason::IdentityRevoked => (StatusCode::UNAUTHORIZED, "the identity is no longer valid"),
+        Reason::RecordUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "nothing passes"),
+        Reason::Rule { .. }
+        | Reason::NoRule { .. }
+        | Reason::Protected { .. }
+        | Reason::MasksChanged
+        | Reason::PolicyError { .. }
+        | Reason::ApprovalUnavailable { .. }
+        | Reason::Rejected { .. }
+        | Reason::Expired { .. }
+        | Reason::Withdrawn
+        | Reason::HeldInTransaction { .. }
+        | Reason::UnknownName { .. } => (StatusCode::FORBIDDEN, "refused by policy"),
+    };
+    Told {
+        status,
+        title,
+        detail: denial.reason.to_string(),
+        rule: denial.rule().map(ToString::to_string),
+        decision: denial.decision.as_ref().map(ToString::to_string),
+        next_step: Some(denial.next_step()),
+        passing: false,
+    }
+}
+
+/// A failure that is nobody's refusal.
+pub(crate) fn failed(api: Api, status: StatusCode, why: &str) -> (Head, Bytes) {
+    let passing = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+    Told::plain(status, "the request failed", why, passing).reply(Some(api))
+}
+
+/// A request whose head or body is refused before anybody is asked.
+pub(crate) fn malformed(api: Option<Api>, status: StatusCode, why: &str) -> (Head, Bytes) {
+    Told::plain(status, "the request cannot be read in one way only", why, false).reply(api)
+}
+
+/// Why a caller may not enter.
+pub(crate) fn not_entered(api: Option<Api>, why: &NotEntered, connection: &str) -> (Head, Bytes) {
+    match why {
+        NotEntered::Denied(denial) => told(denial).reply(api),
+        NotEntered::NoSuchConnection => {
+            let detail = format!("there is no connection `{connection}`; the first segment of the path names it");
+            Told::plain(StatusCode::NOT_FOUND, "no such connection", detail, false).reply(api)
+        }
+        NotEntered::RecordUnavailable => {
+            Told::plain(StatusCode::SERVICE_UNAVAILABLE, "nothing passes", why.to_string(), false).reply(api)
+        }
+        NotEntered::Identity { retry_after: Some(wait) } => {
+            let (mut head, body) =
+                Told::plain(StatusCode::TOO_MANY_REQUESTS, "too many attempts", why.to_string(), false).reply(api);
+            head.headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            (head, body)
+        }
+        _ => {
+            let detail = "send a token as `Authorization: Bearer TOKEN` or `x-api-key: TOKEN`";
+            Told::plain(StatusCode::UNAUTHORIZED, "the identity was refused", detail, false).reply(api)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_model::{DecisionId, RuleId, SessionId};
+
+    fn denial(reason: Reason) -> Denial {
+        let decision = DecisionId { session: SessionId::new(), number: 3 };
+        Denial { decision: Some(decision), reason, message: Some("Ask the owner.".into()) }
+    }
+
+    #[test]
+    fn each_api_reads_rule_reason_decision_and_next_step() {
+        let rule = RuleId { bundle: "crm".into(), rule: "no-deletes".into() };
+        let denial = denial(Reason::Rule { rule, operation: "delete endpoint DELETE /orders/7".into() });
+        for (api, place) in
+            [(Api::Rest, "/detail"), (Api::Anthropic, "/error/message"), (Api::OpenAi, "/error/message")]
+        {
+            let (head, body) = refused(api, &denial);
+            assert_eq!(head.status, StatusCode::FORBIDDEN);
+            assert_eq!(head.headers.get(SHOULD_RETRY).unwrap(), "false");
+            assert_eq!(head.headers.get(header::CONTENT_LENGTH).unwrap(), &body.len().to_string());
+            let said: Value = serde_json::from_slice(&body).unwrap();
+            assert!(said.pointer(place).unwrap().as_str().unwrap().contains("delete endpoint DELETE /orders/7"));
+            let text = String::from_utf8_lossy(&body);
+            for part in ["crm/no-deletes", "Ask the owner.", &denial.decision.unwrap().to_string()] {
+                assert!(text.contains(part), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_says_whose_turn_it_is() {
+        let fault = |fault| denial(Reason::Unreadable(fault));
+        for (denial, status) in [
+            (fault(Fault::TooLarge { message: "x".into() }), 413),
+            (fault(Fault::Ambiguous { message: "x".into() }), 400),
+            (fault(Fault::Unsupported { message: "x".into() }), 403),
+            (denial(Reason::IdentityRevoked), 401),
+            (denial(Reason::RecordUnavailable), 503),
+        ] {
+            assert_eq!(refused(Api::Rest, &denial).0.status.as_u16(), status);
+        }
+        let limited = NotEntered::Identity { retry_after: Some(std::time::Duration::from_millis(10)) };
+        let (head, _) = not_entered(None, &limited, "crm");
+        assert_eq!(
+            (head.status.as_u16(), head.headers.get(header::RETRY_AFTER).unwrap()),
+            (429, &HeaderValue::from(1))
+        );
+        let (head, _) = not_entered(None, &NotEntered::Identity { retry_after: None }, "crm");
+        assert!(head.status == 401 && head.headers.contains_key(header::WWW_AUTHENTICATE));
+        let (head, _) = failed(Api::Anthropic, StatusCode::BAD_GATEWAY, "gone");
+        assert!(!head.headers.contains_key(SHOULD_RETRY));
+    }
+}
