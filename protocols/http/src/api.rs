@@ -10,6 +10,8 @@
 //! Held by: the tests of each API, which feed every answer byte by byte and whole.
 
 pub(crate) mod rest;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use crate::frame::{Head, Request};
 use bytes::Bytes;

@@ -28,7 +28,7 @@ use crate::path::Query;
 use answer::Answering;
 use http::header;
 use media::Media;
-pub(crate) use media::Opaque;
+pub use media::Opaque;
 use portcullis_model::{Command, Fault};
 use std::sync::Arc;
 
