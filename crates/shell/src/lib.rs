@@ -51,6 +51,12 @@ pub fn completeness(text: &str, limits: &Limits) -> Completeness {
     stacker::grow(STACK_BYTES, || complete::completeness(text, limits))
 }
 
+/// Whether the name is that of a program whose arguments are known.
+#[must_use]
+pub fn knows(program: &str) -> bool {
+    facts::row(program).is_some()
+}
+
 /// The stack that parsing and walking take: a tree is as deep as its text is nested.
 const STACK_BYTES: usize = 32 << 20;
 

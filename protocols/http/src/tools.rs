@@ -1,0 +1,380 @@
+//! A tool call, read as the command that it proposes.
+//!
+//! Promises: every call is `call tool NAME`, and what its input does is said besides: command lines through
+//! `portcullis-shell`, SQL through `portcullis-sql`, files and hosts. What tools do with which field is data
+//! (`data/tools.yaml`, and the configuration before it); fields that nobody described are searched for code. Input that
+//! can be read two ways, that is too large or holds code that cannot be read is a fault. What is recorded has the secrets
+//! of that code replaced. Does not promise to see what an agent hides in a file and runs later: what it does then is judged
+//! where it arrives.
+//! Held by: the tests below and `fixtures/http/tools.tsv`.
+
+mod facts;
+mod places;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use crate::json::{self, Node, Value};
+use facts::{Role, Tool};
+pub use facts::{ToolField, ToolTable};
+use portcullis_model::{Action, Command, Digest, Fault, Mark, Marks, Object, Operation, Part, Source, Text};
+use portcullis_sql::Dialect;
+use search::Named;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+
+/// Bytes of the input of one call.
+pub(crate) const LONGEST: usize = 1 << 20;
+/// Bytes of it that the record shows.
+const SHOWN: usize = 64 << 10;
+/// Texts of one call that are read as code.
+const TEXTS: usize = 128;
+/// Operations of one call.
+const OPERATIONS: usize = 4_096;
+/// JSON inside strings of JSON.
+const DOCUMENTS: usize = 2;
+/// Bytes of a name.
+const NAME: usize = 256;
+
+/// The command that a call of a tool is: `name` called with the JSON text `input`, by the id that the model gave it.
+pub(crate) fn call(table: &ToolTable, name: &str, id: Option<&str>, input: &str) -> Command {
+    let digest = Digest::of_parts(&[name.as_bytes(), b"\0", input.as_bytes()]);
+    let faulty = |message: String| {
+        let text = if is_name(name) { name } else { "a tool call" };
+        Command::faulty(Source::Tool, Text::plain(text), Fault::Ambiguous { message: message.into() }, digest)
+    };
+    if !is_name(name) {
+        return faulty("the name of the tool is empty, too long, or not plain text".to_owned());
+    }
+    if input.len() > LONGEST {
+        let fault = Fault::TooLarge { message: format!("the input of tool {name} is larger than 1 MiB").into() };
+        return Command::faulty(Source::Tool, Text::plain(name), fault, digest);
+    }
+    let node = match json::read(input.as_bytes()) {
+        Ok(node) => node,
+        Err(why) => return faulty(format!("the input of tool {name} cannot be read: {}", why.0)),
+    };
+    let Value::Object(members) = &node.value else {
+        return faulty(format!("the input of tool {name} is no JSON object"));
+    };
+    let tool = Tool::of(table, name, |field| node.get(field).and_then(Node::text));
+    let mut walk = Walk::default();
+    walk.call(&tool, members);
+    let marks = walk.marks.union(tool.marks());
+    let mut operations = vec![Operation::new(Action::Call, Object::Tool(Part::known(name))).marked(marks)];
+    operations.append(&mut walk.operations);
+    let text = shown(name, id, &node, &walk.hidden);
+    match walk.fault {
+        Some(fault) => Command::faulty(Source::Tool, text, fault, digest),
+        None => Command::new(Source::Tool, text, operations, digest).writing(true),
+    }
+}
+
+/// The command that offering these tools to a model is, if there are any: judged before the model may call them.
+pub(crate) fn offers<'n>(names: impl Iterator<Item = &'n str>) -> Option<Command> {
+    let names: BTreeSet<&str> = names.collect();
+    if names.is_empty() {
+        return None;
+    }
+    let listed = names.iter().copied().collect::<Vec<_>>().join(", ");
+    let digest = Digest::of_parts(&[b"offers\0", listed.as_bytes()]);
+    let text = Text::plain(format!("tools on offer: {}", bounded(&listed)));
+    if !names.iter().all(|name| is_name(name)) {
+        let message = "the name of a tool on offer is empty, too long, or not plain text".into();
+        let text = Text::plain("tools on offer");
+        return Some(Command::faulty(Source::Tool, text, Fault::Ambiguous { message }, digest));
+    }
+    let operations: Vec<Operation> = names.iter().map(|name| offered(name)).collect();
+    Some(Command::new(Source::Tool, text, operations, digest).preparing())
+}
+
+/// `call tool NAME`, whatever its input.
+pub(crate) fn offered(name: &str) -> Operation {
+    Operation::new(Action::Call, Object::Tool(Part::known(name)))
+}
+
+/// Whether the text can be the name of a tool.
+pub(crate) fn is_name(name: &str) -> bool {
+    let plain = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '\u{200b}'..='\u{202e}' | '\u{feff}');
+    !name.is_empty() && name.len() <= NAME && name.chars().all(plain)
+}
+
+/// What was found in the input of one call.
+#[derive(Default)]
+struct Walk {
+    operations: Vec<Operation>,
+    seen: BTreeSet<Operation>,
+    /// Of the call itself.
+    marks: Marks,
+    fault: Option<Fault>,
+    /// What the record shows instead of the string at this place of the input.
+    hidden: HashMap<usize, String>,
+    /// Where command lines run.
+    directory: Option<String>,
+    texts: usize,
+    /// In how many strings of JSON the walk is, and whether a secret was found there.
+    depth: usize,
+    secret_below: bool,
+}
+
+impl Walk {
+    fn call(&mut self, tool: &Tool<'_>, members: &[(String, Node)]) {
+        // The directory comes first: command lines are read in it.
+        for (field, node) in members {
+            if tool.role(field) == Some(Role::Directory) {
+                let known = node.text().and_then(|text| places::file(text).as_str().map(ToOwned::to_owned));
+                self.directory = known;
+            }
+        }
+        for (field, node) in members {
+            match tool.role(field) {
+                Some(role) => self.field(role, node),
+                None => self.member(field, node),
+            }
+        }
+        let absent = |name: &str| !members.iter().any(|(field, node)| field == name && node.value != Value::Null);
+        for field in tool.fields().filter(|field| field.wanted && absent(&field.name)) {
+            self.place(field.role, None);
+        }
+        if tool.astray {
+            self.emit([Operation::unknown()]);
+        }
+    }
+
+    /// A field with a role.
+    fn field(&mut self, role: Role, node: &Node) {
+        let nothing = matches!(node.value, Value::Null | Value::Bool(false)) || node.text() == Some("");
+        match role {
+            Role::Text | Role::Directory => {}
+            _ if nothing => {}
+            Role::Shell | Role::Argv => self.command_line(node),
+            Role::Sql => match node.text() {
+                Some(text) => self.sql(text, node, Named::Sql),
+                None => self.undescribed(node),
+            },
+            Role::Dynamic if node.members().is_empty() && node.text().is_none() && node.elements().is_empty() => {}
+            Role::Dynamic => self.marks = self.marks.with(Mark::Dynamic),
+            Role::Forced => self.marks = self.marks.with(Mark::Forced),
+            Role::Privileged => self.marks = self.marks.with(Mark::Privileged),
+            Role::Patch => match node.text().and_then(places::patch) {
+                Some(operations) => self.emit(operations),
+                None => self.emit([Operation::unknown()]),
+            },
+            Role::Read | Role::Write | Role::Tree | Role::Glob | Role::Delete | Role::Url => match node.text() {
+                Some(text) => self.place(role, Some(text)),
+                None => self.undescribed(node),
+            },
+        }
+    }
+
+    /// A place that a field names; one that is not told could be any.
+    fn place(&mut self, role: Role, text: Option<&str>) {
+        let file = || text.map_or(Part::Unknown, places::file);
+        match role {
+            Role::Read => self.emit(places::on(Action::Read, file())),
+            Role::Write => self.emit(places::on(Action::Update, file())),
+            Role::Delete => self.emit(places::on(Action::Delete, file())),
+            Role::Tree => self.emit([places::tree(file())]),
+            Role::Glob => self.emit(text.and_then(places::glob)),
+            Role::Url => self.emit([places::url(text.unwrap_or_default())]),
+            Role::Text
+            | Role::Shell
+            | Role::Argv
+            | Role::Sql
+            | Role::Patch
+            | Role::Directory
+            | Role::Dynamic
+            | Role::Forced
+            | Role::Privileged => {}
+        }
+    }
+
+    /// A value whose role asks for a text, and it is none: what is in it is searched, and the call says that more may be.
+    fn undescribed(&mut self, node: &Node) {
+        self.marks = self.marks.with(Mark::Dynamic);
+        self.search(node);
+    }
+
+    /// A field without a role: its name may say what it holds.
+    fn member(&mut self, field: &str, node: &Node) {
+        match (search::named(field), &node.value) {
+            (Named::Shell, Value::String(_)) => self.command_line(node),
+            (Named::Shell, Value::Array(words)) if words.iter().all(|word| word.text().is_some()) => {
+                self.command_line(node);
+            }
+            (named @ (Named::Sql | Named::Query), Value::String(text)) => self.sql(text, node, named),
+            (Named::Sql | Named::Query, Value::Array(texts)) => {
+                texts.iter().for_each(|node| self.member(field, node));
+            }
+            (_, _) => self.search(node),
+        }
+    }
+
+    /// A command line, or the words of one.
+    fn command_line(&mut self, node: &Node) {
+        let text = match &node.value {
+            Value::String(text) => text.clone(),
+            Value::Array(words) if words.iter().all(|word| word.text().is_some()) => {
+                let quote = |word: &Node| format!("'{}'", word.text().unwrap_or_default().replace('\'', r"'\''"));
+                words.iter().map(quote).collect::<Vec<_>>().join(" ")
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                return self.undescribed(node);
+            }
+        };
+        if text.trim().is_empty() || !self.has_room() {
+            return;
+        }
+        let scope = portcullis_shell::Scope { directory: self.directory.clone(), ..portcullis_shell::Scope::unknown() };
+        let reading = portcullis_shell::read(&text, &scope, &portcullis_shell::Limits::default());
+        self.hide(node, &text, &reading.secrets);
+        if let Some(fault) = reading.fault {
+            self.fault.get_or_insert(fault);
+        }
+        self.emit(reading.operations);
+    }
+
+    /// SQL. A text that its field does not say to be SQL is that only where the grammar accepts it.
+    fn sql(&mut self, text: &str, node: &Node, named: Named) {
+        let sure = named == Named::Sql;
+        if !(sure || search::begins_as_sql(text)) {
+            if named == Named::Query {
+                self.search(node);
+            }
+            return;
+        }
+        if !self.has_room() {
+            return;
+        }
+        let limits = portcullis_sql::Limits::default();
+        let reading = portcullis_sql::read(text, Dialect::Postgres, &portcullis_sql::Scope::unknown(), &limits);
+        if let Some(fault) = reading.fault {
+            match named {
+                Named::Sql => drop(self.fault.get_or_insert(fault)),
+                // It begins like SQL, in a field for queries, and is not PostgreSQL's: another system may run it.
+                Named::Query => self.emit([Operation::unknown()]),
+                Named::Shell | Named::Other => {}
+            }
+            return;
+        }
+        self.hide(node, text, &reading.secrets);
+        let ruled = |operation: &Operation| operation.action != Action::Session;
+        self.emit(reading.operations().into_iter().filter(ruled));
+    }
+
+    /// Every string in a value that nobody described.
+    fn search(&mut self, node: &Node) {
+        match &node.value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::Array(elements) => elements.iter().for_each(|element| self.search(element)),
+            Value::Object(members) => members.iter().for_each(|(field, member)| self.member(field, member)),
+            Value::String(text) => {
+                if search::begins_as_sql(text) {
+                    self.sql(text, node, Named::Other);
+                }
+                if search::looks_like_shell(text) {
+                    self.command_line(node);
+                }
+                self.document(text, node);
+            }
+        }
+    }
+
+    /// JSON inside a string.
+    fn document(&mut self, text: &str, node: &Node) {
+        if self.depth >= DOCUMENTS || !text.trim_start().starts_with(['{', '[']) {
+            return;
+        }
+        let Ok(inner) = json::read(text.as_bytes()) else { return };
+        self.depth += 1;
+        self.search(&inner);
+        self.depth -= 1;
+        // Places of the inner text are no places of the input: a secret in it hides all of it.
+        if self.depth == 0 && std::mem::take(&mut self.secret_below) {
+            self.hidden.insert(node.span.start, Text::REDACTED.to_owned());
+        }
+    }
+
+    /// Whether one more text may be read as code.
+    fn has_room(&mut self) -> bool {
+        self.texts += 1;
+        if self.texts > TEXTS {
+            self.fault.get_or_insert_with(|| Fault::TooLarge {
+                message: format!("the input of the tool holds more than {TEXTS} command lines or statements").into(),
+            });
+        }
+        self.texts <= TEXTS
+    }
+
+    fn hide(&mut self, node: &Node, text: &str, secrets: &[Range<usize>]) {
+        if self.depth > 0 {
+            self.secret_below |= !secrets.is_empty();
+        } else if !secrets.is_empty() {
+            self.hidden.insert(node.span.start, Text::redacted(text, secrets).as_str().to_owned());
+        }
+    }
+
+    fn emit(&mut self, operations: impl IntoIterator<Item = Operation>) {
+        for operation in operations {
+            if self.operations.len() >= OPERATIONS {
+                self.fault.get_or_insert_with(|| Fault::TooLarge {
+                    message: format!("the input of the tool does more than {OPERATIONS} things").into(),
+                });
+                return;
+            }
+            if self.seen.insert(operation.clone()) {
+                self.operations.push(operation);
+            }
+        }
+    }
+}
+
+/// What the record shows of a call.
+fn shown(name: &str, id: Option<&str>, node: &Node, hidden: &HashMap<usize, String>) -> Text {
+    let mut text = format!("{name} ");
+    compact(node, hidden, &mut text);
+    let mut text = bounded(&text).to_owned();
+    let plain =
+        |id: &&str| id.len() <= NAME && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if let Some(id) = id.filter(plain) {
+        text.push_str(&format!(" ({id})"));
+    }
+    Text::plain(text)
+}
+
+fn bounded(text: &str) -> &str {
+    let end = text.floor_char_boundary(SHOWN.min(text.len()));
+    text.get(..end).unwrap_or_default()
+}
+
+/// JSON without spaces, with what is hidden replaced.
+fn compact(node: &Node, hidden: &HashMap<usize, String>, out: &mut String) {
+    if out.len() > SHOWN {
+        return;
+    }
+    if let Some(instead) = hidden.get(&node.span.start) {
+        return out.push_str(&json::quoted(instead));
+    }
+    match &node.value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(digits) => out.push_str(digits),
+        Value::String(text) => out.push_str(&json::quoted(text)),
+        Value::Array(elements) => {
+            for (at, element) in elements.iter().enumerate() {
+                out.push(if at == 0 { '[' } else { ',' });
+                compact(element, hidden, out);
+            }
+            out.push_str(if elements.is_empty() { "[]" } else { "]" });
+        }
+        Value::Object(members) => {
+            for (at, (name, member)) in members.iter().enumerate() {
+                out.push(if at == 0 { '{' } else { ',' });
+                out.push_str(&json::quoted(name));
+                out.push(':');
+                compact(member, hidden, out);
+            }
+            out.push_str(if members.is_empty() { "{}" } else { "}" });
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What is known of tools: the rows of `data/tools.yaml`, and what a configuration says of others.
+//!
+//! Promises: a row is data and the walk only follows it; what a configuration says of a field stands before what a row
+//! says, for the tool's whole name and, of `mcp__SERVER__TOOL`, for `TOOL`. A field that neither names has no role and is
+//! searched. Does not promise that a tool is what its name says: whoever offers it chose the name.
+//! Held by: the ledger test below and `fixtures/http/tools.tsv`.
+
+use portcullis_model::{Mark, Marks};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+const SOURCE: &str = include_str!("../../data/tools.yaml");
+
+/// What a configuration says of one field of a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolField {
+    /// It holds SQL.
+    Sql,
+    /// It holds a command line.
+    Shell,
+    /// It is text that nothing runs.
+    None,
+}
+
+/// What a configuration says of tools.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolTable(BTreeMap<String, BTreeMap<String, ToolField>>);
+
+impl ToolTable {
+    /// From tool to field to what the field holds. The field `*` stands for every field that is not named.
+    #[must_use]
+    pub const fn new(tools: BTreeMap<String, BTreeMap<String, ToolField>>) -> Self {
+        Self(tools)
+    }
+
+    fn of(&self, tool: &str) -> Option<&BTreeMap<String, ToolField>> {
+        let bare = || tool.strip_prefix("mcp__").and_then(|rest| rest.split_once("__")).map(|(_, name)| name);
+        self.0.get(tool).or_else(|| self.0.get(bare()?))
+    }
+}
+
+/// What a field is to its tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Text,
+    Shell,
+    Argv,
+    Sql,
+    Read,
+    Write,
+    Tree,
+    Glob,
+    Delete,
+    Url,
+    Patch,
+    Directory,
+    Dynamic,
+    Forced,
+    Privileged,
+}
+
+impl Role {
+    fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "text" => Self::Text,
+            "shell" => Self::Shell,
+            "argv" => Self::Argv,
+            "sql" => Self::Sql,
+            "read" => Self::Read,
+            "write" => Self::Write,
+            "tree" => Self::Tree,
+            "glob" => Self::Glob,
+            "delete" => Self::Delete,
+            "url" => Self::Url,
+            "patch" => Self::Patch,
+            "directory" => Self::Directory,
+            "dynamic" => Self::Dynamic,
+            "forced" => Self::Forced,
+            "privileged" => Self::Privileged,
+            _ => return None,
+        })
+    }
+}
+
+/// A field of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) role: Role,
+    /// Where it is absent, a place that is not told.
+    pub(super) wanted: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Row {
+    fields: Vec<Field>,
+    mode: Option<String>,
+    modes: BTreeMap<String, Vec<Field>>,
+    marks: Marks,
+}
+
+/// A tool, as it is known for one call.
+pub(super) struct Tool<'t> {
+    configured: Option<&'t BTreeMap<String, ToolField>>,
+    row: Option<&'static Row>,
+    mode: &'static [Field],
+    /// The row has modes, and the call none of them.
+    pub(super) astray: bool,
+}
+
+impl<'t> Tool<'t> {
+    /// The tool of this name, called with a text in the field that `text` is asked for.
+    pub(super) fn of<'i>(table: &'t ToolTable, name: &str, text: impl Fn(&str) -> Option<&'i str>) -> Self {
+        static ROWS: LazyLock<BTreeMap<String, Row>> = LazyLock::new(|| load().unwrap_or_default());
+        let row = ROWS.get(name);
+        let by = row.and_then(|row| row.mode.as_deref());
+        let mode = row.and_then(|row| row.modes.get(text(by?)?)).map(Vec::as_slice);
+        Self { configured: table.of(name), row, mode: mode.unwrap_or_default(), astray: by.is_some() && mode.is_none() }
+    }
+
+    /// What the field is to it; `None` for a field that nobody described.
+    pub(super) fn role(&self, field: &str) -> Option<Role> {
+        let configured = self.configured.and_then(|fields| fields.get(field).or_else(|| fields.get("*")));
+        if let Some(configured) = configured {
+            return Some(match configured {
+                ToolField::Sql => Role::Sql,
+                ToolField::Shell => Role::Shell,
+                ToolField::None => Role::Text,
+            });
+        }
+        if self.row.is_some_and(|row| row.mode.as_deref() == Some(field)) {
+            return Some(Role::Text);
+        }
+        self.fields().find(|known| known.name == field).map(|known| known.role)
+    }
+
+    /// The fields of its row.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &'static Field> {
+        self.mode.iter().chain(self.row.into_iter().flat_map(|row| &row.fields))
+    }
+
+    /// The marks of every call of it.
+    pub(super) fn marks(&self) -> Marks {
+        self.row.map_or(Marks::NONE, |row| row.marks)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRow {
+    tools: String,
+    source: String,
+    fields: String,
+    mode: Option<String>,
+    modes: Option<BTreeMap<String, String>>,
+    marks: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRows {
+    rows: Vec<RawRow>,
+}
+
+fn load() -> Result<BTreeMap<String, Row>, String> {
+    let raw: RawRows = marked_yaml::from_yaml(0, SOURCE).map_err(|error| error.to_string())?;
+    let mut rows = BTreeMap::new();
+    for raw in raw.rows {
+        if raw.source.len() < 4 || raw.mode.is_some() != raw.modes.is_some() {
+            return Err(format!("{}: a source, and a mode with modes", raw.tools));
+        }
+        let mark = |word: &str| {
+            Mark::ALL.iter().copied().find(|mark| mark.word() == word).ok_or_else(|| format!("no mark `{word}`"))
+        };
+        let modes = raw.modes.unwrap_or_default().into_iter();
+        let row = Row {
+            fields: fields(&raw.fields)?,
+            mode: raw.mode,
+            modes: modes.map(|(mode, of)| Ok((mode, fields(&of)?))).collect::<Result<_, String>>()?,
+            marks: raw.marks.unwrap_or_default().split_whitespace().map(mark).collect::<Result<_, _>>()?,
+        };
+        for name in raw.tools.split_whitespace() {
+            if rows.insert(name.to_owned(), row.clone()).is_some() {
+                return Err(format!("{name} has two rows"));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn fields(text: &str) -> Result<Vec<Field>, String> {
+    let field = |word: &str| {
+        let (name, role) = word.split_once('=').ok_or_else(|| format!("`{word}` is no field"))?;
+        let (name, wanted) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
+        let role = Role::of(role).ok_or_else(|| format!("no role `{role}`"))?;
+        Ok(Field { name: name.to_owned(), role, wanted })
+    };
+    text.split_whitespace().map(field).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ledger: every row parses, none stands twice, each says where its facts come from.
+    #[test]
+    fn every_row_parses_and_names_no_field_twice() {
+        let rows = load().unwrap_or_else(|error| panic!("{error}"));
+        assert!(rows.len() > 50, "{} tools", rows.len());
+        for (name, row) in &rows {
+            let modes: Vec<&[Field]> =
+                if row.modes.is_empty() { vec![&[]] } else { row.modes.values().map(Vec::as_slice).collect() };
+            for mode in modes {
+                let mut names: Vec<&str> = row.fields.iter().chain(mode).map(|field| field.name.as_str()).collect();
+                names.extend(row.mode.as_deref());
+                let all = names.len();
+                names.sort_unstable();
+                names.dedup();
+                assert_eq!(names.len(), all, "{name} has a field twice");
+            }
+        }
+    }
+
+    #[test]
+    fn a_configuration_stands_before_the_rows() {
+        let fields = |of: &[(&str, ToolField)]| of.iter().map(|(name, field)| ((*name).to_owned(), *field)).collect();
+        let table = ToolTable::new(BTreeMap::from([
+            ("run".to_owned(), fields(&[("q", ToolField::Sql)])),
+            ("mcp__a__run".to_owned(), fields(&[("*", ToolField::None)])),
+            ("Bash".to_owned(), fields(&[("description", ToolField::Shell)])),
+        ]));
+        let role = |tool: &str, field: &str| Tool::of(&table, tool, |_| None).role(field);
+        assert_eq!(role("run", "q"), Some(Role::Sql));
+        assert_eq!(role("mcp__b__run", "q"), Some(Role::Sql));
+        assert_eq!(role("mcp__a__run", "q"), Some(Role::Text));
+        assert_eq!(role("mcp__b__run", "r"), None);
+        assert_eq!(role("Bash", "description"), Some(Role::Shell));
+        assert_eq!(role("Bash", "command"), Some(Role::Shell));
+        assert_eq!(role("bash", "path"), None);
+    }
+}

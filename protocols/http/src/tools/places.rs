@@ -1,0 +1,149 @@
+//! Files and hosts that the input of a tool call names.
+//!
+//! Promises: a path is named only where its letters say which file is meant: absolute or below `~`, without steps and
+//! without characters that a shell or a library would expand; any other is an unknown file. A URL is read by one grammar,
+//! and one that is not read is an unknown host. Does not promise to follow links: the tool runs where nobody can be asked.
+//! Held by: the tests below and `fixtures/http/tools.tsv`.
+
+use portcullis_model::{Action, Mark, Object, Operation, Part};
+
+/// A file by this path.
+pub(super) fn file(path: &str) -> Part {
+    let rest = match path.strip_prefix('~') {
+        Some(rest) if rest.starts_with('/') => rest,
+        Some(_) => return Part::Unknown,
+        None => path,
+    };
+    let Some(segments) = rest.strip_prefix('/') else { return Part::Unknown };
+    // Where a part before a step up is a link, the letters do not say where it leads.
+    if path.chars().any(char::is_control) || segments.split('/').any(|part| part == "..") {
+        return Part::Unknown;
+    }
+    let root = if path.starts_with('~') { "~" } else { "" };
+    let kept: Vec<&str> = segments.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    Part::known(format!("{root}/{}", kept.join("/")))
+}
+
+/// The operations of one action on a file that may exist.
+pub(super) fn on(action: Action, file: Part) -> Vec<Operation> {
+    let one = |action| Operation::new(action, Object::File(file.clone()));
+    match action {
+        Action::Insert | Action::Update => vec![one(Action::Insert), one(Action::Update)],
+        action => vec![one(action)],
+    }
+}
+
+/// Reading a place with all that is below it.
+pub(super) fn tree(file: Part) -> Operation {
+    Operation::new(Action::Read, Object::File(file)).marked(Mark::Recursive)
+}
+
+/// What a pattern of files reads, if it does not begin in the current directory.
+pub(super) fn glob(pattern: &str) -> Option<Operation> {
+    let special = |part: &str| part.contains(['*', '?', '[', '{', '\\']);
+    if pattern.split('/').any(|part| part == "..") {
+        return Some(tree(Part::Unknown));
+    }
+    if !pattern.starts_with(['/', '~']) {
+        // Braces may begin with a slash.
+        return (pattern.starts_with(['{', '\\', '['])).then(|| tree(Part::Unknown));
+    }
+    let plain: Vec<&str> = pattern.split('/').take_while(|part| !special(part)).collect();
+    let root = plain.join("/");
+    Some(tree(if root.is_empty() { file("/") } else { file(&root) }))
+}
+
+/// Reaching the host of a URL.
+pub(super) fn url(text: &str) -> Operation {
+    let part = host(text.trim());
+    let operation = Operation::new(Action::Connect, Object::Host(part.clone())).marked(Mark::Network);
+    if part == Part::Unknown { operation.marked(Mark::Dynamic) } else { operation }
+}
+
+fn host(text: &str) -> Part {
+    let Ok(uri) = text.parse::<http::Uri>() else { return Part::Unknown };
+    // Backslashes and `@` are where libraries part ways about which host is meant.
+    if text.contains(['\\', '@']) {
+        return Part::Unknown;
+    }
+    let port = match (uri.port_u16(), uri.scheme_str()) {
+        (Some(port), Some(_)) => port,
+        (None, Some("https")) => 443,
+        (None, Some("http")) => 80,
+        (_, _) => return Part::Unknown,
+    };
+    match uri.host() {
+        Some(host) if !host.is_empty() => Part::known(format!("{}:{port}", host.to_ascii_lowercase())),
+        _ => Part::Unknown,
+    }
+}
+
+/// What a patch of `apply_patch` does to files; `None` where it is no such patch.
+pub(super) fn patch(text: &str) -> Option<Vec<Operation>> {
+    let mut operations = Vec::new();
+    let mut updated: Option<Part> = None;
+    for line in text.lines() {
+        // Lines of a hunk begin with a space, `+`, `-` or `@`: a header is none of them.
+        let Some(header) = line.trim_end().strip_prefix("*** ") else { continue };
+        let named = |kind: &str| header.strip_prefix(kind).map(|path| file(path.trim()));
+        if let Some(file) = named("Add File:") {
+            operations.extend(on(Action::Insert, file));
+        } else if let Some(file) = named("Update File:") {
+            operations.extend(on(Action::Update, file.clone()));
+            updated = Some(file);
+        } else if let Some(file) = named("Delete File:") {
+            operations.extend(on(Action::Delete, file));
+        } else if let Some(file) = named("Move to:") {
+            operations.extend(on(Action::Insert, file));
+            operations.extend(on(Action::Delete, updated.clone().unwrap_or(Part::Unknown)));
+        } else if !matches!(header, "Begin Patch" | "End Patch" | "End of File")
+            && !header.starts_with("Environment ID:")
+        {
+            return None;
+        }
+    }
+    (!operations.is_empty()).then_some(operations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_only_where_its_letters_say_which() {
+        for (path, expected) in [
+            ("/etc/passwd", Some("/etc/passwd")),
+            ("//etc/./passwd", Some("/etc/passwd")),
+            ("~/.ssh/id", Some("~/.ssh/id")),
+            ("/", Some("/")),
+            ("/etc/../x", None),
+            ("~root/x", None),
+            ("~", None),
+            ("x/y", None),
+            ("", None),
+            ("C:\\x", None),
+            ("/a\0b", None),
+        ] {
+            assert_eq!(file(path).as_str(), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_named_only_where_every_library_reads_the_same() {
+        for (text, expected) in [
+            ("https://Example.com/a?b#c", Some("example.com:443")),
+            ("http://example.com", Some("example.com:80")),
+            ("http://example.com:8080/", Some("example.com:8080")),
+            ("https://[::1]/x", Some("[::1]:443")),
+            ("https://good@evil.com/", None),
+            ("https://good\\@evil.com", None),
+            ("ftp://x/", None),
+            ("//x/", None),
+            ("example.com", None),
+            ("file:///etc/passwd", None),
+            ("", None),
+        ] {
+            assert_eq!(host(text).as_str(), expected, "{text:?}");
+        }
+    }
+}

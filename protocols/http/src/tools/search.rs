@@ -1,0 +1,198 @@
+//! Texts that look like code, in input that nobody described.
+//!
+//! Promises: a text is taken for SQL where PostgreSQL's grammar accepts it and it does more than compute constants, and
+//! for a command line where its first word is a program that is known and something else of it looks like one; the cheap
+//! test comes first, and the reading is the same as that of described input. Does not promise to find code that is
+//! encoded, in the middle of prose, or of another language: this is advice, what runs it is judged where it arrives.
+//! Held by: `fixtures/http/tools.tsv`.
+
+/// Words that begin a statement of PostgreSQL's grammar, and of what others add to it.
+const STATEMENTS: &[&str] = &[
+    "abort",
+    "alter",
+    "analyze",
+    "attach",
+    "begin",
+    "call",
+    "checkpoint",
+    "close",
+    "cluster",
+    "comment",
+    "commit",
+    "copy",
+    "create",
+    "deallocate",
+    "declare",
+    "delete",
+    "detach",
+    "discard",
+    "do",
+    "drop",
+    "end",
+    "execute",
+    "explain",
+    "fetch",
+    "grant",
+    "import",
+    "insert",
+    "listen",
+    "load",
+    "lock",
+    "merge",
+    "move",
+    "notify",
+    "optimize",
+    "pragma",
+    "prepare",
+    "reassign",
+    "refresh",
+    "reindex",
+    "release",
+    "rename",
+    "replace",
+    "reset",
+    "revoke",
+    "rollback",
+    "savepoint",
+    "security",
+    "select",
+    "set",
+    "show",
+    "start",
+    "table",
+    "truncate",
+    "unlisten",
+    "update",
+    "upsert",
+    "use",
+    "vacuum",
+    "values",
+    "with",
+];
+
+/// How a field is taken by its name alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// SQL and nothing else.
+    Sql,
+    /// SQL, or words to search for.
+    Query,
+    /// A command line.
+    Shell,
+    /// Nothing that its name would tell.
+    Other,
+}
+
+/// What the name of a field says.
+pub(super) fn named(field: &str) -> Named {
+    let mut words: Vec<String> = vec![String::new()];
+    for c in field.chars() {
+        let end = !c.is_ascii_alphanumeric() || c.is_ascii_uppercase();
+        if end && words.last().is_some_and(|word| !word.is_empty()) && (!c.is_ascii_uppercase() || !all_upper(field)) {
+            words.push(String::new());
+        }
+        if c.is_ascii_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.push(c.to_ascii_lowercase());
+        }
+    }
+    let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+    if has(&["sql", "statement", "statements"]) {
+        Named::Sql
+    } else if has(&["query", "queries"]) {
+        Named::Query
+    } else if has(&["command", "commands", "cmd", "script", "shell", "bash"]) {
+        Named::Shell
+    } else {
+        Named::Other
+    }
+}
+
+fn all_upper(text: &str) -> bool {
+    !text.chars().any(|c| c.is_ascii_lowercase())
+}
+
+/// Whether the text begins as SQL does.
+pub(super) fn begins_as_sql(text: &str) -> bool {
+    let mut rest = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '(' | ';' | '\u{feff}'));
+    loop {
+        let behind = if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n').map(|(_, behind)| behind)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            comment.split_once("*/").map(|(_, behind)| behind)
+        } else {
+            break;
+        };
+        let Some(behind) = behind else { return false };
+        rest = behind.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '(' | ';'));
+    }
+    let word = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    word.len() <= 12 && STATEMENTS.contains(&word.to_ascii_lowercase().as_str())
+}
+
+/// Whether the text has the shape of a command line.
+pub(super) fn looks_like_shell(text: &str) -> bool {
+    let mut words = text.split_whitespace().skip_while(|word| is_assignment(word)).peekable();
+    let Some(first) = words.next() else { return false };
+    let program = first.rsplit('/').next().unwrap_or(first);
+    let program = program.trim_end_matches([';', '&', '|']);
+    if !portcullis_shell::knows(program) {
+        return false;
+    }
+    first.contains('/')
+        || text.contains(['|', ';', '&', '>', '<', '`'])
+        || text.contains("$(")
+        || words.any(|word| word.contains('/') || (word.len() > 1 && word.starts_with('-')))
+}
+
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_field_says_what_it_holds() {
+        for (field, expected) in [
+            ("sql", Named::Sql),
+            ("SQL", Named::Sql),
+            ("rawSql", Named::Sql),
+            ("sql_text", Named::Sql),
+            ("statement", Named::Sql),
+            ("query", Named::Query),
+            ("search_query", Named::Query),
+            ("cmd", Named::Shell),
+            ("shell-command", Named::Shell),
+            ("startScript", Named::Shell),
+            ("description", Named::Other),
+            ("recommand", Named::Other),
+            ("", Named::Other),
+        ] {
+            assert_eq!(named(field), expected, "{field}");
+        }
+    }
+
+    #[test]
+    fn prose_is_not_taken_for_code() {
+        for (text, sql, shell) in [
+            ("DROP TABLE x", true, false),
+            (" -- note\n/* a */ (select 1)", true, false),
+            ("/* never", false, false),
+            ("rm -rf /srv", false, true),
+            ("PGPASSWORD=x psql -c 'x'", false, true),
+            ("/bin/rm x", false, true),
+            ("cat x | sh", false, true),
+            ("hello world", false, false),
+            ("rm", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!((begins_as_sql(text), looks_like_shell(text)), (sql, shell), "{text}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+use super::*;
+use proptest::prelude::*;
+
+fn read(name: &str, input: &str) -> Command {
+    call(&ToolTable::default(), name, Some("toolu_1"), input)
+}
+
+/// The marks of the call, and the operations besides it.
+fn printed(command: &Command) -> String {
+    if command.fault.is_some() {
+        return "fault".to_owned();
+    }
+    let (first, rest) = command.operations().split_first().unwrap();
+    assert_eq!((first.action, first.object.noun()), (Action::Call, "tool"));
+    let marks = first.marks.iter().map(|mark| format!("+{}", mark.word())).collect::<Vec<_>>().join(" ");
+    let rest = rest.iter().map(ToString::to_string);
+    (!marks.is_empty()).then_some(marks).into_iter().chain(rest).collect::<Vec<_>>().join(" ; ")
+}
+
+/// A set: in which order a reading says things is not promised.
+fn set(text: &str) -> BTreeSet<String> {
+    text.split(" ; ").map(|part| part.replace('"', "")).collect()
+}
+
+#[test]
+fn calls_do_what_the_table_says() {
+    let table = include_str!("../../../../fixtures/http/tools.tsv");
+    let mut wrong = String::new();
+    let mut rows = 0;
+    for line in table.lines().filter(|line| !line.starts_with('#')) {
+        let [tool, input, expected] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let got = printed(&read(tool, input));
+        if set(&got) != set(expected) {
+            wrong.push_str(&format!("{tool}\t{input}\n  expected {expected}\n  got      {got}\n"));
+        }
+        rows += 1;
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(rows > 70, "{rows}");
+}
+
+#[test]
+fn the_record_shows_the_call_without_its_secrets() {
+    let shown = |name: &str, input: &str| read(name, input).text.as_str().to_owned();
+    assert_eq!(
+        shown("Read", r#"{ "file_path" : "/x\u0041", "limit": 1E2 }"#),
+        r#"Read {"file_path":"/xA","limit":1E2} (toolu_1)"#
+    );
+    for (name, input) in [
+        ("Bash", r#"{"command":"PGPASSWORD=hunter2 psql -h db app -c 'select 1'"}"#),
+        ("x", r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2'"}"#),
+        ("x", r#"{"q":"{\"sql\":\"ALTER ROLE a PASSWORD 'hunter2'\"}"}"#),
+        ("shell", r#"{"command":["bash","-c","PGPASSWORD=hunter2 psql -c 'select 1'"]}"#),
+    ] {
+        let text = shown(name, input);
+        assert!(!text.contains("hunter2") && text.contains("[redacted]"), "{text}");
+    }
+    let long = format!(r#"{{"a":"{}"}}"#, "é".repeat(100_000));
+    assert!(shown("x", &long).len() < SHOWN + 64);
+    // An id that is no id is not shown.
+    let odd = call(&ToolTable::default(), "x", Some("a\nb"), "{}");
+    assert_eq!(odd.text.as_str(), "x {}");
+}
+
+#[test]
+fn a_call_is_its_name_and_its_input() {
+    let digest = |name: &str, input: &str| read(name, input).digest;
+    assert_eq!(digest("a", "{}"), digest("a", "{}"));
+    assert_ne!(digest("a", "{}"), digest("b", "{}"));
+    assert_ne!(digest("a", "{}"), digest("a", "{ }"));
+    for name in ["", "a b", "a\nb", "a\u{202e}b", &"a".repeat(NAME + 1)] {
+        assert!(read(name, "{}").fault.is_some(), "{name:?}");
+    }
+}
+
+#[test]
+fn what_is_too_much_is_a_fault() {
+    let many = |count: usize| format!(r#"{{"sql":[{}]}}"#, vec![r#""DROP TABLE t""#; count].join(","));
+    assert!(read("x", &many(TEXTS)).fault.is_none());
+    assert!(matches!(read("x", &many(TEXTS + 1)).fault, Some(Fault::TooLarge { .. })));
+    let large = format!(r#"{{"a":"{}"}}"#, "a".repeat(LONGEST));
+    assert!(matches!(read("x", &large).fault, Some(Fault::TooLarge { .. })));
+}
+
+#[test]
+fn tools_on_offer_are_prepared_only() {
+    assert_eq!(offers([].into_iter()), None);
+    let command = offers(["b", "a", "b"].into_iter()).unwrap();
+    let said: Vec<String> = command.operations().iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["call tool a", "call tool b"]);
+    assert!(command.prepares() && !command.can_write());
+    assert_eq!(command.text.as_str(), "tools on offer: a, b");
+    assert!(offers(["a\nb"].into_iter()).unwrap().fault.is_some());
+}
+
+#[test]
+fn a_configuration_overrides() {
+    use std::collections::BTreeMap;
+    let fields = BTreeMap::from([("q".to_owned(), ToolField::Sql), ("command".to_owned(), ToolField::None)]);
+    let table = ToolTable::new(BTreeMap::from([("run".to_owned(), fields)]));
+    let said = |input: &str| printed(&call(&table, "mcp__x__run", None, input));
+    assert_eq!(said(r#"{"q":"DROP TABLE t"}"#), "drop table ?.t");
+    assert_eq!(said(r#"{"q":"words"}"#), "fault");
+    assert_eq!(said(r#"{"command":"rm -rf /srv"}"#), "");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn no_input_is_without_a_call(name in "[a-zA-Z_]{0,6}|Bash|Read|shell|memory", input in "\\PC{0,40}|\\{\"(command|sql|x)\":\"[a-z ;|$`/(-]{0,30}\"\\}") {
+        let command = read(&name, &input);
+        prop_assert!(command.fault.is_some() || command.operations()[0].action == Action::Call);
+    }
+}
