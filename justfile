@@ -62,6 +62,11 @@ bench-ssh *arguments:
     cargo build --release --workspace --locked --bin portcullis
     scripts/bench-ssh {{arguments}}
 
+# HTTP directly, through nginx and through Portcullis in one run; writes tables for docs/performance.md.
+bench-http *arguments:
+    cargo build --release --workspace --locked --bin portcullis
+    scripts/bench-http {{arguments}}
+
 # The large counts: 50 kills, every split, long generated suites. An hour or more.
 soak:
     PORTCULLIS_CASES=20000 cargo test {{house}} --no-fail-fast -- --nocapture
