@@ -5,6 +5,7 @@
 //! written out is refused without being shown. Held by: the golden files.
 
 use crate::document::{Section, Value};
+use crate::http::{self, Hosts};
 use crate::settings::{Address, BackendTls, Connection, Postgres, SecretSource};
 use crate::ssh;
 use portcullis_model::{Name, Protocol};
@@ -17,9 +18,10 @@ pub(crate) fn connections(value: Option<Value<'_>>) -> Option<BTreeMap<Name, Con
     let section = value?.section()?;
     let mut complete = true;
     let mut connections = BTreeMap::new();
+    let mut hosts = Hosts::new(section.entries().map(|(name, _)| name));
     for (name, value) in section.entries() {
         complete &= check_name(name, &value);
-        match one(&value) {
+        match one(&value, &mut hosts) {
             Some(connection) => drop(connections.insert(Name::canonical(name), connection)),
             None => complete = false,
         }
@@ -47,17 +49,14 @@ fn check_name(name: &str, value: &Value<'_>) -> bool {
     good
 }
 
-fn one(value: &Value<'_>) -> Option<Connection> {
+fn one(value: &Value<'_>, hosts: &mut Hosts<'_>) -> Option<Connection> {
     let mut section = value.section()?;
     let protocol = section.require("protocol", "postgres")?;
     let known = [("postgres", Protocol::Postgres), ("ssh", Protocol::Ssh), ("http", Protocol::Http)];
     match protocol.choice(&known)? {
         Protocol::Postgres => postgres(section).map(Connection::Postgres),
         Protocol::Ssh => ssh::connection(section).map(Connection::Ssh),
-        Protocol::Http => {
-            protocol.not_yet("HTTP connections are");
-            None
-        }
+        Protocol::Http => http::connection(section, hosts).map(Connection::Http),
     }
 }
 
@@ -154,7 +153,11 @@ fn backend_tls(value: Option<&Value<'_>>, address: &Address) -> Option<BackendTl
 
 /// `HOST:PORT`, `HOST`, `[IPV6]:PORT`, or a directory (with `:PORT` behind it where that is not the usual port).
 pub(crate) fn read_address(value: &Value<'_>, usual: u16) -> Option<Address> {
-    let text = value.text()?;
+    address_in(value, value.text()?, usual)
+}
+
+/// The same in a part of a value.
+pub(crate) fn address_in(value: &Value<'_>, text: &str, usual: u16) -> Option<Address> {
     let address = if text.starts_with('/') || text.starts_with('.') {
         let (directory, port) = with_port(text, usual);
         port.map(|port| Address::Unix { directory: value.document().resolve(directory), port })

@@ -159,11 +159,13 @@ pub(crate) struct Value<'d> {
     path: Arc<str>,
     /// Where its key stands.
     key_at: Option<(usize, usize)>,
+    /// Whether its line must not be shown: it may hold a secret whatever its key is called.
+    unseen: bool,
 }
 
 impl<'d> Value<'d> {
     pub(crate) fn root(document: &'d Document<'d>, node: &'d Node) -> Self {
-        Self { document, node, path: "".into(), key_at: Some((1, 1)) }
+        Self { document, node, path: "".into(), key_at: Some((1, 1)), unseen: false }
     }
 
     pub(crate) const fn document(&self) -> &'d Document<'d> {
@@ -172,6 +174,20 @@ impl<'d> Value<'d> {
 
     pub(crate) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The same, and everything in it: no problem shows a line of it.
+    pub(crate) fn unseen(mut self) -> Self {
+        self.unseen = true;
+        self
+    }
+
+    fn report(&self, problem: Problem, at: Option<(usize, usize)>) {
+        let mut problem = self.document.located(problem, at);
+        if self.unseen {
+            problem.excerpt = None;
+        }
+        self.document.problems.borrow_mut().push(problem);
     }
 
     fn at(&self) -> Option<(usize, usize)> {
@@ -185,22 +201,22 @@ impl<'d> Value<'d> {
 
     /// A problem with this value.
     pub(crate) fn problem(&self, message: impl Into<Arc<str>>) {
-        self.document.report(Problem::error(Arc::clone(&self.path), message), self.at());
+        self.report(Problem::error(Arc::clone(&self.path), message), self.at());
     }
 
     /// A problem with this value, and what to write instead.
     pub(crate) fn problem_with(&self, message: impl Into<Arc<str>>, help: impl Into<Arc<str>>) {
-        self.document.report(Problem::error(Arc::clone(&self.path), message).suggest(help), self.at());
+        self.report(Problem::error(Arc::clone(&self.path), message).suggest(help), self.at());
     }
 
     /// A problem told at the key, for values that must not be shown.
     pub(crate) fn problem_at_key(&self, message: impl Into<Arc<str>>, help: impl Into<Arc<str>>) {
-        self.document.report(Problem::error(Arc::clone(&self.path), message).suggest(help), self.key_at);
+        self.report(Problem::error(Arc::clone(&self.path), message).suggest(help), self.key_at);
     }
 
     /// A warning about this value.
     pub(crate) fn warning(&self, message: impl Into<Arc<str>>, help: impl Into<Arc<str>>) {
-        self.document.report(Problem::warning(Arc::clone(&self.path), message).suggest(help), self.at());
+        self.report(Problem::warning(Arc::clone(&self.path), message).suggest(help), self.at());
     }
 
     /// Something that a later version reads.
@@ -268,6 +284,7 @@ impl<'d> Value<'d> {
             node,
             path: format!("{}[{at}]", self.path).into(),
             key_at: self.at(),
+            unseen: self.unseen,
         };
         Some(items.iter().enumerate().map(item).collect())
     }
@@ -297,18 +314,18 @@ impl<'d> Section<'d> {
         let value = self.take(key);
         if value.is_none() {
             let problem = Problem::error(Arc::clone(&self.value.path), format!("`{key}` is missing"));
-            self.value.document.report(problem.suggest(format!("add `{key}: {example}`")), self.value.key_at);
+            self.value.report(problem.suggest(format!("add `{key}: {example}`")), self.value.key_at);
         }
         value
     }
 
     /// Every key with its value, in the order of the file.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&'d str, Value<'d>)> + use<'d> {
-        let (document, path) = (self.value.document, Arc::clone(&self.value.path));
+        let (document, path, unseen) = (self.value.document, Arc::clone(&self.value.path), self.value.unseen);
         self.map.iter().map(move |(key, node)| {
             let word = key.as_str();
             let path = if path.is_empty() { word.into() } else { format!("{path}.{word}").into() };
-            (word, Value { document, node, path, key_at: key.span().start().and_then(place) })
+            (word, Value { document, node, path, key_at: key.span().start().and_then(place), unseen })
         })
     }
 

@@ -4,7 +4,7 @@
 //! a secret written into the file refuses it, with file, line, column, the offending line and what to write instead. All
 //! problems of a file that is YAML at all are told together. No text of a secret is in a [`Config`] (references only), nor
 //! in any problem: lines that may hold one are cut before they are shown. What a later version will read and this one does
-//! not (HTTP, OIDC, vault) is refused as "not yet", not ignored. Relative paths are relative to the file.
+//! not (OIDC, vault) is refused as "not yet", not ignored. Relative paths are relative to the file.
 //!
 //! Does not promise: that a backend answers, that a certificate is good or that a policy loads; `portcullis check` builds
 //! everything for that. Held by: `tests.rs`, which reads every file of `fixtures/config/` and compares the problems with
@@ -13,6 +13,7 @@
 mod connections;
 mod document;
 mod fuzz;
+mod http;
 mod policies;
 mod public_keys;
 mod read;
@@ -30,8 +31,8 @@ pub use fuzz::fuzz_document;
 pub use policies::PolicyGlob;
 pub use schema::JSON_SCHEMA;
 pub use settings::{
-    Address, Audit, BackendTls, Config, Connection, Durability, Limits, Listen, Postgres, Results, Roles, SecretSource,
-    Ssh, SshIdentity, SshLogin, SshUserKey, Store, Tls,
+    Address, Api, Audit, BackendTls, Config, Connection, Durability, Header, Http, Limits, Listen, MediaRange,
+    Postgres, Results, Roles, SecretSource, Ssh, SshIdentity, SshLogin, SshUserKey, Store, Tls, ToolField, Upstream,
 };
 
 use portcullis_model::{Problem, Severity};

@@ -5,8 +5,19 @@
 //! Held by: the tests below, and a property in `tests.rs` over every key that takes a secret.
 
 /// Parts of key names that promise a secret behind them.
-const TELLING: &[&str] =
-    &["pass", "pwd", "secret", "token", "credential", "api_key", "api-key", "apikey", "private_key"];
+const TELLING: &[&str] = &[
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "credential",
+    "api_key",
+    "apikey",
+    "-key",
+    "private_key",
+    "authorization",
+    "cookie",
+];
 
 /// What is shown instead.
 const CUT: &str = "[not shown]";
@@ -54,12 +65,18 @@ const fn separates(c: char) -> bool {
 /// Whether the word before the colon names a secret, or is a slip of the pen from `password`.
 fn is_telling(before_colon: &str) -> bool {
     let word = before_colon.trim_end_matches(separates).rsplit(separates).next().unwrap_or_default().to_lowercase();
-    TELLING.iter().any(|part| word.contains(part)) || strsim::damerau_levenshtein(&word, "password") <= 3
+    // Headers with names of somebody's own, as in `x-crm-login`.
+    word.starts_with("x-")
+        || TELLING.iter().any(|part| word.contains(part))
+        || strsim::damerau_levenshtein(&word, "password") <= 3
 }
 
 /// Whether a reference follows: nothing of it is secret. What stands for a variable's name and is none may be.
 fn is_reference(value: &str) -> bool {
     let Some(inner) = value.trim_start().strip_prefix('{').map(str::trim_start) else { return false };
+    if let Some(inner) = inner.strip_prefix("bearer:") {
+        return is_reference(inner);
+    }
     if let Some(name) = inner.strip_prefix("env:") {
         let ends = name.find(['}', ',']).unwrap_or(name.len());
         let name = name.get(..ends).unwrap_or_default().trim();
@@ -83,6 +100,10 @@ mod tests {
             ("  pasword: hunter2", "  pasword: [not shown]"),
             ("  \"password\" : hunter2", "  \"password\" : [not shown]"),
             ("  headers: { x-api-key: hunter2 }", "  headers: { x-api-key: [not shown]"),
+            ("  x-crm-login: hunter2", "  x-crm-login: [not shown]"),
+            ("  authorization: Bearer hunter2", "  authorization: [not shown]"),
+            ("  authorization: { bearer: hunter2 }", "  authorization: [not shown]"),
+            ("  authorization: { bearer: { env: CRM } }", "  authorization: { bearer: { env: CRM } }"),
             ("  password: { env: SHOP }, usernam: x", "  password: { env: SHOP }, usernam: x"),
             ("  password: { plain: hunter2 }", "  password: [not shown]"),
             ("store: postgres://me:hunter2@db/x", "store: postgres://[not shown]@db/x"),

@@ -134,6 +134,7 @@ mod tests {
             "connection-incomplete",
             "ssh-connections",
             "ssh-identity",
+            "http-connections",
         ];
         for name in refused {
             let file = fixtures("bad").into_iter().find(|file| file.file_stem().unwrap() == name).unwrap();
@@ -154,7 +155,7 @@ mod tests {
     fn the_schema_names_exactly_the_keys_that_are_read() {
         let cases = [
             ("zzzzzzzz: 1\n", "", &[][..]),
-            ("listen: { zzzzzzzz: 1 }\n", "/properties/listen", &["http"][..]),
+            ("listen: { zzzzzzzz: 1 }\n", "/properties/listen", &[][..]),
             ("tls: { zzzzzzzz: 1 }\n", "/properties/tls/anyOf/1", &[][..]),
             ("identity: { zzzzzzzz: 1 }\n", "/properties/identity", &["oidc", "saml"][..]),
             ("identity: { roles: { zzzzzzzz: 1 } }\n", "/properties/identity/properties/roles", &[][..]),
@@ -166,6 +167,11 @@ mod tests {
             (
                 "connections: { a: { protocol: ssh, zzzzzzzz: 1 } }\n",
                 "/properties/connections/additionalProperties/anyOf/1",
+                &[][..],
+            ),
+            (
+                "connections: { a: { protocol: http, zzzzzzzz: 1 } }\n",
+                "/properties/connections/additionalProperties/anyOf/2",
                 &[][..],
             ),
             ("identity: { ssh_keys: [{ zzzzzzzz: 1 }] }\n", "/properties/identity/properties/ssh_keys/items", &[][..]),

@@ -37,14 +37,12 @@ pub(crate) fn listen(section: Option<Section<'_>>) -> Option<Listen> {
     let listen = Listen {
         postgres: address(&mut section, "postgres"),
         ssh: address(&mut section, "ssh"),
+        http: address(&mut section, "http"),
         console: address(&mut section, "console"),
     };
-    let serves = section.entries().any(|(key, _)| matches!(key, "postgres" | "ssh"));
-    if let Some(value) = section.take("http") {
-        value.not_yet("HTTP clients are");
-    }
+    let serves = section.entries().any(|(key, _)| matches!(key, "postgres" | "ssh" | "http"));
     if !serves {
-        let help = "add `postgres: 127.0.0.1:6442` or `ssh: 127.0.0.1:6422`";
+        let help = "add `postgres: 127.0.0.1:6442`, `ssh: 127.0.0.1:6422` or `http: 127.0.0.1:6480`";
         section.value().problem_with("no listener: nobody could connect", help);
     }
     section.finish();

@@ -65,6 +65,8 @@ pub struct Listen {
     pub postgres: Option<SocketAddr>,
     /// SSH clients.
     pub ssh: Option<SocketAddr>,
+    /// HTTP clients.
+    pub http: Option<SocketAddr>,
     /// The console, the API, `/readyz` and `/metrics`.
     pub console: Option<SocketAddr>,
 }
@@ -72,7 +74,7 @@ pub struct Listen {
 impl Listen {
     /// Every address that TLS protects, with its key.
     pub fn over_tls(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
-        [("postgres", self.postgres), ("console", self.console)]
+        [("postgres", self.postgres), ("http", self.http), ("console", self.console)]
             .into_iter()
             .filter_map(|(key, address)| address.map(|address| (key, address)))
     }
@@ -134,6 +136,85 @@ pub enum Connection {
     Postgres(Postgres),
     /// An SSH server.
     Ssh(Ssh),
+    /// A service behind HTTP.
+    Http(Http),
+}
+
+/// A service behind HTTP, and what the gateway says to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where it is.
+    pub upstream: Upstream,
+    /// PEM: the authorities that its certificate must come from, instead of the system's.
+    pub tls_ca: Option<PathBuf>,
+    /// How its requests and answers are read.
+    pub api: Api,
+    /// Headers that the gateway sets on every request, by their names in small letters; a client's own of the same name
+    /// never pass.
+    pub headers: BTreeMap<Arc<str>, Header>,
+    /// `Host` names that mean this connection besides its own name, in small letters.
+    pub hosts: BTreeSet<Arc<str>>,
+    /// Media types of answers that pass unread although masks bind.
+    pub opaque: BTreeSet<MediaRange>,
+    /// What the fields of a tool's input hold, by tool and field.
+    pub tools: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ToolField>>,
+    /// How long the service may take to begin or continue an answer; 10 minutes.
+    pub timeout: Duration,
+}
+
+/// Where a service is: the parts of its URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Whether TLS protects it; without, the address is loopback.
+    pub tls: bool,
+    /// Host and port.
+    pub address: Address,
+    /// What stands before every path: empty, or canonical segments each behind its `/`, without one at the end.
+    pub prefix: Arc<str>,
+}
+
+/// How the requests and answers of a service are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// As JSON over methods and paths.
+    Rest,
+    /// As Anthropic's Messages.
+    Anthropic,
+    /// As OpenAI's chat completions and responses.
+    OpenAi,
+    /// As the Model Context Protocol.
+    Mcp,
+}
+
+/// A header that the gateway sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// The secret is its whole value.
+    Secret(SecretSource),
+    /// `Bearer`, a blank and the secret.
+    Bearer(SecretSource),
+    /// Written out: only for names that never hold a secret.
+    Plain(Arc<str>),
+}
+
+/// Media types: one, or all of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MediaRange {
+    /// Before the `/`, in small letters.
+    pub kind: Arc<str>,
+    /// Behind it; `None` for `*`.
+    pub subtype: Option<Arc<str>>,
+}
+
+/// What a field of a tool's input holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolField {
+    /// SQL.
+    Sql,
+    /// A shell command line.
+    Shell,
+    /// Nothing that is run.
+    None,
 }
 
 /// An SSH server, and how the gateway logs in to it.

@@ -61,7 +61,10 @@ fn the_least_configuration_has_the_documented_defaults() {
     let config = good("minimal.yaml");
     assert_eq!(config.data_dir, Path::new("/etc/portcullis/data"));
     assert_eq!(config.store, Store::RocksDb);
-    assert_eq!(config.listen, Listen { postgres: Some("127.0.0.1:6442".parse().unwrap()), ssh: None, console: None });
+    assert_eq!(
+        config.listen,
+        Listen { postgres: Some("127.0.0.1:6442".parse().unwrap()), ssh: None, http: None, console: None }
+    );
     assert_eq!(config.tls, Tls::SelfMade);
     assert_eq!(config.roles, Roles::default());
     assert_eq!(config.audit.results, Results::Full);
@@ -111,6 +114,42 @@ fn every_key_of_ssh_is_read() {
     assert_eq!(keys, [("agent-7", 1), ("agent-7", 2)]);
     assert_eq!(config.ssh.users.len(), 2);
     assert_eq!(config.ssh.users["alice"].len(), 2);
+}
+
+fn http<'c>(config: &'c Config, name: &str) -> &'c Http {
+    let Connection::Http(http) = &config.connections[name] else { panic!("{name} is no HTTP service") };
+    http
+}
+
+#[test]
+fn every_key_of_http_is_read() {
+    let config = good("http.yaml");
+    assert_eq!(config.listen.http, Some("127.0.0.1:6480".parse().unwrap()));
+    assert_eq!(config.listen.over_tls().count(), 1);
+    let tcp = |host: &str, port| Address::Tcp { host: host.into(), port };
+    let claude = http(&config, "claude");
+    let upstream = Upstream { tls: true, address: tcp("api.anthropic.com", 443), prefix: "".into() };
+    assert_eq!((&claude.upstream, claude.api, claude.timeout), (&upstream, Api::Anthropic, Duration::from_secs(600)));
+    let key = ("x-api-key".into(), Header::Secret(SecretSource::Env("ANTHROPIC_API_KEY".into())));
+    let version = ("anthropic-version".into(), Header::Plain("2023-06-01".into()));
+    assert_eq!(claude.headers, [key, version].into());
+    let fields = [("query".into(), ToolField::Sql), ("note".into(), ToolField::None)].into();
+    assert_eq!(claude.tools, [("mcp__shop__run_sql".into(), fields), ("notes".into(), [].into())].into());
+    let gpt = http(&config, "gpt");
+    assert_eq!((gpt.upstream.address.clone(), &*gpt.upstream.prefix), (tcp("models.internal", 8443), "/openai/v1"));
+    assert_eq!(gpt.headers["authorization"], Header::Bearer(SecretSource::File("/etc/portcullis/keys/gpt".into())));
+    assert_eq!(
+        (gpt.timeout.as_secs(), gpt.tls_ca.as_deref()),
+        (120, Some(Path::new("/etc/portcullis/keys/models-ca.pem")))
+    );
+    let crm = http(&config, "crm");
+    assert_eq!(crm.hosts, ["crm.internal".into(), "customers.example.com".into()].into());
+    let media = |kind: &str, subtype: Option<&str>| MediaRange { kind: kind.into(), subtype: subtype.map(Into::into) };
+    assert_eq!(crm.opaque, [media("image", None), media("application", Some("pdf"))].into());
+    let tools = http(&config, "shop-tools");
+    assert_eq!((tools.upstream.tls, tools.upstream.address.clone()), (false, tcp("127.0.0.1", 9000)));
+    assert_eq!(tools.tools["run"]["command"], ToolField::Shell);
+    assert_eq!(http(&config, "v6").upstream.address, tcp("::1", 80));
 }
 
 #[test]

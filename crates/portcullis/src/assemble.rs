@@ -117,6 +117,13 @@ pub(crate) fn connections(config: &Config) -> HashMap<Name, Connection> {
                 login: Arc::clone(&postgres.username),
             },
             config::Connection::Ssh(target) => ssh::connection(name, target),
+            config::Connection::Http(service) => Connection {
+                name: name.clone(),
+                protocol: Protocol::Http,
+                address: service.upstream.address.to_string().into(),
+                database: None,
+                login: "".into(),
+            },
         };
         (name.clone(), connection)
     });
@@ -133,6 +140,7 @@ pub(crate) fn credentials(config: &Config) -> Credentials {
                 Source { username: Arc::clone(&postgres.username), logins: [].into(), method }
             }
             config::Connection::Ssh(target) => ssh::source(target),
+            config::Connection::Http(_) => Source { username: "".into(), logins: [].into(), method: Method::None },
         };
         (name.clone(), source)
     });
@@ -153,7 +161,7 @@ pub(crate) fn destinations(config: &Config) -> Result<HashMap<Name, Destination>
         .iter()
         .filter_map(|(name, connection)| match connection {
             config::Connection::Postgres(postgres) => Some((name, postgres)),
-            config::Connection::Ssh(_) => None,
+            config::Connection::Ssh(_) | config::Connection::Http(_) => None,
         })
         .map(|(name, postgres)| Ok((name.clone(), destination(name, postgres)?)))
         .collect()

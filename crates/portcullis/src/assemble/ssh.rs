@@ -108,7 +108,7 @@ pub(crate) fn destinations(config: &Config) -> HashMap<Name, Destination> {
     };
     let listed = config.connections.iter().filter_map(|(name, connection)| match connection {
         config::Connection::Ssh(ssh) => Some((name.clone(), destination(ssh))),
-        config::Connection::Postgres(_) => None,
+        config::Connection::Postgres(_) | config::Connection::Http(_) => None,
     });
     listed.collect()
 }
