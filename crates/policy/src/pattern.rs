@@ -15,7 +15,9 @@
 //! | `unknown` | the object that could not be determined |
 //!
 //! Promises: what could only be written by mistake is refused with what to write instead: a table without its schema,
-//! a capital outside quotes, a `?`. Matching is in `matching.rs`, globs in `glob.rs`. Held by: `pattern/tests.rs`.
+//! a capital outside quotes, a `?`, in a path of an endpoint what no canonical path holds. Matching is in `matching.rs`, globs in `glob.rs`. Held by: `pattern/tests.rs`.
+
+mod endpoint;
 
 use crate::glob::{Glob, Quoting, Segment, Segments, Token, alternatives};
 use crate::source::nearest;
@@ -207,7 +209,7 @@ impl Kind {
             Self::Program => program(tokens),
             Self::File => file(text, tokens),
             Self::Host => host(text, tokens),
-            Self::Endpoint => endpoint(text, tokens),
+            Self::Endpoint => endpoint::read(text, tokens),
             Self::Session => session(text, tokens),
         }
     }
@@ -353,7 +355,7 @@ fn rooted(tokens: &[Token], home: bool) -> bool {
 }
 
 /// A path's segments. What a canonical path never holds is refused, since it would match nothing: a step up or in
-/// place, a query, and at a file a final slash.
+/// place, and at a file a final slash.
 fn path(noun: &str, text: &str, tokens: &[Token], home: bool) -> Result<Segments, Refused> {
     if !rooted(tokens, home) {
         let from = if home { "`/`, `~/` or `**/`" } else { "`/` or `**/`" };
@@ -363,10 +365,6 @@ fn path(noun: &str, text: &str, tokens: &[Token], home: bool) -> Result<Segments
     if tokens.split(|token| *token == Token::Bare('/')).any(step) {
         let help = "write the path without `.` and `..`, as it is once resolved";
         return Err(Refused::new(format!("`{noun} {text}` is not a resolved path"), help));
-    }
-    if noun == "endpoint" && tokens.iter().any(|token| matches!(token, Token::Bare('?' | '#'))) {
-        let help = "a pattern is about the path alone: leave out what follows it";
-        return Err(Refused::new(format!("`{noun} {text}` has a query"), help));
     }
     if tokens.len() > 1 && tokens.last() == Some(&Token::Bare('/')) && noun == "file" {
         let help = format!("write `{noun} {text}**` for all that lies in it");
@@ -397,22 +395,6 @@ fn host(text: &str, tokens: &[Token]) -> Result<Pattern, Refused> {
     };
     let host = Segment::of(host)?.into_glob().folded();
     Ok(Pattern::Host { host, port: Segment::of(port)?.into_glob() })
-}
-
-fn endpoint(text: &str, tokens: &[Token]) -> Result<Pattern, Refused> {
-    let blank = tokens.iter().position(|token| matches!(token, Token::Bare(c) if c.is_whitespace()));
-    let split = blank.and_then(|blank| tokens.split_at_checked(blank));
-    let Some((method, rest)) = split else {
-        let help = "write method and path, as in `endpoint GET /orders/**`";
-        return Err(Refused::new(format!("`endpoint {text}` is not METHOD PATH"), help));
-    };
-    if method.iter().any(|token| matches!(token, Token::Bare(c) if c.is_lowercase())) {
-        let help = "write the method in capitals, as in `GET`";
-        return Err(Refused::new(format!("`endpoint {text}` has a method in small letters"), help));
-    }
-    let start = rest.iter().position(|token| !matches!(token, Token::Bare(c) if c.is_whitespace()));
-    let tokens = start.and_then(|start| rest.get(start..)).unwrap_or_default();
-    Ok(Pattern::Endpoint { method: Segment::of(method)?.into_glob(), path: path("endpoint", text, tokens, false)? })
 }
 
 fn session(text: &str, tokens: &[Token]) -> Result<Pattern, Refused> {
