@@ -240,6 +240,7 @@ impl Inner {
                 connection: &self.connection,
                 operations,
                 home: command.home.as_deref(),
+                fields: command.fields.as_deref(),
                 at: now,
             })
         };

@@ -1,6 +1,7 @@
 //! A command: what a client asked for, as it was read.
 
 use crate::catalogue::Catalogue;
+use crate::fields::Fields;
 use crate::lineage::{Bound, Lineage, Place};
 use crate::operation::{Action, Operation};
 use serde::{Deserialize, Serialize};
@@ -307,6 +308,8 @@ pub struct Command {
     pub home: Option<Arc<str>>,
     /// Where its values come from and go, where its reader followed them.
     pub followed: Option<Followed>,
+    /// The values of its body, where it is a request that can have one.
+    pub fields: Option<Arc<Fields>>,
     writes: bool,
     prepares: bool,
 }
@@ -331,6 +334,7 @@ impl Command {
             context: None,
             home: None,
             followed: None,
+            fields: None,
             writes,
             prepares: false,
         }
@@ -346,6 +350,13 @@ impl Command {
     #[must_use]
     pub fn with_parameters(mut self, parameters: Vec<Parameter>) -> Self {
         self.parameters = parameters;
+        self
+    }
+
+    /// The same with the values of its body.
+    #[must_use]
+    pub fn with_fields(mut self, fields: Fields) -> Self {
+        self.fields = Some(Arc::new(fields));
         self
     }
 

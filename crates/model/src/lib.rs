@@ -16,6 +16,7 @@ pub mod catalogue;
 mod command;
 mod decision;
 mod event;
+mod fields;
 mod id;
 mod lineage;
 mod name;
@@ -32,6 +33,7 @@ pub use event::{
     AdminAction, ClientInfo, Event, EventBody, MaskedColumn, Outcome, RecordedColumn, RecordedMatch, RecordedOperation,
     StreamKind,
 };
+pub use fields::{Fields, Leaf, Scalar, Step};
 pub use id::{ApprovalId, DecisionId, SessionId, TokenId};
 pub use lineage::{Bound, ColumnId, Lineage, Output, Outputs, Place, Sources, Usage, Use};
 pub use name::{Name, Part, QualifiedName};

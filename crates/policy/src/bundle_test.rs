@@ -3,7 +3,7 @@
 //! Promises: a test names rules that exist and have the effect it expects, or the bundle does not load; running one is a
 //! pure function of the set, the test, the operations that its command was read into, and the connection.
 //! Does not promise anything about masks: what a statement returns takes a catalogue, and there is none here. Nor to read
-//! commands: `run:` is SQL, `shell:` a command line, `http:` `METHOD PATH`; the caller reads them, since policy takes
+//! commands: `run:` is SQL, `shell:` a command line, `http:` `METHOD PATH` with its `body:` beside it; the caller reads them, since policy takes
 //! readings and never text.
 //! Held by: `bundle_test/tests.rs`, and `tests/it/main.rs` for the shipped bundles.
 
@@ -13,7 +13,7 @@ use crate::source::{Fields, Reader, Text};
 use crate::yaml::{Entry, Node};
 use jiff::Timestamp;
 use portcullis_model::{
-    Connection, CredentialKind, Decision, Effect, Name, Operation, Principal, Reason, RuleId, Verdict,
+    Connection, CredentialKind, Decision, Effect, Fields as Body, Name, Operation, Principal, Reason, RuleId, Verdict,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -78,6 +78,8 @@ pub struct PolicyTest {
     pub on: Name,
     /// What is sent.
     pub command: TestCommand,
+    /// `body:` of a request: its values.
+    pub fields: Option<Arc<Body>>,
     /// What must come of it.
     pub expect: Expectation,
     /// Where `expect` stands, to report a rule that does not exist.
@@ -117,7 +119,14 @@ impl fmt::Display for TestOutcome {
 /// Runs a test: decides its command, read by the caller into `operations`, on `connection`.
 #[must_use]
 pub fn run_test(set: &PolicySet, test: &PolicyTest, operations: &[Operation], connection: &Connection) -> TestOutcome {
-    let decision = set.decide(&Case { principal: &test.principal, connection, operations, home: None, at: test.at });
+    let decision = set.decide(&Case {
+        principal: &test.principal,
+        connection,
+        operations,
+        home: None,
+        fields: test.fields.as_deref(),
+        at: test.at,
+    });
     let matched = |rule: &RuleId, effect| decision.matches.iter().any(|one| one.rule == *rule && one.effect == effect);
     let passed = match (&test.expect, &decision.verdict) {
         (Expectation::Allow, Verdict::Allow) => true,
@@ -135,7 +144,7 @@ pub fn run_test(set: &PolicySet, test: &PolicyTest, operations: &[Operation], co
 impl PolicyTest {
     /// Reads the test at `path`; every problem is reported.
     pub(crate) fn read(reader: &mut Reader<'_>, bundle: &Arc<str>, node: &Node, path: &str) -> Option<Self> {
-        let fields = reader.fields(node, path, &["as", "at", "on", "run", "shell", "http", "expect"])?;
+        let fields = reader.fields(node, path, &["as", "at", "on", "run", "shell", "http", "body", "expect"])?;
         let principal = principal(reader, &fields);
         let at = match fields.get("at") {
             Some(entry) => moment(reader, entry, &fields.path_of("at")),
@@ -143,6 +152,7 @@ impl PolicyTest {
         };
         let on = reader.required(&fields, "on");
         let command = command(reader, &fields);
+        let body = body(reader, &fields);
         let expect = reader.required(&fields, "expect");
         let expectation = expect.and_then(|text| expectation(reader, bundle, text, &fields.path_of("expect")));
         Some(Self {
@@ -153,6 +163,7 @@ impl PolicyTest {
             at: at?,
             on: Name::canonical(on?.text),
             command: command?,
+            fields: body,
             expect: expectation?,
             expect_at: expect?.at,
         })
@@ -214,6 +225,19 @@ fn command(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<TestCommand> 
                 None
             }
         },
+    }
+}
+
+/// The values of the body. A request without one has none; what is no request cannot have one.
+fn body(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Arc<Body>> {
+    let request = fields.get("http").is_some();
+    match fields.get("body") {
+        Some(entry) if !request => {
+            reader.error(entry.key_at, &fields.path_of("body"), "`body` is for `http`");
+            None
+        }
+        Some(entry) => Some(Arc::new(crate::field::body(&entry.value))),
+        None => request.then(|| Arc::new(Body::none())),
     }
 }
 

@@ -22,8 +22,8 @@ use crate::rule::{Actions, ColumnSet, Permits, Rule};
 use crate::set::PolicySet;
 use jiff::Timestamp;
 use portcullis_model::{
-    Action, Columns, Connection, Decision, Effect, HoldTerms, Mark, Marks, Match, Object, Operation, Principal, Reason,
-    SessionKind, Verdict,
+    Action, Columns, Connection, Decision, Effect, Fields, HoldTerms, Mark, Marks, Match, Object, Operation, Principal,
+    Reason, SessionKind, Verdict,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct Case<'a> {
     pub operations: &'a [Operation],
     /// The target login's home, where the protocol knows it: a path below it has two spellings, and patterns take either.
     pub home: Option<&'a str>,
+    /// The values of the body, where the command is a request that can have one: what `fields:` of rules is about.
+    pub fields: Option<&'a Fields>,
     /// When.
     pub at: Timestamp,
 }
@@ -50,6 +52,7 @@ pub struct Scoped<'a> {
     set: &'a PolicySet,
     bundles: SmallVec<[&'a Bundle; 8]>,
     pub(crate) home: Option<&'a str>,
+    pub(crate) fields: Option<&'a Fields>,
 }
 
 /// What became of one operation.
@@ -99,7 +102,7 @@ impl PolicySet {
     /// Decides a case.
     #[must_use]
     pub fn decide(&self, case: &Case<'_>) -> Decision {
-        self.scope_for(case.principal, case.connection).at_home(case.home).decide(case.operations, case.at)
+        self.scope_of(case).decide(case.operations, case.at)
     }
 
     /// Decides whether a session of this kind opens for the principal on the connection: `connect session KIND`. `sql`,
@@ -108,14 +111,19 @@ impl PolicySet {
     #[must_use]
     pub fn opens(&self, kind: SessionKind, principal: &Principal, connection: &Connection, at: Timestamp) -> Decision {
         let operations = [Operation::new(Action::Connect, Object::Session(kind))];
-        self.decide(&Case { principal, connection, operations: &operations, home: None, at })
+        self.decide(&Case { principal, connection, operations: &operations, home: None, fields: None, at })
     }
 
     /// The part of the set that is about this principal on this connection.
     #[must_use]
     pub fn scope_for(&self, principal: &Principal, connection: &Connection) -> Scoped<'_> {
         let bundles = self.bundles.iter().filter(|bundle| bundle.scope.applies(principal, connection)).collect();
-        Scoped { set: self, bundles, home: None }
+        Scoped { set: self, bundles, home: None, fields: None }
+    }
+
+    /// The part of the set that is about this case.
+    pub(crate) fn scope_of<'a>(&'a self, case: &Case<'a>) -> Scoped<'a> {
+        self.scope_for(case.principal, case.connection).at_home(case.home).with_fields(case.fields)
     }
 }
 
@@ -127,6 +135,13 @@ impl<'a> Scoped<'a> {
         self
     }
 
+    /// The same, with the values of a body.
+    #[must_use]
+    pub const fn with_fields(mut self, fields: Option<&'a Fields>) -> Self {
+        self.fields = fields;
+        self
+    }
+
     /// Decides these operations at this moment.
     #[must_use]
     pub fn decide(&self, operations: &[Operation], _at: Timestamp) -> Decision {
@@ -134,7 +149,7 @@ impl<'a> Scoped<'a> {
         let mut states: SmallVec<[State<'a>; 8]> = operations.iter().map(|one| self.implied(one)).collect();
         let mut matches = Vec::new();
         let mut holds: SmallVec<[&'a Rule; 4]> = SmallVec::new();
-        for rule in self.rules(wanted) {
+        for rule in self.rules(wanted).filter(|rule| rule.agrees(self.fields)) {
             for (nth, (operation, state)) in operations.iter().zip(&mut states).enumerate() {
                 let Some(permits) = rule.meets(operation, self.home) else { continue };
                 match rule.condition.holds() {

@@ -14,7 +14,7 @@ use crate::glob::Certainty;
 use crate::rule::{Permits, Rule};
 use crate::set::PolicySet;
 use jiff::Timestamp;
-use portcullis_model::{Columns, Decision, Effect, Mark, Marks, Operation, Reason, RuleId, Verdict};
+use portcullis_model::{Columns, Decision, Effect, Fields, Mark, Marks, Operation, Reason, RuleId, Verdict};
 use std::fmt;
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl PolicySet {
     /// Explains a case.
     #[must_use]
     pub fn explain(&self, case: &Case<'_>) -> Explanation {
-        let scoped = self.scope_for(case.principal, case.connection).at_home(case.home);
+        let scoped = self.scope_of(case);
         let lacks = |bundle: &Bundle| {
             if !bundle.scope.on(case.connection) {
                 let names = bundle.scope.connections.iter().flatten().map(AsRef::as_ref).collect::<Vec<&str>>();
@@ -109,9 +109,10 @@ impl PolicySet {
 
     fn explain_one(&self, scoped: &Scoped<'_>, operation: &Operation, at: Timestamp) -> OperationExplanation {
         let decision = scoped.decide(std::slice::from_ref(operation), at);
-        let rules = scoped.bundles().iter().flat_map(|bundle| {
-            bundle.rules.iter().filter_map(|rule| explain_rule(bundle, rule, operation, scoped.home))
-        });
+        let rules = scoped
+            .bundles()
+            .iter()
+            .flat_map(|bundle| bundle.rules.iter().filter_map(|rule| explain_rule(bundle, rule, operation, scoped)));
         OperationExplanation {
             operation: operation.clone(),
             effect: decision.verdict.effect(),
@@ -159,10 +160,15 @@ fn principal(case: &Case<'_>) -> String {
     out
 }
 
-fn explain_rule(bundle: &Bundle, rule: &Rule, operation: &Operation, home: Option<&str>) -> Option<RuleExplanation> {
-    let (matched, note) = match rule.meets(operation, home) {
-        Some(permits) => (true, leaves_out(rule, operation, &permits)),
-        None => (false, Some(lacks(rule, operation, home)?)),
+fn explain_rule(bundle: &Bundle, rule: &Rule, operation: &Operation, scoped: &Scoped<'_>) -> Option<RuleExplanation> {
+    let (matched, note) = match rule.meets(operation, scoped.home) {
+        Some(_) if !rule.agrees(scoped.fields) => (false, Some(of_another_body(rule, scoped.fields)?)),
+        Some(permits) => {
+            let by = rule.fields.as_ref().filter(|_| rule.effect != Effect::Allow);
+            let found = by.and_then(|rule| rule.found(scoped.fields));
+            (true, leaves_out(rule, operation, &permits).or(found))
+        }
+        None => (false, Some(lacks(rule, operation, scoped.home)?)),
     };
     Some(RuleExplanation {
         rule: rule.id.clone(),
@@ -172,6 +178,15 @@ fn explain_rule(bundle: &Bundle, rule: &Rule, operation: &Operation, home: Optio
         matched,
         note,
     })
+}
+
+/// What of the body keeps an allow or hold from matching; nothing is said of a deny.
+fn of_another_body(rule: &Rule, fields: Option<&Fields>) -> Option<String> {
+    match rule.effect {
+        Effect::Allow => rule.fields.as_ref()?.lacks(fields),
+        Effect::Hold => Some("no field of the body is as it says".to_owned()),
+        Effect::Deny => None,
+    }
 }
 
 /// What a rule that matched does not permit.

@@ -47,8 +47,14 @@ pub fn fuzz_set(data: &[u8]) {
 
 fn decides(set: &PolicySet, refused: Option<&PolicySet>, operations: &[Operation]) {
     let (principal, connection) = (principal(), connection());
-    let case =
-        Case { principal: &principal, connection: &connection, operations, home: None, at: Timestamp::UNIX_EPOCH };
+    let case = Case {
+        principal: &principal,
+        connection: &connection,
+        operations,
+        home: None,
+        fields: None,
+        at: Timestamp::UNIX_EPOCH,
+    };
     let decision = set.decide(&case);
     assert_eq!(set.explain(&case).decision, decision, "an explanation decides otherwise");
     let allowed = |verdict: &Verdict| !matches!(verdict, Verdict::Deny(_));

@@ -183,7 +183,8 @@ impl Glob {
         Self { shape: Shape::Any, fold: false }
     }
 
-    fn of(tokens: &[Token]) -> Self {
+    /// The text of these tokens, in which each star stands for any.
+    pub(crate) fn of(tokens: &[Token]) -> Self {
         let mut pieces = vec![String::new()];
         for token in tokens {
             match token {

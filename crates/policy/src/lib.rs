@@ -11,18 +11,21 @@
 //! Does not promise: that the operations are what the command does (the readers promise that), that a value is masked
 //! (`masking` and the gate do it), I/O, or time: the caller reads files and clocks.
 //!
-//! Read `rule.rs` for what a rule means, `pattern.rs` for how objects are written, `decide.rs` for how rules combine,
+//! Read `rule.rs` for what a rule means, `field.rs` for what it says of a body, `pattern.rs` for how objects are written, `decide.rs` for how rules combine,
 //! `mask.rs` for whom masks bind.
 //! Held by: the tests beside each module, `fixtures/policy/`, and `tests/it/main.rs` for the shipped bundles.
 
 mod bundle;
 mod bundle_test;
 mod decide;
+mod decimal;
 mod explain;
+mod field;
 mod fuzz;
 mod glob;
 mod mask;
 mod matching;
+mod path;
 mod pattern;
 mod rule;
 #[cfg(test)]
@@ -38,6 +41,7 @@ use std::sync::Arc;
 pub use bundle_test::{Expectation, PolicyTest, TestCommand, TestOutcome, run_test};
 pub use decide::{Case, Scoped};
 pub use explain::{Explanation, MaskExplanation, OperationExplanation, RuleExplanation, ScopeExplanation};
+pub use field::read_body;
 pub use fuzz::fuzz_set;
 pub use mask::{Mask, Masks};
 pub use set::{BundleInfo, Loaded, MaskInfo, PolicySet, RuleInfo};

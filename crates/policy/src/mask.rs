@@ -15,7 +15,6 @@
 //! anything about values: `masking` carries masks out, and where several bind one value takes the strictest of each part.
 //! Held by: `mask/tests.rs`, and the tables of bundles in `set/tests.rs`.
 
-mod path;
 mod read;
 mod writes;
 

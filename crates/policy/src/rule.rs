@@ -9,6 +9,7 @@
 //!   `marks`, when the operation carries any of them.
 //! - **hold** matches as a deny does. It stands in for an allow, so that approval lets the operation pass, only where it
 //!   could have allowed it: `unknown` is named in `actions` and every mark of [`NAMED_MARKS`] in `marks`.
+//! - `fields` narrows any of them to requests whose body is as it says (`field.rs`).
 //! - `any` is every action, but in allow and hold not `unknown`, which must be named. No rule names `session`: what is
 //!   implicit in a session needs no rule and no rule takes it away; refuse the session itself (`connect`).
 //! - `infers-protected` is never permitted by a rule, a hold that names it included: it follows a mask's `predicates:`.
@@ -17,10 +18,13 @@
 
 mod read;
 
+use crate::field::FieldRule;
 use crate::glob::Certainty;
 use crate::matching::Taken;
 use crate::pattern::Pattern;
-use portcullis_model::{Action, Columns, Effect, HoldTerms, Mark, Marks, Object, Operation, RuleId, SessionKind};
+use portcullis_model::{
+    Action, Columns, Effect, Fields, HoldTerms, Mark, Marks, Object, Operation, RuleId, SessionKind,
+};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -116,6 +120,8 @@ pub(crate) struct Rule {
     pub(crate) names_unknown: bool,
     pub(crate) objects: Option<Objects>,
     pub(crate) marks: Option<Marks>,
+    /// What it says of the body of a request.
+    pub(crate) fields: Option<FieldRule>,
     pub(crate) condition: Condition,
     pub(crate) message: Option<Arc<str>>,
     /// For holds.
@@ -139,23 +145,36 @@ pub(crate) enum Permits {
 }
 
 impl Rule {
-    /// Whether the rule matches the operation, and how much it then permits; its condition is not asked here.
+    /// Whether the body is one that the rule is about.
+    pub(crate) fn agrees(&self, fields: Option<&Fields>) -> bool {
+        self.fields.as_ref().is_none_or(|rule| rule.holds(fields, self.certainty()))
+    }
+
+    /// How sure a match has to be.
+    const fn certainty(&self) -> Certainty {
+        match self.effect {
+            Effect::Allow => Certainty::Surely,
+            Effect::Hold | Effect::Deny => Certainty::Possibly,
+        }
+    }
+
+    /// Whether the rule matches the operation, and how much it then permits; its condition and its fields are not asked
+    /// here.
     pub(crate) fn meets(&self, operation: &Operation, home: Option<&str>) -> Option<Permits> {
         if !self.actions.contains(operation.action) {
             return None;
         }
         let tolerated = self.tolerates(operation);
-        let certainty = match self.effect {
+        match self.effect {
             Effect::Allow if !tolerated => return None,
-            Effect::Allow => Certainty::Surely,
+            Effect::Allow => {}
             Effect::Hold | Effect::Deny => {
                 if self.marks.is_some_and(|marks| !marks.intersects(operation.marks)) {
                     return None;
                 }
-                Certainty::Possibly
             }
-        };
-        let permits = self.objects_of(operation, certainty, home)?;
+        }
+        let permits = self.objects_of(operation, self.certainty(), home)?;
         let may_permit = match self.effect {
             Effect::Allow => true,
             Effect::Hold => tolerated && self.names_session(&operation.object),

@@ -53,7 +53,14 @@ pub(crate) fn load(bundles: &[&str]) -> PolicySet {
 }
 
 pub(crate) fn decide(set: &PolicySet, operations: &[Operation]) -> Decision {
-    set.decide(&Case { principal: &agent(), connection: &shop(), operations, home: None, at: Timestamp::UNIX_EPOCH })
+    set.decide(&Case {
+        principal: &agent(),
+        connection: &shop(),
+        operations,
+        home: None,
+        fields: None,
+        at: Timestamp::UNIX_EPOCH,
+    })
 }
 
 /// `allow`, `deny RULE`, `hold RULE RULE`, or `deny` with what no rule allows.

@@ -212,7 +212,7 @@ fn home(key: &str) -> Option<&'static str> {
     match key {
         "connections" | "principals" => Some("`applies_to` of the bundle: a rule binds whom its bundle binds"),
         "users" | "claims" => Some("`applies_to.principals`, or `as` of a test"),
-        "actions" | "objects" | "marks" => Some("`allow`, `hold` or `deny` of a rule"),
+        "actions" | "objects" | "marks" | "fields" => Some("`allow`, `hold` or `deny` of a rule"),
         "columns" | "detect" | "json" | "functions" | "with" | "predicates" | "unproven" | "unless" => Some("`mask`"),
         _ => None,
     }

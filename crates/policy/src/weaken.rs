@@ -1,7 +1,7 @@
 //! What a new set would take away from an old one.
 //!
 //! Promises: names every bundle, deny and hold that is gone, that became weaker in effect, or that matches less than it
-//! did as written (fewer actions, objects, marks, connections or principals), every hold that asks fewer people, and of
+//! did as written (fewer actions, objects, marks, fields, connections or principals), every hold that asks fewer people, and of
 //! masks what `weaken/masks.rs` says. Such a set is only taken when a person asks for it (`portcullis policy reload`,
 //! DESIGN 3).
 //! Does not promise to understand patterns: it compares what is written, so a deny that was rewritten to match as much by
@@ -89,6 +89,8 @@ fn narrower_rule(now: &Rule, was: &Rule) -> Vec<String> {
     out.extend(lost(objects(now).as_ref(), objects(was).as_ref()).map(|lost| format!("objects lost: {lost}")));
     let marks = |rule: &Rule| rule.marks.map(|marks| marks.iter().map(Mark::word).map(Arc::from).collect());
     out.extend(lost(marks(now).as_ref(), marks(was).as_ref()).map(|lost| format!("marks lost: {lost}")));
+    let fields = |rule: &Rule| rule.fields.as_ref().map(|fields| fields.written.clone());
+    out.extend(lost(fields(now).as_ref(), fields(was).as_ref()).map(|lost| format!("fields lost: {lost}")));
     if let (Some(now), Some(was)) = (&now.terms, &was.terms) {
         if now.approvals < was.approvals {
             out.push(format!("{} approvals instead of {}", now.approvals, was.approvals));

@@ -169,11 +169,17 @@ pub(crate) struct ExplainArgs {
     #[arg(long = "on", value_name = "CONNECTION")]
     pub(crate) connection: String,
     /// The SQL.
-    #[arg(long, required_unless_present = "shell", conflicts_with = "shell")]
+    #[arg(long, required_unless_present_any = ["shell", "http"], conflicts_with_all = ["shell", "http"])]
     pub(crate) sql: Option<String>,
     /// A command line, as a shell on the target would be given it.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "http")]
     pub(crate) shell: Option<String>,
+    /// A request.
+    #[arg(long, value_name = "METHOD PATH")]
+    pub(crate) http: Option<String>,
+    /// The body of the request, as JSON.
+    #[arg(long, value_name = "JSON", requires = "http")]
+    pub(crate) body: Option<String>,
     /// The configuration whose bundles decide.
     #[arg(long, value_name = "FILE", required_unless_present = "files")]
     pub(crate) config: Option<PathBuf>,

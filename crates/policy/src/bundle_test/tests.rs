@@ -53,9 +53,10 @@ fn a_test_carries_all_that_it_says() {
     shell: psql -c 'select 1'
     expect: allow
   - { as: { user: x }, on: crm, http: 'GET /orders/7', expect: deny }
+  - { as: { user: x }, on: crm, http: 'POST /orders', body: { amount: 5 }, expect: deny }
 ";
     let set = load(&[&format!("{RULES}{tests}")]);
-    let [first, second] = set.tests() else { panic!("two tests") };
+    let [first, second, third] = set.tests() else { panic!("three tests") };
     assert_eq!((&*first.file, first.line, &*first.bundle), ("0.yaml", 7, "b"));
     assert_eq!((&*first.principal.user, first.principal.claims.len()), ("agent-7", 2));
     assert_eq!(first.principal.claims["site"].len(), 2);
@@ -64,4 +65,6 @@ fn a_test_carries_all_that_it_says() {
     assert_eq!(second.on.as_str(), "crm");
     assert_eq!(second.at.to_string(), "2026-01-05T10:00:00Z");
     assert_eq!(second.command, TestCommand::Http { method: "GET".into(), path: "/orders/7".into() });
+    let values = |test: &PolicyTest| test.fields.as_ref().map(|fields| fields.leaves().map(<[_]>::len));
+    assert_eq!((values(first), values(second), values(third)), (None, Some(Some(0)), Some(Some(1))));
 }

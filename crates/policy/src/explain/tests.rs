@@ -20,7 +20,14 @@ rules:
 
 fn explain(operations: &[Operation]) -> String {
     let set = load(&[AGENTS, DBA]);
-    let case = Case { principal: &agent(), connection: &shop(), operations, home: None, at: Timestamp::UNIX_EPOCH };
+    let case = Case {
+        principal: &agent(),
+        connection: &shop(),
+        operations,
+        home: None,
+        fields: None,
+        at: Timestamp::UNIX_EPOCH,
+    };
     let text = set.explain(&case).to_string();
     text.replace(&**set.digest(), "DIGEST")
 }
@@ -93,6 +100,7 @@ fn the_masks_in_force_are_shown_and_those_that_do_not_bind() {
         connection: &shop(),
         operations: &operations,
         home: None,
+        fields: None,
         at: Timestamp::UNIX_EPOCH,
     };
     let explained = set.explain(&case);
@@ -132,6 +140,7 @@ fn the_decision_explained_is_the_decision_made() {
         connection: &shop(),
         operations: &operations,
         home: None,
+        fields: None,
         at: Timestamp::UNIX_EPOCH,
     };
     assert_eq!(set.explain(&case).decision, set.decide(&case));

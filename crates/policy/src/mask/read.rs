@@ -5,7 +5,8 @@
 //! Does not promise that a user's regular expression compiles: the assembly of the gateway does that, and refuses the
 //! set where one does not. Held by: the tables of bundles in `set/tests.rs`.
 
-use super::{Mask, Named, path};
+use super::{Mask, Named};
+use crate::path;
 use crate::pattern::{self, Pattern};
 use crate::scope::Who;
 use crate::source::{Fields, Reader, list};
@@ -189,8 +190,8 @@ fn json(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<Arc<str>> {
     let key = fields.path_of("json");
     let mut out = Vec::new();
     for (nth, text) in reader.texts(&entry.value, &key).into_iter().enumerate() {
-        match path::check(text.text) {
-            Ok(()) => out.push(text.text.into()),
+        match path::parse(text.text) {
+            Ok(_) => out.push(text.text.into()),
             Err((message, help)) => reader.error_with(text.at, &format!("{key}[{nth}]"), message, help),
         }
     }

@@ -6,6 +6,7 @@
 //! Held by: the table of bad bundles in `set/tests.rs`.
 
 use super::{Actions, Condition, GROUPS, NAMED_MARKS, Objects, Rule};
+use crate::field::FieldRule;
 use crate::pattern;
 use crate::scope::names;
 use crate::source::{Fields, Reader, Text, list, nearest};
@@ -47,6 +48,7 @@ struct Clause {
     names_unknown: bool,
     objects: Option<Objects>,
     marks: Option<Marks>,
+    fields: Option<FieldRule>,
 }
 
 impl Rule {
@@ -79,6 +81,7 @@ impl Rule {
             names_unknown: clause.names_unknown,
             objects: clause.objects,
             marks: clause.marks,
+            fields: clause.fields,
             condition: Condition::Always,
             message: message.map(|message| message.text.into()),
             terms,
@@ -117,7 +120,7 @@ fn effect(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<(Effect, Claus
         reader.error_with(entry.key_at, &fields.path, message, help);
     }
     let path = fields.path_of(effect.word());
-    let clause = reader.fields(&entry.value, &path, &["actions", "objects", "marks"])?;
+    let clause = reader.fields(&entry.value, &path, &["actions", "objects", "marks", "fields"])?;
     Some((effect, Clause::read(reader, &clause, effect)))
 }
 
@@ -147,7 +150,8 @@ impl Clause {
         });
         let objects = fields.get("objects").map(|entry| objects(reader, &entry.value, &fields.path_of("objects")));
         let marks = fields.get("marks").map(|entry| marks(reader, &entry.value, &fields.path_of("marks"), effect));
-        Self { actions, names_unknown, objects, marks }
+        let body = fields.get("fields").map(|entry| FieldRule::read(reader, &entry.value, &fields.path_of("fields")));
+        Self { actions, names_unknown, objects, marks, fields: body }
     }
 }
 
@@ -300,7 +304,7 @@ fn count(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<u32> {
 fn warn_closed_door(reader: &mut Reader<'_>, fields: &Fields<'_>, clause: &Clause) {
     let everything =
         clause.objects.as_ref().is_none_or(|objects| objects.patterns.contains(&pattern::Pattern::Everything));
-    if everything && clause.marks.is_none() && clause.actions.contains(Action::Connect) {
+    if everything && clause.marks.is_none() && clause.fields.is_none() && clause.actions.contains(Action::Connect) {
         let help = "if only connections from the target to elsewhere are meant, write `objects: [\"host **\"]`";
         let message = "this also refuses to open sessions (`connect session sql` and its like)";
         reader.report(fields.at, Problem::warning(fields.path.clone(), message).suggest(help));

@@ -149,6 +149,7 @@ fn an_empty_set_loads_with_a_warning_and_refuses_everything() {
         connection: &connection,
         operations: &operations,
         home: None,
+        fields: None,
         at: Timestamp::UNIX_EPOCH,
     };
     assert_eq!(loaded.set.decide(&case).verdict.effect(), Effect::Deny);

@@ -54,6 +54,25 @@ fn what_is_lost_is_named() {
 }
 
 #[test]
+fn fields_that_a_deny_no_longer_finds_are_named() {
+    let deny = |fields: &str| bundle(&[&format!("id: d, deny: {{ actions: [insert]{fields} }}")]);
+    let old = deny(", fields: { '$.status': [open, 5], '$.amount': { min: 5 } }");
+    for (fields, expected) in [
+        (", fields: { '$.amount': { min: 5 }, '$.status': [5, open, paid] }", vec![]),
+        ("", vec![]),
+        (", fields: { '$.status': [open, '5'], '$.amount': { min: 5 } }", vec!["deny b/d: fields lost: $.status: 5"]),
+        (
+            ", fields: { '$.status': [open, 5], '$.amount': { min: 5, max: 7 } }",
+            vec!["deny b/d: fields lost: $.amount: min 5"],
+        ),
+    ] {
+        assert_eq!(lost(&old, &deny(fields)), expected, "{fields}");
+    }
+    let found = lost(&deny(""), &deny(", fields: { '$.a': [x] }"));
+    assert_eq!(found, ["deny b/d: fields lost: all but $.a: x"]);
+}
+
+#[test]
 fn a_bundle_gone_or_about_fewer_is_named() {
     let text = |name: &str, scope: &str| bundle(&[DENY]).replace("bundle: b\n", &format!("bundle: {name}\n{scope}\n"));
     let all = text("b", "");

@@ -72,6 +72,7 @@ fn failures(set: &PolicySet) -> Vec<String> {
                 connection: &connection,
                 operations: &operations,
                 home: None,
+                fields: None,
                 at: test.at,
             };
             let explained = || format!("{}:{}: {outcome}\n{}\n", test.file, test.line, set.explain(&case));
@@ -140,6 +141,7 @@ fn every_rule_has_a_test_that_it_decides_and_a_near_miss() {
                     connection: &connection,
                     operations: &operations,
                     home: None,
+                    fields: None,
                     at: test.at,
                 };
                 (test, set.decide(&case))

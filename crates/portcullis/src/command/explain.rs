@@ -1,4 +1,4 @@
-//! `portcullis policy explain`: what a statement or a command line would do, which rules match, and which columns of its result would be
+//! `portcullis policy explain`: what a statement, a command line or a request would do, which rules match, and which columns of its result would be
 //! masked, by which rule and why.
 //!
 //! With `--config`, the catalogue of the connection's database is read through the gateway's own credential, so that names
@@ -9,12 +9,13 @@
 use crate::args::ExplainArgs;
 use crate::assemble;
 use crate::command::policy::{connection, load, read_shell};
-use crate::error::Failure;
+use crate::command::request;
+use crate::error::{Failure, print_problems};
 use jiff::Timestamp;
 use portcullis_config::Config;
 use portcullis_gate::{MaskKind, MasksExplained, OutputExplanation, explain_masks};
-use portcullis_model::{Connection, CredentialKind, Effect, Name, Operation, Principal, Verdict};
-use portcullis_policy::{Case, PolicySet};
+use portcullis_model::{Connection, CredentialKind, Effect, Fields, Name, Operation, Principal, Protocol, Verdict};
+use portcullis_policy::{Case, PolicySet, read_body};
 use portcullis_sql::{Dialect, Limits, Reading, Scope, Statement};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -32,16 +33,18 @@ pub(crate) fn run(args: &ExplainArgs, runtime: impl FnOnce() -> Result<Runtime, 
         claims: BTreeMap::new(),
         credential: CredentialKind::LocalAdmin,
     };
-    let asked = match (&args.sql, &args.shell) {
-        (_, Some(line)) => Asked::shell(line, &args.connection),
-        (sql, None) => Asked::sql(sql.as_deref().unwrap_or_default(), args, &set, &principal, runtime)?,
+    let asked = match (&args.sql, &args.shell, &args.http) {
+        (_, Some(line), _) => Asked::shell(line, &args.connection),
+        (_, None, Some(line)) => Asked::http(line, args)?,
+        (sql, None, None) => Asked::sql(sql.as_deref().unwrap_or_default(), args, &set, &principal, runtime)?,
     };
-    let Asked { operations, connection, masks, unread } = asked;
+    let Asked { operations, connection, fields, masks, unread } = asked;
     let case = Case {
         principal: &principal,
         connection: &connection,
         operations: &operations,
         home: None,
+        fields: fields.as_ref(),
         at: Timestamp::now(),
     };
     let decision = set.decide(&case);
@@ -70,6 +73,8 @@ pub(crate) fn run(args: &ExplainArgs, runtime: impl FnOnce() -> Result<Runtime, 
 struct Asked {
     operations: Vec<Operation>,
     connection: Connection,
+    /// The body of a request.
+    fields: Option<Fields>,
     masks: Vec<MasksExplained>,
     /// Why columns could not be followed; for what has none, nothing is said.
     unread: Option<String>,
@@ -78,7 +83,20 @@ struct Asked {
 impl Asked {
     fn shell(line: &str, on: &str) -> Self {
         let operations = read_shell(line).operations;
-        Self { operations, connection: connection(on), masks: Vec::new(), unread: None }
+        Self { operations, connection: connection(on), fields: None, masks: Vec::new(), unread: None }
+    }
+
+    fn http(line: &str, args: &ExplainArgs) -> Result<Self, Failure> {
+        let operation = request::read_line(line).map_err(Failure::Usage)?;
+        let fields = match &args.body {
+            None => Fields::none(),
+            Some(text) => read_body(text).map_err(|problems| {
+                print_problems(&problems);
+                Failure::Usage("the body is not JSON".to_owned())
+            })?,
+        };
+        let connection = Connection { protocol: Protocol::Http, ..connection(&args.connection) };
+        Ok(Self { operations: vec![operation], connection, fields: Some(fields), masks: Vec::new(), unread: None })
     }
 
     fn sql(
@@ -107,7 +125,7 @@ impl Asked {
             Some(_) => Vec::new(),
             None => reading.statements.iter().map(explain).collect(),
         };
-        Ok(Self { operations: marked(&reading, &masks), connection, masks, unread })
+        Ok(Self { operations: marked(&reading, &masks), connection, fields: None, masks, unread })
     }
 }
 

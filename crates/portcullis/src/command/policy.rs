@@ -6,7 +6,7 @@
 use crate::args::{PolicyArgs, PolicyCommand};
 use crate::assemble;
 use crate::client::Client;
-use crate::command::explain;
+use crate::command::{explain, request};
 use crate::error::{Failure, print_problems};
 use hyper::Method;
 use portcullis_model::{Connection, Decision, Name, Operation, Protocol, Verdict};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 pub(crate) fn run(args: PolicyArgs, runtime: impl FnOnce() -> Result<Runtime, Failure>) -> Result<ExitCode, Failure> {
@@ -95,16 +96,17 @@ fn test(files: &[PathBuf], config: Option<&Path>, json: bool) -> Result<ExitCode
     let mut failed = 0_usize;
     for test in set.tests() {
         let (text, operations) = match &test.command {
-            TestCommand::Sql(sql) => (sql, read_sql(sql)),
-            TestCommand::Shell(line) => (line, read_shell(line).operations),
-            TestCommand::Http { .. } => {
-                let message = format!("{}:{}: `http:` cannot be tested yet", test.file, test.line);
-                return Err(Failure::Refused(message));
+            TestCommand::Sql(sql) => (Arc::clone(sql), read_sql(sql)),
+            TestCommand::Shell(line) => (Arc::clone(line), read_shell(line).operations),
+            TestCommand::Http { method, path } => {
+                let operation = request::read(method, path)
+                    .map_err(|why| Failure::Refused(format!("{}:{}: {why}", test.file, test.line)))?;
+                (format!("{method} {path}").into(), vec![operation])
             }
         };
         let outcome = run_test(&set, test, &operations, &connection(test.on.as_str()));
         failed += usize::from(!outcome.passed);
-        report(test, text, &outcome, json);
+        report(test, &text, &outcome, json);
     }
     let passed = set.tests().len() - failed;
     if !json {

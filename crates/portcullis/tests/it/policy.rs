@@ -107,3 +107,41 @@ tests:
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("delete file /srv") && told.contains("privileged"), "{told}");
 }
+
+#[test]
+fn a_request_is_explained_and_tested_with_its_body() {
+    let bundle = r#"
+bundle: crm
+rules:
+  - id: read
+    allow: { actions: [read], objects: ["endpoint * /orders/**"] }
+  - id: small-orders
+    allow: { actions: [insert], objects: ["endpoint POST /orders"], fields: { "$.amount": { max: 1000 } } }
+  - id: no-refunds
+    deny: { fields: { "$.kind": [refund] } }
+tests:
+  - { as: { user: a }, on: crm, http: GET /orders/7, expect: allow }
+  - { as: { user: a }, on: crm, http: DELETE /orders/7, expect: deny }
+  - { as: { user: a }, on: crm, http: POST /orders, body: { amount: 1000 }, expect: allow }
+  - { as: { user: a }, on: crm, http: POST /orders, body: { amount: 1000.01 }, expect: deny }
+  - { as: { user: a }, on: crm, http: POST /orders, body: { amount: 1, kind: refund }, expect: deny no-refunds }
+  - { as: { user: a }, on: crm, http: POST /orders, expect: deny }
+"#;
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("crm.yaml");
+    std::fs::write(&file, bundle).unwrap();
+    let run = |words: &[&str]| {
+        let output = std::process::Command::new(BINARY).arg("policy").args(words).arg(&file).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, told) = run(&["test"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("6 passed, 0 failed"), "{told}");
+    let explain = ["explain", "--as", "a", "--on", "crm", "--http"];
+    let asked = |words: &[&str]| run(&[&explain[..], words].concat());
+    let (code, told) = asked(&["POST /orders", "--body", r#"{"amount": 5000}"#]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("crm/small-orders") && told.contains("[$.amount is 5000]"), "{told}");
+    assert_eq!(asked(&["GET /orders/7"]).0, Some(0));
+    assert_eq!(asked(&["GET /orders//7"]).0, Some(2));
+}
