@@ -420,20 +420,3 @@ fn probes_for_a_deadlock_come_to_their_end() {
     assert_eq!((echoed.out.len(), echoed.code), (input.len(), Some(0)));
     assert!(echoed.out == input, "bytes changed on the way");
 }
-
-#[test]
-fn a_killed_session_ends_at_once() {
-    let Some(host) = Host::new() else { return };
-    let mut ssh = Command::new("ssh");
-    ssh.args(host.options()).args(["127.0.0.1", "echo started; sleep 600"]);
-    let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut line = [0; 8];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
-    let listed = host.gateway.command(&["sessions", "list", "--json"]).unwrap();
-    assert!(listed.contains("build-box"), "{listed}");
-    // The gateway goes; its clients must not stay behind.
-    let Host { gateway, .. } = host;
-    gateway.program().unwrap().signal("KILL").unwrap();
-    let status = child.wait().unwrap();
-    assert!(!status.success());
-}
