@@ -1,7 +1,8 @@
-//! A listener with a thread and a runtime of its own, so that fake peers live in static values, in synchronous tests and
-//! beside paused clocks alike.
+//! Loopback ports: one for a real server to take ([`free_port`]), and a listener with a thread and a runtime of its own, so
+//! that fake peers live in static values, in synchronous tests and beside paused clocks alike.
 //!
 //! Promises: connections are served concurrently, and dropping the value stops them all.
+//! Does not promise that a free port stays free until somebody takes it.
 //! Held by: the peers built on it.
 
 use crate::error::TestkitError;
@@ -52,4 +53,11 @@ impl Listening {
         });
         Ok(Self { address, _stop: stop })
     }
+}
+
+/// A port that nobody has just now, for a server that must be told its port.
+pub(crate) fn free_port() -> Result<u16, TestkitError> {
+    let listener =
+        std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(TestkitError::io("find a free port"))?;
+    listener.local_addr().map(|address| address.port()).map_err(TestkitError::io("find a free port"))
 }

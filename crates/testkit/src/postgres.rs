@@ -16,8 +16,8 @@ pub use installation::Installation;
 use crate::account::Account;
 use crate::certificates::{TestCa, write_private};
 use crate::error::TestkitError;
+use crate::listening::free_port;
 use crate::process::{Launch, ReadyOn, Supervised, run, run_with_input};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -215,11 +215,6 @@ impl Postgres {
         self.run_sql(&name, sql)?;
         Ok(name)
     }
-}
-
-fn free_port() -> Result<u16, TestkitError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(TestkitError::io("find a free port"))?;
-    listener.local_addr().map(|address| address.port()).map_err(TestkitError::io("find a free port"))
 }
 
 fn configure(options: &Options, account: &Account, directory: &Path, port: u16) -> Result<(), TestkitError> {

@@ -5,13 +5,13 @@
 //! configuration is read or changed; it ends with the process that started it. [`Sshd::directory`] belongs to the account
 //! and is where tests put files. Without OpenSSH's server it is [`TestkitError::Absent`].
 //! Does not promise a home of its own: sessions start in the account's home, which tests leave alone.
-//! Held by: `tests/it/ssh.rs`.
+//! Held by: `tests/it/ssh.rs` of the binary, which runs its clients against it.
 
 use crate::account::Account;
 use crate::error::TestkitError;
+use crate::listening::free_port;
 use crate::process::{Launch, ReadyOn, Supervised, run};
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -201,11 +201,6 @@ fn configuration(directory: &Path, port: u16, settings: &[&str]) -> String {
          LogLevel INFO\n"
     );
     text
-}
-
-fn free_port() -> Result<u16, TestkitError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(TestkitError::io("find a port"))?;
-    Ok(listener.local_addr().map_err(TestkitError::io("find a port"))?.port())
 }
 
 /// A file that only its owner may read, as `ssh` wants its keys.
