@@ -5,8 +5,9 @@
 //! stalls none but itself; the login has one time limit; a killed session's sockets are closed at once, whatever either
 //! side does; a drain waits for what runs.
 //! Does not promise to share target connections between channels.
-//! Held by: `tests/it`.
+//! Held by: `tests/it/ssh.rs`, `ssh_edges.rs` and `ssh_flow.rs` of the binary.
 
+mod asking;
 mod channel;
 mod forward;
 mod front;

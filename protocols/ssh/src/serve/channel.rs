@@ -3,27 +3,23 @@
 //! Promises: reading one side never waits for the other; each side is read only while there is room for what it says,
 //! here and in the record; the client's end is seen whatever else waits; last words have a time limit, so that a client
 //! that does not read them holds nothing.
-//! Held by: `tests/it/flow.rs`.
+//! Held by: `tests/it/ssh_flow.rs` of the binary.
 
+use super::asking::{self, Asker, Done};
 use super::front::{Entered, Opened};
 use super::{FAREWELL, Ssh};
 use crate::answer::Output;
-use crate::core::{CopySide, Core, Steps, ToRead};
-use crate::files::Files;
+use crate::core::{Core, Steps};
 use crate::frame::{FromClient, FromTarget, ToTarget};
-use crate::guarded::dialogue::Asked;
 use crate::inbox::{Inbox, Taken};
-use crate::lines;
-use crate::login::target::{Connecting, PATIENCE, Target};
-use crate::sftp::{Judged, Unresolved};
+use crate::login::target::{Connecting, Target};
 use crate::upstream::{ClientChannel, TargetChannel};
 use crate::wire::Brake;
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use portcullis_gate::{Downstream, Gate, Permit, SendError, Session, Settled, Upstream};
-use portcullis_model::{Command, Digest, Fault, Operation, SessionKind, Source, Text, Verdict};
-use portcullis_shell::{Limits, Reading, Scope};
+use portcullis_model::{SessionKind, Verdict};
+use portcullis_shell::Limits;
 use russh::{ChannelMsg, ChannelReadHalf, client};
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -35,18 +31,6 @@ use tokio::time::{Instant, Sleep};
 const HIGH: usize = 256 * 1024;
 /// Messages taken before the other channels get their turn.
 const TURNS: usize = 32;
-/// Texts longer than this are read where they may take their time.
-const LONG: usize = 2048;
-/// What was under way beside the two streams.
-enum Done {
-    Read(ToTarget, Box<Command>, Option<CopySide>),
-    Judged(Box<Judged>),
-    Home(Option<String>),
-    Names(Option<(String, Vec<(String, bool)>)>),
-    Line(Asked, Box<Reading>),
-    Opened(Box<russh::Channel<client::Msg>>),
-    Unreachable(&'static str),
-}
 
 /// One session channel.
 pub(super) struct Line {
@@ -97,7 +81,7 @@ impl Line {
             from_target: None,
             hold: None,
             work: None,
-            asker: Some(Asker { connecting, files: None }),
+            asker: Some(Asker::new(connecting)),
             room: None,
             quiet: None,
             client_left: false,
@@ -255,9 +239,9 @@ impl Line {
     fn set_to_work(&mut self) {
         let Some(asker) = self.asker.take() else { return };
         if let Some(to_read) = self.steps.read.take() {
-            self.work = Some(Box::pin(read(to_read, asker, self.limits, Arc::clone(&self.login))));
+            self.work = Some(Box::pin(asking::read(to_read, asker, self.limits, Arc::clone(&self.login))));
         } else if std::mem::take(&mut self.steps.open) {
-            self.work = Some(Box::pin(open(asker)));
+            self.work = Some(Box::pin(asking::open(asker)));
         } else {
             self.asker = Some(asker);
         }
@@ -348,117 +332,6 @@ impl Line {
         let down = self.client_left || self.down.poll_send(cx).is_ready() || self.inbox.poll_closed(cx).is_ready();
         if up && down { Poll::Ready(()) } else { Poll::Pending }
     }
-}
-
-/// Who asks the target about its files.
-struct Asker {
-    connecting: Connecting,
-    files: Option<Files>,
-}
-
-impl Asker {
-    /// The channel for questions, opened where it is needed first; `None` where the target answers none.
-    async fn files(&mut self) -> Option<&mut Files> {
-        if self.files.is_none() {
-            let target = self.connecting.clone().await.ok()?;
-            match Files::open(&target).await {
-                Ok(files) => self.files = Some(files),
-                Err(error) => tracing::warn!(%error, "the target says nothing about its files"),
-            }
-        }
-        self.files.as_mut()
-    }
-}
-
-/// Opens a session channel of the target.
-async fn open(asker: Asker) -> (Done, Asker) {
-    let done = match asker.connecting.clone().await {
-        Ok(target) => match tokio::time::timeout(PATIENCE, target.session()).await {
-            Ok(Ok(channel)) => Done::Opened(Box::new(channel)),
-            Ok(Err(_)) | Err(_) => Done::Unreachable("the machine behind the gateway opens no channel"),
-        },
-        Err(error) => {
-            tracing::warn!(%error, "the target of a channel cannot be reached");
-            Done::Unreachable(error.told())
-        }
-    };
-    (done, asker)
-}
-
-/// Reads what is to be judged, with the target's help where it names files.
-async fn read(to_read: ToRead, mut asker: Asker, limits: Limits, login: Arc<str>) -> (Done, Asker) {
-    let done = match to_read {
-        ToRead::Exec(bytes) => {
-            let (command, copy) = read_exec(&bytes, &mut asker, &limits, &login).await;
-            Done::Read(ToTarget::Exec(bytes), Box::new(command), copy)
-        }
-        ToRead::Home => Done::Home(asker.files().await.map(|files| files.home().to_owned())),
-        ToRead::Names(directory) => Done::Names(match asker.files().await {
-            Some(files) => files.names(&directory).await,
-            None => None,
-        }),
-        ToRead::Line { asked, scope } => {
-            let (mut reading, copy, _) = read_text(&asked.text, *scope, &mut asker, &limits).await;
-            // What is typed into a line's program is not read as a copy.
-            if copy.is_some() {
-                reading.operations.push(Operation::unknown());
-            }
-            Done::Line(asked, Box::new(reading))
-        }
-        ToRead::Files(wanted) => {
-            let judged = match asker.files().await {
-                Some(files) => match files.reach(wanted.touches()).await {
-                    Ok(resolved) => wanted.judged(&resolved, Some(files.home())),
-                    Err(why) => wanted.unresolved(why),
-                },
-                None => wanted.unresolved(Unresolved::Unasked),
-            };
-            Done::Judged(Box::new(judged))
-        }
-    };
-    (done, asker)
-}
-
-async fn read_exec(bytes: &Bytes, asker: &mut Asker, limits: &Limits, login: &Arc<str>) -> (Command, Option<CopySide>) {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        let message = "a command line is UTF-8 text".into();
-        let shown = Text::plain(String::from_utf8_lossy(bytes));
-        return (Command::faulty(Source::Shell, shown, Fault::Ambiguous { message }, Digest::of(bytes)), None);
-    };
-    let scope = Scope { directory: Some("~".to_owned()), user: Some(login.to_string()), ..Scope::unknown() };
-    let (reading, copy, home) = read_text(text, scope, asker, limits).await;
-    (lines::command(&reading, text, bytes, home.as_deref(), &[login]), copy)
-}
-
-/// Reads a text; what copy it starts; and the home, where the target was asked.
-async fn read_text(
-    text: &str,
-    scope: Scope,
-    asker: &mut Asker,
-    limits: &Limits,
-) -> (Reading, Option<CopySide>, Option<String>) {
-    let mut reading = if text.len() > LONG {
-        tokio::task::block_in_place(|| portcullis_shell::read(text, &scope, limits))
-    } else {
-        portcullis_shell::read(text, &scope, limits)
-    };
-    let (mut copy, mut home) = (None, None);
-    if lines::asks(&reading) {
-        match asker.files().await {
-            Some(files) => {
-                // Relative to the home that is asked for, where the session is nowhere else.
-                let at_home = scope.directory.as_deref() == Some("~");
-                let scope = Scope { directory: scope.directory.clone().filter(|_| !at_home), ..scope };
-                (reading, copy) = lines::resolve(text, scope, limits, files).await;
-                home = Some(files.home().to_owned());
-            }
-            None => lines::forget(&mut reading),
-        }
-    }
-    if lines::hides_copy(&reading, copy.as_ref()) {
-        reading.operations.push(Operation::unknown());
-    }
-    (reading, copy, home)
 }
 
 /// A message of the library as a message of the target; `None` for one that says nothing to a session channel.

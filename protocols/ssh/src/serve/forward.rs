@@ -4,7 +4,7 @@
 //! once the target has connected; then the two are relayed as a program's input and output are, counted and with the
 //! digest of what was sent.
 //! Does not promise to read what passes: whoever may connect may say anything there.
-//! Held by: `tests/it` of the binary.
+//! Held by: `tests/it/ssh.rs` of the binary.
 
 use super::Ssh;
 use super::channel::Line;
