@@ -3,7 +3,7 @@
 //! A row is data, and the walk only follows it. The notation is described at the top of that file; here it is turned into
 //! types once per process. Promises: a row that does not parse is a failing test, and at run time a program without a row,
 //! so unknown; every role and effect has a name here and a case where it is applied (`apply.rs`).
-//! Held by: the ledger test in `tests/it/ledger.rs`.
+//! Held by: the tests below, which read the whole tables, and `fixtures/shell/programs.tsv`.
 
 use portcullis_model::{Mark, Marks};
 use serde::Deserialize;

@@ -3,7 +3,7 @@
 //! A canonical path is absolute without `.`, `..`, `//` or a final slash, or starts with `~` for the home of the target
 //! login. Links are not followed: that is asked of the target by the protocol. Promises: a path that cannot be made
 //! canonical (no directory known, a step above an unknown home, a view of the tree through `/proc`) is `None`.
-//! Held by: `path/tests` below and `fixtures/shell/programs.tsv`.
+//! Held by: the tests below and `fixtures/shell/programs.tsv`.
 
 use crate::caps::HOME;
 

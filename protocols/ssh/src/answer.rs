@@ -3,7 +3,7 @@
 //! Promises: every byte of the target's output passes the gate's answer, in order and each stream by itself; with a
 //! terminal there is one stream, since there is one screen; what is held back because it may become a value leaves when
 //! the program goes quiet ([`Output::pause`]) or ends, and before anything that says how it ended.
-//! Held by: `tests/it`.
+//! Held by: `tests/it/ssh.rs` and `ssh_guarded.rs` of the binary.
 
 use crate::frame::{Size, Terminal, ToClient};
 use crate::reply::STDERR;

@@ -5,7 +5,7 @@
 //! the bytes that would be sent.
 //! Does not promise to know what a command line does: `crates/shell` reads it, `lines.rs` asks the target for what the
 //! text alone does not say.
-//! Held by: the tests below and `tests/it`.
+//! Held by: the tests below and `tests/it/ssh.rs` of the binary.
 
 use portcullis_model::{Action, Command, Digest, Fault, Mark, Object, Operation, Part, SessionKind, Source, Text};
 

@@ -10,7 +10,7 @@
 //! (RFC 4254 §6.5); data is taken only while something judged runs, so that what comes early waits in the inbox; a refusal
 //! is a text, status 126 and the end of this channel only; however a channel ends, its commands are settled.
 //! Does not promise to read texts or to ask the target what names mean: the loop does, and hands back what it found.
-//! Held by: `tests/it` of the binary, with real clients and servers.
+//! Held by: `tests/it/conform_ssh.rs`, `ssh.rs` and `ssh_clients.rs` of the binary, with real clients and servers.
 
 mod copy;
 mod run;

@@ -3,7 +3,7 @@
 //! Promises: a denial is never an error of this type; what a client is told of a failure ([`Error::told`]) carries
 //! neither what the target said about the gateway's login nor an address or a login of the target. What is in here may
 //! be logged: no secrets, no commands.
-//! Held by: the tests below and `tests/it`.
+//! Held by: the tests below and `tests/it/ssh_flow.rs` of the binary.
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@
 //! answered is `None`, which the caller turns into an operation on an unknown file.
 //! Does not promise that the answer still holds when the command runs: another process may put a link in the way
 //! between the two (`docs/limits.md`).
-//! Held by: `tests/it/paths.rs` against a real server.
+//! Held by: the tests below, and `tests/it/ssh.rs` of the binary against a real server.
 
 use crate::error::{Error, Result, Side};
 use crate::login::target::Target;

@@ -6,7 +6,7 @@
 //! is judged with everything in it; what cannot be told is an operation on an unknown file, which no bundle allows
 //! unless it says so for every file. A text that names no file asks nothing of the target.
 //! Does not promise that the target stays as it was between the answer and the command.
-//! Held by: `tests/it/paths.rs`.
+//! Held by: the tests below and `tests/it/ssh.rs` of the binary.
 
 use crate::core::CopySide;
 use crate::files::{Files, Last, Tree};

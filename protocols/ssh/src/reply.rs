@@ -10,7 +10,7 @@
 //!
 //! Promises: each text names rule, reason, decision and next step, in lines that end as the client's terminal wants
 //! them; nothing here is made of the target's output, and no control character of a rule's words reaches a terminal.
-//! Held by: the tests below and `tests/it/refusal.rs`.
+//! Held by: the tests below and `tests/it/ssh.rs` of the binary.
 
 use crate::frame::ToClient;
 use bytes::Bytes;

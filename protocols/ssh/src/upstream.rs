@@ -5,7 +5,7 @@
 //! Does not promise to notice that the channel is gone while it waits for a window: the channel's task reads the other
 //! half too, and drops this one.
 //! Only [`Upstream`](portcullis_gate::Upstream) and [`Downstream`](portcullis_gate::Downstream) call these.
-//! Held by: `tests/it`.
+//! Held by: `tests/it/ssh_flow.rs` of the binary.
 
 use crate::frame::{ToClient, ToTarget};
 use crate::login::target::{Connecting, PATIENCE};

@@ -6,7 +6,7 @@
 //! Promises: once [`Cut::cut`] was called, every read and write fails at once, so that the library drops the connection
 //! whatever it was doing; while the [`Brake`] is on, at most [`SIP`] bytes are read at a time, the next after a pause
 //! that grows with what already waits, so that a request, a window or an end behind the data is still seen.
-//! Held by: the tests below and `tests/it/flow.rs`.
+//! Held by: the tests below and `tests/it/ssh_flow.rs` of the binary.
 
 use futures_util::task::AtomicWaker;
 use portcullis_net::Io;

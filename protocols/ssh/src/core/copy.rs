@@ -2,7 +2,7 @@
 //!
 //! Promises: lines and content pass in their order, content under its file's permit and the rest under the command's;
 //! what is refused is skipped and said in the protocol's own way, and the copy goes on.
-//! Held by: `scp/tests.rs` for what is read, `tests/it` of the binary with real clients.
+//! Held by: `scp/tests.rs` for what is read, `tests/it/ssh_clients.rs` of the binary with real clients.
 
 use super::{Steps, ToRead};
 use crate::frame::{ToClient, ToTarget};

@@ -4,7 +4,7 @@
 //! Promises: input is counted and its digest taken; the end of output is told behind the status, since a client that
 //! reads it may close the channel at once, which the library answers by itself, and the status would be lost; what is
 //! held back of the output leaves before the status.
-//! Held by: `tests/it` of the binary.
+//! Held by: `tests/it/ssh.rs` and `ssh_flow.rs` of the binary.
 
 use super::Steps;
 use super::copy::{Copy, CopySide};

@@ -4,7 +4,7 @@
 //! channel of its own, with the directory and the variables that the gateway knows. Promises: the target is sent nothing
 //! but the judged line's frame and, while its program runs, what the client types; what the gateway itself writes to the
 //! screen goes into the record with the program's output.
-//! Held by: `guarded/` for the dialogue, `tests/it` of the binary and the corpus with real terminals.
+//! Held by: the tests of `guarded/` for the dialogue, `tests/it/ssh_guarded.rs` of the binary with real terminals.
 
 use super::{Core, Phase, ReadLine, Steps, ToRead};
 use crate::answer::Output;

@@ -3,7 +3,7 @@
 //!
 //! Promises: requests pass in their order, one judged at a time; a refusal is an answer of the protocol
 //! (SSH_FX_PERMISSION_DENIED) and a line on standard error, since clients show little of the first; the session lives on.
-//! Held by: `sftp/tests` for what is read, `tests/it` of the binary with real clients.
+//! Held by: `sftp/tests` for what is read, `tests/it/ssh_clients.rs` of the binary with real clients.
 
 use super::run::{Kind, Run};
 use super::{Core, JudgedFile, Phase, Steps, ToRead};

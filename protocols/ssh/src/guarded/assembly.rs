@@ -2,7 +2,7 @@
 //!
 //! A command that goes on (an open quote, `if` without `fi`, a here-document) takes more lines, and is judged and run as one
 //! text. Promises: bounded; what is given up is given up whole. Whether a text is whole is asked of
-//! `portcullis_shell::completeness`. Held by: the tests of `dialogue.rs`.
+//! `portcullis_shell::completeness`. Held by: `guarded/dialogue/tests.rs`.
 
 use portcullis_shell::{Completeness, Limits, completeness};
 

@@ -9,7 +9,7 @@
 //! in the same packet are lines, too. A line is judged in the scope that it runs in, because the next one is not
 //! taken before it ended. `exit`, `exit N` and `logout` alone are the gateway's own and are not sent. Does not judge, and
 //! does not release output: the caller does both.
-//! Held by: the tests in `dialogue/tests.rs`.
+//! Held by: `guarded/dialogue/tests.rs`.
 
 use super::assembly::{Assembled, Assembly};
 use super::editor::{Editor, Event};

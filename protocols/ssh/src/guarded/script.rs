@@ -8,7 +8,7 @@
 //! The line sees no argument and no variable of the script. However it ends, a trap then prints the trailer.
 //! Promises: built from values alone, each quoted once; names of variables are checked to be names; the line is passed
 //! unchanged. Does not promise privacy on the target: its process list shows the line and the variables, as it shows any
-//! command line. Held by: the tests of `session.rs`, which run it.
+//! command line. Held by: `guarded/session/tests.rs`, which runs it.
 
 use super::quote::single;
 use std::fmt::Write as _;

@@ -8,7 +8,7 @@
 //! Promises: the scope of a line and its exec text come from the same values. Functions, aliases, options, traps, umask,
 //! the directory stack and background jobs of a terminal end with their line; so does what an array held. A line with
 //! `exec` leaves nothing. Nothing of it is in a `Debug`: variables hold secrets.
-//! Held by: the tests in `session/tests.rs`, which run bash and sh.
+//! Held by: `guarded/session/tests.rs`, which run bash and sh.
 
 use super::script::{Script, VALUE};
 use super::shown;

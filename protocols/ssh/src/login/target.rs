@@ -5,7 +5,7 @@
 //! target opens by itself is refused. The whole login is done within one time; the credential is dropped behind it.
 //! Does not promise to reuse connections: each channel of a client has its own, so that one that is not read stalls
 //! none but itself.
-//! Held by: the tests below and `tests/it/login.rs`.
+//! Held by: the tests below and `tests/it/ssh.rs` of the binary.
 
 use crate::error::{Error, Result, Side};
 use crate::login::{ALGORITHMS, KEYS};

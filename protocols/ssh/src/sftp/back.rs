@@ -3,7 +3,7 @@
 //! Promises: an answer belongs to a request that was sent and waits for one, and is of a kind that fits it; a handle is bound
 //! to the permit of what opened it; the target's greeting and limits are replaced by ours. Anything else is the target's
 //! fault and ends the stream, since a client could be told by it what nobody judged.
-//! Held by: `tests/core.rs`.
+//! Held by: `sftp/tests/core.rs`.
 
 use crate::sftp::answer::{Answer, FromTarget, limits, version};
 use crate::sftp::content::Transferred;

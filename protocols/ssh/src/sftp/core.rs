@@ -2,7 +2,7 @@
 //!
 //! The caller drives it: bytes go in ([`Sftp::push_client`], [`Sftp::push_target`]); [`Sftp::next_client`] says what is to
 //! be asked of the gate; [`Sftp::granted`], [`Sftp::sent`] or [`Sftp::refused`] say what became of it; and
-//! [`Sftp::next_target`] gives what the client may be told. `tests/driving.rs` shows it whole. A permit is whatever the
+//! [`Sftp::next_target`] gives what the client may be told. `sftp/tests/driving.rs` shows it whole. A permit is whatever the
 //! caller keeps for a judged command: nothing here looks into it.
 //!
 //! Promises:
@@ -14,7 +14,7 @@
 //! - A number in use is not used again; an answer belongs to a request that was sent and is of a kind that fits it.
 //! - At most [`OUTSTANDING`] requests and [`HANDLES`] handles; beyond it the caller is told to wait, or the open refused.
 //!
-//! Does not promise order between channels. Held by: `tests/core.rs`, `tests/driving.rs` and the fuzzer.
+//! Does not promise order between channels. Held by: `sftp/tests/{core,driving}.rs` and the fuzzer.
 
 use crate::sftp::answer::status_of;
 use crate::sftp::extension::Extensions;

@@ -11,7 +11,7 @@
 //!
 //! Promises: a client sees no other extension in the target's greeting, and none in another version than the one read
 //! here; one that was not offered is refused when it is used all the same.
-//! Held by: `answer.rs`, whose tests filter a greeting, and the tests of `core.rs`.
+//! Held by: `answer.rs`, whose tests filter a greeting, and `sftp/tests/core.rs`.
 
 /// An extension that is read and judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

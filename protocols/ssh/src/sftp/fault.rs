@@ -2,7 +2,7 @@
 //!
 //! Promises: a refusal is never a fault; after a fault nothing more of the stream is read. The words hold nothing of what
 //! a peer said beyond numbers, so they may be logged and shown to the client.
-//! Held by: the tests of `core.rs` and of `scp.rs`, which compare side and words.
+//! Held by: `sftp/tests/core.rs` and `scp/tests.rs`, which compare side and words.
 
 use crate::sftp::wire::Malformed;
 

@@ -3,7 +3,7 @@
 //! Promises: a handle means what was judged when it was opened, until the client closes it; from then on it means nothing,
 //! although answers to what was asked before may still come. The target may give the same name to the next one.
 //! Does not promise a bound: `core.rs` opens no more than its limit.
-//! Held by: the tests of `core.rs` (use after close, the same handle again, a handle given twice).
+//! Held by: `sftp/tests/core.rs` (use after close, the same handle again, a handle given twice).
 
 use crate::sftp::content::Transferred;
 use crate::sftp::judged::Place;

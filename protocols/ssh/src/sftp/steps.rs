@@ -3,7 +3,7 @@
 //! Promises: each value says one thing to do, and those that must not be dropped are `#[must_use]`; a fault ends the stream,
 //! a refusal never does. Nothing here holds bytes that a gate has not yet ruled on, except inside a
 //! [`Wanted`](crate::sftp::Wanted).
-//! Held by: `tests/driving.rs`, which does what they say.
+//! Held by: `sftp/tests/driving.rs`, which does what they say.
 
 use crate::sftp::answer::Answer;
 use crate::sftp::content::Transferred;

@@ -5,7 +5,7 @@
 //! server's leniency counts); attributes set through a handle are an `update` of its own unless its opening was one; a copy
 //! between two handles is a `read` of the one and an `update` of the other; a handle that is not open is refused.
 //! Does not promise that what a handle is of still has the name it was opened by.
-//! Held by: `tests/core.rs`.
+//! Held by: `sftp/tests/core.rs`.
 
 use crate::sftp::answer::Answer;
 use crate::sftp::extension::{Extension, Extensions};

@@ -3,7 +3,7 @@
 //! Promises: a field that does not fit in what is there, a flag of attributes that version 3 does not have, and bytes
 //! behind the last field are errors; what is read shares the packet's memory; nothing is taken for text here.
 //! Does not promise anything about names: `read.rs` says which are refused.
-//! Held by: `packet.rs`, whose tests cut and lengthen every packet, and by the round trips in `tests.rs`.
+//! Held by: `packet.rs`, whose tests cut and lengthen every packet and read it back as it was.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
