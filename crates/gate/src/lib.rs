@@ -22,6 +22,7 @@ mod explain;
 mod flow;
 mod hold;
 mod json;
+mod judging;
 mod live;
 mod mask;
 mod masking;

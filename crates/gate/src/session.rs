@@ -11,16 +11,16 @@ use crate::answer::{Answer, Released};
 use crate::clearance::{Cleared, Own, Passage, Pending, Permit, Ruling, Stale};
 use crate::door::{InForce, Shared};
 use crate::hold::Hold;
-use crate::masking::{Masking, Touches};
+use crate::judging::Judged;
+use crate::masking::Masking;
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use portcullis_audit::{Durability, RecordUnavailable, Stream, Watermark};
-use portcullis_identity::{Authenticated, Extensions, Standing};
+use portcullis_identity::{Authenticated, Extensions};
 use portcullis_model::{
-    Catalogue, Command, Connection, Decision, DecisionId, Denial, Digest, Effect, EventBody, Misuse, Operation,
-    Outcome, Parameter, Principal, Reason, RecordedMatch, RecordedOperation, RuleId, SessionId, Text, Verdict,
+    Catalogue, Command, Connection, DecisionId, Denial, Digest, Effect, EventBody, Outcome, Parameter, Principal,
+    Reason, RecordedMatch, RecordedOperation, SessionId, Text, Verdict,
 };
-use portcullis_policy::Case;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
@@ -181,19 +181,6 @@ impl Session {
     }
 }
 
-/// What a command comes to now.
-pub(crate) struct Judged {
-    pub(crate) decision: Decision,
-    /// The policy epoch it was made under.
-    pub(crate) epoch: u64,
-    /// What was judged: the command's operations with what masks add.
-    operations: Arc<[Operation]>,
-    pub(crate) masking: Arc<Masking>,
-    touches: Touches,
-    compared: Option<(RuleId, Arc<str>)>,
-    comparisons: usize,
-}
-
 // === impl Inner ===
 
 impl Inner {
@@ -223,73 +210,6 @@ impl Inner {
         }
     }
 
-    /// What a command comes to now.
-    pub(crate) fn judge(&self, command: &Command, now: Timestamp) -> Judged {
-        let policy = self.shared.policy.load();
-        let masking = self.masking(&policy, command.followed.as_ref().map(|followed| &followed.catalogue));
-        let found = masking.judge(command);
-        let refuse = |reason| Decision {
-            verdict: Verdict::Deny(reason),
-            matches: Vec::new(),
-            message: None,
-            policy: Arc::clone(policy.set.digest()),
-        };
-        let decide = |operations: &[Operation]| {
-            policy.set.decide(&Case {
-                principal: &self.authenticated.principal,
-                connection: &self.connection,
-                operations,
-                home: command.home.as_deref(),
-                fields: command.fields.as_deref(),
-                at: now,
-            })
-        };
-        let mut operations = command.shared_operations();
-        let standing = self.shared.identity.standing(&self.authenticated, now);
-        let decision = match (standing, &command.fault, found.refusal) {
-            (Standing::Expired | Standing::Revoked, ..) => refuse(Reason::IdentityRevoked),
-            (Standing::Good, Some(fault), _) => refuse(Reason::Unreadable(fault.clone())),
-            (Standing::Good, None, refusal) => {
-                let mut decision = if found.marks.is_empty() {
-                    decide(&operations)
-                } else {
-                    operations = Operation::all_marked(&operations, found.marks).into();
-                    let decision = decide(&operations);
-                    self.because_of_masks(decision, found.misuse, || decide(command.operations()))
-                };
-                if let Some(reason) = refusal.filter(|_| !matches!(decision.verdict, Verdict::Deny(_))) {
-                    decision.verdict = Verdict::Deny(reason);
-                }
-                decision
-            }
-        };
-        Judged {
-            decision: self.unless_nobody_can_approve(decision),
-            epoch: policy.epoch,
-            operations,
-            masking,
-            touches: found.touches,
-            compared: found.compared.filter(|_| found.equalities > 0),
-            comparisons: found.equalities,
-        }
-    }
-
-    /// Says what is protected where that alone is why no rule allows the command.
-    fn because_of_masks(
-        &self,
-        mut decision: Decision,
-        misuse: Option<Reason>,
-        plain: impl FnOnce() -> Decision,
-    ) -> Decision {
-        if matches!(decision.verdict, Verdict::Deny(Reason::NoRule { .. }))
-            && let Some(misuse) = misuse
-            && !matches!(plain().verdict, Verdict::Deny(_))
-        {
-            decision.verdict = Verdict::Deny(misuse);
-        }
-        decision
-    }
-
     /// The masks in force for a command read against this catalogue, or against the newest that one was.
     pub(crate) fn masking(&self, policy: &InForce, catalogue: Option<&Arc<Catalogue>>) -> Arc<Masking> {
         let newest = self.masking.load_full();
@@ -310,52 +230,6 @@ impl Inner {
     /// The masks in force for what answers no command.
     pub(crate) fn masking_now(&self) -> Arc<Masking> {
         self.masking(&self.shared.policy.load(), None)
-    }
-
-    /// Takes the comparisons of a command that would pass from the principal's allowance.
-    fn count_comparisons(&self, judged: &mut Judged) {
-        if let Some((rule, column)) = judged.compared.take()
-            && !matches!(judged.decision.verdict, Verdict::Deny(_))
-            && !self.shared.allowance.take(&self.authenticated.principal, &self.connection, judged.comparisons)
-        {
-            judged.decision.verdict = Verdict::Deny(Reason::Protected { rule, column, misuse: Misuse::TooOften });
-        }
-    }
-
-    /// A hold where nobody can vote is a refusal, at once and in the record.
-    fn unless_nobody_can_approve(&self, mut decision: Decision) -> Decision {
-        if let Verdict::Hold(terms) = &decision.verdict
-            && !self.shared.desk.can_approve()
-            && let Some(terms) = terms.first()
-        {
-            decision.verdict = Verdict::Deny(Reason::ApprovalUnavailable { rule: terms.rule.clone() });
-        }
-        decision
-    }
-
-    fn still_allowed(&self, permit: &Permit) -> Result<(), Denial> {
-        let now = Timestamp::now();
-        let epoch = self.shared.policy.load().epoch;
-        let good = matches!(self.shared.identity.standing(&self.authenticated, now), Standing::Good);
-        if good && epoch == permit.judged_under() {
-            return Ok(());
-        }
-        let judged = self.judge(&permit.command, now);
-        let reason = match judged.decision.verdict {
-            // What is on its way was planned under other masks.
-            Verdict::Allow if !judged.masking.same_for_client(&permit.masking) => Reason::MasksChanged,
-            Verdict::Allow => {
-                permit.epoch.store(judged.epoch, Ordering::Relaxed);
-                return Ok(());
-            }
-            // What already runs cannot wait for a person.
-            Verdict::Hold(terms) => match terms.into_iter().next() {
-                Some(terms) => Reason::ApprovalUnavailable { rule: terms.rule },
-                None => Reason::Withdrawn,
-            },
-            Verdict::Deny(reason) => reason,
-        };
-        Err(self.denial(Some(permit.number), reason, judged.decision.message))
     }
 
     pub(crate) fn permit(
