@@ -1,5 +1,5 @@
-//! Loopback ports: one for a real server to take ([`free_port`]), and a listener with a thread and a runtime of its own, so
-//! that fake peers live in static values, in synchronous tests and beside paused clocks alike.
+//! Loopback ports: one for a real server to take ([`free_port`]), and a listener with a thread and a runtime of its own,
+//! so that fake peers live in static values, in synchronous tests and beside paused clocks alike.
 //!
 //! Promises: connections are served concurrently, and dropping the value stops them all.
 //! Does not promise that a free port stays free until somebody takes it.

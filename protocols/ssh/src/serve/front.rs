@@ -1,5 +1,5 @@
-//! What the library's callbacks for a client's connection share: who came in, its channels, and what is asked of the gate
-//! before there is a task for it.
+//! What the library's callbacks for a client's connection share: who came in, its channels, and what is asked of the
+//! gate before there is a task for it.
 //!
 //! Promises: nothing here waits but the proof of an identity, before there is any channel; what is never forwarded is
 //! asked of the gate all the same, so that the record has it; a client that proved who it is and may not enter is told

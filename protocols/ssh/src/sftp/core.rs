@@ -2,8 +2,8 @@
 //!
 //! The caller drives it: bytes go in ([`Sftp::push_client`], [`Sftp::push_target`]); [`Sftp::next_client`] says what is to
 //! be asked of the gate; [`Sftp::granted`], [`Sftp::sent`] or [`Sftp::refused`] say what became of it; and
-//! [`Sftp::next_target`] gives what the client may be told. `sftp/tests/driving.rs` shows it whole. A permit is whatever the
-//! caller keeps for a judged command: nothing here looks into it.
+//! [`Sftp::next_target`] gives what the client may be told. `sftp/tests/driving.rs` shows it whole. A permit is whatever
+//! the caller keeps for a judged command: nothing here looks into it.
 //!
 //! Promises:
 //! - Nothing comes out for the target but the greeting, a `CLOSE`, what was granted, and what belongs to a handle whose
