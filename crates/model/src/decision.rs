@@ -1,4 +1,10 @@
 //! What policy decided, and what a refused client is told.
+//!
+//! Promises: every reason has words for the client, and they are the same whatever protocol says them ([`Denial::told`]):
+//! who refused, the rule and the decision where there is one, and the next step.
+//! Does not promise that the words fit a protocol: a rule's message may hold line ends and control characters, which each
+//! `reply.rs` makes harmless in its own way.
+//! Held by: the tests below, and those of each protocol's `reply.rs`.
 
 use crate::command::Fault;
 use crate::id::{ApprovalId, DecisionId};
@@ -230,6 +236,17 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What a refused client is told: [`Denial::told`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told<'d> {
+    /// Who refused, and why.
+    pub headline: String,
+    /// The rule and the decision, where there is either.
+    pub decided: Option<String>,
+    /// What to do next; nothing where the target itself would say no more than that something is not there.
+    pub next: Option<&'d str>,
+}
+
 /// A refusal: a value, not an error. Each protocol's `reply.rs` turns it into that protocol's native error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
@@ -263,6 +280,35 @@ impl Denial {
         }
     }
 
+    /// What the client is told, in parts that each protocol puts where it has room for them.
+    #[must_use]
+    pub fn told(&self) -> Told<'_> {
+        let reason = &self.reason;
+        let headline = match reason {
+            Reason::Unreadable(_) => format!("refused: {reason}"),
+            Reason::RecordUnavailable | Reason::Withdrawn => reason.to_string(),
+            Reason::Rule { .. }
+            | Reason::NoRule { .. }
+            | Reason::Protected { .. }
+            | Reason::MasksChanged
+            | Reason::PolicyError { .. }
+            | Reason::ApprovalUnavailable { .. }
+            | Reason::Rejected { .. }
+            | Reason::Expired { .. }
+            | Reason::HeldInTransaction { .. }
+            | Reason::IdentityRevoked
+            | Reason::UnknownName { .. } => format!("refused by policy: {reason}"),
+        };
+        let decided = match (self.rule(), &self.decision) {
+            (Some(rule), Some(decision)) => Some(format!("rule {rule}, decision {decision}")),
+            (Some(rule), None) => Some(format!("rule {rule}")),
+            (None, Some(decision)) => Some(format!("decision {decision}")),
+            (None, None) => None,
+        };
+        let there = !matches!(reason, Reason::Unreadable(Fault::Missing { .. }));
+        Told { headline, decided, next: there.then(|| self.next_step()) }
+    }
+
     /// What the client can do next: the rule's message, or the standing advice for the reason.
     #[must_use]
     pub fn next_step(&self) -> &str {
@@ -294,5 +340,59 @@ impl Denial {
             Reason::IdentityRevoked => "Connect again with a valid token.",
             Reason::UnknownName { .. } => "Prepare it first, in this session.",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionId;
+
+    fn denial(reason: Reason) -> Denial {
+        Denial { decision: None, reason, message: None }
+    }
+
+    #[test]
+    fn only_policy_is_said_to_be_policy() {
+        let rule = || RuleId { bundle: "hosts".into(), rule: "no-deletes".into() };
+        let message = || "the quote never ends".into();
+        for (reason, headline) in [
+            (
+                Reason::Rule { rule: rule(), operation: "delete file /srv".into() },
+                "refused by policy: rule hosts/no-deletes denies delete file /srv",
+            ),
+            (Reason::NoRule { operation: "read file /x".into() }, "refused by policy: no rule allows read file /x"),
+            (Reason::Unreadable(Fault::Syntax { message: message(), position: None }), "refused: the quote never ends"),
+            (Reason::Unreadable(Fault::Ambiguous { message: message() }), "refused: the quote never ends"),
+            (Reason::RecordUnavailable, "the record cannot be written"),
+            (Reason::Withdrawn, "the wait for an approval was cancelled"),
+        ] {
+            assert_eq!(denial(reason).told().headline, headline);
+        }
+    }
+
+    #[test]
+    fn rule_and_decision_are_named_where_they_are_known() {
+        let rule = RuleId { bundle: "hosts".into(), rule: "no-deletes".into() };
+        let decision = DecisionId { session: SessionId::new(), number: 3 };
+        let by_rule = Reason::PolicyError { rule };
+        for (reason, known, decided) in [
+            (by_rule.clone(), Some(decision), Some(format!("rule hosts/no-deletes, decision {decision}"))),
+            (by_rule, None, Some("rule hosts/no-deletes".to_owned())),
+            (Reason::Withdrawn, Some(decision), Some(format!("decision {decision}"))),
+            (Reason::Withdrawn, None, None),
+        ] {
+            assert_eq!(Denial { decision: known, ..denial(reason) }.told().decided, decided);
+        }
+    }
+
+    #[test]
+    fn the_next_step_is_the_rules_own_where_it_has_one() {
+        let reason = Reason::NoRule { operation: "read file /x".into() };
+        let own = Denial { message: Some("Ask the owner.".into()), ..denial(reason.clone()) };
+        assert_eq!(own.told().next, Some("Ask the owner."));
+        assert!(denial(reason).told().next.is_some_and(|next| next.contains("policy")));
+        let missing = Fault::Missing { message: "no such file".into(), position: None };
+        assert_eq!(denial(Reason::Unreadable(missing)).told().next, None);
     }
 }

@@ -28,7 +28,7 @@ mod protection;
 
 pub use catalogue::Catalogue;
 pub use command::{Command, Digest, Fault, Followed, Parameter, Source, Text};
-pub use decision::{Decision, Denial, Effect, HoldTerms, Match, Misuse, Reason, RuleId, Verdict};
+pub use decision::{Decision, Denial, Effect, HoldTerms, Match, Misuse, Reason, RuleId, Told, Verdict};
 pub use event::{
     AdminAction, ClientInfo, Event, EventBody, MaskedColumn, Outcome, RecordedColumn, RecordedMatch, RecordedOperation,
     StreamKind,

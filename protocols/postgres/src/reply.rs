@@ -23,34 +23,23 @@ use portcullis_model::{ApprovalId, Denial, Fault, HoldTerms, Reason};
 /// The error in place of a refused command.
 pub(crate) fn refused(denial: &Denial, sqlstate: Option<&'static str>) -> Bytes {
     let (code, position) = code(&denial.reason);
-    let message = match &denial.reason {
-        Reason::Unreadable(fault) => fault.message().to_owned(),
-        Reason::RecordUnavailable | Reason::Withdrawn => denial.reason.to_string(),
-        Reason::Rule { .. }
-        | Reason::NoRule { .. }
-        | Reason::Protected { .. }
-        | Reason::MasksChanged
-        | Reason::PolicyError { .. }
-        | Reason::ApprovalUnavailable { .. }
-        | Reason::Rejected { .. }
-        | Reason::Expired { .. }
-        | Reason::HeldInTransaction { .. }
-        | Reason::IdentityRevoked
-        | Reason::UnknownName { .. } => format!("refused by policy: {}", denial.reason),
-    };
+    let told = denial.told();
+    // What the reader says is worded as the server would say it.
+    let message =
+        if let Reason::Unreadable(fault) = &denial.reason { fault.message().to_owned() } else { told.headline };
     let mut fields = vec![
         (b'S', "ERROR".to_owned()),
         (b'V', "ERROR".to_owned()),
         (b'C', sqlstate.unwrap_or(code).to_owned()),
         (b'M', message),
     ];
-    if let Some(detail) = detail(denial) {
-        fields.push((b'D', detail));
+    if let Some(decided) = told.decided {
+        fields.push((b'D', sentence(&decided)));
     }
     // Where the words are the server's own, so is the silence about what to do next.
-    let native = matches!(&denial.reason, Reason::Unreadable(Fault::Syntax { .. } | Fault::Missing { .. }));
-    if !native {
-        fields.push((b'H', denial.next_step().to_owned()));
+    let next = told.next.filter(|_| !matches!(denial.reason, Reason::Unreadable(Fault::Syntax { .. })));
+    if let Some(next) = next {
+        fields.push((b'H', next.to_owned()));
     }
     if let Some(position) = position {
         fields.push((b'P', position.to_string()));
@@ -81,13 +70,10 @@ fn code(reason: &Reason) -> (&'static str, Option<u32>) {
     }
 }
 
-fn detail(denial: &Denial) -> Option<String> {
-    match (denial.rule(), &denial.decision) {
-        (Some(rule), Some(decision)) => Some(format!("Rule {rule}, decision {decision}.")),
-        (Some(rule), None) => Some(format!("Rule {rule}.")),
-        (None, Some(decision)) => Some(format!("Decision {decision}.")),
-        (None, None) => None,
-    }
+/// As PostgreSQL writes its details: a capital first, a full stop last.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(chars).chain(['.']).collect()
 }
 
 /// An ErrorResponse of these fields. A NUL cannot stand in a field and becomes a space.
@@ -127,9 +113,7 @@ pub(crate) fn not_entered(why: &NotEntered, connection: &str) -> Refused {
     match why {
         NotEntered::Identity { .. } => Refused::new("28P01", "authentication failed"),
         NotEntered::NoSuchConnection => no_such_connection(connection),
-        NotEntered::Denied(denial) => {
-            Refused::new("28000", format!("refused by policy: {}", denial.reason)).hint(denial.next_step())
-        }
+        NotEntered::Denied(denial) => Refused::new("28000", denial.told().headline).hint(denial.next_step()),
         NotEntered::RecordUnavailable => Refused::new("58030", "the record cannot be written, so nobody enters")
             .hint("Tell whoever runs the gateway."),
         other => Refused::new("28000", other.to_string()),

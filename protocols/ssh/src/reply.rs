@@ -35,15 +35,9 @@ pub(crate) enum Ends {
 
 /// The text of a refusal.
 pub(crate) fn refused(denial: &Denial) -> String {
-    let mut text = format!("portcullis: refused by policy: {}\n", denial.reason);
-    match (denial.rule(), &denial.decision) {
-        (Some(rule), Some(decision)) => text.push_str(&format!("portcullis: rule {rule}, decision {decision}\n")),
-        (Some(rule), None) => text.push_str(&format!("portcullis: rule {rule}\n")),
-        (None, Some(decision)) => text.push_str(&format!("portcullis: decision {decision}\n")),
-        (None, None) => {}
-    }
-    text.push_str(&format!("portcullis: {}\n", denial.next_step()));
-    text
+    let told = denial.told();
+    let lines = [Some(told.headline.as_str()), told.decided.as_deref(), told.next];
+    lines.into_iter().flatten().map(|line| format!("portcullis: {line}\n")).collect()
 }
 
 /// The text that a command waits for people.
@@ -96,7 +90,19 @@ pub(crate) fn lines(text: &str, ends: Ends) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portcullis_model::{DecisionId, Reason, RuleId, SessionId};
+    use portcullis_model::{DecisionId, Fault, Reason, RuleId, SessionId};
+
+    #[test]
+    fn what_policy_did_not_refuse_is_not_said_to_be_policys() {
+        let fault = Fault::Syntax { message: "the quote never ends".into(), position: None };
+        let denial = |reason| Denial { decision: None, reason, message: None };
+        let text = refused(&denial(Reason::Unreadable(fault)));
+        assert_eq!(
+            text,
+            "portcullis: refused: the quote never ends\nportcullis: Rewrite the command and send it again.\n"
+        );
+        assert!(refused(&denial(Reason::RecordUnavailable)).starts_with("portcullis: the record cannot be written\n"));
+    }
 
     #[test]
     fn a_refusal_names_rule_reason_decision_and_next_step() {

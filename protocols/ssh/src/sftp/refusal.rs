@@ -53,28 +53,15 @@ pub(crate) const fn status(reason: &Reason) -> u32 {
 
 /// The words of a refusal, in one line.
 pub(crate) fn words(denial: &Denial) -> String {
-    let mut words = match &denial.reason {
-        Reason::Unreadable(_) => format!("refused: {}", denial.reason),
-        Reason::RecordUnavailable | Reason::Withdrawn => denial.reason.to_string(),
-        Reason::Rule { .. }
-        | Reason::NoRule { .. }
-        | Reason::Protected { .. }
-        | Reason::MasksChanged
-        | Reason::PolicyError { .. }
-        | Reason::ApprovalUnavailable { .. }
-        | Reason::Rejected { .. }
-        | Reason::Expired { .. }
-        | Reason::HeldInTransaction { .. }
-        | Reason::IdentityRevoked
-        | Reason::UnknownName { .. } => format!("refused by policy: {}", denial.reason),
-    };
+    let told = denial.told();
+    let mut words = told.headline;
+    // The headline names the rule.
     if let Some(decision) = &denial.decision {
         words.push_str(&format!(" (decision {decision})"));
     }
-    // Where the words say what the target itself would say, there is nothing to do next.
-    if !matches!(&denial.reason, Reason::Unreadable(Fault::Missing { .. })) {
+    if let Some(next) = told.next {
         words.push_str(". ");
-        words.push_str(denial.next_step());
+        words.push_str(next);
     }
     words.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
