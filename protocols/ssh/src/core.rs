@@ -20,6 +20,7 @@ mod transfer;
 use crate::classify;
 use crate::frame::{FromClient, FromTarget, Size, Terminal, ToClient, ToTarget, Variable};
 use crate::guarded::dialogue::Asked;
+use crate::guarded::word::Word;
 use crate::own::{Locale, Own, Passage};
 use crate::reply::{self, Ends};
 use crate::sftp::{Judged, Wanted};
@@ -58,7 +59,7 @@ pub(crate) enum ToRead {
     /// The home in which a guarded session starts: [`Core::on_home`].
     Home,
     /// The names in a directory: [`Core::on_names`].
-    Names(String),
+    Names { word: Word, directory: String },
     /// A line of it: [`Core::on_line`].
     Line { asked: Asked, scope: Box<Scope> },
 }

@@ -23,11 +23,14 @@ mod pattern;
 /// How long the target may take to answer one question.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Names that a pattern may meet, and entries that a tree may have.
-const NAMES: usize = 2000;
+const ENTRIES: usize = 2000;
 /// Directories read for one of them.
 const DIRECTORIES: usize = 400;
 /// Steps from a name up to something that exists.
 const STEPS: usize = 128;
+
+/// A directory as rules call it, and what lies in it: names, and whether each is a directory.
+pub(crate) type Names = (String, Vec<(String, bool)>);
 
 /// A channel for questions about files. Dropping it ends it.
 pub(crate) struct Files {
@@ -90,7 +93,7 @@ impl Files {
     }
 
     /// The directory as the target would reach it, and what lies in it: names, and whether each is a directory.
-    pub(crate) async fn names(&mut self, directory: &str) -> Option<(String, Vec<(String, bool)>)> {
+    pub(crate) async fn names(&mut self, directory: &str) -> Option<Names> {
         self.forget();
         let path = self.resolve(directory, Last::Followed).await?;
         let entries = self.list(&path).await??;
@@ -216,7 +219,7 @@ impl Files {
                 for entry in self.met(&directory, part).await? {
                     next.push((joined(&directory, &entry), joined_relative(&name, &entry)));
                 }
-                if next.len() > NAMES {
+                if next.len() > ENTRIES {
                     return None;
                 }
             }
@@ -265,7 +268,7 @@ impl Files {
                 Err(SftpError::Status(status)) if status.status_code == StatusCode::Eof => break true,
                 Err(_) => break false,
             }
-            if entries.len() > NAMES {
+            if entries.len() > ENTRIES {
                 break false;
             }
         };
@@ -296,7 +299,7 @@ impl Files {
                 }
                 found.push(path);
             }
-            if found.len() > NAMES {
+            if found.len() > ENTRIES {
                 return Tree::Unknown;
             }
         }

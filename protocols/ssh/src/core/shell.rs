@@ -9,10 +9,11 @@
 use super::{Core, Phase, ReadLine, Steps, ToRead};
 use crate::answer::Output;
 use crate::classify;
+use crate::files::Names;
 use crate::frame::{FromTarget, Size, ToClient, ToTarget};
 use crate::guarded::dialogue::{Asked, Dialogue, Finished, Step};
 use crate::guarded::session::{Exit, Nonce, Session as Guarded};
-use crate::guarded::word::Candidate;
+use crate::guarded::word::{Candidate, Word};
 use crate::lines;
 use crate::own::{Own, Passage};
 use crate::reply::{self, STDERR};
@@ -132,13 +133,13 @@ impl Core {
                     steps.read = Some(ToRead::Line { asked, scope });
                 }
                 // Names of programs are not listed: what may run is the policy's to say.
-                Step::Complete(word) if word.command => todo.extend(shell.dialogue.complete(Vec::new())),
+                Step::Complete(word) if word.command => todo.extend(shell.dialogue.complete(&word, Vec::new())),
                 Step::Complete(word) => {
                     let directory = match word.directory.as_str() {
                         rooted if rooted.starts_with(['/', '~']) => rooted.to_owned(),
                         relative => format!("{}/{relative}", shell.dialogue.directory().trim_end_matches('/')),
                     };
-                    steps.read = Some(ToRead::Names(directory));
+                    steps.read = Some(ToRead::Names { word, directory });
                 }
                 Step::Withdraw => {
                     shell.asked = None;
@@ -153,8 +154,11 @@ impl Core {
     }
 
     /// The names in a directory, and how rules call it; `None` where the target does not say.
-    pub(crate) fn on_names(&mut self, found: Option<(String, Vec<(String, bool)>)>, steps: &mut Steps) {
+    pub(crate) fn on_names(&mut self, word: &Word, found: Option<Names>, steps: &mut Steps) {
         let Phase::Guarded(shell) = &mut self.phase else { return };
+        if !shell.dialogue.completes(word) {
+            return;
+        }
         let allowed = found.filter(|(directory, _)| {
             let command = classify::listing(directory, &shell.home);
             match self.session.ask(self.session.seal(ToTarget::Close, command)) {
@@ -171,7 +175,7 @@ impl Core {
         });
         let names = allowed.map(|(_, names)| names).unwrap_or_default();
         let candidates = names.into_iter().map(|(name, is_directory)| Candidate { name, is_directory }).collect();
-        let todo = shell.dialogue.complete(candidates);
+        let todo = shell.dialogue.complete(word, candidates);
         self.follow_steps(todo, steps);
     }
 

@@ -159,10 +159,18 @@ impl Dialogue {
         self.take(events)
     }
 
-    /// Answers [`Step::Complete`].
-    pub(crate) fn complete(&mut self, candidates: Vec<Candidate>) -> Vec<Step> {
+    /// Whether names for this word are still waited for.
+    pub(crate) fn completes(&self, word: &Word) -> bool {
+        match &self.input {
+            Input::Terminal(editor) => editor.waits_for(word),
+            Input::Plain(_) => false,
+        }
+    }
+
+    /// Answers [`Step::Complete`] for its word.
+    pub(crate) fn complete(&mut self, word: &Word, candidates: Vec<Candidate>) -> Vec<Step> {
         let events = match &mut self.input {
-            Input::Terminal(editor) => editor.complete(candidates),
+            Input::Terminal(editor) => editor.complete(word, candidates),
             Input::Plain(_) => Vec::new(),
         };
         self.take(events)

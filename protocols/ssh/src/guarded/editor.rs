@@ -59,6 +59,8 @@ pub(crate) struct Editor {
     state: State,
     prompt: String,
     completing: Option<Word>,
+    /// Words that were asked for so far.
+    asked: u64,
     pasting: bool,
     ahead: VecDeque<u8>,
     lost: bool,
@@ -81,6 +83,7 @@ impl Editor {
             state: State::Idle,
             prompt: String::new(),
             completing: None,
+            asked: 0,
             pasting: false,
             ahead: VecDeque::new(),
             lost: false,
@@ -134,7 +137,10 @@ impl Editor {
             events.push(Event::Interrupt);
             return events;
         }
-        self.ahead.extend(bytes);
+        // Behind what is gone, nothing is known to be the start of a line.
+        if !self.lost {
+            self.ahead.extend(bytes);
+        }
         if self.ahead.len() > AHEAD {
             self.ahead.clear();
             self.lost = true;
@@ -148,10 +154,22 @@ impl Editor {
         if self.state == State::Reading { self.go_on() } else { Vec::new() }
     }
 
-    /// Answers [`Event::Complete`]; without candidates nothing is put in.
-    pub(crate) fn complete(&mut self, candidates: Vec<Candidate>) -> Vec<Event> {
-        let Some(word) = self.completing.take().filter(|_| self.state == State::Completing) else { return Vec::new() };
-        let (text, list) = completed(&word, candidates);
+    /// Whether names for this word are waited for: after Ctrl-C they are not, whatever is completed since.
+    pub(crate) fn waits_for(&self, word: &Word) -> bool {
+        self.state == State::Completing && self.completing.as_ref() == Some(word)
+    }
+
+    /// Answers [`Event::Complete`] for its word; without candidates nothing is put in. An answer that nobody waits for any
+    /// more changes nothing.
+    pub(crate) fn complete(&mut self, word: &Word, candidates: Vec<Candidate>) -> Vec<Event> {
+        if !self.waits_for(word) {
+            return Vec::new();
+        }
+        self.completing = None;
+        if std::mem::take(&mut self.lost) {
+            return self.stop(Event::TooLong);
+        }
+        let (text, list) = completed(word, candidates);
         if let Some(list) = list {
             self.finish();
             self.screen.finish(&list, &[], &mut self.out);
@@ -387,7 +405,8 @@ impl Editor {
 
     fn tab(&mut self) -> Option<Event> {
         let before = self.line.chars().get(..self.line.cursor()).unwrap_or_default();
-        let found = word(before);
+        self.asked += 1;
+        let found = word(before, self.asked);
         if found.is_none() {
             self.out.push('\x07');
         }

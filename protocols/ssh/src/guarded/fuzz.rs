@@ -49,7 +49,7 @@ fn answer(editor: &mut Editor, events: &mut Vec<Event>, said: &mut Vec<Event>) {
             Event::TooLong | Event::Unreadable | Event::Interrupt | Event::EndOfInput | Event::Complete(_) => {}
         }
         *events = match &last {
-            Event::Complete(_) => editor.complete(Vec::new()),
+            Event::Complete(word) => editor.complete(word, Vec::new()),
             Event::Show(_)
             | Event::Line(_)
             | Event::TooLong

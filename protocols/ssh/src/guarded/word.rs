@@ -16,6 +16,8 @@ pub(crate) struct Word {
     pub(crate) prefix: String,
     /// It stands where a command's name does.
     pub(crate) command: bool,
+    /// Which Tab of the session asks, so that names that come late are not taken for the next one's.
+    number: u64,
 }
 
 /// A name that the word could become.
@@ -30,8 +32,8 @@ pub(crate) struct Candidate {
 /// Candidates shown at once.
 const SHOWN: usize = 100;
 
-/// The word that ends here, if it can be completed.
-pub(super) fn word(before: &[char]) -> Option<Word> {
+/// The word that ends here, if it can be completed, for this Tab.
+pub(super) fn word(before: &[char], number: u64) -> Option<Word> {
     let ends = |c: &char| matches!(c, ' ' | ';' | '|' | '&' | '<' | '>' | '(' | ')' | '=' | ':');
     let start = before.iter().rposition(ends).map_or(0, |at| at + 1);
     let word: String = before.get(start..)?.iter().collect();
@@ -45,7 +47,7 @@ pub(super) fn word(before: &[char]) -> Option<Word> {
     };
     let first = before.get(..start)?.iter().rev().find(|c| **c != ' ');
     let command = directory.is_empty() && first.is_none_or(|c| matches!(c, ';' | '|' | '&' | '('));
-    Some(Word { directory: directory.to_owned(), prefix: prefix.to_owned(), command })
+    Some(Word { directory: directory.to_owned(), prefix: prefix.to_owned(), command, number })
 }
 
 /// What is put in behind the prefix, and what is shown where that is not the whole of a name.

@@ -8,9 +8,10 @@
 //! Held by: `tests/it/ssh.rs` and `ssh_guarded.rs` of the binary.
 
 use crate::core::{CopySide, ToRead};
-use crate::files::Files;
+use crate::files::{Files, Names};
 use crate::frame::ToTarget;
 use crate::guarded::dialogue::Asked;
+use crate::guarded::word::Word;
 use crate::lines;
 use crate::login::target::{Connecting, PATIENCE};
 use crate::sftp::{Judged, Unresolved};
@@ -28,7 +29,7 @@ pub(super) enum Done {
     Read(ToTarget, Box<Command>, Option<CopySide>),
     Judged(Box<Judged>),
     Home(Option<String>),
-    Names(Option<(String, Vec<(String, bool)>)>),
+    Names(Word, Option<Names>),
     Line(Asked, Box<Reading>),
     Opened(Box<russh::Channel<client::Msg>>),
     Unreachable(&'static str),
@@ -81,10 +82,13 @@ pub(super) async fn read(to_read: ToRead, mut asker: Asker, limits: Limits, logi
             Done::Read(ToTarget::Exec(bytes), Box::new(command), copy)
         }
         ToRead::Home => Done::Home(asker.files().await.map(|files| files.home().to_owned())),
-        ToRead::Names(directory) => Done::Names(match asker.files().await {
-            Some(files) => files.names(&directory).await,
-            None => None,
-        }),
+        ToRead::Names { word, directory } => {
+            let found = match asker.files().await {
+                Some(files) => files.names(&directory).await,
+                None => None,
+            };
+            Done::Names(word, found)
+        }
         ToRead::Line { asked, scope } => {
             let (mut reading, copy, _) = read_text(&asked.text, *scope, &mut asker, &limits).await;
             // What is typed into a line's program is not read as a copy.

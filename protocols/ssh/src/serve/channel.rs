@@ -205,7 +205,7 @@ impl Line {
             Done::Read(frame, command, copy) => self.core.on_read(frame, *command, copy, &mut self.steps),
             Done::Judged(judged) => self.core.on_judged(judged, &mut self.steps),
             Done::Home(home) => self.core.on_home(home, &mut self.steps),
-            Done::Names(found) => self.core.on_names(found, &mut self.steps),
+            Done::Names(word, found) => self.core.on_names(&word, found, &mut self.steps),
             Done::Line(asked, reading) => self.core.on_line(&asked, reading, &mut self.steps),
             Done::Opened(channel) => {
                 self.attach(*channel);

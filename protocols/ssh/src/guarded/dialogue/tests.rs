@@ -51,7 +51,7 @@ impl Played {
                     continue;
                 }
                 Step::Judge(asked) => self.judge(&asked),
-                Step::Complete(_) => self.dialogue.complete(Vec::new()),
+                Step::Complete(word) => self.dialogue.complete(&word, Vec::new()),
                 Step::Withdraw => self.dialogue.refused(),
                 Step::Program(_) | Step::ProgramEof => continue,
                 Step::End(status) => {

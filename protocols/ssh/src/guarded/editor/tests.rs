@@ -177,7 +177,7 @@ impl Typed {
                     self.said.push(format!("complete({},{}{command})", word.directory, word.prefix));
                     let names = ["docs", "done", "x y", "bad\u{202e}name", "q"];
                     let candidate = |name: &&str| Candidate { name: (*name).to_owned(), is_directory: *name == "docs" };
-                    let events = self.editor.complete(names.iter().map(candidate).collect());
+                    let events = self.editor.complete(&word, names.iter().map(candidate).collect());
                     self.take(events);
                     continue;
                 }
@@ -230,6 +230,61 @@ fn a_long_line_is_gone_and_never_cut() {
     assert!(editor.prompt("$ ").last() == Some(&Event::TooLong));
     assert!(!editor.is_reading());
     assert!(editor.feed(b"x\x03y").last() == Some(&Event::Interrupt));
+}
+
+fn directory(name: &str) -> Vec<Candidate> {
+    vec![Candidate { name: name.to_owned(), is_directory: true }]
+}
+
+/// An editor that was typed into, and the word that it waits for.
+fn completing(typed: &[u8]) -> (Editor, Word) {
+    let mut editor = Editor::new("xterm", Size { columns: 40, rows: 5, width: 0, height: 0 });
+    editor.prompt("$ ");
+    let word = sought(editor.feed(typed));
+    (editor, word)
+}
+
+fn sought(events: Vec<Event>) -> Word {
+    let word = events.into_iter().find_map(|event| if let Event::Complete(word) = event { Some(word) } else { None });
+    word.expect("a word to complete")
+}
+
+#[test]
+fn enter_before_the_names_ends_the_line_that_they_complete() {
+    let (mut editor, word) = completing(b"cat d\t");
+    assert!(editor.feed(b"\rls\r").is_empty());
+    assert!(editor.complete(&word, directory("docs")).last() == Some(&Event::Line("cat docs/".to_owned())));
+    // It is decided, and runs: the same names again are nobody's.
+    assert!(editor.complete(&word, directory("docs")).is_empty());
+    assert!(editor.prompt("$ ").last() == Some(&Event::Line("ls".to_owned())));
+}
+
+#[test]
+fn names_that_come_after_an_interrupt_change_no_line() {
+    for typed in ["rm d\t", "cat d\t"] {
+        let (mut editor, given_up) = completing(b"cat d\t");
+        assert!(editor.feed(b"\x03").last() == Some(&Event::Interrupt));
+        assert!(editor.complete(&given_up, directory("docs")).is_empty());
+        editor.prompt("$ ");
+        assert!(editor.complete(&given_up, directory("docs")).is_empty());
+        // Another word is asked for meanwhile, or the same one again.
+        let word = sought(editor.feed(typed.as_bytes()));
+        assert!(editor.complete(&given_up, directory("docs")).is_empty());
+        assert!(editor.waits_for(&word) && !editor.waits_for(&given_up));
+        editor.complete(&word, directory("data"));
+        let line = typed.replace("d\t", "data/");
+        assert!(editor.feed(b"\r").last() == Some(&Event::Line(line)));
+    }
+}
+
+#[test]
+fn what_is_typed_behind_a_word_is_whole_or_gone() {
+    let (mut editor, word) = completing(b"cat d\t");
+    assert!(editor.feed(&vec![b'a'; AHEAD + 1]).is_empty());
+    assert!(editor.feed(b"; the end of a line\r").is_empty());
+    assert!(editor.complete(&word, directory("docs")).last() == Some(&Event::TooLong));
+    editor.prompt("$ ");
+    assert!(editor.feed(b"ls\r").last() == Some(&Event::Line("ls".to_owned())));
 }
 
 #[test]
