@@ -25,19 +25,24 @@ pub(crate) fn asks(reading: &Reading) -> bool {
     reading.fault.is_none() && (!reading.globs.is_empty() || reading.operations.iter().any(file))
 }
 
-/// Reads the text with what the target says; and what copy it starts, where it does nothing else.
+/// What was read of the text in this scope, with what the target says; and what copy it starts, where it does nothing else.
+/// It is read again only where the target says more than the scope did.
 pub(crate) async fn resolve(
     text: &str,
+    mut reading: Reading,
     mut scope: Scope,
     limits: &Limits,
     files: &mut Files,
 ) -> (Reading, Option<CopySide>) {
     files.forget();
-    scope.home = Some(files.home().to_owned());
-    if scope.directory.is_none() {
-        scope.directory.clone_from(&scope.home);
+    if scope.home.as_deref() != Some(files.home()) {
+        scope.home = Some(files.home().to_owned());
+        // Relative to the home that was asked for, where the session is nowhere else.
+        if scope.directory.as_deref().is_none_or(|directory| directory == "~") {
+            scope.directory.clone_from(&scope.home);
+        }
+        reading = read(text, &scope, limits);
     }
-    let mut reading = read(text, &scope, limits);
     for _ in 0..ROUNDS {
         let mut asked = false;
         for glob in &reading.globs {

@@ -138,10 +138,7 @@ async fn read_text(
     if lines::asks(&reading) {
         match asker.files().await {
             Some(files) => {
-                // Relative to the home that is asked for, where the session is nowhere else.
-                let at_home = scope.directory.as_deref() == Some("~");
-                let scope = Scope { directory: scope.directory.clone().filter(|_| !at_home), ..scope };
-                (reading, copy) = lines::resolve(text, scope, limits, files).await;
+                (reading, copy) = lines::resolve(text, reading, scope, limits, files).await;
                 home = Some(files.home().to_owned());
             }
             None => lines::forget(&mut reading),
