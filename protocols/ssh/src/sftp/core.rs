@@ -26,7 +26,7 @@ use crate::sftp::packet::{FromClient, Request, kind};
 use crate::sftp::read;
 use crate::sftp::refusal::{self, words};
 use crate::sftp::steps::{Action, Ended, How};
-use crate::sftp::uses::{Expect, Next, unknown, unless_offered};
+use crate::sftp::uses::{Expect, Kind, Next, unknown, unless_offered};
 use crate::sftp::wanted::Wanted;
 use crate::sftp::wire::{Malformed, Writer};
 use bytes::Bytes;
@@ -231,10 +231,9 @@ impl<P> Sftp<P> {
         };
         let Some(head) = self.head.take_if(|_| !waits) else { return Ok(Step::Wait) };
         let Head { id, request, next, bytes } = head;
-        let expect = Expect::of(&request);
+        let Kind { expect, manner, .. } = Kind::of(&request);
         Ok(match next {
             Next::Judge(wanted) => {
-                let manner = Manner::of(&request);
                 if manner.is_some() && self.handles.len() + self.opening >= HANDLES {
                     let message = format!("{HANDLES} files are open on this channel; close one first");
                     let fault = Fault::TooLarge { message: message.into() };

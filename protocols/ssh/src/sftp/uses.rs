@@ -30,47 +30,16 @@ pub(super) enum Next {
 }
 
 impl Manner {
-    /// How a request opens something; `None` if it does not.
-    pub(super) fn of(request: &Request) -> Option<Self> {
-        match request {
-            Request::Open { flags, .. } => Some(Self {
-                directory: false,
-                reads: flags & flag::READ != 0 || flags & flag::WRITE == 0,
-                writes: flags & flag::WRITE != 0,
-                updates: read::opened(*flags).is_ok_and(|actions| actions.contains(&Action::Update)),
-                appends: flags & flag::APPEND != 0,
-            }),
-            Request::OpenDir { .. } => {
-                Some(Self { directory: true, reads: true, writes: false, updates: false, appends: false })
-            }
-            Request::Close { .. }
-            | Request::Read { .. }
-            | Request::Write { .. }
-            | Request::Lstat { .. }
-            | Request::Fstat { .. }
-            | Request::SetStat { .. }
-            | Request::FSetStat { .. }
-            | Request::ReadDir { .. }
-            | Request::Remove { .. }
-            | Request::MkDir { .. }
-            | Request::RmDir { .. }
-            | Request::RealPath { .. }
-            | Request::Stat { .. }
-            | Request::Rename { .. }
-            | Request::ReadLink { .. }
-            | Request::Symlink { .. }
-            | Request::PosixRename { .. }
-            | Request::StatVfs { .. }
-            | Request::FStatVfs { .. }
-            | Request::HardLink { .. }
-            | Request::Fsync { .. }
-            | Request::LSetStat { .. }
-            | Request::Limits
-            | Request::ExpandPath { .. }
-            | Request::CopyData { .. }
-            | Request::HomeDirectory { .. }
-            | Request::NamesOfIds { .. }
-            | Request::Unsupported { .. } => None,
+    const DIRECTORY: Self = Self { directory: true, reads: true, writes: false, updates: false, appends: false };
+
+    /// A file opened with these flags.
+    fn file(flags: u32) -> Self {
+        Self {
+            directory: false,
+            reads: flags & flag::READ != 0 || flags & flag::WRITE == 0,
+            writes: flags & flag::WRITE != 0,
+            updates: read::opened(flags).is_ok_and(|actions| actions.contains(&Action::Update)),
+            appends: flags & flag::APPEND != 0,
         }
     }
 
@@ -87,7 +56,7 @@ impl Next {
     /// What becomes of a request that names handles.
     pub(super) fn of_handle<P>(id: u32, request: &Request, handles: &Handles<P>) -> Self {
         let follow = |handle, fits: fn(Manner) -> bool, how| match open(handles, handle, fits, how) {
-            Ok((slot, _)) => Self::Follow { slot, reads: None, writes: None },
+            Ok((slot, _)) => Self::following(slot),
             Err(fault) => refuse(request, fault),
         };
         match request {
@@ -132,6 +101,10 @@ impl Next {
         }
     }
 
+    const fn following(slot: Slot) -> Self {
+        Self::Follow { slot, reads: None, writes: None }
+    }
+
     fn reading(self, at: u64, length: u32) -> Self {
         match self {
             Self::Follow { slot, writes, .. } => Self::Follow { slot, reads: Some((at, length)), writes },
@@ -169,7 +142,7 @@ fn refuse(request: &Request, fault: Fault) -> Next {
 
 fn attributes_of<P>(id: u32, request: &Request, handle: &Bytes, attributes: &Attributes, handles: &Handles<P>) -> Next {
     match (open(handles, handle, |_| true, "opened"), read::set(attributes)) {
-        (Ok((slot, found)), Ok(_)) if found.manner.updates => Next::Follow { slot, reads: None, writes: None },
+        (Ok((slot, found)), Ok(_)) if found.manner.updates => Next::following(slot),
         (Ok((_, found)), Ok(set)) => {
             let update = Operation::new(Action::Update, Object::File(found.place.part.clone()));
             let wanted = Wanted::request(read::verb(request), id, request.clone());
@@ -200,7 +173,7 @@ pub(super) fn unknown(kind: u8) -> Wanted {
 
 /// An extension is used only where the target said that it has it, in the version that is read here.
 pub(super) fn unless_offered(wanted: Wanted, request: &Request, offered: Extensions) -> Wanted {
-    match extension(request) {
+    match Kind::of(request).extension {
         Some(extension) if !offered.contains(extension) => {
             let message = format!("the extension {} was not offered", extension.name());
             Wanted::faulty(read::verb(request), "", Fault::Unsupported { message: message.into() })
@@ -209,38 +182,50 @@ pub(super) fn unless_offered(wanted: Wanted, request: &Request, offered: Extensi
     }
 }
 
-const fn extension(request: &Request) -> Option<Extension> {
-    match request {
-        Request::PosixRename { .. } => Some(Extension::PosixRename),
-        Request::StatVfs { .. } => Some(Extension::StatVfs),
-        Request::FStatVfs { .. } => Some(Extension::FStatVfs),
-        Request::HardLink { .. } => Some(Extension::HardLink),
-        Request::Fsync { .. } => Some(Extension::Fsync),
-        Request::LSetStat { .. } => Some(Extension::LSetStat),
-        Request::Limits => Some(Extension::Limits),
-        Request::ExpandPath { .. } => Some(Extension::ExpandPath),
-        Request::CopyData { .. } => Some(Extension::CopyData),
-        Request::HomeDirectory { .. } => Some(Extension::HomeDirectory),
-        Request::NamesOfIds { .. } => Some(Extension::NamesOfIds),
-        Request::Open { .. }
-        | Request::Close { .. }
-        | Request::Read { .. }
-        | Request::Write { .. }
-        | Request::Lstat { .. }
-        | Request::Fstat { .. }
-        | Request::SetStat { .. }
-        | Request::FSetStat { .. }
-        | Request::OpenDir { .. }
-        | Request::ReadDir { .. }
-        | Request::Remove { .. }
-        | Request::MkDir { .. }
-        | Request::RmDir { .. }
-        | Request::RealPath { .. }
-        | Request::Stat { .. }
-        | Request::Rename { .. }
-        | Request::ReadLink { .. }
-        | Request::Symlink { .. }
-        | Request::Unsupported { .. } => None,
+/// What each kind of request is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    /// The extension that it belongs to.
+    extension: Option<Extension>,
+    /// How it opens something, where it does.
+    pub(super) manner: Option<Manner>,
+    /// What may answer it.
+    pub(super) expect: Expect,
+}
+
+impl Kind {
+    pub(super) fn of(request: &Request) -> Self {
+        let own = |expect| Self { extension: None, manner: None, expect };
+        let opening = |manner| Self { manner: Some(manner), ..own(Expect::Handle) };
+        let of = |extension, expect| Self { extension: Some(extension), ..own(expect) };
+        match request {
+            Request::Open { flags, .. } => opening(Manner::file(*flags)),
+            Request::OpenDir { .. } => opening(Manner::DIRECTORY),
+            Request::Read { .. } => own(Expect::Data),
+            Request::ReadDir { .. } | Request::RealPath { .. } | Request::ReadLink { .. } => own(Expect::Names),
+            Request::Lstat { .. } | Request::Fstat { .. } | Request::Stat { .. } => own(Expect::Attributes),
+            Request::Close { .. }
+            | Request::Write { .. }
+            | Request::SetStat { .. }
+            | Request::FSetStat { .. }
+            | Request::Remove { .. }
+            | Request::MkDir { .. }
+            | Request::RmDir { .. }
+            | Request::Rename { .. }
+            | Request::Symlink { .. }
+            | Request::Unsupported { .. } => own(Expect::Status),
+            Request::PosixRename { .. } => of(Extension::PosixRename, Expect::Status),
+            Request::StatVfs { .. } => of(Extension::StatVfs, Expect::Extended),
+            Request::FStatVfs { .. } => of(Extension::FStatVfs, Expect::Extended),
+            Request::HardLink { .. } => of(Extension::HardLink, Expect::Status),
+            Request::Fsync { .. } => of(Extension::Fsync, Expect::Status),
+            Request::LSetStat { .. } => of(Extension::LSetStat, Expect::Status),
+            Request::Limits => of(Extension::Limits, Expect::Limits),
+            Request::ExpandPath { .. } => of(Extension::ExpandPath, Expect::Names),
+            Request::CopyData { .. } => of(Extension::CopyData, Expect::Status),
+            Request::HomeDirectory { .. } => of(Extension::HomeDirectory, Expect::Names),
+            Request::NamesOfIds { .. } => of(Extension::NamesOfIds, Expect::Extended),
+        }
     }
 }
 
@@ -257,36 +242,6 @@ pub(super) enum Expect {
 }
 
 impl Expect {
-    pub(super) const fn of(request: &Request) -> Self {
-        match request {
-            Request::Open { .. } | Request::OpenDir { .. } => Self::Handle,
-            Request::Read { .. } => Self::Data,
-            Request::ReadDir { .. }
-            | Request::RealPath { .. }
-            | Request::ReadLink { .. }
-            | Request::ExpandPath { .. }
-            | Request::HomeDirectory { .. } => Self::Names,
-            Request::Lstat { .. } | Request::Fstat { .. } | Request::Stat { .. } => Self::Attributes,
-            Request::StatVfs { .. } | Request::FStatVfs { .. } | Request::NamesOfIds { .. } => Self::Extended,
-            Request::Limits => Self::Limits,
-            Request::Close { .. }
-            | Request::Write { .. }
-            | Request::SetStat { .. }
-            | Request::FSetStat { .. }
-            | Request::Remove { .. }
-            | Request::MkDir { .. }
-            | Request::RmDir { .. }
-            | Request::Rename { .. }
-            | Request::Symlink { .. }
-            | Request::PosixRename { .. }
-            | Request::HardLink { .. }
-            | Request::Fsync { .. }
-            | Request::LSetStat { .. }
-            | Request::CopyData { .. }
-            | Request::Unsupported { .. } => Self::Status,
-        }
-    }
-
     /// Whether this may be the answer. Where something else than a status is expected, success without it is none.
     pub(super) fn fits(self, answer: &Answer) -> Result<(), StreamFault> {
         let fits = match (self, answer) {
