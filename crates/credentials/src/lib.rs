@@ -18,7 +18,7 @@ pub use source::{SecretSource, file_warning};
 
 use jiff::Timestamp;
 use portcullis_model::{Name, Principal};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use ssh_key::Certificate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -85,14 +85,43 @@ pub enum Method {
     PrivateKey(SecretSource),
     /// A fresh key with a certificate of the gateway's own authority.
     Certificate,
+    /// Headers of HTTP.
+    Headers(Vec<HeaderSource>),
+}
+
+/// A header of HTTP and where its value is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderSource {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What stands before the secret, such as `Bearer `.
+    pub before: &'static str,
+    /// The secret.
+    pub source: SecretSource,
+}
+
+impl HeaderSource {
+    /// Its whole value, read now.
+    async fn read(&self) -> Result<SecretString, CredentialError> {
+        let secret = self.source.read().await?;
+        if self.before.is_empty() {
+            return Ok(secret);
+        }
+        // All of the room at once, so that boxing it moves nothing and leaves nothing behind.
+        let mut value = String::with_capacity(self.before.len() + secret.expose_secret().len());
+        value.push_str(self.before);
+        value.push_str(secret.expose_secret());
+        Ok(SecretString::from(value))
+    }
 }
 
 impl Method {
-    /// Where its secret is kept; `None` where nothing is kept.
-    const fn source(&self) -> Option<&SecretSource> {
+    /// Where its secrets are kept; none where nothing is kept.
+    fn sources(&self) -> Vec<&SecretSource> {
         match self {
-            Self::None | Self::Certificate => None,
-            Self::Password(source) | Self::PrivateKey(source) => Some(source),
+            Self::None | Self::Certificate => Vec::new(),
+            Self::Password(source) | Self::PrivateKey(source) => vec![source],
+            Self::Headers(headers) => headers.iter().map(|header| &header.source).collect(),
         }
     }
 }
@@ -122,6 +151,8 @@ pub enum Secret {
         /// The certificate, which is no secret.
         certificate: Box<Certificate>,
     },
+    /// Headers of HTTP by their names, with their whole values.
+    Headers(Vec<(Arc<str>, SecretString)>),
 }
 
 impl Lease {
@@ -134,12 +165,28 @@ impl Lease {
         match self.secret {
             Secret::None => Ok(None),
             Secret::Password(password) => Ok(Some(password)),
-            Secret::PrivateKey(_) | Secret::Certificate { .. } => Err(CredentialError::Unusable {
-                place: "the configuration".to_owned(),
-                why: "is a key, where the backend takes a password",
-            }),
+            Secret::PrivateKey(_) | Secret::Certificate { .. } => Err(unusable("is a key, where the backend takes a password")),
+            Secret::Headers(_) => Err(unusable("is a header, where the backend takes a password")),
         }
     }
+
+    /// The headers that prove it to a backend of HTTP; empty where it asks for none.
+    ///
+    /// # Errors
+    /// As [`Lease::into_password`].
+    pub fn into_headers(self) -> Result<Vec<(Arc<str>, SecretString)>, CredentialError> {
+        match self.secret {
+            Secret::None => Ok(Vec::new()),
+            Secret::Headers(headers) => Ok(headers),
+            Secret::Password(_) | Secret::PrivateKey(_) | Secret::Certificate { .. } => {
+                Err(unusable("is no header, where the backend takes headers"))
+            }
+        }
+    }
+}
+
+fn unusable(why: &'static str) -> CredentialError {
+    CredentialError::Unusable { place: "the configuration".to_owned(), why }
 }
 
 /// The credentials of every connection.
@@ -194,6 +241,13 @@ impl Credentials {
                 let (key, certificate) = authority.issue(&username, principal, Timestamp::now())?;
                 Secret::Certificate { key, certificate: Box::new(certificate) }
             }
+            Method::Headers(sources) => {
+                let mut headers = Vec::with_capacity(sources.len());
+                for header in sources {
+                    headers.push((Arc::clone(&header.name), header.read().await?));
+                }
+                Secret::Headers(headers)
+            }
         };
         Ok(Lease { username, secret })
     }
@@ -202,13 +256,14 @@ impl Credentials {
     pub async fn problems(&self) -> Vec<(Name, CredentialError)> {
         let mut problems = Vec::new();
         for (connection, source) in &self.sources {
-            let read = match &source.method {
-                Method::None | Method::Certificate => Ok(()),
-                Method::Password(source) => source.read().await.map(drop),
-                Method::PrivateKey(source) => source.read_key().await.map(drop),
-            };
-            if let Err(error) = read {
-                problems.push((connection.clone(), error));
+            for secret in source.method.sources() {
+                let read = match &source.method {
+                    Method::PrivateKey(_) => secret.read_key().await.map(drop),
+                    Method::None | Method::Certificate | Method::Password(_) | Method::Headers(_) => {
+                        secret.read().await.map(drop)
+                    }
+                };
+                problems.extend(read.err().map(|error| (connection.clone(), error)));
             }
         }
         problems
@@ -217,11 +272,16 @@ impl Credentials {
     /// What an administrator should know about the files that hold secrets, by connection.
     #[must_use]
     pub fn warnings(&self) -> Vec<(Name, String)> {
-        let warning = |(connection, source): (&Name, &Source)| match source.method.source()? {
+        let warning = |connection: &Name, secret: &SecretSource| match secret {
             SecretSource::File(file) => Some((connection.clone(), file_warning(file)?)),
             SecretSource::Env(_) => None,
         };
-        self.sources.iter().filter_map(warning).collect()
+        let of = |(connection, source): (&Name, &Source)| {
+            let found: Vec<_> =
+                source.method.sources().into_iter().filter_map(|secret| warning(connection, secret)).collect();
+            found
+        };
+        self.sources.iter().flat_map(of).collect()
     }
 }
 

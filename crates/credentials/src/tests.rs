@@ -35,7 +35,7 @@ async fn lease(credentials: &Credentials) -> Result<Lease, CredentialError> {
 fn secret(lease: &Lease) -> Option<&str> {
     match &lease.secret {
         Secret::Password(password) => Some(password.expose_secret()),
-        Secret::None | Secret::PrivateKey(_) | Secret::Certificate { .. } => None,
+        Secret::None | Secret::PrivateKey(_) | Secret::Certificate { .. } | Secret::Headers(_) => None,
     }
 }
 
@@ -133,4 +133,27 @@ async fn only_logins_that_the_connection_names_are_leased() {
         assert!(matches!(ask(Some(login)).await.unwrap_err(), CredentialError::NotALogin { .. }), "{login:?}");
     }
     assert!(!credentials.has_login(&Name::canonical("other"), "root"));
+}
+
+#[tokio::test]
+async fn headers_are_leased_by_name_and_each_is_looked_at() {
+    let (_dir, path) = file(b"hunter2\n");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let header = |name: &str, before, source| HeaderSource { name: name.into(), before, source };
+    let file = header("authorization", "Bearer ", SecretSource::File(path));
+    let good = with(Method::Headers(vec![file.clone(), header("x-org", "", SecretSource::Env("PATH".into()))]));
+    let headers = lease(&good).await.unwrap().into_headers().unwrap();
+    let shown: Vec<_> = headers.iter().map(|(name, value)| (&**name, value.expose_secret())).collect();
+    assert_eq!(shown, [("authorization", "Bearer hunter2"), ("x-org", &*std::env::var("PATH").unwrap())]);
+    assert!(!format!("{headers:?}").contains("hunter2"));
+    assert_eq!(good.warnings().len(), 1);
+
+    let missing = header("x-org", "", SecretSource::Env("PORTCULLIS_NO_SUCH_VARIABLE".into()));
+    let bad = with(Method::Headers(vec![file, missing]));
+    assert!(lease(&bad).await.is_err());
+    assert_eq!(bad.problems().await.len(), 1);
+
+    assert!(lease(&good).await.unwrap().into_password().is_err());
+    assert!(lease(&reading(None)).await.unwrap().into_headers().unwrap().is_empty());
+    assert!(lease(&reading(Some(SecretSource::Env("PATH".into())))).await.unwrap().into_headers().is_err());
 }

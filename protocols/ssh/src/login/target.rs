@@ -78,6 +78,7 @@ async fn log_in(destination: &Destination, lease: Lease) -> Result<Target> {
     let guard = cut.guard();
     let user = lease.username.to_string();
     let answer = match lease.secret {
+        Secret::Headers(_) => return Err(Error::Credential("a header is no login over SSH".into())),
         Secret::None => handle.authenticate_none(user).await,
         Secret::Password(password) => handle.authenticate_password(user, password.expose_secret()).await,
         Secret::PrivateKey(key) => {
