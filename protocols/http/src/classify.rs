@@ -7,8 +7,9 @@
 //! Held by: the tests below.
 
 use crate::frame::{Method, Request};
+use crate::json::{self, Node};
 use crate::path::Path;
-use portcullis_model::{Action, Command, Fault, Name, Object, Operation, Parameter, Source, Text};
+use portcullis_model::{Action, Command, Fault, Fields, Name, Object, Operation, Parameter, Source, Text};
 
 /// Bytes of a request's body that go into the record.
 const KEPT: usize = 256 * 1024;
@@ -26,21 +27,39 @@ pub(crate) fn endpoint(method: &Method, path: &Path) -> Operation {
     Operation::new(action, object)
 }
 
-/// A request that does this.
+/// What a conversation with a model holds: thousands of values that no rule is about. Rules see the values beside it.
+const CONVERSATION: [&str; 5] = ["messages", "system", "tools", "input", "instructions"];
+
+/// A request that does this, of an API that reads the body by itself.
 pub(crate) fn request(request: &Request, operations: Vec<Operation>) -> Command {
+    let body = if request.body.is_empty() { None } else { json::read(&request.body).ok() };
+    told(request, operations, body.as_ref(), &CONVERSATION)
+}
+
+/// A request that does this. `body` is what was read as JSON: rules see all of its values.
+pub(crate) fn document(request: &Request, operations: Vec<Operation>, body: Option<&Node>) -> Command {
+    told(request, operations, body, &[])
+}
+
+fn told(request: &Request, operations: Vec<Operation>, body: Option<&Node>, apart_from: &[&str]) -> Command {
     let command = Command::new(Source::Request, Text::plain(request.line()), operations, request.digest());
+    let fields = match body {
+        Some(node) => node.fields(apart_from),
+        None if request.body.is_empty() => Fields::none(),
+        None => Fields::unknown(),
+    };
     // Nobody knows what a service does when it is read from.
-    command.with_parameters(kept(&request.body)).writing(true)
+    command.with_parameters(kept(&request.body, body.is_some())).with_fields(fields).writing(true)
 }
 
 /// A request that cannot be read.
 pub(crate) fn faulty(request: &Request, fault: Fault) -> Command {
     let command = Command::faulty(Source::Request, Text::plain(request.line()), fault, request.digest());
-    command.with_parameters(kept(&request.body))
+    command.with_parameters(kept(&request.body, false))
 }
 
-/// The body as a parameter; none where it is empty.
-fn kept(body: &[u8]) -> Vec<Parameter> {
+/// The body as a parameter; none where it is empty. `json` says whether it was read as that.
+fn kept(body: &[u8], json: bool) -> Vec<Parameter> {
     if body.is_empty() {
         return Vec::new();
     }
@@ -52,7 +71,7 @@ fn kept(body: &[u8]) -> Vec<Parameter> {
         }
         Err(_) => format!("({} bytes that are no text)", body.len()),
     };
-    let json = whole && crate::json::read(body).is_ok();
+    let json = whole && json;
     vec![Parameter { type_name: if json { "json" } else { "text" }.into(), value: Some(value.into()) }]
 }
 
@@ -86,7 +105,8 @@ mod tests {
             let (path, query) = (Path::read("/a").unwrap(), Query::read(query).unwrap());
             let sent =
                 Request { method: Method::Post, path, query, headers: HeaderMap::new(), body: Bytes::from(body) };
-            let command = request(&sent, vec![endpoint(&sent.method, &sent.path)]);
+            let read = json::read(&sent.body).ok();
+            let command = document(&sent, vec![endpoint(&sent.method, &sent.path)], read.as_ref());
             assert!(command.can_write());
             (command.digest, command.parameters)
         };

@@ -6,6 +6,7 @@
 //! Does not promise to be cheap on deep documents: each level is scanned once by the library for each level above it.
 //! Held by: the tests below.
 
+use portcullis_model::{Fields, Leaf, Scalar, Step};
 use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
@@ -174,6 +175,56 @@ impl Node {
         matches!(self.value, Value::Bool(true))
     }
 
+    /// Its values, as rules with `fields:` see them. Of an object at the top, members of these names are left out.
+    pub(crate) fn fields(&self, apart_from: &[&str]) -> Fields {
+        let mut leaves = Vec::new();
+        match &self.value {
+            Value::Object(members) if !apart_from.is_empty() => {
+                for (name, member) in members.iter().filter(|(name, _)| !apart_from.contains(&name.as_str())) {
+                    member.leaves(&mut vec![Step::Member(name.as_str().into())], &mut leaves);
+                }
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => self.leaves(&mut Vec::new(), &mut leaves),
+        }
+        Fields::of(leaves)
+    }
+
+    /// Appends its values, up to one more than [`Fields`] takes.
+    fn leaves(&self, path: &mut Vec<Step>, leaves: &mut Vec<Leaf>) {
+        if leaves.len() > Fields::MOST {
+            return;
+        }
+        let value = match &self.value {
+            Value::Array(elements) if !elements.is_empty() => {
+                for (at, element) in elements.iter().enumerate() {
+                    path.push(Step::Element(u32::try_from(at).unwrap_or(u32::MAX)));
+                    element.leaves(path, leaves);
+                    path.pop();
+                }
+                return;
+            }
+            Value::Object(members) if !members.is_empty() => {
+                for (name, member) in members {
+                    path.push(Step::Member(name.as_str().into()));
+                    member.leaves(path, leaves);
+                    path.pop();
+                }
+                return;
+            }
+            Value::Array(_) | Value::Object(_) => Scalar::Empty,
+            Value::Null => Scalar::Null,
+            Value::Bool(truth) => Scalar::Bool(*truth),
+            Value::Number(digits) => Scalar::Number(digits.as_ref().into()),
+            Value::String(text) => Scalar::Text(text.as_str().into()),
+        };
+        leaves.push(Leaf { path: path.clone(), value });
+    }
+
     /// Every string in it, names of members apart.
     pub(crate) fn strings(&self, each: &mut dyn FnMut(&str)) {
         match &self.value {
@@ -272,6 +323,16 @@ mod tests {
         for case in cases {
             assert!(read(case).is_err(), "{}", String::from_utf8_lossy(case));
         }
+    }
+
+    #[test]
+    fn values_are_told_with_their_places_or_not_at_all() {
+        let fields = read(br#"{"a":[1,{}],"m":{"n":null},"b":"x"}"#).unwrap().fields(&["m"]);
+        let shown: Vec<(usize, Scalar)> =
+            fields.leaves().unwrap().iter().map(|leaf| (leaf.path.len(), leaf.value.clone())).collect();
+        assert_eq!(shown, [(2, Scalar::Number("1".into())), (2, Scalar::Empty), (1, Scalar::Text("x".into()))]);
+        let many = format!("[{}1]", "1,".repeat(Fields::MOST));
+        assert_eq!(read(many.as_bytes()).unwrap().fields(&[]), Fields::unknown());
     }
 
     #[test]

@@ -23,11 +23,11 @@ mod tests;
 use crate::api::{Asked, Read, Words};
 use crate::classify;
 use crate::frame::Request;
-use crate::json;
+use crate::json::{self, Node};
 use crate::path::Query;
 use answer::Answering;
 use http::header;
-use media::Media;
+pub(crate) use media::Media;
 pub use media::Opaque;
 use portcullis_model::{Command, Fault};
 use std::sync::Arc;
@@ -51,15 +51,15 @@ pub(crate) fn read(mut request: Request, opaque: &Arc<Opaque>, words: &mut dyn W
 fn command(request: &Request, opaque: &Opaque) -> Command {
     let operations = vec![classify::endpoint(&request.method, &request.path)];
     match body(request, opaque) {
-        Ok(()) => classify::request(request, operations),
+        Ok(read) => classify::document(request, operations, read.as_ref()),
         Err(fault) => classify::faulty(request, fault),
     }
 }
 
-/// Whether the body can be read in one way only.
-fn body(request: &Request, opaque: &Opaque) -> Result<(), Fault> {
+/// The body, where it is JSON; a fault where it can be read two ways.
+fn body(request: &Request, opaque: &Opaque) -> Result<Option<Node>, Fault> {
     if request.body.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let ambiguous = |message: String| Fault::Ambiguous { message: message.into() };
     let Some(named) = request.header("content-type") else {
@@ -70,7 +70,7 @@ fn body(request: &Request, opaque: &Opaque) -> Result<(), Fault> {
         return Err(ambiguous("the body is in another charset than UTF-8".to_owned()));
     }
     if media.is_json() {
-        return json::read(&request.body).map(drop).map_err(|error| ambiguous(error.to_string()));
+        return json::read(&request.body).map(Some).map_err(|error| ambiguous(error.to_string()));
     }
     if media.is_form() {
         let text = std::str::from_utf8(&request.body).map_err(|_| ambiguous("the form is not UTF-8".to_owned()))?;
@@ -81,10 +81,10 @@ fn body(request: &Request, opaque: &Opaque) -> Result<(), Fault> {
         if names.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(ambiguous("the form has a name twice".to_owned()));
         }
-        return Ok(());
+        return Ok(None);
     }
     if opaque.covers(&media) {
-        return Ok(());
+        return Ok(None);
     }
     let message = format!("bodies of the type {media} do not pass; the connection can name it under `opaque`");
     Err(Fault::Unsupported { message: message.into() })
