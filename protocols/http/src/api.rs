@@ -9,6 +9,7 @@
 //! pass. Does not promise that the command is allowed: the gate says so.
 //! Held by: the tests of each API, which feed every answer byte by byte and whole.
 
+pub(crate) mod anthropic;
 pub(crate) mod rest;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,0 +1,185 @@
+use super::super::read;
+use super::*;
+use crate::api::{Asked, Read};
+use crate::frame::{Method, Request};
+use crate::path::{Path, Query};
+use bytes::Bytes;
+
+fn request(method: Method, target: &str, body: &str) -> Request {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "application/json".parse().unwrap());
+    headers.insert("anthropic-version", "2023-06-01".parse().unwrap());
+    let (path, query) = (Path::read(path).unwrap(), Query::read(query).unwrap());
+    Request { method, path, query, headers, body: Bytes::from(body.to_owned()) }
+}
+
+fn asked(request: Request, words: &mut TestWords) -> Asked {
+    match read(request, &Arc::new(ToolTable::default()), words) {
+        Read::Asked(asked) => *asked,
+        Read::Own(..) => panic!("the gateway answered"),
+    }
+}
+
+fn post(body: &str) -> Asked {
+    asked(request(Method::Post, "/v1/messages", body), &mut TestWords::binding())
+}
+
+/// What it does, or what is wrong with it.
+fn said(asked: &Asked) -> String {
+    match &asked.command.fault {
+        Some(fault) => format!("fault: {}", fault.message()),
+        None => asked.command.operations().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ; "),
+    }
+}
+
+/// A request with these members besides what it must have.
+fn with(members: &str) -> String {
+    format!(r#"{{"model":"claude-x","max_tokens":10,"messages":[{{"role":"user","content":"hi"}}]{members}}}"#)
+}
+
+#[test]
+fn a_request_is_its_models_and_the_providers_tools() {
+    for (members, expected) in [
+        ("", r#"generate model "claude-x""#),
+        (r#","stream":true,"temperature":1,"thinking":{"type":"adaptive"}"#, r#"generate model "claude-x""#),
+        (r#","fallbacks":["b",{"model":"c"}]"#, r#"generate model "claude-x" ; generate model b ; generate model c"#),
+        (
+            r#","tools":[{"name":"Bash","input_schema":{}},{"type":"web_search_20250305","name":"web_search"},{"type":"mcp_toolset","mcp_server_name":"x"}]"#,
+            r#"generate model "claude-x" ; call tool web_search ; call tool mcp_toolset"#,
+        ),
+        (r#","tools":[{"type":"web_hack_2030","name":"bash"}]"#, r#"generate model "claude-x" ; call tool bash"#),
+    ] {
+        let asked = post(&with(members));
+        assert_eq!(said(&asked), expected, "{members}");
+        assert!(asked.command.can_write());
+    }
+    let asked =
+        post(&with(r#","tools":[{"name":"Bash"},{"type":"bash_20250124","name":"bash"},{"type":null,"name":"a"}]"#));
+    let offers: Vec<String> = asked.offers.unwrap().operations().iter().map(ToString::to_string).collect();
+    assert_eq!(offers, [r#"call tool "Bash""#, "call tool a", "call tool bash"]);
+    assert!(post(&with("")).offers.is_none());
+    assert_eq!(post(&with("")).tokens, 10 + with("").len() as u64 / 4);
+}
+
+#[test]
+fn what_is_not_known_of_a_request_is_refused() {
+    for members in [
+        r#","mcp_servers":[]"#,
+        r#","container":"x""#,
+        r#","model":"other""#,
+        r#","Model":"other""#,
+        r#","unheard_of":1"#,
+        r#","stream":"yes""#,
+        r#","tools":{}"#,
+        r#","tools":[{"name":"a b"}]"#,
+        r#","tools":[{"type":5,"name":"a"}]"#,
+        r#","tools":[{}]"#,
+        r#","fallbacks":[{"model":"b","tools":[]}]"#,
+        r#","fallbacks":"b""#,
+    ] {
+        assert!(said(&post(&with(members))).starts_with("fault"), "{members}");
+    }
+    for body in [
+        "",
+        "[]",
+        "{}",
+        r#"{"model":"x","messages":[]}"#,
+        r#"{"model":"x","max_tokens":-1,"messages":[]}"#,
+        r#"{"model":"x","max_tokens":"1","messages":[]}"#,
+        r#"{"model":5,"max_tokens":1,"messages":[]}"#,
+        r#"{"model":"a b","max_tokens":1,"messages":[]}"#,
+        r#"{"model":"x","max_tokens":1}"#,
+        r#"{"model":"x","max_tokens":1,"messages":["hi"]}"#,
+        r#"{"model":"x","max_tokens":1,"messages":[{"role":"root","content":"hi"}]}"#,
+        r#"{"model":"x","max_tokens":1,"messages":[{"role":"user","content":5}]}"#,
+        r#"{"model":"x","max_tokens":1,"messages":[{"role":"user","content":["hi"]}]}"#,
+        "\u{feff}{}",
+    ] {
+        assert!(said(&post(body)).starts_with("fault"), "{body}");
+    }
+}
+
+#[test]
+fn only_known_paths_parameters_and_heads_pass() {
+    let whole = with("");
+    let get = |target: &str| said(&asked(request(Method::Get, target, ""), &mut TestWords::binding()));
+    assert_eq!(get("/v1/models?limit=1000"), "read endpoint GET /v1/models");
+    assert_eq!(get("/v1/models/claude-x"), "read endpoint GET /v1/models/claude-x");
+    for target in [
+        "/v1/models/a/b",
+        "/v1/models/",
+        "/v1/modelsx",
+        "/v1/messages",
+        "/v1/files",
+        "/",
+        "/v1/models?x=1",
+        "/v1/models?limit=a%20b",
+    ] {
+        assert!(get(target).starts_with("fault"), "{target}");
+    }
+    let post = |target: &str| said(&asked(request(Method::Post, target, &whole), &mut TestWords::binding()));
+    assert_eq!(post("/v1/messages?beta=true"), r#"generate model "claude-x""#);
+    assert_eq!(post("/v1/messages/count_tokens"), r#"generate model "claude-x""#);
+    for target in [
+        "/v1/messages?beta=false",
+        "/v1/messages?beta",
+        "/v1/messages?x=1",
+        "/v1/messages/batches",
+        "/v1/complete",
+        "/v1/messages/",
+        "/api/hello",
+    ] {
+        assert!(post(target).starts_with("fault"), "{target}");
+    }
+    for (name, value) in [
+        ("content-type", "text/plain"),
+        ("content-type", "application/json; charset=utf-16"),
+        ("anthropic-version", "2020-01-01"),
+        ("anthropic-version", ""),
+    ] {
+        let mut request = request(Method::Post, "/v1/messages", &whole);
+        request.headers.insert(name, value.parse().unwrap());
+        assert!(said(&asked(request, &mut TestWords::binding())).starts_with("fault"), "{name}: {value}");
+    }
+    // What the newer version no longer has is not passed under it.
+    let mut newer = request(Method::Post, "/v1/messages", &with(r#","top_k":1"#));
+    newer.headers.insert("anthropic-version", "2026-10-21".parse().unwrap());
+    assert!(said(&asked(newer, &mut TestWords::binding())).starts_with("fault"));
+    let hello = request(Method::Head, "/api/hello", "");
+    let own = read(hello, &Arc::new(ToolTable::default()), &mut TestWords::binding());
+    assert!(matches!(own, Read::Own(head, body) if head.status == StatusCode::OK && body.is_empty()));
+}
+
+#[test]
+fn a_request_is_masked_where_it_may_be_changed() {
+    let conversation = |secret: &str, ssn: &str| {
+        format!(
+            r#"{{"model":"claude-x","max_tokens":10,"system":[{{"type":"text","text":"a {secret}"}}], "messages":[
+            {{"role":"user","content":"{secret}"}},
+            {{"role":"assistant","content":[{{"type":"thinking","thinking":"SECRET","signature":"SECRET"}},
+             {{"type":"redacted_thinking","data":"SECRET"}},
+             {{"type":"tool_use","id":"SECRET","name":"t","input":{{"id":"{secret}","ssn":{ssn}}}}}]}},
+            {{"role":"user","content":[{{"type":"tool_result","tool_use_id":"SECRET","content":"{{\"ssn\":{ssn_text}}}"}},
+             {{"type":"tool_result","tool_use_id":"b","content":[{{"type":"text","text":"x {secret} y"}}]}},
+             {{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"SECRET"}}}},
+             {{"type":"document","source":{{"type":"text","media_type":"text/plain","data":"{secret}"}}}},
+             {{"type":"text","text":"t","id":"a {secret} in a text"}},
+             {{"type":"x","encrypted_content":"SECRET"}}]}}]}}"#,
+            ssn_text = ssn.replace('"', "\\\"")
+        )
+    };
+    let asked = post(&conversation("SECRET", "5"));
+    assert_eq!(asked.command.fault, None);
+    let body = std::str::from_utf8(&asked.request.body).unwrap();
+    assert_eq!(body, conversation("[masked]", r#""[masked]""#));
+    // What is judged is what is sent.
+    assert_eq!(asked.command.digest, asked.request.digest());
+    // The same conversation comes out alike each time, and what was masked stays.
+    assert_eq!(post(body).request.body, asked.request.body);
+    let plain = super::requests::asked(
+        request(Method::Post, "/v1/messages", &conversation("SECRET", "5")),
+        &mut TestWords::default(),
+    );
+    assert_eq!(&*plain.request.body, conversation("SECRET", "5").as_bytes());
+}
