@@ -10,6 +10,7 @@
 //! Held by: the tests of each API, which feed every answer byte by byte and whole.
 
 pub(crate) mod anthropic;
+pub(crate) mod mcp;
 pub(crate) mod rest;
 #[cfg(test)]
 pub(crate) mod testing;

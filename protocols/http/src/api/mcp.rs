@@ -1,0 +1,161 @@
+//! `api: mcp`: the Model Context Protocol over streamable HTTP, in both its eras: with sessions (to 2025-11-25), and without
+//! (2026-07-28).
+//!
+//! | what a client asks | the operation |
+//! |---|---|
+//! | `tools/call` | `call tool NAME`, and what its arguments do (`tools.rs`); rules with `fields:` see the arguments |
+//! | `resources/read` of URI, `resources/subscribe` | `read endpoint READ /resources/URI`, `read endpoint SUBSCRIBE /resources/URI` |
+//! | `prompts/get` of NAME | `read endpoint GET /prompts/NAME` |
+//! | `completion/complete` for either | `read endpoint COMPLETE /prompts/NAME`, `read endpoint COMPLETE /resources/URI` |
+//! | lists, `initialize`, `ping`, notifications, GET, DELETE | none of their own: the session |
+//!
+//! Promises: what has no row in `data/mcp.yaml` does not pass; headers say what the body says; a session id is its
+//! principal's alone; tools that policy refuses are not listed, and are judged again when they are called; a refused call is
+//! the result of a tool that failed, which every client gives to its model. Does not promise that a client speaks the version
+//! that it once negotiated: only the server knows that one.
+//! Held by: `mcp/tests.rs` with `fixtures/http/mcp.tsv`.
+
+mod answer;
+mod headers;
+mod mask;
+mod message;
+mod methods;
+mod names;
+mod reply;
+mod seal;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+use crate::api::rest::Opaque;
+use crate::api::{Asked, Read};
+use crate::classify;
+use crate::frame::Request;
+use crate::json::{self, Edits};
+use crate::tools::{self, ToolTable};
+use answer::Answering;
+use bytes::Bytes;
+pub(crate) use headers::origin_may;
+use message::{Message, Refusal, Said, What};
+use portcullis_model::{Command, Digest, Fields, Operation, Text};
+pub(crate) use reply::{PATIENCE, challenge, failed, held, refused, resource};
+pub(crate) use seal::Seal;
+use shape::Expects;
+use std::sync::Arc;
+
+/// What requests of one caller on one connection are read by.
+pub(crate) struct Context {
+    pub(crate) tools: Arc<ToolTable>,
+    pub(crate) opaque: Arc<Opaque>,
+    /// The same on every replica.
+    pub(crate) seal: Arc<Seal>,
+    /// Over the principal (issuer and subject) and the connection's name: whose the sessions are.
+    pub(crate) holder: Digest,
+    /// Pages that may send requests, as their browsers say it: `https://host`.
+    pub(crate) origins: Arc<[Box<str>]>,
+}
+
+/// Reads a request.
+pub(crate) fn read(mut request: Request, context: &Context) -> Read {
+    if !origin_may(&request.headers, &context.origins) {
+        let (head, body) = reply::foreign_page();
+        return Read::Own(head, body);
+    }
+    let message = match message::of(&request) {
+        Ok(message) => message,
+        Err(refusal) => return unread(request, refusal, context),
+    };
+    let session = match session(&request, &message, context) {
+        Ok(session) => session,
+        Err(id) => {
+            let (head, body) = reply::no_session(id);
+            return Read::Own(head, body);
+        }
+    };
+    let resumed = request.headers.contains_key(headers::LAST_EVENT);
+    if let Err(refusal) = forward(&mut request, &message, session.as_deref()) {
+        return unread(request, refusal, context);
+    }
+    let command = command(&request, &message, &context.tools);
+    let expects = Expects::of(&message.said, resumed);
+    let progress = message.progress.as_ref().map(message::Id::written);
+    asked(request, command, Answering::new(expects, message.stateless, progress, context))
+}
+
+fn asked(request: Request, command: Command, reader: Answering) -> Read {
+    Read::Asked(Box::new(Asked { offers: None, command, request, tokens: 0, reader: Box::new(reader) }))
+}
+
+fn unread(request: Request, refusal: Refusal, context: &Context) -> Read {
+    let command = classify::faulty(&request, refusal.fault);
+    asked(request, command, Answering::new(Expects::of(&Said::Notification, false), false, None, context))
+}
+
+/// The server's id of the session, where the request is in one; an error where that is not the caller's.
+fn session<'m>(
+    request: &Request,
+    message: &'m Message,
+    context: &Context,
+) -> Result<Option<String>, Option<&'m message::Id>> {
+    let Some(sealed) = request.headers.get(headers::SESSION).filter(|_| !message.stateless) else { return Ok(None) };
+    let opened = sealed.to_str().ok().and_then(|sealed| context.seal.open(&context.holder, sealed));
+    match (opened, &message.said) {
+        (Some(id), _) => Ok(Some(id)),
+        (None, Said::Request(id, _)) => Err(Some(id)),
+        (None, Said::Notification | Said::Pong | Said::Stream | Said::Close) => Err(None),
+    }
+}
+
+/// Makes the request what is sent: with the server's own session id, and without what no server may ask of a client.
+fn forward(request: &mut Request, message: &Message, session: Option<&str>) -> Result<(), Refusal> {
+    let has_message = !matches!(message.said, Said::Stream | Said::Close);
+    let refusal = |why| Refusal::new(message::INVALID, why);
+    let headers = headers::sent(&request.headers, has_message, session);
+    let headers = headers.ok_or_else(|| refusal("a header cannot be sent on"))?;
+    if let Some((span, json)) = &message.capabilities {
+        let mut edits = Edits::default();
+        edits.replace(span.clone(), json.as_str());
+        let changed = std::str::from_utf8(&request.body).ok().and_then(|body| edits.apply(body));
+        request.body = changed.map(Bytes::from).ok_or_else(|| refusal("the capabilities cannot be read"))?;
+    }
+    request.headers = headers;
+    Ok(())
+}
+
+fn command(request: &Request, message: &Message, tools: &ToolTable) -> Command {
+    match &message.said {
+        Said::Request(_, What::Tool { name, call, .. }) => {
+            let input = arguments(&request.body);
+            let mut command = tools::call(tools, name, call.as_deref(), input);
+            command.digest = request.digest();
+            // To a rule a call is its arguments: `$.amount` is that of the tool, not of the message.
+            command
+                .with_fields(json::read(input.as_bytes()).map_or_else(|_| Fields::unknown(), |read| read.fields(&[])))
+        }
+        Said::Request(_, What::Read(operations, names)) => {
+            plain(request, operations.clone(), format!("{} {names}", message.method))
+        }
+        Said::Request(_, What::Session | What::Tools)
+        | Said::Notification
+        | Said::Pong
+        | Said::Stream
+        | Said::Close => plain(request, vec![Operation::session()], message.method.clone()),
+    }
+}
+
+/// The arguments of a tool call, in the body that is sent: they may have moved with the capabilities. What is no JSON is a
+/// fault of the call.
+fn arguments(body: &[u8]) -> &str {
+    let Ok(read) = json::read(body) else { return "" };
+    match read.get("params").and_then(|params| params.get("arguments")) {
+        Some(node) => body.get(node.span.clone()).and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default(),
+        None => "{}",
+    }
+}
+
+fn plain(request: &Request, operations: Vec<Operation>, text: String) -> Command {
+    let body = json::read(&request.body).ok();
+    let mut command = classify::document(request, operations, body.as_ref());
+    command.text = Text::plain(text);
+    command
+}

@@ -1,0 +1,386 @@
+//! A tool server's answer, message by message.
+//!
+//! Promises: an answer is one JSON-RPC message, or a stream of them in events; each is read strictly, recorded as it came,
+//! and what passes is built anew and masked (`mask.rs`). Only the answer to this very request passes as one. Of what a server
+//! says by itself only what has a row in `data/mcp.yaml` passes. Tools are listed only where policy lets them be called, or
+//! asks people first: each is proposed as a command that is only prepared.
+//! Does not promise that a server learns why what it asks of its client (sampling, elicitation, roots) stays unanswered: the
+//! gateway does not speak for a client. A server that keeps to the protocol does not ask, since `request.rs` takes those
+//! capabilities out of what the client says it can do; of the newer kind, the whole answer becomes an error.
+//! Held by: `tests.rs`.
+
+use super::mask::Masker;
+use super::message::Id;
+use super::methods::{self, From, Says};
+use super::reply;
+use super::shape::{self, Asks, Body, Expects, Sealing};
+use super::{Context, Seal};
+use crate::api::rest::Opaque;
+use crate::api::{Ended, Part, Reader, Unfit, Words};
+use crate::frame::Head;
+use crate::json::{self, Node, Value};
+use crate::sse::Event;
+use crate::tools;
+use bytes::Bytes;
+use http::StatusCode;
+use portcullis_model::{Command, Denial, Digest, Source, Text};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Bytes of an answer that is one message.
+const LONGEST: usize = 16 << 20;
+/// Tools on one page of a list.
+const TOOLS: usize = 256;
+/// Bytes of an event's id.
+const EVENT_ID: usize = 256;
+
+const BROKE_OFF: Unfit = Unfit("the tool server broke off its answer");
+const NO_MESSAGE: Unfit = Unfit("the tool server answered with what is no message of the protocol");
+
+/// A list of tools that is judged.
+struct Listing {
+    event: Event,
+    id: String,
+    node: Node,
+    may: Vec<bool>,
+}
+
+pub(super) struct Answering {
+    expects: Expects,
+    stateless: bool,
+    /// As the client wrote it.
+    progress: Option<String>,
+    seal: Arc<Seal>,
+    holder: Digest,
+    opaque: Arc<Opaque>,
+    status: StatusCode,
+    body: Body,
+    queue: VecDeque<Event>,
+    listing: Option<Listing>,
+    ended: Option<Result<(), Unfit>>,
+    over: bool,
+}
+
+/// What becomes of one message.
+enum Passed {
+    Written(String),
+    Dropped,
+    Listed(String, Node),
+}
+
+impl Answering {
+    pub(super) fn new(expects: Expects, stateless: bool, progress: Option<String>, context: &Context) -> Self {
+        Self {
+            expects,
+            stateless,
+            progress,
+            seal: Arc::clone(&context.seal),
+            holder: context.holder,
+            opaque: Arc::clone(&context.opaque),
+            status: StatusCode::OK,
+            body: Body::Nothing,
+            queue: VecDeque::new(),
+            listing: None,
+            ended: None,
+            over: false,
+        }
+    }
+
+    /// Reads what is there, up to a list that must be judged first.
+    fn pump(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) {
+        while !self.over && self.listing.is_none() {
+            let Some(event) = self.queue.pop_front() else { break };
+            if let Err(why) = self.on_event(event, words, parts) {
+                self.broken(why, parts);
+            }
+        }
+        if !self.over
+            && self.listing.is_none()
+            && let Some(ended) = self.ended.take()
+        {
+            match ended {
+                Ok(()) => {
+                    self.over = true;
+                    parts.push(Part::End);
+                }
+                Err(why) => self.broken(why, parts),
+            }
+        }
+    }
+
+    fn broken(&mut self, why: Unfit, parts: &mut Vec<Part>) {
+        self.over = true;
+        self.queue.clear();
+        parts.push(Part::Broken(why));
+    }
+
+    fn on_event(&mut self, event: Event, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
+        // Clients read events of no other name; an empty one only says where to go on from.
+        if event.name.as_deref().is_some_and(|name| name != "message") {
+            return Ok(());
+        }
+        let plain = |id: &String| id.len() <= EVENT_ID && id.bytes().all(|byte| byte.is_ascii_graphic());
+        let id = event.id.filter(plain).filter(|id| words.whole(id).is_none());
+        let shell = Event { id, data: String::new(), ..event };
+        if event.data.is_empty() {
+            self.write(shell, String::new(), parts);
+            return Ok(());
+        }
+        words.record(&event.data);
+        match self.message(&event.data, words)? {
+            Passed::Written(text) => self.write(shell, text, parts),
+            // An answer that is one message has no place for another's.
+            Passed::Dropped if matches!(self.body, Body::Message(_)) => return Err(NO_MESSAGE),
+            Passed::Dropped => {}
+            Passed::Listed(id, node) => self.list(shell, id, node, event.data, words, parts)?,
+        }
+        Ok(())
+    }
+
+    fn write(&self, shell: Event, text: String, parts: &mut Vec<Part>) {
+        let data = match &self.body {
+            Body::Events(_) => Event { data: text, ..shell }.written(),
+            Body::Nothing | Body::Withheld | Body::Message(_) => Bytes::from(text),
+        };
+        parts.push(Part::Data(data));
+    }
+
+    /// One message of the server.
+    fn message(&self, text: &str, words: &mut dyn Words) -> Result<Passed, Unfit> {
+        let node = json::read(text.as_bytes()).map_err(|_| NO_MESSAGE)?;
+        if !matches!(node.value, Value::Object(_)) || node.get("jsonrpc").and_then(Node::text) != Some("2.0") {
+            return Err(NO_MESSAGE);
+        }
+        if let Some(method) = node.get("method") {
+            let method = method.text().ok_or(NO_MESSAGE)?;
+            if matches!(self.body, Body::Message(_)) {
+                return Err(NO_MESSAGE);
+            }
+            return self.said(method, &node, text, words);
+        }
+        let id = node.get("id").and_then(Id::of);
+        let Some(id) = self.answers(id, node.get("error").is_some(), words) else { return Ok(Passed::Dropped) };
+        let mut masker = self.masker(text, words);
+        match (node.get("result"), node.get("error")) {
+            (None, Some(error)) => {
+                Ok(Passed::Written(format!(r#"{{"jsonrpc":"2.0",{id}"error":{}}}"#, masker.error(error)?)))
+            }
+            (Some(result), None) if matches!(result.value, Value::Object(_)) => {
+                if !matches!(result.get("resultType").map(Node::text), None | Some(Some("complete"))) {
+                    return Ok(Passed::Written(self.unanswerable(&id)));
+                }
+                if self.lists_tools() && result.get("tools").is_some() {
+                    return Ok(Passed::Listed(id, node));
+                }
+                Ok(Passed::Written(format!(r#"{{"jsonrpc":"2.0",{id}"result":{}}}"#, masker.result(result, None)?)))
+            }
+            (Some(_) | None, _) => Err(NO_MESSAGE),
+        }
+    }
+
+    fn masker<'a>(&'a self, text: &'a str, words: &'a mut dyn Words) -> Masker<'a> {
+        Masker { text, words, opaque: &self.opaque, progress: self.progress.as_deref() }
+    }
+
+    /// Whether a list of tools may be in its results. Which request a stream that was taken up again answers is not known.
+    const fn lists_tools(&self) -> bool {
+        matches!(self.expects, Expects::Answer(_, Asks::Tools) | Expects::Stream { .. })
+    }
+
+    /// The member `id` of the message to pass, where it answers what was asked.
+    fn answers(&self, id: Option<Id>, is_error: bool, words: &mut dyn Words) -> Option<String> {
+        let alone = is_error && matches!(self.body, Body::Message(_));
+        let id = match (&self.expects, id) {
+            // A server that could not read the request does not know its id; some make one up.
+            (Expects::Answer(asked, _), _) if alone => Some(asked.clone()),
+            (Expects::Status | Expects::Stream { .. }, _) if alone => return Some(String::new()),
+            (Expects::Answer(asked, _), Some(id)) => (*asked == id).then_some(id),
+            (Expects::Answer(asked, _), None) => is_error.then(|| asked.clone()),
+            (Expects::Stream { resumed: true }, Some(Id::Text(text))) => {
+                words.whole(&text).is_none().then_some(Id::Text(text))
+            }
+            (Expects::Stream { resumed: true }, Some(id @ Id::Number(_))) => Some(id),
+            (Expects::Status | Expects::Stream { .. }, _) => None,
+        };
+        id.map(|id| format!(r#""id":{},"#, id.written()))
+    }
+
+    /// The server wants an answer of the client before it gives its own (2026-07-28, Multi Round-Trip Requests).
+    fn unanswerable(&self, id: &str) -> String {
+        let text = "[portcullis] the tool server asks its client for input, which does not pass";
+        match &self.expects {
+            Expects::Answer(id, Asks::Tool) => reply::tool_error(id, self.stateless, text),
+            Expects::Answer(id, Asks::Tools | Asks::Other) => reply::error(Some(id), reply::INTERNAL, text, None),
+            Expects::Status | Expects::Stream { .. } => {
+                let (code, text) = (reply::INTERNAL, json::quoted(text));
+                format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{text}}}}}"#)
+            }
+        }
+    }
+
+    /// What the server says by itself.
+    fn said(&self, method: &str, node: &Node, text: &str, words: &mut dyn Words) -> Result<Passed, Unfit> {
+        let Some(row) = methods::row(From::Server, method) else { return Ok(Passed::Dropped) };
+        let params = node.get("params");
+        let known = params.map_or(&[][..], Node::members).iter().all(|(name, _)| row.takes(name));
+        let id = match (row.says, node.get("id")) {
+            (Says::Notification, None) => String::new(),
+            (Says::Request, Some(id)) if !self.stateless => match Id::of(id) {
+                Some(Id::Text(text)) if words.whole(&text).is_some() => return Ok(Passed::Dropped),
+                Some(id) => format!(r#""id":{},"#, id.written()),
+                None => return Ok(Passed::Dropped),
+            },
+            (Says::Notification | Says::Request, _) => return Ok(Passed::Dropped),
+        };
+        if !known {
+            return Ok(Passed::Dropped);
+        }
+        let params = match params {
+            Some(params) => format!(r#","params":{}"#, self.masker(text, words).params(params)?),
+            None => String::new(),
+        };
+        Ok(Passed::Written(format!(r#"{{"jsonrpc":"2.0",{id}"method":{}{params}}}"#, json::quoted(method))))
+    }
+
+    /// Begins to judge a list of tools.
+    fn list(
+        &mut self,
+        shell: Event,
+        id: String,
+        node: Node,
+        text: String,
+        words: &mut dyn Words,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), Unfit> {
+        let tools = node.get("result").and_then(|result| result.get("tools")).ok_or(NO_MESSAGE)?;
+        if !matches!(tools.value, Value::Array(_)) {
+            return Err(NO_MESSAGE);
+        }
+        if tools.elements().len() > TOOLS {
+            return Err(Unfit("the tool server lists more tools on one page than are read"));
+        }
+        self.listing = Some(Listing { event: Event { data: text, ..shell }, id, node, may: Vec::new() });
+        self.next_tool(words, parts)
+    }
+
+    /// Proposes the next tool of the list; after the last one, what is left of the list passes.
+    fn next_tool(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
+        let Some(listing) = &mut self.listing else { return Ok(()) };
+        let result = listing.node.get("result");
+        let tools = result.and_then(|result| result.get("tools")).map_or(&[][..], Node::elements);
+        while let Some(tool) = tools.get(listing.may.len()) {
+            match tool.get("name").and_then(Node::text).filter(|name| tools::is_name(name)) {
+                Some(name) => {
+                    let digest = Digest::of_parts(&[b"tool on offer\0", name.as_bytes()]);
+                    let text = Text::plain(format!("tool on offer: {name}"));
+                    let command = Command::new(Source::Tool, text, [tools::offered(name)], digest).preparing();
+                    parts.push(Part::Propose(Box::new(command)));
+                    return Ok(());
+                }
+                None => listing.may.push(false),
+            }
+        }
+        let Some(Listing { event, id, node, may }) = self.listing.take() else { return Ok(()) };
+        let result = node.get("result").ok_or(NO_MESSAGE)?;
+        let result = self.masker(&event.data, words).result(result, Some(&may))?;
+        let text = format!(r#"{{"jsonrpc":"2.0",{id}"result":{result}}}"#);
+        self.write(Event { data: String::new(), ..event }, text, parts);
+        Ok(())
+    }
+
+    /// What is said of an error whose words do not pass.
+    fn withheld(&self) -> Bytes {
+        let id = match &self.expects {
+            Expects::Answer(id, _) => Some(id),
+            Expects::Status | Expects::Stream { .. } => None,
+        };
+        let text = format!("[portcullis] the tool server answered with status {}", self.status.as_u16());
+        reply::error(id, reply::INTERNAL, &text, None).into()
+    }
+
+    /// The answer that is one message is whole.
+    fn whole(&mut self, held: Vec<u8>, parts: &mut Vec<Part>) -> Result<(), Unfit> {
+        let is_message = json::read(&held).is_ok_and(|node| node.get("jsonrpc").is_some());
+        if !is_message && !self.status.is_success() {
+            parts.push(Part::Data(self.withheld()));
+            return Ok(());
+        }
+        let nothing_due = matches!(self.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT);
+        if held.is_empty() && nothing_due {
+            return Ok(());
+        }
+        let data = String::from_utf8(held).ok().filter(|data| !data.is_empty()).ok_or(NO_MESSAGE)?;
+        self.queue.push_back(Event { data, ..Event::default() });
+        Ok(())
+    }
+}
+
+impl Reader for Answering {
+    fn on_head(&mut self, head: &mut Head, _words: &mut dyn Words) -> Result<(), Unfit> {
+        self.body = shape::body_of(&self.expects, head)?;
+        self.status = head.status;
+        let sealed = |id: &str| self.seal.seal(&self.holder, id);
+        let sealed: Option<Sealing<'_>> = if self.stateless { None } else { Some(&sealed) };
+        head.headers = shape::headers(&head.headers, &self.body, sealed)?;
+        // It is the gateway's credential that the server does not take: the client's is good.
+        if head.status == StatusCode::UNAUTHORIZED {
+            head.status = StatusCode::BAD_GATEWAY;
+        }
+        Ok(())
+    }
+
+    fn on_data(&mut self, data: &[u8], words: &mut dyn Words, parts: &mut Vec<Part>) {
+        if self.over {
+            return;
+        }
+        match &mut self.body {
+            Body::Nothing | Body::Withheld => {}
+            Body::Message(held) if held.len() + data.len() > LONGEST => {
+                self.broken(Unfit("the tool server's answer is larger than 16 MiB"), parts);
+            }
+            Body::Message(held) => held.extend_from_slice(data),
+            Body::Events(parser) => {
+                if parser.feed(data, &mut self.queue).is_err() {
+                    self.ended = Some(Err(Unfit("the tool server's stream of events cannot be read")));
+                }
+                self.pump(words, parts);
+            }
+        }
+    }
+
+    fn on_end(&mut self, ended: Ended, words: &mut dyn Words, parts: &mut Vec<Part>) {
+        if self.over {
+            return;
+        }
+        let read = match (&mut self.body, ended) {
+            (Body::Message(held), Ended::Whole) => {
+                let held = std::mem::take(held);
+                self.whole(held, parts)
+            }
+            (Body::Withheld, _) => {
+                parts.push(Part::Data(self.withheld()));
+                Ok(())
+            }
+            (Body::Nothing, _) | (Body::Events(_), Ended::Whole) => Ok(()),
+            (Body::Message(_) | Body::Events(_), Ended::Broken) => Err(BROKE_OFF),
+        };
+        self.ended.get_or_insert(read);
+        self.pump(words, parts);
+    }
+
+    fn on_verdict(&mut self, verdict: Result<(), &Denial>, words: &mut dyn Words, parts: &mut Vec<Part>) {
+        if let Some(listing) = &mut self.listing {
+            listing.may.push(verdict.is_ok());
+        }
+        if let Err(why) = self.next_tool(words, parts) {
+            self.listing = None;
+            self.broken(why, parts);
+        }
+        self.pump(words, parts);
+    }
+
+    /// What is proposed here is only prepared: nobody is asked, so nothing waits.
+    fn keep_alive(&self) -> Option<Bytes> {
+        None
+    }
+}

@@ -1,0 +1,142 @@
+//! What a client of a tool server is told (DESIGN 7).
+//!
+//! | what | how |
+//! |---|---|
+//! | a tool call that is refused or waits for people | 200, a result with `isError: true`: every client gives it to its model |
+//! | another request that is refused | 200, a JSON-RPC error |
+//! | a message that cannot be read | the status that the protocol has for it, a JSON-RPC error |
+//! | GET, DELETE, a notification that is refused | 403, a JSON-RPC error |
+//! | the server is out of reach | the status, a JSON-RPC error |
+//!
+//! Promises: what is said is the gateway's own; only the client's own `id` is copied.
+//! Held by: `tests.rs`.
+
+use super::message::{self, Id, Refusal, Said, VERSION, What};
+use super::methods;
+use crate::frame::{Head, Request};
+use crate::json::quoted;
+use crate::reply::refusal_text;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use portcullis_model::{ApprovalId, Denial, HoldTerms, Reason};
+use std::time::Duration;
+
+/// How long a call waits for people: clients give up after 60 seconds whatever is sent meanwhile.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(50);
+
+/// The code of a refusal, outside of what JSON-RPC reserves (2026-07-28, "Error Codes").
+const REFUSED: i64 = 403;
+/// JSON-RPC 2.0 §5.1.
+pub(super) const INTERNAL: i64 = -32603;
+
+/// A refusal.
+pub(crate) fn refused(request: &Request, denial: &Denial) -> (Head, Bytes) {
+    let text = refusal_text(denial);
+    match message::of(request) {
+        Err(refusal) => unread(&refusal),
+        Ok(read) => {
+            let status = match &denial.reason {
+                Reason::IdentityRevoked => StatusCode::UNAUTHORIZED,
+                Reason::RecordUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::FORBIDDEN,
+            };
+            said(&read.said, read.stateless, status, &text)
+        }
+    }
+}
+
+/// A call that still waits when [`PATIENCE`] is over.
+pub(crate) fn held(request: &Request, approval: ApprovalId, terms: &[HoldTerms]) -> (Head, Bytes) {
+    let rules: Vec<String> = terms.iter().map(|terms| terms.rule.to_string()).collect();
+    let text = format!(
+        "[portcullis] not run yet: approval {approval} is pending, held by {}. Once it is given, make the same call again.",
+        rules.join(", ")
+    );
+    match message::of(request) {
+        Err(refusal) => unread(&refusal),
+        Ok(read) => said(&read.said, read.stateless, StatusCode::CONFLICT, &text),
+    }
+}
+
+/// A failure that is nobody's refusal.
+pub(crate) fn failed(request: &Request, status: StatusCode, why: &str) -> (Head, Bytes) {
+    let id = match message::of(request) {
+        Ok(message::Message { said: Said::Request(id, _), .. }) => Some(id),
+        Ok(_) => None,
+        Err(refusal) => refusal.id,
+    };
+    json(status, error(id.as_ref(), INTERNAL, &format!("[portcullis] {why}"), None))
+}
+
+/// A page that may not send requests.
+pub(super) fn foreign_page() -> (Head, Bytes) {
+    let text = "[portcullis] requests from this origin do not pass";
+    json(StatusCode::FORBIDDEN, error(None, REFUSED, text, None))
+}
+
+/// A session that is not the caller's. Clients begin a new one (2025-11-25, "Session Management").
+pub(super) fn no_session(id: Option<&Id>) -> (Head, Bytes) {
+    let text = "[portcullis] there is no such session; begin a new one with `initialize`";
+    json(StatusCode::NOT_FOUND, error(id, message::INVALID, text, None))
+}
+
+/// Where a caller without a valid identity learns who gives tokens (RFC 9728 §5.1). The address is that of [`resource`].
+pub(crate) fn challenge(address: &str) -> Option<HeaderValue> {
+    let plain = address.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
+    let text = format!("Bearer realm=\"portcullis\", resource_metadata=\"{address}\"");
+    plain.then(|| HeaderValue::from_str(&text).ok()).flatten()
+}
+
+/// The document that says who gives tokens (RFC 9728 §2).
+pub(crate) fn resource(resource: &str, issuers: &[&str]) -> (Head, Bytes) {
+    let issuers: Vec<String> = issuers.iter().map(|issuer| quoted(issuer)).collect();
+    let (resource, issuers) = (quoted(resource), issuers.join(","));
+    let body = format!(
+        r#"{{"resource":{resource},"authorization_servers":[{issuers}],"bearer_methods_supported":["header"]}}"#
+    );
+    json(StatusCode::OK, body)
+}
+
+fn unread(refusal: &Refusal) -> (Head, Bytes) {
+    let data = refusal.version.as_ref().filter(|_| refusal.code == VERSION).map(|requested| {
+        let known: Vec<String> = methods::versions().iter().map(|version| quoted(version)).collect();
+        format!(r#"{{"supported":[{}],"requested":{}}}"#, known.join(","), quoted(requested))
+    });
+    let text = format!("[portcullis] {}", refusal.fault.message());
+    json(refusal.status, error(refusal.id.as_ref(), refusal.code, &text, data.as_deref()))
+}
+
+fn said(said: &Said, stateless: bool, status: StatusCode, text: &str) -> (Head, Bytes) {
+    match said {
+        Said::Request(id, What::Tool { .. }) => json(StatusCode::OK, tool_error(id, stateless, text)),
+        Said::Request(id, What::Session | What::Tools | What::Read(..)) => {
+            json(StatusCode::OK, error(Some(id), REFUSED, text, None))
+        }
+        Said::Notification | Said::Pong | Said::Stream | Said::Close => json(status, error(None, REFUSED, text, None)),
+    }
+}
+
+/// The result of a tool that failed.
+pub(super) fn tool_error(id: &Id, stateless: bool, text: &str) -> String {
+    let kind = if stateless { r#""resultType":"complete","# } else { "" };
+    let (id, text) = (id.written(), quoted(text));
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{{kind}"content":[{{"type":"text","text":{text}}}],"isError":true}}}}"#
+    )
+}
+
+/// An error of JSON-RPC.
+pub(super) fn error(id: Option<&Id>, code: i64, text: &str, data: Option<&str>) -> String {
+    let id = id.map(|id| format!(r#""id":{},"#, id.written())).unwrap_or_default();
+    let data = data.map(|data| format!(r#","data":{data}"#)).unwrap_or_default();
+    format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{}{data}}}}}"#, quoted(text))
+}
+
+fn json(status: StatusCode, body: String) -> (Head, Bytes) {
+    let body = Bytes::from(body);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (Head { status, headers }, body)
+}
