@@ -1,0 +1,417 @@
+//! The head of a request, read in one way only (RFC 9110, RFC 9112).
+//!
+//! Promises: what is read here says one thing to every reader: one host, one path, one credential, one framing. What could
+//! say two is refused, never repaired: CONNECT, TRACE and `*`, methods not in capitals, a host that is missing, repeated
+//! or contradicted, an upgrade, a transfer coding other than `chunked`, a body where a method has none, a header that
+//! may stand once and stands twice, a method behind the method, a credential in the query. What belongs to one hop, what
+//! claims to come from a proxy, and every credential goes no further: the closed lists below.
+//! Does not promise to see what the library below has refused already or made one of (a `Content-Length` beside
+//! `chunked`, equal lengths twice, a fragment): nothing is forwarded as it was received.
+//! Held by: `head/tests.rs`, which plays `fixtures/http/requests.tsv` over a socket.
+
+use crate::coding::{Coding, Undecodable};
+use crate::frame::{Method, Request};
+use crate::path::{Path, Query};
+use bytes::Bytes;
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use portcullis_model::Name;
+use secrecy::{ExposeSecret as _, SecretString};
+use std::collections::{HashMap, HashSet};
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+/// Bytes of a head.
+pub(crate) const LARGEST: usize = 64 * 1024;
+/// Headers of a head.
+pub(crate) const HEADERS: usize = 100;
+
+/// Of one hop (RFC 9110 §7.6.1, RFC 9113 §8.2.2), or about its framing, which is made anew (RFC 9112 §6).
+const OF_ONE_HOP: [&str; 14] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "max-forwards",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// What proves somebody, to us or to whoever is behind us (RFC 9110 §11.6.2, §11.7.2, RFC 6265 §4.2).
+const CREDENTIALS: [&str; 5] = ["authorization", "cookie", "cookie2", "proxy-authorization", "x-api-key"];
+/// What claims to tell where a request comes from or where it goes (RFC 7239, RFC 9110 §7.6.3, and what products made of
+/// the same). `x-forwarded-*` and `x-portcullis-*` go with them.
+const FORWARDING: [&str; 14] = [
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "true-client-ip",
+    "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-host",
+    "x-original-host",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+    "x-remote-user",
+];
+/// What puts another method behind the one that is judged.
+const OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+/// May stand once (RFC 9110 §5.3, RFC 9112 §6).
+const ONCE: [&str; 14] = [
+    "accept-encoding",
+    "anthropic-version",
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "transfer-encoding",
+    "x-api-key",
+];
+/// Parameters of a query that carry credentials (RFC 6750 §2.3, RFC 6749 §2.3.1, RFC 7523 §2.2, and what APIs made of
+/// them): they end in logs.
+const SECRET_PARAMETERS: [&str; 17] = [
+    "access_token",
+    "api-key",
+    "api_key",
+    "apikey",
+    "auth_token",
+    "authorization",
+    "bearer",
+    "client_assertion",
+    "client_secret",
+    "id_token",
+    "jwt",
+    "passwd",
+    "password",
+    "refresh_token",
+    "token",
+    "x-amz-security-token",
+    "x-api-key",
+];
+
+/// Why a head is refused, in words the client may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) why: &'static str,
+}
+
+const fn bad(why: &'static str) -> Refusal {
+    Refusal { status: StatusCode::BAD_REQUEST, why }
+}
+
+/// How requests name connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Routes {
+    /// By host, in lower case and without a port.
+    pub(crate) hosts: HashMap<String, Name>,
+    /// Every connection of this protocol.
+    pub(crate) names: HashSet<Name>,
+}
+
+/// A head that says one thing.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// The connection it names.
+    pub(crate) connection: Name,
+    /// Its host names one and its path another: nobody is told before they have proved who they are.
+    pub(crate) contradicted: bool,
+    /// What its client proves itself with.
+    pub(crate) credential: Option<SecretString>,
+    /// Without its body.
+    pub(crate) request: Request,
+    /// How the body is encoded.
+    pub(crate) coding: Option<Coding>,
+    /// What the client calls itself.
+    pub(crate) agent: Option<Arc<str>>,
+}
+
+/// Reads one. `sends_body` is whether one follows.
+///
+/// # Errors
+/// [`Refusal`].
+pub(crate) fn read(parts: &Parts, sends_body: bool, routes: &Routes) -> Result<Received, Refusal> {
+    if !matches!(parts.version, Version::HTTP_11 | Version::HTTP_2) {
+        // The end of an answer that broke off could not be told from a whole one.
+        return Err(Refusal { status: StatusCode::HTTP_VERSION_NOT_SUPPORTED, why: "speak HTTP/1.1 or HTTP/2" });
+    }
+    check_size(parts)?;
+    let method = method(parts)?;
+    check_names(&parts.headers)?;
+    check_framing(&parts.headers)?;
+    if sends_body && matches!(method, Method::Get | Method::Head) {
+        return Err(bad("GET and HEAD have no body here"));
+    }
+    let host = host(parts)?;
+    let path = Path::read(parts.uri.path()).map_err(|why| bad(why.0))?;
+    let query = Query::read(parts.uri.query().unwrap_or_default()).map_err(|why| bad(why.0))?;
+    check_query(&query)?;
+    let coding = Coding::of(&parts.headers).map_err(unsupported)?;
+    if matches!(coding, Some(Coding::Deflate | Coding::Brotli | Coding::Zstd)) {
+        return Err(unsupported(Undecodable::Unknown));
+    }
+    let credential = credential(&parts.headers)?;
+    let (connection, contradicted, path) = place(&host, path, routes)?;
+    let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let agent = agent.map(|agent| agent.chars().take(128).collect::<String>().into());
+    let headers = passing(&parts.headers);
+    let request = Request { method, path, query, headers, body: Bytes::new() };
+    Ok(Received { connection, contradicted, credential, request, coding, agent })
+}
+
+fn unsupported(_: Undecodable) -> Refusal {
+    Refusal { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, why: "a body is sent as it is, or as gzip and nothing else" }
+}
+
+fn check_size(parts: &Parts) -> Result<(), Refusal> {
+    let uri = parts.uri.path().len() + parts.uri.query().map_or(0, str::len);
+    let headers: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if uri + headers > LARGEST || parts.headers.len() > HEADERS {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(Refusal { status, why: "the head is larger than 64 KiB or has more than 100 headers" });
+    }
+    Ok(())
+}
+
+fn method(parts: &Parts) -> Result<Method, Refusal> {
+    let refused = |why| Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, why });
+    if parts.extensions.get::<hyper::ext::Protocol>().is_some() {
+        return refused("no protocol is spoken inside of a request");
+    }
+    Ok(match parts.method.as_str() {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "OPTIONS" => Method::Options,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "PATCH" => Method::Patch,
+        "DELETE" => Method::Delete,
+        "CONNECT" => return refused("the gateway opens no tunnels; make it the base URL of your client"),
+        "TRACE" => return refused("TRACE would show what the gateway adds"),
+        "PRI" => return refused("this is no request of HTTP/1.1"),
+        word if word.bytes().all(|byte| byte.is_ascii_uppercase()) && word.len() <= 32 => Method::Other(word.into()),
+        _ => return Err(bad("a method is written in capital letters")),
+    })
+}
+
+/// Each header by itself.
+fn check_names(headers: &HeaderMap) -> Result<(), Refusal> {
+    for name in headers.keys() {
+        // Backends that make variables of headers see no difference between the two.
+        let dashed = name.as_str().replace('_', "-");
+        let known = |list: &[&str]| list.contains(&dashed.as_str());
+        if dashed != name.as_str() && (known(&ONCE) || goes_no_further(&dashed)) {
+            return Err(bad("the name of a header is written with `_` in the place of `-`"));
+        }
+        if known(&OVERRIDES) {
+            return Err(bad("a header would put another method in the place of the request's"));
+        }
+        let values = headers.get_all(name);
+        if known(&ONCE) && values.iter().count() > 1 {
+            return Err(bad("a header that may stand once stands twice"));
+        }
+        if !values.iter().all(|value| value.to_str().is_ok()) {
+            return Err(bad("the value of a header has bytes outside of printable ASCII"));
+        }
+    }
+    Ok(())
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+}
+
+/// How the request is cut out of its connection.
+fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
+    let is = |found: Option<&str>, word: &str| found.is_none_or(|found| found.eq_ignore_ascii_case(word));
+    if !is(text(headers, header::TRANSFER_ENCODING), "chunked") {
+        return Err(bad("a transfer coding other than `chunked`"));
+    }
+    if let Some(upgrade) = text(headers, header::UPGRADE) {
+        let why = if upgrade.to_ascii_lowercase().contains("websocket") {
+            "WebSockets do not pass: what is said inside of them is not read"
+        } else {
+            "an upgrade to another protocol does not pass; speak HTTP/2 from the first byte, over TLS or with prior knowledge"
+        };
+        return Err(Refusal { status: StatusCode::NOT_IMPLEMENTED, why });
+    }
+    if !is(text(headers, header::EXPECT), "100-continue") {
+        let status = StatusCode::EXPECTATION_FAILED;
+        return Err(Refusal { status, why: "an expectation other than `100-continue`" });
+    }
+    // One that is named here would be gone for one reader and not for another.
+    let drops = |named: &str| {
+        ONCE.contains(&named) && named != "content-length" && named != "transfer-encoding"
+            || CREDENTIALS.contains(&named)
+            || ["accept", "origin", "prefer", "content-length", "transfer-encoding"].contains(&named)
+    };
+    if named_by_connection(headers).any(|named| drops(&named)) {
+        return Err(bad("`Connection` names a header that is meant for whoever answers"));
+    }
+    Ok(())
+}
+
+fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|option| option.trim().to_ascii_lowercase())
+}
+
+/// The one host that a request names, in lower case and without its port.
+fn host(parts: &Parts) -> Result<String, Refusal> {
+    if parts.uri.path() == "*" {
+        return Err(bad("a request about the server as a whole has no connection to go to"));
+    }
+    if parts.uri.scheme_str().is_some_and(|scheme| scheme != "http" && scheme != "https") {
+        return Err(bad("the scheme of the target is not HTTP's"));
+    }
+    let named = text(&parts.headers, header::HOST);
+    let in_target = parts.uri.authority().map(Authority::as_str);
+    let host = match (named, in_target) {
+        (Some(named), Some(target)) if !named.eq_ignore_ascii_case(target) => {
+            return Err(bad("the target names another host than `Host` does"));
+        }
+        // HTTP/2 has it in the target (RFC 9113 §8.3.1); HTTP/1.1 must have the header (RFC 9112 §3.2).
+        (None, Some(target)) if parts.version == Version::HTTP_2 => target,
+        (Some(named), _) => named,
+        (None, _) => return Err(bad("`Host` is missing")),
+    };
+    let invalid = bad("`Host` is not a host with a port at most");
+    let authority = Authority::from_str(host).map_err(|_| invalid)?;
+    let port_is_good = match host.strip_prefix(authority.host()) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()),
+        // Somebody stands before the host.
+        None => false,
+    };
+    if host.contains('@') || authority.host().is_empty() || !port_is_good {
+        return Err(invalid);
+    }
+    Ok(authority.host().to_ascii_lowercase())
+}
+
+fn check_query(query: &Query) -> Result<(), Refusal> {
+    for (name, _) in query.iter() {
+        let name = name.to_ascii_lowercase();
+        if SECRET_PARAMETERS.contains(&name.as_str()) {
+            return Err(bad("a credential stands in the query; send it as `Authorization: Bearer TOKEN`"));
+        }
+        if name == "_method" {
+            return Err(bad("the query would put another method in the place of the request's"));
+        }
+    }
+    Ok(())
+}
+
+/// The one credential, however often it stands.
+fn credential(headers: &HeaderMap) -> Result<Option<SecretString>, Refusal> {
+    let refused = |why| Refusal { status: StatusCode::UNAUTHORIZED, why };
+    let bearer = match text(headers, header::AUTHORIZATION) {
+        None => None,
+        Some(value) => {
+            let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+            if !scheme.eq_ignore_ascii_case("bearer") {
+                return Err(refused("`Authorization` takes `Bearer TOKEN` and no other scheme"));
+            }
+            Some(token.trim())
+        }
+    };
+    let key = text(headers, HeaderName::from_static("x-api-key"));
+    let token = match (bearer, key) {
+        (Some(bearer), Some(key)) if bearer != key => {
+            return Err(refused("`Authorization` and `x-api-key` carry two credentials; send one"));
+        }
+        (Some(token), _) | (None, Some(token)) => token,
+        (None, None) => return Ok(None),
+    };
+    if token.is_empty() || token.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Err(refused("the credential is empty or is no token"));
+    }
+    Ok(Some(SecretString::from(token)))
+}
+
+/// The connection that host or path name, whether they contradict each other, and the path below it.
+fn place(host: &str, path: Path, routes: &Routes) -> Result<(Name, bool, Path), Refusal> {
+    let first = path.split_first().map(|(first, below)| (Name::canonical(first), below));
+    match (routes.hosts.get(host), first) {
+        (Some(by_host), Some((by_path, below))) if *by_host == by_path => Ok((by_path, false, below)),
+        (Some(by_host), first) => {
+            let contradicted = first.is_some_and(|(by_path, _)| routes.names.contains(&by_path));
+            Ok((by_host.clone(), contradicted, path))
+        }
+        (None, Some((by_path, below))) => Ok((by_path, false, below)),
+        (None, None) => {
+            let why = "no connection is named: it is the first segment of the path, https://GATEWAY/CONNECTION/…";
+            Err(Refusal { status: StatusCode::NOT_FOUND, why })
+        }
+    }
+}
+
+/// Whether a header of this name is for the gateway alone.
+fn goes_no_further(name: &str) -> bool {
+    OF_ONE_HOP.contains(&name)
+        || CREDENTIALS.contains(&name)
+        || FORWARDING.contains(&name)
+        || name.starts_with("x-forwarded")
+        || name.starts_with("x-portcullis-")
+        || name.starts_with("proxy-")
+}
+
+/// The headers that may pass to whoever answers.
+fn passing(headers: &HeaderMap) -> HeaderMap {
+    let named: HashSet<String> = named_by_connection(headers).collect();
+    let passes = |(name, _): &(&HeaderName, &HeaderValue)| {
+        !goes_no_further(name.as_str()) && !named.contains(name.as_str()) && *name != header::ACCEPT_ENCODING
+    };
+    headers.iter().filter(passes).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// What of an answer's head is between the backend and the gateway: of one hop, about a length that may change, about
+/// the backend's own host and its users.
+const OF_THE_BACKEND: [&str; 10] = [
+    "alt-svc",
+    "clear-site-data",
+    "nel",
+    "public-key-pins",
+    "refresh",
+    "report-to",
+    "set-cookie",
+    "set-cookie2",
+    "strict-transport-security",
+    "x-accel-redirect",
+];
+
+/// The headers of an answer that may pass to its reader. Its coding stays: the reader is behind whoever decodes it.
+pub(crate) fn answered(headers: &HeaderMap) -> HeaderMap {
+    let named: HashSet<String> = named_by_connection(headers).collect();
+    let passes = |(name, value): &(&HeaderName, &HeaderValue)| {
+        let name = name.as_str();
+        let ours = name != "content-encoding" && (goes_no_further(name) || OF_THE_BACKEND.contains(&name));
+        // Nothing that a client could read as two headers, or as none.
+        !ours && !named.contains(name) && value.as_bytes().iter().all(|byte| *byte >= 0x20 || *byte == b'\t')
+    };
+    headers.iter().filter(passes).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Whether two credentials are one, without a word about where they differ.
+pub(crate) fn digest(credential: &SecretString) -> portcullis_model::Digest {
+    portcullis_model::Digest::of_parts(&[b"credential of a client", credential.expose_secret().as_bytes()])
+}
+
+#[cfg(test)]
+mod tests;

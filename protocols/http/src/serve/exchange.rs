@@ -1,0 +1,303 @@
+//! One request and its answer: what the core says, done.
+//!
+//! Promises: a body is collected before anything is asked; the backend is read only while the client's side and the record
+//! have room; a backend that goes silent is not waited for longer than its connection says; a client that goes away ends
+//! what runs and withdraws what waits; where the record fails nothing more is released, and the client is not left waiting.
+//! Held by: `tests/it/http*.rs` of the binary.
+
+use super::body::collect;
+use super::front::{Arrived, Responder, closing, whole};
+use crate::api::KEEP_ALIVE;
+use crate::core::{Core, Proposal, Steps, Waiting};
+use crate::error::{Error, Side};
+use crate::frame::{Head, Request};
+use crate::head::{self, Refusal};
+use crate::reply;
+use crate::upstream::{Answered, ClientBody, RequestSender, Way, deepest};
+use futures_util::future::BoxFuture;
+use http::StatusCode;
+use hyper::body::{Body as _, Incoming};
+use portcullis_gate::{Downstream, SendError, Session, Settled, Upstream};
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+/// Bytes that may wait for the client before the backend is read no more.
+const HIGH: usize = 256 * 1024;
+/// Rounds before other tasks get their turn.
+const TURNS: usize = 32;
+
+/// What an exchange is run with.
+pub(super) struct Exchange {
+    pub(super) session: Arc<Session>,
+    pub(super) way: Arc<Way>,
+    /// Bytes of its body.
+    pub(super) most: usize,
+    /// For each pause within its body.
+    pub(super) patience: Duration,
+}
+
+impl Exchange {
+    /// From the body to the end of the answer.
+    pub(super) async fn run(self, arrived: Arrived) {
+        let Arrived { received, body, responder } = arrived;
+        let mut request = received.request;
+        match collect(body, received.coding, self.most, self.patience).await {
+            Ok(body) => request.body = body,
+            Err(Refusal { status, why }) => {
+                let refused = whole(reply::malformed(Some(self.way.target.api), status, why));
+                // The rest of the body is still to come: it is not waited for.
+                responder.answer.send(closing(refused)).ok();
+                return;
+            }
+        }
+        self.session.room().await;
+        let mut relay = Relay::new(self, responder);
+        relay.core.on_request(request, &mut relay.steps);
+        relay.apply();
+        poll_fn(|cx| relay.poll(cx)).await;
+    }
+}
+
+enum Held {
+    Request(BoxFuture<'static, Settled<Request>>),
+    Proposal(BoxFuture<'static, Settled<Proposal>>),
+}
+
+struct Relay {
+    session: Arc<Session>,
+    core: Core,
+    steps: Steps,
+    up: Upstream<RequestSender>,
+    answered: Option<oneshot::Receiver<Answered>>,
+    body: Option<Incoming>,
+    down: Downstream<ClientBody>,
+    hold: Option<Held>,
+    /// When the client that waits for people hears of us again.
+    waited: Option<Pin<Box<Sleep>>>,
+    /// When the backend has been silent for too long.
+    silence: Option<Pin<Box<Sleep>>>,
+    patience: Duration,
+    room: Option<BoxFuture<'static, ()>>,
+    gone: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Relay {
+    fn new(exchange: Exchange, responder: Responder) -> Self {
+        let Exchange { session, way, .. } = exchange;
+        let (sender, answered) = oneshot::channel();
+        let patience = way.timeout;
+        Self {
+            core: Core::new(Arc::clone(&session), Arc::clone(&way.target)),
+            steps: Steps::default(),
+            up: Upstream::new(RequestSender::new(way, Arc::clone(&session), sender), &session),
+            answered: Some(answered),
+            body: None,
+            down: Downstream::new(ClientBody::new(responder.stream, &responder.gone), &session),
+            hold: None,
+            waited: None,
+            silence: None,
+            patience,
+            room: None,
+            gone: Box::pin(responder.gone.cancelled_owned()),
+            session,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..TURNS {
+            let mut progress = self.poll_hold(cx);
+            self.poll_waited(cx);
+            self.poll_room(cx);
+            progress |= self.take_backend(cx);
+            self.poll_silence(progress, cx);
+            let full = self.down.backlog() >= HIGH;
+            if !self.write(cx) {
+                return Poll::Ready(());
+            }
+            if self.steps.end && self.down.backlog() == 0 {
+                return Poll::Ready(());
+            }
+            if self.gone.as_mut().poll(cx).is_ready() {
+                self.core.on_gone(&mut self.steps);
+                return Poll::Ready(());
+            }
+            // What was not asked because too much waited wakes nobody: it is asked again once there is room.
+            let freed = full && self.down.backlog() < HIGH;
+            let unseen = self.room.is_none() && !self.session.has_room();
+            if !progress && !freed && !unseen {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Does what the core said.
+    fn apply(&mut self) {
+        if let Some(cleared) = self.steps.up.take() {
+            self.up.push(cleared);
+        }
+        for released in self.steps.down.drain(..) {
+            self.down.push(released);
+        }
+        if let Some(waiting) = self.steps.hold.take() {
+            self.hold = Some(match waiting {
+                Waiting::Request(hold) => Held::Request(Box::pin(hold.settle())),
+                Waiting::Proposal(hold) => Held::Proposal(Box::pin(hold.settle())),
+            });
+        }
+    }
+
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> bool {
+        match &mut self.hold {
+            None => return false,
+            Some(Held::Request(held)) => {
+                let Poll::Ready(settled) = held.as_mut().poll(cx) else { return false };
+                self.hold = None;
+                self.core.on_request_settled(settled, &mut self.steps);
+            }
+            Some(Held::Proposal(held)) => {
+                let Poll::Ready(settled) = held.as_mut().poll(cx) else { return false };
+                self.hold = None;
+                self.core.on_proposal_settled(settled, &mut self.steps);
+            }
+        }
+        self.apply();
+        true
+    }
+
+    fn poll_waited(&mut self, cx: &mut Context<'_>) {
+        if self.hold.is_none() {
+            self.waited = None;
+            return;
+        }
+        let waited = self.waited.get_or_insert_with(|| Box::pin(tokio::time::sleep(KEEP_ALIVE)));
+        while waited.as_mut().poll(cx).is_ready() {
+            waited.as_mut().reset(Instant::now() + KEEP_ALIVE);
+            self.core.on_waited(&mut self.steps);
+            for released in self.steps.down.drain(..) {
+                self.down.push(released);
+            }
+        }
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) {
+        if let Some(room) = &mut self.room
+            && room.as_mut().poll(cx).is_ready()
+        {
+            self.room = None;
+        }
+        if self.room.is_none() && !self.session.has_room() {
+            let session = Arc::clone(&self.session);
+            let mut room: BoxFuture<'static, ()> = Box::pin(async move { session.room().await });
+            if room.as_mut().poll(cx).is_pending() {
+                self.room = Some(room);
+            }
+        }
+    }
+
+    /// Ends an answer that does not go on, while it is waited for.
+    fn poll_silence(&mut self, progress: bool, cx: &mut Context<'_>) {
+        let waits = self.body.is_some() && self.core.wants_backend() && self.down.backlog() < HIGH;
+        if !waits || self.steps.end {
+            self.silence = None;
+            return;
+        }
+        let due = Instant::now() + self.patience;
+        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if progress {
+            silence.as_mut().reset(due);
+        }
+        if silence.as_mut().poll(cx).is_ready() {
+            self.broken(&Error::Timeout { side: Side::Backend, doing: "to continue an answer" });
+        }
+    }
+
+    /// What the backend says, through the core. True if there was anything.
+    fn take_backend(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut taken = false;
+        while !self.steps.end && self.core.wants_backend() && self.down.backlog() < HIGH && self.session.has_room() {
+            let took = if self.answered.is_some() { self.take_head(cx) } else { self.take_body(cx) };
+            if !took {
+                break;
+            }
+            self.apply();
+            taken = true;
+        }
+        taken
+    }
+
+    fn take_head(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(slot) = &mut self.answered else { return false };
+        let Poll::Ready(answered) = Pin::new(slot).poll(cx) else { return false };
+        self.answered = None;
+        match answered.unwrap_or_else(|_| Err(Error::Backend("nothing was sent".into()))) {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                if leads_elsewhere(parts.status) {
+                    // Followed, the client would go round the gateway, with what it has of the backend's (RFC 9110 §15.4).
+                    self.broken(&Error::Backend(format!("it redirects ({})", parts.status.as_u16()).into()));
+                    return true;
+                }
+                let headers = head::answered(&parts.headers);
+                self.body = Some(body);
+                self.core.on_head(Head { status: parts.status, headers }, &mut self.steps);
+            }
+            Err(error) => self.broken(&error),
+        }
+        true
+    }
+
+    fn take_body(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(body) = &mut self.body else { return false };
+        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else { return false };
+        match frame {
+            Some(Ok(frame)) => {
+                // Trailers are no part of what was read, and go no further.
+                if let Ok(data) = frame.into_data() {
+                    self.core.on_data(&data, &mut self.steps);
+                }
+            }
+            None => {
+                self.body = None;
+                self.core.on_end(&mut self.steps);
+            }
+            Some(Err(error)) => self.broken(&Error::Backend(deepest(&error).into())),
+        }
+        true
+    }
+
+    fn broken(&mut self, error: &Error) {
+        self.body = None;
+        let connection = self.session.connection().name.as_str();
+        tracing::warn!(connection, session = %self.session.id(), %error, "an answer failed");
+        self.core.on_broken(error, &mut self.steps);
+        self.apply();
+    }
+
+    /// Sends what may be sent; false where nothing more can be.
+    fn write(&mut self, cx: &mut Context<'_>) -> bool {
+        let sent = |polled: Poll<Result<(), SendError>>| !matches!(polled, Poll::Ready(Err(_)));
+        let up = sent(self.up.poll_send(cx));
+        match self.down.poll_send(cx) {
+            Poll::Ready(Err(SendError::Io(_))) => {
+                self.core.on_gone(&mut self.steps);
+                false
+            }
+            // What waits is never sent; whoever waits for a head is told without it.
+            Poll::Ready(Err(_)) => false,
+            Poll::Ready(Ok(())) | Poll::Pending => up,
+        }
+    }
+}
+
+/// Whether an answer would send its client to another place, or to another protocol.
+fn leads_elsewhere(status: StatusCode) -> bool {
+    (status.is_redirection() && status != StatusCode::NOT_MODIFIED) || status.is_informational()
+}

@@ -1,0 +1,179 @@
+//! What hyper calls: one request in, the head of one answer out.
+//!
+//! Promises: a head that is not read in one way only is answered here, and so is a request without a credential: nothing of
+//! either reaches the gate. Everything else goes to the task that owns the connection, and waits for it. What an answer is
+//! shaped like before anybody is known is taken from the request, never from the connection it names.
+//! Held by: the raw table of `head/tests.rs`, `tests/it/http*.rs` of the binary.
+
+use super::{Http, REQUESTS};
+use crate::api::Api;
+use crate::frame::Head;
+use crate::head::{self, HEADERS, LARGEST, Received};
+use crate::reply;
+use crate::upstream::{ClientAnswer, Streamed};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{Either, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto;
+use portcullis_gate::NotEntered;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Bytes of HTTP/2's windows: what a client may send unread, of a request and of all.
+const WINDOW: u32 = 256 * 1024;
+const WINDOWS: u32 = 1024 * 1024;
+
+/// A request on its way to the connection's task.
+pub(super) struct Arrived {
+    pub(super) received: Received,
+    pub(super) body: Incoming,
+    pub(super) responder: Responder,
+}
+
+/// Where its answer goes.
+pub(super) struct Responder {
+    pub(super) answer: oneshot::Sender<Response<ClientAnswer>>,
+    pub(super) stream: oneshot::Sender<Response<Streamed>>,
+    /// Told when hyper drops the request or its answer before the end.
+    pub(super) gone: CancellationToken,
+}
+
+/// The service of one connection.
+pub(super) struct Front {
+    http: Arc<Http>,
+    arrivals: mpsc::Sender<Arrived>,
+}
+
+impl Front {
+    pub(super) const fn new(http: Arc<Http>, arrivals: mpsc::Sender<Arrived>) -> Self {
+        Self { http, arrivals }
+    }
+}
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Response<ClientAnswer>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<ClientAnswer>, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let shape = shape(parts.uri.path(), &parts.headers);
+        let received = match head::read(&parts, !body.is_end_stream(), &self.http.routes) {
+            Ok(received) => received,
+            Err(refusal) => return ready(closing(whole(reply::malformed(shape, refusal.status, refusal.why)))),
+        };
+        if received.credential.is_none() {
+            let nobody = NotEntered::Identity { retry_after: None };
+            return ready(whole(reply::not_entered(shape, &nobody, "")));
+        }
+        let arrivals = self.arrivals.clone();
+        Box::pin(async move { Ok(ask(arrivals, received, body, shape).await) })
+    }
+}
+
+fn ready(response: Response<ClientAnswer>) -> BoxFuture<'static, Result<Response<ClientAnswer>, Infallible>> {
+    Box::pin(std::future::ready(Ok(response)))
+}
+
+async fn ask(
+    arrivals: mpsc::Sender<Arrived>,
+    received: Received,
+    body: Incoming,
+    shape: Option<Api>,
+) -> Response<ClientAnswer> {
+    let (answer, answered) = oneshot::channel();
+    let (stream, streamed) = oneshot::channel();
+    let gone = CancellationToken::new();
+    // Dropped with this future, where hyper drops it; behind the head, the body has one of its own.
+    let guard = gone.clone().drop_guard();
+    let responder = Responder { answer, stream, gone };
+    if arrivals.send(Arrived { received, body, responder }).await.is_err() {
+        return unrecorded(shape);
+    }
+    let response = tokio::select! {
+        Ok(answer) = answered => answer,
+        Ok(streamed) = streamed => streamed.map(Either::Right),
+        else => unrecorded(shape),
+    };
+    guard.disarm();
+    response
+}
+
+/// Nothing was released: the record failed, or the session is over.
+fn unrecorded(shape: Option<Api>) -> Response<ClientAnswer> {
+    let error = crate::error::Error::RecordUnavailable;
+    closing(whole(reply::failed(shape.unwrap_or(Api::Rest), StatusCode::SERVICE_UNAVAILABLE, error.told())))
+}
+
+/// An answer in the gateway's own words.
+pub(super) fn whole((head, body): (Head, Bytes)) -> Response<ClientAnswer> {
+    let mut response = Response::new(Either::Left(Full::new(body)));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+/// The last one of its connection: what follows it is not read.
+pub(super) fn closing(mut response: Response<ClientAnswer>) -> Response<ClientAnswer> {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Which API a request looks like, for whom nothing may be told of the connection yet.
+pub(super) fn shape(path: &str, headers: &HeaderMap) -> Option<Api> {
+    let below = |end: &str| path.trim_end_matches('/').ends_with(end);
+    if headers.contains_key("anthropic-version") || below("/v1/messages") || below("/v1/messages/count_tokens") {
+        return Some(Api::Anthropic);
+    }
+    ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/models"]
+        .iter()
+        .any(|end| below(end))
+        .then_some(Api::OpenAi)
+}
+
+/// HTTP/1.1 and HTTP/2 within our limits.
+pub(crate) fn listener(patience: Duration) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .max_headers(HEADERS)
+        .max_buf_size(LARGEST)
+        .half_close(false);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(u32::try_from(REQUESTS).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(LARGEST).unwrap_or(u32::MAX))
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOWS)
+        .max_send_buf_size(256 * 1024)
+        .max_pending_accept_reset_streams(REQUESTS)
+        .max_local_error_reset_streams(64)
+        .keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(20));
+    server
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_shaped_by_what_was_asked() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(shape("/claude/v1/messages", &headers), Some(Api::Anthropic));
+        assert_eq!(shape("/nobody/v1/chat/completions", &headers), Some(Api::OpenAi));
+        assert_eq!(shape("/crm/orders", &headers), None);
+        headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+        assert_eq!(shape("/claude/v1/models", &headers), Some(Api::Anthropic));
+    }
+}

@@ -1,0 +1,300 @@
+//! The task of one client connection: its sessions, and the exchanges that run in them.
+//!
+//! Promises: an identity is asked about once for each credential and connection name, however many requests show it at
+//! once; a session that nothing runs in makes room for the seventeenth; sessions end with the connection, each saying why.
+//! Held by: `tests/it/http*.rs` of the binary.
+
+use super::Http;
+use super::exchange::Exchange;
+use super::front::{Arrived, Front, closing, whole};
+use crate::api::Api;
+use crate::head;
+use crate::login;
+use crate::reply;
+use crate::upstream::Way;
+use http::StatusCode;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use portcullis_gate::{Arrival, NotEntered, Session};
+use portcullis_model::{ClientInfo, Digest, Name, Protocol, SessionKind};
+use portcullis_net::{Drain, Io, Unauthenticated};
+use secrecy::SecretString;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Sessions of one connection.
+const SESSIONS: usize = 16;
+/// How long what was answered last may take to be sent.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a head may take, from the end of the answer before it.
+const HEAD: Duration = Duration::from_secs(90);
+
+/// A credential and the connection that it is shown for.
+type Key = (Digest, Name);
+/// What hyper makes of a connection.
+type Serving<'s> = auto::Connection<'s, TokioIo<Io>, Front, TokioExecutor>;
+
+enum Entry {
+    /// These wait for it.
+    Entering(Vec<Arrived>),
+    Open(Arc<Session>),
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    ClientLeft,
+    Killed,
+    RecordFailed,
+    Stopped,
+    Idle,
+    /// Nobody proved who they are.
+    Unknown,
+}
+
+impl End {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::ClientLeft | Self::Unknown => "client left",
+            Self::Killed => "killed",
+            Self::RecordFailed => "the record failed",
+            Self::Stopped => "the gateway stopped",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// One client connection.
+pub(super) struct Line {
+    http: Arc<Http>,
+    peer: SocketAddr,
+    transport: Arc<str>,
+    drain: Drain,
+    /// Until the first identity is accepted.
+    unauthenticated: Option<Unauthenticated>,
+    sessions: HashMap<Key, Entry>,
+    entering: JoinSet<(Key, Result<Session, NotEntered>)>,
+    exchanges: JoinSet<()>,
+    /// One for each session, done when somebody else ends it.
+    ended: JoinSet<End>,
+}
+
+impl Line {
+    pub(super) fn new(
+        http: Arc<Http>,
+        peer: SocketAddr,
+        transport: Arc<str>,
+        drain: Drain,
+        unauthenticated: Unauthenticated,
+    ) -> Self {
+        Self {
+            http,
+            peer,
+            transport,
+            drain,
+            unauthenticated: Some(unauthenticated),
+            sessions: HashMap::new(),
+            entering: JoinSet::new(),
+            exchanges: JoinSet::new(),
+            ended: JoinSet::new(),
+        }
+    }
+
+    pub(super) const fn head_patience() -> Duration {
+        HEAD
+    }
+
+    pub(super) async fn run(mut self, serving: Serving<'_>, arrivals: mpsc::Receiver<Arrived>) {
+        let end = {
+            let mut serving = pin!(serving);
+            let end = self.relay(serving.as_mut(), arrivals).await;
+            if matches!(end, End::RecordFailed) {
+                // Who waits for a head is told why.
+                serving.as_mut().graceful_shutdown();
+                tokio::time::timeout(FAREWELL, serving).await.ok();
+            }
+            end
+        };
+        // What runs in them is recorded as interrupted, what waits as withdrawn, by being dropped.
+        self.entering.shutdown().await;
+        self.exchanges.shutdown().await;
+        for (_, entry) in self.sessions.drain() {
+            if let Entry::Open(session) = entry {
+                close(session, end);
+            }
+        }
+    }
+
+    /// Until an end, and which.
+    async fn relay(
+        &mut self,
+        mut serving: std::pin::Pin<&mut Serving<'_>>,
+        mut arrivals: mpsc::Receiver<Arrived>,
+    ) -> End {
+        let drain = self.drain.clone();
+        let known_by = tokio::time::sleep(self.http.settings.handshake);
+        let mut known_by = pin!(known_by);
+        let (mut last, mut draining) = (Instant::now(), false);
+        loop {
+            let idle = tokio::time::sleep_until((last + self.http.settings.idle).into());
+            let quiet = self.exchanges.is_empty() && self.entering.is_empty();
+            tokio::select! {
+                biased;
+                Some(end) = self.ended.join_next() => return end.unwrap_or(End::Killed),
+                () = drain.cutting() => return End::Stopped,
+                () = drain.draining(), if !draining => {
+                    draining = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+                _ = serving.as_mut() => return if draining { End::Stopped } else { End::ClientLeft },
+                Some(arrived) = arrivals.recv() => self.take(arrived),
+                Some(entered) = self.entering.join_next() => {
+                    if let Ok((key, entered)) = entered {
+                        self.entered(key, entered);
+                    }
+                }
+                Some(_) = self.exchanges.join_next() => {}
+                () = known_by.as_mut(), if self.unauthenticated.is_some() => return End::Unknown,
+                () = idle, if quiet => return End::Idle,
+            }
+            last = Instant::now();
+        }
+    }
+
+    /// A request: into its session, or to the door.
+    fn take(&mut self, mut arrived: Arrived) {
+        let Some(credential) = arrived.received.credential.take() else { return };
+        let key = (head::digest(&credential), arrived.received.connection.clone());
+        match self.sessions.get_mut(&key) {
+            Some(Entry::Open(session)) => {
+                let session = Arc::clone(session);
+                self.begin(session, arrived);
+            }
+            Some(Entry::Entering(waiting)) => waiting.push(arrived),
+            None => self.arrive(key, credential, arrived),
+        }
+    }
+
+    fn arrive(&mut self, key: Key, credential: SecretString, arrived: Arrived) {
+        if self.has_place() {
+            self.enter(key.clone(), credential, &arrived);
+            self.sessions.insert(key, Entry::Entering(vec![arrived]));
+        } else {
+            let why = "too many sessions over one connection; open another";
+            let full = reply::failed(Api::Rest, StatusCode::SERVICE_UNAVAILABLE, why);
+            arrived.responder.answer.send(closing(whole(full))).ok();
+        }
+    }
+
+    /// Whether there is a place for another session, which may be that of one where nothing runs.
+    fn has_place(&mut self) -> bool {
+        if self.sessions.len() < SESSIONS {
+            return true;
+        }
+        let unused = self.sessions.iter().find_map(|(key, entry)| match entry {
+            Entry::Open(session) if Arc::strong_count(session) == 1 => Some(key.clone()),
+            Entry::Open(_) | Entry::Entering(_) => None,
+        });
+        let Some(key) = unused else { return false };
+        if let Some(Entry::Open(session)) = self.sessions.remove(&key) {
+            close(session, End::Idle);
+        }
+        true
+    }
+
+    fn enter(&mut self, key: Key, credential: SecretString, arrived: &Arrived) {
+        let gate = self.http.gate.clone();
+        let arrival = Arrival {
+            proof: login::proof(credential),
+            kind: SessionKind::Http,
+            protocol: Protocol::Http,
+            connection: key.1.clone(),
+            database: None,
+            login: None,
+            client: ClientInfo {
+                address: self.peer.to_string().into(),
+                application: arrived.received.agent.clone(),
+                transport: Arc::clone(&self.transport),
+            },
+            from: self.peer.ip(),
+            claimed: "".into(),
+        };
+        self.entering.spawn(async move { (key, gate.enter(arrival).await) });
+    }
+
+    fn entered(&mut self, key: Key, entered: Result<Session, NotEntered>) {
+        let Some(Entry::Entering(waiting)) = self.sessions.remove(&key) else { return };
+        let session = match entered {
+            Ok(session) => Arc::new(session),
+            Err(why) => {
+                for arrived in waiting {
+                    self.refuse(arrived, &why, &key.1);
+                }
+                return;
+            }
+        };
+        if let Some(unauthenticated) = self.unauthenticated.take() {
+            unauthenticated.authenticated();
+        }
+        let (ended, failed) = (session.ended(), Arc::downgrade(&session));
+        self.ended.spawn(async move {
+            ended.cancelled().await;
+            if failed.upgrade().is_some_and(|session| session.record_failed()) {
+                End::RecordFailed
+            } else {
+                End::Killed
+            }
+        });
+        for arrived in waiting {
+            self.begin(Arc::clone(&session), arrived);
+        }
+        self.sessions.insert(key, Entry::Open(session));
+    }
+
+    fn refuse(&self, arrived: Arrived, why: &NotEntered, connection: &Name) {
+        let received = &arrived.received;
+        // Whoever is known is told in the words of the API; nobody else learns which it is.
+        let api = match why {
+            NotEntered::Denied(_) | NotEntered::RecordUnavailable => self.way(connection).map(|way| way.target.api),
+            _ => None,
+        };
+        let api = api.or_else(|| super::front::shape(received.request.path.as_str(), &received.request.headers));
+        let answer = whole(reply::not_entered(api, why, connection.as_str()));
+        arrived.responder.answer.send(answer).ok();
+    }
+
+    fn way(&self, connection: &Name) -> Option<Arc<Way>> {
+        self.http.ways.get(connection).cloned()
+    }
+
+    /// Runs an exchange.
+    fn begin(&mut self, session: Arc<Session>, arrived: Arrived) {
+        let Some(way) = self.way(&session.connection().name) else { return };
+        let api = way.target.api;
+        if arrived.received.contradicted {
+            let why = "`Host` names one connection and the path another";
+            let refused = whole(reply::malformed(Some(api), StatusCode::BAD_REQUEST, why));
+            arrived.responder.answer.send(closing(refused)).ok();
+            return;
+        }
+        let settings = &self.http.settings;
+        let most = match api {
+            Api::Anthropic | Api::OpenAi => settings.model_body,
+            Api::Rest | Api::Mcp => settings.body,
+        };
+        let exchange = Exchange { session, way, most, patience: settings.handshake };
+        self.exchanges.spawn(exchange.run(arrived));
+    }
+}
+
+/// Ends a session that nothing runs in. One that something still runs in records that it was interrupted when it goes.
+fn close(session: Arc<Session>, end: End) {
+    if let Ok(session) = Arc::try_unwrap(session) {
+        session.end(end.reason());
+    }
+}

@@ -1,0 +1,191 @@
+//! The answer on its way to hyper: a head, then pieces through a channel of a few.
+//!
+//! Promises: the head comes first and once; data waits until hyper has taken what is before it; a body that was not
+//! ended is an error to hyper, which then cuts the connection or resets the stream; a client that goes away before the
+//! end is told to the exchange.
+//! Held by: the tests of `upstream.rs`.
+
+use crate::frame::{Head, ToClient};
+use bytes::Bytes;
+use http::{Response, header};
+use http_body_util::{Either, Full};
+use hyper::body::{Body, Frame};
+use portcullis_gate::{Outlet, Weight as _};
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard, PollSender};
+
+/// Pieces on their way: enough that hyper and the exchange work side by side.
+const PIECES: usize = 4;
+/// Bytes of one piece, so that a large text is not all of it on its way at once.
+const PIECE: usize = 64 * 1024;
+
+/// The body of an answer: the gateway's own words, or what an exchange gives.
+pub(crate) type ClientAnswer = Either<Full<Bytes>, Streamed>;
+
+enum Piece {
+    Data(Bytes),
+    End,
+}
+
+/// Where an exchange's answer leaves.
+pub(crate) struct ClientBody {
+    head: Option<oneshot::Sender<Response<Streamed>>>,
+    body: Option<PollSender<Piece>>,
+    /// Goes to hyper with the head.
+    receiver: Option<(mpsc::Receiver<Piece>, DropGuard)>,
+    staged: VecDeque<ToClient>,
+    weight: usize,
+}
+
+impl ClientBody {
+    /// With the slot that takes the head, and what is told when hyper drops the body before its end.
+    pub(crate) fn new(head: oneshot::Sender<Response<Streamed>>, gone: &CancellationToken) -> Self {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        Self {
+            head: Some(head),
+            body: Some(PollSender::new(sender)),
+            receiver: Some((receiver, gone.clone().drop_guard())),
+            staged: VecDeque::new(),
+            weight: 0,
+        }
+    }
+
+    fn begin(&mut self, head: Head) -> io::Result<()> {
+        let (Some(slot), Some((receiver, guard))) = (self.head.take(), self.receiver.take()) else {
+            return Err(io::Error::other("a second head"));
+        };
+        let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let mut response = Response::new(Streamed { receiver, guard: Some(guard), left: length, ended: false });
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        slot.send(response).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Ready once hyper has room for a piece; an error where it takes no more.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
+        body.poll_reserve(cx).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn send(&mut self, piece: Piece) -> io::Result<()> {
+        let body = self.body.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        body.send_item(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        match self.staged.pop_front() {
+            None => return Poll::Ready(Ok(false)),
+            Some(ToClient::Head(head)) => self.begin(head)?,
+            Some(ToClient::Data(mut data)) => {
+                match self.poll_room(cx) {
+                    Poll::Ready(room) => room?,
+                    Poll::Pending => {
+                        self.staged.push_front(ToClient::Data(data));
+                        return Poll::Pending;
+                    }
+                }
+                let piece = data.split_to(data.len().min(PIECE));
+                if !data.is_empty() {
+                    self.staged.push_front(ToClient::Data(data));
+                }
+                if !piece.is_empty() {
+                    self.send(Piece::Data(piece))?;
+                }
+            }
+            Some(ToClient::End) => {
+                match self.poll_room(cx) {
+                    Poll::Ready(Ok(())) => self.send(Piece::End).unwrap_or_default(),
+                    // It had all of what was announced and does not wait for more.
+                    Poll::Ready(Err(_)) => {}
+                    Poll::Pending => {
+                        self.staged.push_front(ToClient::End);
+                        return Poll::Pending;
+                    }
+                }
+                self.body = None;
+            }
+            Some(ToClient::Abort) => {
+                self.body = None;
+                self.head = None;
+            }
+        }
+        self.weight = self.staged.iter().map(portcullis_gate::Weight::weight).sum();
+        Poll::Ready(Ok(true))
+    }
+}
+
+impl Outlet for ClientBody {
+    type Frame = ToClient;
+
+    fn stage(&mut self, frame: ToClient) {
+        self.weight += frame.weight().max(1);
+        self.staged.push_back(frame);
+    }
+
+    fn staged(&self) -> usize {
+        if self.staged.is_empty() { 0 } else { self.weight.max(1) }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while ready!(self.poll_next(cx))? {}
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The body was not ended: the connection is not to look as if it was.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the answer broke off")]
+pub(crate) struct BrokeOff;
+
+/// An exchange's answer, as hyper reads it.
+pub(crate) struct Streamed {
+    receiver: mpsc::Receiver<Piece>,
+    guard: Option<DropGuard>,
+    /// Bytes that were announced and are still to come.
+    left: Option<u64>,
+    ended: bool,
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = BrokeOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match ready!(self.receiver.poll_recv(cx)) {
+            Some(Piece::Data(data)) => {
+                self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Some(Piece::End) => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
+            None => {
+                self.ended = true;
+                Poll::Ready(Some(Err(BrokeOff)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        // One that was read to its end, or to its announced length, was not left.
+        if (self.ended || self.left == Some(0))
+            && let Some(guard) = self.guard.take()
+        {
+            guard.disarm();
+        }
+    }
+}

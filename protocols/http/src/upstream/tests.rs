@@ -1,0 +1,113 @@
+use super::answering::BrokeOff;
+use super::*;
+use crate::frame::{Head, ToClient};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use hyper::body::Body as _;
+use std::future::poll_fn;
+use std::pin::Pin;
+use tokio_util::sync::CancellationToken;
+
+struct World {
+    outlet: ClientBody,
+    head: oneshot::Receiver<Response<Streamed>>,
+    gone: CancellationToken,
+}
+
+fn world() -> World {
+    let (sender, head) = oneshot::channel();
+    let gone = CancellationToken::new();
+    World { outlet: ClientBody::new(sender, &gone), head, gone }
+}
+
+fn head(length: Option<u64>) -> ToClient {
+    let mut headers = HeaderMap::new();
+    if let Some(length) = length {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    ToClient::Head(Head { status: StatusCode::OK, headers })
+}
+
+fn data(size: usize) -> ToClient {
+    ToClient::Data(Bytes::from(vec![7; size]))
+}
+
+async fn flush(outlet: &mut ClientBody) -> io::Result<()> {
+    poll_fn(|cx| outlet.poll_flush(cx)).await
+}
+
+async fn next(body: &mut Streamed) -> Option<Result<usize, BrokeOff>> {
+    let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await?;
+    Some(frame.map(|frame| frame.into_data().unwrap().len()))
+}
+
+#[tokio::test]
+async fn a_whole_answer_ends_and_one_that_breaks_off_is_an_error() {
+    for (last, whole) in [(ToClient::End, true), (ToClient::Abort, false)] {
+        let mut world = world();
+        for frame in [head(None), data(3), last] {
+            world.outlet.stage(frame);
+        }
+        flush(&mut world.outlet).await.unwrap();
+        assert_eq!(world.outlet.staged(), 0);
+        let mut body = world.head.await.unwrap().into_body();
+        assert!(matches!(next(&mut body).await, Some(Ok(3))));
+        assert_eq!(next(&mut body).await.is_none(), whole);
+        assert!(next(&mut body).await.is_none());
+        drop(body);
+        assert!(!world.gone.is_cancelled());
+    }
+}
+
+#[tokio::test]
+async fn an_outlet_that_is_dropped_is_an_answer_that_broke_off() {
+    let mut world = world();
+    world.outlet.stage(head(None));
+    flush(&mut world.outlet).await.unwrap();
+    drop(world.outlet);
+    let mut body = world.head.await.unwrap().into_body();
+    assert!(matches!(next(&mut body).await, Some(Err(BrokeOff))));
+}
+
+#[tokio::test]
+async fn data_waits_for_its_reader() {
+    let mut world = world();
+    world.outlet.stage(head(None));
+    world.outlet.stage(data(1 << 20));
+    let blocked = std::future::poll_fn(|cx| Poll::Ready(world.outlet.poll_flush(cx).is_pending())).await;
+    assert!(blocked && world.outlet.staged() > 512 << 10, "{}", world.outlet.staged());
+    let mut body = world.head.await.unwrap().into_body();
+    world.outlet.stage(ToClient::End);
+    let (mut outlet, mut read) = (world.outlet, 0);
+    let reading = async {
+        while let Some(piece) = next(&mut body).await {
+            read += piece.unwrap();
+        }
+    };
+    let (flushed, ()) = tokio::join!(flush(&mut outlet), reading);
+    flushed.unwrap();
+    assert_eq!(read, 1 << 20);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_told_and_one_that_had_all_is_not() {
+    let mut left = world();
+    left.outlet.stage(head(None));
+    flush(&mut left.outlet).await.unwrap();
+    drop(left.head.await.unwrap());
+    assert!(left.gone.is_cancelled());
+    left.outlet.stage(data(1));
+    assert!(flush(&mut left.outlet).await.is_err());
+
+    // hyper drops a body at its announced length, before the end is said.
+    let mut had = world();
+    had.outlet.stage(head(Some(3)));
+    had.outlet.stage(data(3));
+    flush(&mut had.outlet).await.unwrap();
+    let mut body = had.head.await.unwrap().into_body();
+    assert!(matches!(next(&mut body).await, Some(Ok(3))));
+    drop(body);
+    assert!(!had.gone.is_cancelled());
+    had.outlet.stage(ToClient::End);
+    flush(&mut had.outlet).await.unwrap();
+}
