@@ -13,18 +13,20 @@
 
 mod relay;
 
-use crate::answer::{Output, Sent};
-use crate::api::{Api, Asked, Ended, Read, Reader, rest};
+use crate::answer::Sent;
+use crate::api::{Api, Asked, Ended, KEEP_ALIVE, Read, Reader, anthropic, mcp, openai, rest};
 use crate::classify;
 use crate::error::Error;
 use crate::frame::{Head, Method, Request, ToClient};
 use crate::reply;
 use crate::tools::ToolTable;
 use bytes::Bytes;
+use http::StatusCode;
 use portcullis_gate::{Cleared, Hold, Outgoing, Permit, Released, Ruling, Session, Settled, Weight};
-use portcullis_model::{DecisionId, Denial, Fault, Outcome, Reason};
+use portcullis_model::{ApprovalId, DecisionId, Denial, Digest, Fault, HoldTerms, Outcome, Reason};
 use relay::Relay;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a connection's requests are read by.
 #[derive(Clone)]
@@ -32,6 +34,8 @@ pub(crate) struct Target {
     pub(crate) api: Api,
     pub(crate) tools: Arc<ToolTable>,
     pub(crate) opaque: Arc<rest::Opaque>,
+    /// Seals the session ids of tool servers.
+    pub(crate) seal: Arc<mcp::Seal>,
 }
 
 /// What an answer proposes to its client: nothing that would be sent, only its command is judged.
@@ -61,11 +65,19 @@ pub(crate) enum Waiting {
 
 enum Phase {
     Fresh,
-    Held(Prepared),
+    Held(Prepared, Patience),
     /// Sent, and not answered.
     Sent(Permit, Prepared),
     Answering(Box<Relay>),
     Over,
+}
+
+/// A request that waits for people.
+struct Patience {
+    approval: ApprovalId,
+    terms: Vec<HoldTerms>,
+    /// How long it has waited.
+    waited: Duration,
 }
 
 /// What a request leaves for its answer.
@@ -96,7 +108,7 @@ impl Core {
         match &self.phase {
             Phase::Sent(..) => true,
             Phase::Answering(relay) => relay.wants_data(),
-            Phase::Fresh | Phase::Held(_) | Phase::Over => false,
+            Phase::Fresh | Phase::Held(..) | Phase::Over => false,
         }
     }
 
@@ -104,7 +116,10 @@ impl Core {
     pub(crate) fn on_request(&mut self, request: Request, steps: &mut Steps) {
         let mut sent = Sent::new(&self.session);
         let read = match self.target.api {
-            Api::Rest | Api::Anthropic | Api::OpenAi | Api::Mcp => rest::read(request, &self.target.opaque, &mut sent),
+            Api::Rest => rest::read(request, &self.target.opaque, &mut sent),
+            Api::Anthropic => anthropic::read(request, &self.target.tools, &mut sent),
+            Api::OpenAi => openai::read(request, &self.target.tools, &mut sent),
+            Api::Mcp => mcp::read(request, &self.context()),
         };
         match read {
             Read::Own(head, body) => self.say(head, body, steps),
@@ -135,7 +150,9 @@ impl Core {
             Ruling::Forward(cleared, permit) => self.forward(cleared, permit, prepared, steps),
             Ruling::Refuse(denial) => self.refuse(&denial, prepared.request.as_ref(), steps),
             Ruling::Hold(hold) => {
-                self.phase = Phase::Held(prepared);
+                let patience =
+                    Patience { approval: hold.approval(), terms: hold.terms().to_vec(), waited: Duration::ZERO };
+                self.phase = Phase::Held(prepared, patience);
                 steps.hold = Some(Waiting::Request(hold));
             }
         }
@@ -156,7 +173,7 @@ impl Core {
 
     /// People have decided about the request.
     pub(crate) fn on_request_settled(&mut self, settled: Settled<Request>, steps: &mut Steps) {
-        let Phase::Held(prepared) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+        let Phase::Held(prepared, _) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
         match settled {
             Settled::Forward(cleared, permit) => self.forward(cleared, permit, prepared, steps),
             Settled::Refuse(denial) => self.refuse(&denial, prepared.request.as_ref(), steps),
@@ -174,9 +191,7 @@ impl Core {
     /// The head of the backend's answer.
     pub(crate) fn on_head(&mut self, head: Head, steps: &mut Steps) {
         let Phase::Sent(permit, prepared) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
-        let Prepared { reader, outgoing, head_only, request: _ } = prepared;
-        let output = Output::new(&self.session, &permit, outgoing);
-        let mut relay = Relay::new(&self.session, self.target.api, permit, reader, output, head_only);
+        let mut relay = Relay::new(&self.session, self.target.api, permit, prepared);
         relay.on_head(head, steps);
         self.phase = Phase::Answering(Box::new(relay));
         self.look(steps);
@@ -206,20 +221,44 @@ impl Core {
                 self.phase = Phase::Answering(relay);
                 self.look(steps);
             }
-            Phase::Sent(permit, _) => {
+            Phase::Sent(permit, prepared) => {
                 let message = Some(error.told().into());
                 self.session.settle(permit, Outcome::Failed { status: error.status().as_str().into(), message }, None);
-                let (head, body) = reply::failed(self.target.api, error.status(), error.told());
+                let (head, body) = failed(self.target.api, prepared.request.as_ref(), error.status(), error.told());
                 self.say(head, body, steps);
             }
-            Phase::Fresh | Phase::Held(_) | Phase::Over => steps.end = true,
+            Phase::Fresh | Phase::Held(..) | Phase::Over => steps.end = true,
         }
     }
 
-    /// A hold goes on: what keeps the client waiting.
+    /// [`KEEP_ALIVE`] has passed while a hold waits: what keeps the client waiting, or what it is told where it would not.
     pub(crate) fn on_waited(&mut self, steps: &mut Steps) {
-        if let Phase::Answering(relay) = &mut self.phase {
-            relay.on_waited(steps);
+        let over = match &mut self.phase {
+            Phase::Answering(relay) => {
+                relay.on_waited(steps);
+                None
+            }
+            Phase::Held(Prepared { request: Some(request), .. }, patience) => {
+                patience.waited += KEEP_ALIVE;
+                (patience.waited >= mcp::PATIENCE).then(|| mcp::held(request, patience.approval, &patience.terms))
+            }
+            Phase::Fresh | Phase::Held(..) | Phase::Sent(..) | Phase::Over => None,
+        };
+        if let Some((head, body)) = over {
+            self.say(head, body, steps);
+        }
+    }
+
+    /// Whose sessions of tool servers these are.
+    fn context(&self) -> mcp::Context {
+        let (principal, connection) = (self.session.principal(), self.session.connection());
+        let parts = [principal.issuer.as_bytes(), b"\0", principal.subject.as_bytes(), b"\0", connection.name.as_str().as_bytes()];
+        mcp::Context {
+            tools: Arc::clone(&self.target.tools),
+            opaque: Arc::clone(&self.target.opaque),
+            seal: Arc::clone(&self.target.seal),
+            holder: Digest::of_parts(&parts),
+            origins: Arc::new([]),
         }
     }
 
@@ -231,7 +270,8 @@ impl Core {
 
     fn refuse(&mut self, denial: &Denial, request: Option<&Request>, steps: &mut Steps) {
         let (head, body) = match request {
-            Some(_) | None => reply::refused(self.target.api, denial),
+            Some(request) => mcp::refused(request, denial),
+            None => reply::refused(self.target.api, denial),
         };
         self.say(head, body, steps);
     }
@@ -255,5 +295,13 @@ impl Core {
             self.phase = Phase::Over;
             steps.end = true;
         }
+    }
+}
+
+/// An error that is nobody's refusal, in the words of the API.
+fn failed(api: Api, request: Option<&Request>, status: StatusCode, why: &str) -> (Head, Bytes) {
+    match request {
+        Some(request) => mcp::failed(request, status, why),
+        None => reply::failed(api, status, why),
     }
 }

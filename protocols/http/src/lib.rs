@@ -27,6 +27,7 @@ mod tools;
 mod upstream;
 
 pub use api::Api;
+pub use api::mcp::Seal;
 pub use api::rest::Opaque;
 pub use coding::fuzz_coding;
 pub use error::{Error, Result, Side};

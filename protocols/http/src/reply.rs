@@ -24,40 +24,27 @@ use serde_json::{Value, json};
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// One thing to tell.
-struct Told<'a> {
+struct Problem<'a> {
     status: StatusCode,
     title: &'static str,
     detail: String,
     rule: Option<String>,
     decision: Option<String>,
     next_step: Option<&'a str>,
+    /// Everything in one text, for clients that show one text only.
+    sentence: String,
     /// Whether the same request may pass later without anybody doing anything.
     passing: bool,
 }
 
-impl Told<'_> {
+impl Problem<'_> {
     fn plain(status: StatusCode, title: &'static str, detail: impl Into<String>, passing: bool) -> Self {
-        Self { status, title, detail: detail.into(), rule: None, decision: None, next_step: None, passing }
+        let detail = detail.into();
+        let sentence = format!("portcullis: {title}: {detail}");
+        Self { status, title, detail, rule: None, decision: None, next_step: None, sentence, passing }
     }
 
-    /// Everything in one text, for clients that show one text only.
-    fn sentence(&self) -> String {
-        let mut text = format!("portcullis: {}: {}.", self.title, self.detail);
-        if let Some(next_step) = self.next_step {
-            text.push(' ');
-            text.push_str(next_step);
-        }
-        let of: Vec<String> = [("rule", &self.rule), ("decision", &self.decision)]
-            .iter()
-            .filter_map(|(what, which)| which.as_ref().map(|which| format!("{what} {which}")))
-            .collect();
-        if !of.is_empty() {
-            text.push_str(&format!(" ({})", of.join(", ")));
-        }
-        text
-    }
-
-    fn problem(&self) -> Value {
+    fn json(&self) -> Value {
         let mut problem = json!({
             "type": "about:blank",
             "title": self.title,
@@ -76,15 +63,15 @@ impl Told<'_> {
 
     fn body(&self, api: Api) -> Value {
         match api {
-            Api::Rest | Api::Mcp => self.problem(),
+            Api::Rest | Api::Mcp => self.json(),
             Api::Anthropic => json!({
                 "type": "error",
-                "error": { "type": anthropic_type(self.status), "message": self.sentence() },
+                "error": { "type": anthropic_type(self.status), "message": self.sentence },
                 "request_id": self.decision,
             }),
             Api::OpenAi => json!({
                 "error": {
-                    "message": self.sentence(),
+                    "message": self.sentence,
                     "type": openai_type(self.status),
                     "param": null,
                     "code": openai_code(self.status),
@@ -147,15 +134,24 @@ fn openai_code(status: StatusCode) -> &'static str {
 
 /// A refusal.
 pub(crate) fn refused(api: Api, denial: &Denial) -> (Head, Bytes) {
-    told(denial).reply(Some(api))
+    problem(denial).reply(Some(api))
 }
 
 /// A refusal in one text.
 pub(crate) fn refusal_text(denial: &Denial) -> String {
-    told(denial).sentence()
+    let told = denial.told();
+    let mut text = format!("{}.", told.headline);
+    if let Some(next) = told.next {
+        text.push(' ');
+        text.push_str(next);
+    }
+    if let Some(decided) = told.decided {
+        text.push_str(&format!(" ({decided})"));
+    }
+    text
 }
 
-fn told(denial: &Denial) -> Told<'_> {
+fn problem(denial: &Denial) -> Problem<'_> {
     let (status, title) = match &denial.reason {
         Reason::Unreadable(Fault::TooLarge { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large"),
         Reason::Unreadable(Fault::Syntax { .. } | Fault::Ambiguous { .. }) => {
@@ -178,13 +174,14 @@ fn told(denial: &Denial) -> Told<'_> {
         | Reason::HeldInTransaction { .. }
         | Reason::UnknownName { .. } => (StatusCode::FORBIDDEN, "refused by policy"),
     };
-    Told {
+    Problem {
         status,
         title,
         detail: denial.reason.to_string(),
         rule: denial.rule().map(ToString::to_string),
         decision: denial.decision.as_ref().map(ToString::to_string),
-        next_step: Some(denial.next_step()),
+        next_step: denial.told().next,
+        sentence: format!("portcullis: {}", refusal_text(denial)),
         passing: false,
     }
 }
@@ -192,34 +189,34 @@ fn told(denial: &Denial) -> Told<'_> {
 /// A failure that is nobody's refusal.
 pub(crate) fn failed(api: Api, status: StatusCode, why: &str) -> (Head, Bytes) {
     let passing = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
-    Told::plain(status, "the request failed", why, passing).reply(Some(api))
+    Problem::plain(status, "the request failed", why, passing).reply(Some(api))
 }
 
 /// A request whose head or body is refused before anybody is asked.
 pub(crate) fn malformed(api: Option<Api>, status: StatusCode, why: &str) -> (Head, Bytes) {
-    Told::plain(status, "the request cannot be read in one way only", why, false).reply(api)
+    Problem::plain(status, "the request cannot be read in one way only", why, false).reply(api)
 }
 
 /// Why a caller may not enter.
 pub(crate) fn not_entered(api: Option<Api>, why: &NotEntered, connection: &str) -> (Head, Bytes) {
     match why {
-        NotEntered::Denied(denial) => told(denial).reply(api),
+        NotEntered::Denied(denial) => problem(denial).reply(api),
         NotEntered::NoSuchConnection => {
             let detail = format!("there is no connection `{connection}`; the first segment of the path names it");
-            Told::plain(StatusCode::NOT_FOUND, "no such connection", detail, false).reply(api)
+            Problem::plain(StatusCode::NOT_FOUND, "no such connection", detail, false).reply(api)
         }
         NotEntered::RecordUnavailable => {
-            Told::plain(StatusCode::SERVICE_UNAVAILABLE, "nothing passes", why.to_string(), false).reply(api)
+            Problem::plain(StatusCode::SERVICE_UNAVAILABLE, "nothing passes", why.to_string(), false).reply(api)
         }
         NotEntered::Identity { retry_after: Some(wait) } => {
             let (mut head, body) =
-                Told::plain(StatusCode::TOO_MANY_REQUESTS, "too many attempts", why.to_string(), false).reply(api);
+                Problem::plain(StatusCode::TOO_MANY_REQUESTS, "too many attempts", why.to_string(), false).reply(api);
             head.headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
             (head, body)
         }
         _ => {
             let detail = "send a token as `Authorization: Bearer TOKEN` or `x-api-key: TOKEN`";
-            Told::plain(StatusCode::UNAUTHORIZED, "the identity was refused", detail, false).reply(api)
+            Problem::plain(StatusCode::UNAUTHORIZED, "the identity was refused", detail, false).reply(api)
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) use headers::origin_may;
 use message::{Message, Refusal, Said, What};
 use portcullis_model::{Command, Digest, Fields, Operation, Text};
 pub(crate) use reply::{PATIENCE, challenge, failed, held, refused, resource};
-pub(crate) use seal::Seal;
+pub use seal::Seal;
 use shape::Expects;
 use std::sync::Arc;
 

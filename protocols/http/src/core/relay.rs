@@ -8,13 +8,13 @@
 use crate::answer::Output;
 use crate::api::{Api, Ended, Part, Reader, Unfit};
 use crate::coding::{Caps, Coding, Decoder};
-use crate::core::{Proposal, Steps, Waiting};
-use crate::frame::{Head, ToClient};
-use crate::reply;
+use crate::core::{Prepared, Proposal, Steps, Waiting, failed};
+use crate::frame::{Head, Request, ToClient};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use portcullis_gate::{Permit, Ruling, Session, Settled};
 use portcullis_model::{Command, Denial, Outcome};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Bytes of one decoded answer, and how many each encoded one may stand for.
@@ -28,6 +28,8 @@ pub(super) struct Relay {
     reader: Box<dyn Reader>,
     output: Output,
     head_only: bool,
+    /// What an error answers, where it answers something in the request.
+    request: Option<Request>,
     decoder: Option<Decoder>,
     /// The head, until it leaves.
     head: Option<Head>,
@@ -48,10 +50,10 @@ impl Relay {
         session: &Arc<Session>,
         api: Api,
         permit: Permit,
-        reader: Box<dyn Reader>,
-        output: Output,
-        head_only: bool,
+        prepared: Prepared,
     ) -> Self {
+        let Prepared { reader, outgoing, head_only, request } = prepared;
+        let output = Output::new(session, &permit, outgoing);
         Self {
             session: Arc::clone(session),
             api,
@@ -59,6 +61,7 @@ impl Relay {
             reader,
             output,
             head_only,
+            request,
             decoder: None,
             head: None,
             status: StatusCode::OK,
@@ -141,10 +144,16 @@ impl Relay {
 
     pub(super) fn on_settled(&mut self, settled: Settled<Proposal>, steps: &mut Steps) {
         self.waiting = false;
-        match settled {
-            Settled::Forward(_cleared, permit) => self.proposed(permit, steps),
-            Settled::Refuse(denial) => self.verdict(Err(&denial), steps),
-        }
+        let verdict = match settled {
+            Settled::Forward(_cleared, permit) => {
+                self.proposed(permit);
+                Ok(())
+            }
+            Settled::Refuse(denial) => Err(denial),
+        };
+        let mut parts = VecDeque::new();
+        self.verdict(verdict.as_ref().map(|()| ()), &mut parts);
+        self.take(parts.into(), steps);
         if self.permit.is_some() && !self.gathered.is_empty() {
             self.flush(steps);
         }
@@ -163,17 +172,23 @@ impl Relay {
         self.take(parts, steps);
     }
 
+    /// Does what the reader said. A verdict can bring more of it, so this is a loop: a list of tools is hundreds of
+    /// verdicts long.
     fn take(&mut self, parts: Vec<Part>, steps: &mut Steps) {
-        for part in parts {
-            if self.permit.is_none() {
-                return;
-            }
+        let mut parts = VecDeque::from(parts);
+        while let Some(part) = parts.pop_front()
+            && self.permit.is_some()
+        {
             match part {
                 Part::Data(data) => {
                     self.bytes += data.len() as u64;
                     self.gathered.push(data);
                 }
-                Part::Propose(command) => self.propose(*command, steps),
+                Part::Propose(command) => {
+                    if let Some(verdict) = self.propose(*command, steps) {
+                        self.verdict(verdict.as_ref().map(|()| ()), &mut parts);
+                    }
+                }
                 Part::Used(_usage) => {}
                 Part::End => self.end(steps),
                 Part::Broken(why) => self.broken(&why, steps),
@@ -181,29 +196,33 @@ impl Relay {
         }
     }
 
-    fn propose(&mut self, command: Command, steps: &mut Steps) {
+    /// What becomes of what the answer proposes; none yet, where people decide.
+    fn propose(&mut self, command: Command, steps: &mut Steps) -> Option<Result<(), Denial>> {
         match self.session.ask(self.session.seal(Proposal, command)) {
             // Nothing is sent for it: the client runs it, or not.
-            Ruling::Forward(_cleared, permit) => self.proposed(permit, steps),
-            Ruling::Refuse(denial) => self.verdict(Err(&denial), steps),
+            Ruling::Forward(_cleared, permit) => {
+                self.proposed(permit);
+                Some(Ok(()))
+            }
+            Ruling::Refuse(denial) => Some(Err(denial)),
             Ruling::Hold(hold) => {
                 self.waiting = true;
                 steps.hold = Some(Waiting::Proposal(hold));
                 self.on_waited(steps);
+                None
             }
         }
     }
 
-    fn proposed(&mut self, permit: Permit, steps: &mut Steps) {
+    fn proposed(&self, permit: Permit) {
         self.session.settle(permit, Outcome::Completed { status: "proposed".into(), rows: 0, bytes: 0 }, None);
-        self.verdict(Ok(()), steps);
     }
 
-    fn verdict(&mut self, verdict: Result<(), &Denial>, steps: &mut Steps) {
+    fn verdict(&mut self, verdict: Result<(), &Denial>, parts: &mut VecDeque<Part>) {
         self.output.behind_newest();
-        let mut parts = Vec::new();
-        self.reader.on_verdict(verdict, &mut self.output, &mut parts);
-        self.take(parts, steps);
+        let mut more = Vec::new();
+        self.reader.on_verdict(verdict, &mut self.output, &mut more);
+        parts.extend(more);
     }
 
     /// Lets the head go, where it has not, and what has gathered.
@@ -242,10 +261,12 @@ impl Relay {
     fn broken(&mut self, why: &Unfit, steps: &mut Steps) {
         let status = StatusCode::BAD_GATEWAY;
         if self.begun {
+            // What its reader says last may tell the client why.
+            self.flush(steps);
             steps.down.push(self.output.release(ToClient::Abort));
         } else {
             self.gathered.clear();
-            let (head, body) = reply::failed(self.api, status, why.0);
+            let (head, body) = failed(self.api, self.request.as_ref(), status, why.0);
             steps.down.push(self.session.say(ToClient::Head(head)));
             if !self.head_only {
                 steps.down.push(self.session.say(ToClient::Data(body)));

@@ -5,7 +5,7 @@
 //! is told without the address.
 //! Held by: the tests of `upstream.rs`.
 
-use crate::api::{Api, rest::Opaque};
+use crate::api::{Api, mcp::Seal, rest::Opaque};
 use crate::core::Target;
 use crate::error::{Error, Result, Side};
 use crate::frame::Request;
@@ -59,6 +59,8 @@ pub struct Destination {
     pub opaque: Arc<Opaque>,
     /// What the fields of tools hold.
     pub tools: Arc<ToolTable>,
+    /// Seals the session ids of tool servers: the same on every replica of a gateway.
+    pub seal: Arc<Seal>,
     /// `Host` names that mean it.
     pub hosts: Vec<String>,
     /// How long it may take to begin or to continue an answer.
@@ -109,6 +111,7 @@ impl Way {
                 api: destination.api,
                 tools: Arc::clone(&destination.tools),
                 opaque: Arc::clone(&destination.opaque),
+                seal: Arc::clone(&destination.seal),
             }),
             timeout: destination.timeout,
         })

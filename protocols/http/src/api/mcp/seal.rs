@@ -18,7 +18,7 @@ use std::fmt;
 const LONGEST: usize = 1024;
 
 /// Seals and opens session ids.
-pub(crate) struct Seal {
+pub struct Seal {
     nonces: hmac::Key,
     key: LessSafeKey,
 }
@@ -31,7 +31,8 @@ impl fmt::Debug for Seal {
 
 impl Seal {
     /// By this key; `None` where the library does not take it.
-    pub(crate) fn new(secret: &SecretBox<[u8; 32]>) -> Option<Self> {
+    #[must_use]
+    pub fn new(secret: &SecretBox<[u8; 32]>) -> Option<Self> {
         let root = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret());
         let derive = |purpose: &str| hmac::sign(&root, purpose.as_bytes());
         let key = UnboundKey::new(&CHACHA20_POLY1305, derive("portcullis mcp session key").as_ref()).ok()?;
