@@ -50,7 +50,14 @@ impl Walker<'_> {
             Some(Behaviour::Env) => return self.env(name, row, arguments, state),
             Some(Behaviour::Git | Behaviour::Opaque | Behaviour::Upper) | None => {}
         }
-        let nested = !row.subcommands.is_empty() || row.words > 0;
+        let first = arguments.split_first().and_then(|(first, rest)| Some((first.known()?, rest)));
+        if let Some((spec, rest)) = first.and_then(|(first, rest)| Some((row.by_first_option(first)?, rest))) {
+            let spec = row.inherited(spec);
+            let call = args::parse(rest, &spec, row.style, false);
+            self.perform(name, None, row, &spec, call, state);
+            return;
+        }
+        let nested = row.words > 0 || row.subcommands.keys().any(|name| !name.starts_with('-'));
         let call = args::parse(arguments, &row.spec, row.style, nested);
         if nested {
             self.subcommand(name, row, call, state);
@@ -67,15 +74,7 @@ impl Walker<'_> {
         });
         if let Some((many, key, spec)) = found {
             let rest = call.operands.get(many..).unwrap_or_default().to_vec();
-            let mut all = spec.clone();
-            if row.behaviour != Some(Behaviour::Git) {
-                for option in &row.spec.options {
-                    let taken = |name: &String| all.options.iter().any(|own| own.names.contains(name));
-                    if !option.names.iter().any(taken) {
-                        all.options.push(option.clone());
-                    }
-                }
-            }
+            let all = if row.behaviour == Some(Behaviour::Git) { spec.clone() } else { row.inherited(spec) };
             let mut inner = args::parse(&rest, &all, row.style, spec.stop);
             inner.marks = inner.marks.union(call.marks);
             inner.troubled |= call.troubled;
@@ -249,6 +248,9 @@ impl Walker<'_> {
                     };
                     self.file(Action::Insert, field, marks, state);
                     self.file(Action::Update, field, marks, state);
+                    if applied.call.has(Effect::Deletes) {
+                        self.file(Action::Delete, field, marks.with(Mark::Recursive), state);
+                    }
                 }
             }
             Role::Update => self.file(Action::Update, field, marks, state),
@@ -313,8 +315,12 @@ impl Walker<'_> {
                 None => self.role(Role::Write, field, option, applied, state),
             },
             Role::MakeTarget => self.make_target(field),
+            Role::Repository => self.repository(field, false, state),
+            Role::RepositoryUpdate => self.repository(field, true, state),
             Role::Volume => self.volume(field, state),
-            Role::Unknown => self.unread(),
+            // What the operands behind it mean is known only from the directory itself.
+            Role::Here if field.known() == Some(".") => {}
+            Role::Here | Role::Unknown => self.unread(),
             Role::Host
             | Role::Url
             | Role::RemoteRead

@@ -269,8 +269,12 @@ pub(crate) fn place(operands: &[Field], slots: &[Slot], skip_first: bool, no_int
     for slot in &slots {
         match slot {
             Slot::Always(role, text) => out.push((*role, Field::literal(text.clone()))),
-            Slot::Default(role, text) if operands.is_empty() => out.push((*role, Field::literal(text.clone()))),
-            Slot::Default(..) | Slot::One(_) | Slot::Many(_) => {}
+            Slot::Default(role, text) => {
+                if out.iter().all(|(placed, _)| placed != role) {
+                    out.push((*role, Field::literal(text.clone())));
+                }
+            }
+            Slot::One(_) | Slot::Many(_) => {}
         }
     }
     (out, excess)

@@ -38,7 +38,7 @@ words! {
         GitConfig = "git-config", GitRemote = "git-remote", Refspec = "refspec", AtFile = "at-file", Pairs = "pairs",
         MakeTarget = "make-target", SshOption = "ssh-option", Conninfo = "conninfo", Awk = "awk", Sed = "sed", Unknown = "unknown",
         Header = "header", Volume = "volume", MaybeShell = "maybe-sh", Port = "port", Output = "output",
-        Checkpoint = "checkpoint", Compress = "compress", CompressKeep = "compress-keep",
+        Repository = "repository", RepositoryUpdate = "repository-update", Here = "here", Checkpoint = "checkpoint", Compress = "compress", CompressKeep = "compress-keep",
     }
 }
 
@@ -47,6 +47,7 @@ words! {
     Effect {
         Operand = "operand", Alone = "alone", InPlace = "in-place", Removes = "removes", NoDefaults = "no-defaults",
         Directory = "directory", Exact = "exact", Stdin = "stdin", Listing = "listing", NoInto = "no-into", End = "end",
+        Deletes = "deletes",
     }
 }
 
@@ -91,7 +92,7 @@ pub(crate) enum Slot {
     Many(Role),
     /// Always, this text.
     Always(Role, String),
-    /// This text, where there is no operand.
+    /// This text, where no operand has the role.
     Default(Role, String),
 }
 
@@ -167,6 +168,25 @@ struct RawVariables {
     source: String,
     harmless: String,
     dangerous: String,
+}
+
+impl Row {
+    /// The row for calls whose first argument is this option.
+    pub(crate) fn by_first_option(&self, first: &str) -> Option<&Spec> {
+        self.subcommands.get(first).filter(|_| first.starts_with('-'))
+    }
+
+    /// A subcommand's row with the program's own options where it has none of that name.
+    pub(crate) fn inherited(&self, spec: &Spec) -> Spec {
+        let mut all = spec.clone();
+        for option in &self.spec.options {
+            let taken = |name: &String| all.options.iter().any(|own| own.names.contains(name));
+            if !option.names.iter().any(taken) {
+                all.options.push(option.clone());
+            }
+        }
+        all
+    }
 }
 
 /// Every program's row, by name.

@@ -182,7 +182,7 @@ impl Walker<'_> {
         } else {
             let sources: Vec<Field> = applied.sources.iter().map(|source| landing(source, applied.name)).collect();
             self.into(field, &sources, false, false, marks, state);
-            if applied.call.modes.iter().any(|mode| mode == "delete") {
+            if applied.call.has(crate::facts::Effect::Deletes) {
                 self.file(Action::Delete, field, marks.with(Mark::Recursive), state);
             }
         }

@@ -1,4 +1,4 @@
-//! Roles that take more than one operation to say: archives, compressed files, targets of `make`, mounts.
+//! Roles that take more than one operation to say: archives, compressed files, targets of `make`, mounts, repositories.
 //!
 //! Promises: a name that is not wholly known is an operation on an unknown file. Held by: `fixtures/shell/programs.tsv`.
 
@@ -75,6 +75,42 @@ impl Walker<'_> {
             let mounted = Field::literal(source);
             self.file(Action::Read, &mounted, Marks::from(Mark::Recursive), state);
             self.file(Action::Update, &mounted, Marks::from(Mark::Recursive), state);
+        }
+    }
+
+    /// A repository as git's far end opens it: this name or, without the ending, the one with it; `~` is the home even in
+    /// quotes. What writes to one runs its hooks, and its stream says what it writes.
+    pub(super) fn repository(&mut self, field: &Field, updates: bool, state: &State) {
+        let named = field.known().map(|text| text.trim_end_matches('/')).filter(|text| !text.is_empty());
+        let Some(text) = named else {
+            self.in_repository(field, updates, state);
+            return;
+        };
+        let at = match text.strip_prefix('~') {
+            None => text.to_owned(),
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{}{rest}", crate::caps::HOME),
+            Some(_) => {
+                // The home of another login.
+                self.in_repository(&Field::unknown(), updates, state);
+                return;
+            }
+        };
+        self.in_repository(&Field::literal(at.as_str()), updates, state);
+        if !at.ends_with(".git") {
+            self.in_repository(&Field::literal(format!("{at}.git")), updates, state);
+        }
+    }
+
+    fn in_repository(&mut self, at: &Field, updates: bool, state: &State) {
+        if !updates {
+            self.file(Action::Read, at, Marks::NONE, state);
+            return;
+        }
+        let whole = Marks::from(Mark::Recursive).with(Mark::Unbounded);
+        self.file(Action::Update, at, whole, state);
+        for hooks in ["hooks", ".git/hooks"] {
+            let hooks = Field { text: format!("{}/{hooks}", at.text), sure: at.sure };
+            self.file(Action::Execute, &hooks, Marks::NONE, state);
         }
     }
 }
