@@ -249,3 +249,76 @@ async fn refuse(reply: client::ChannelOpenHandle) -> Result<()> {
     reply.reject(russh::ChannelOpenFailure::AdministrativelyProhibited).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use russh::keys::PrivateKey;
+    use russh::keys::ssh_key::certificate::Builder;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn key() -> PrivateKey {
+        PrivateKey::random(&mut rand::rng(), russh::keys::Algorithm::Ed25519).unwrap()
+    }
+
+    fn destination(host_keys: &[&PrivateKey], host_authorities: &[&PrivateKey]) -> Destination {
+        let public = |keys: &[&PrivateKey]| keys.iter().map(|key| key.public_key().clone()).collect();
+        Destination {
+            address: Address::Tcp { host: "Build.internal".to_owned(), port: 22 },
+            host_keys: public(host_keys),
+            host_authorities: public(host_authorities),
+            dial: DialOptions::default(),
+        }
+    }
+
+    /// A certificate of this kind; without a name it is one for every name.
+    fn certificate(authority: &PrivateKey, kind: CertType, name: Option<&str>, option: Option<&str>) -> Certificate {
+        let subject = key().public_key().key_data().clone();
+        let mut builder = Builder::new_with_random_nonce(&mut rand::rng(), subject, NOW - 60, NOW + 60).unwrap();
+        builder.serial(1).unwrap().key_id("build").unwrap().cert_type(kind).unwrap();
+        match name {
+            Some(name) => builder.valid_principal(name).unwrap(),
+            None => builder.all_principals_valid().unwrap(),
+        };
+        if let Some(option) = option {
+            builder.critical_option(option, "").unwrap();
+        }
+        builder.sign(authority).unwrap()
+    }
+
+    #[test]
+    fn only_a_configured_host_key_is_believed() {
+        let (known, other) = (key(), key());
+        let checks = Checks { destination: destination(&[&known], &[]) };
+        let shown =
+            |key: &PrivateKey| PublicKeyOrCertificate::PublicKey { key: key.public_key().clone(), hash_alg: None };
+        assert!(checks.believes(&shown(&known)).is_ok());
+        let told = checks.believes(&shown(&other)).unwrap_err();
+        assert!(told.starts_with("SHA256:"), "{told}");
+        // An authority is no host key.
+        let checks = Checks { destination: destination(&[&known], &[&other]) };
+        assert!(checks.believes(&shown(&other)).is_err());
+    }
+
+    #[test]
+    fn a_host_certificate_is_believed_of_its_authority_for_its_name_in_its_time() {
+        let (authority, stranger) = (key(), key());
+        let believed = |certificate: &Certificate, now| {
+            believes_certificate(certificate, &destination(&[], &[&authority]), now).is_ok()
+        };
+        let name = Some("build.internal");
+        let good = certificate(&authority, CertType::Host, name, None);
+        assert!(believed(&good, NOW));
+        assert!(!believed(&good, NOW + 61) && !believed(&good, NOW - 61));
+        for bad in [
+            certificate(&stranger, CertType::Host, name, None),
+            certificate(&authority, CertType::User, name, None),
+            certificate(&authority, CertType::Host, Some("other.internal"), None),
+            certificate(&authority, CertType::Host, None, None),
+            certificate(&authority, CertType::Host, name, Some("unknown")),
+        ] {
+            assert!(!believed(&bad, NOW), "{bad:?}");
+        }
+    }
+}
