@@ -33,6 +33,7 @@ mod record;
 mod rust_drivers;
 mod ssh;
 mod ssh_authority;
+mod ssh_bundles;
 mod ssh_clients;
 mod ssh_edges;
 mod ssh_flow;
