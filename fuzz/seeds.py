@@ -192,6 +192,14 @@ def screens():
             yield b"\x07" + value[:9] + escape + value[9:] + b"\r\n$ " + escape
 
 
+def documents():
+    value = b'{"a": "ann@example.com", "b": [{"c": 1, "\\u0061": null}], "x y": {"z": [true, -1.5e3]}, "4111111111111111": 4111111111111111}'
+    yield value
+    yield b'[' + value + b', "' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"]'
+    for path in (b"$.a.b", b"$..a", b"$['x y'][0].*"):
+        yield path
+
+
 def runs(said):
     """What two sides say in turn, as the players of SSH's streams read it: a byte of side and length, then bytes."""
     for target, content in said:
@@ -294,6 +302,7 @@ SEEDS = {
     "identity_certificate": certificates,
     "identity_stored": stored("identity_stored"),
     "identity_token": tokens,
+    "masking_json": documents,
     "masking_terminal": screens,
     "policy_set": lambda: files("fixtures/policy/*/*.yaml", "policies/*.yaml"),
     "postgres_core": plays,

@@ -250,9 +250,10 @@ impl Redactor {
     /// Inside an overlong token: nothing comes out to its end.
     fn token(&mut self, chunk: &[u8]) -> usize {
         let patterns = self.detectors.patterns;
-        let ends = |byte: &u8| {
-            if patterns { *byte == b'\n' } else { !byte.is_ascii_alphanumeric() && !b"+/_=.-".contains(byte) }
-        };
+        // What was held may have ended within a character: the rest of that is not text of its own.
+        let goes_on =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"+/_=.-".contains(&byte) || (0x80..0xC0).contains(&byte);
+        let ends = |byte: &u8| if patterns { *byte == b'\n' } else { !goes_on(*byte) };
         let Some(end) = chunk.iter().position(ends) else { return chunk.len() };
         self.state = State::Text;
         end

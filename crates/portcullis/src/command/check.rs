@@ -84,10 +84,11 @@ fn policy_problems(config: &Config) -> Vec<Problem> {
 
 /// Where masks may not say what was meant, as far as the databases can be asked.
 fn mask_warnings(config: &Config, set: &PolicySet) -> Vec<Problem> {
-    let connections = assemble::connections(config).into_values();
-    let databases = connections.filter(|one| one.protocol == Protocol::Postgres);
-    let masked: Vec<Connection> = databases.filter(|one| !set.masks_of_record(one).is_empty()).collect();
-    let Ok(runtime) = crate::runtime() else { return Vec::new() };
+    let connections = assemble::connections(config);
+    let of = |protocol| connections.values().filter(move |one| one.protocol == protocol);
+    let services = of(Protocol::Http).flat_map(|one| portcullis_gate::mask_warnings_without_columns(set, one));
+    let masked: Vec<&Connection> = of(Protocol::Postgres).filter(|one| !set.masks_of_record(one).is_empty()).collect();
+    let Ok(runtime) = crate::runtime() else { return services.collect() };
     let asked =
         masked.iter().flat_map(|connection| match runtime.block_on(assemble::catalogue(config, &connection.name)) {
             Ok(catalogue) => portcullis_gate::mask_warnings(set, connection, &catalogue),
@@ -96,7 +97,7 @@ fn mask_warnings(config: &Config, set: &PolicySet) -> Vec<Problem> {
                 vec![Problem::warning(format!("connections.{}", connection.name), message)]
             }
         });
-    asked.collect()
+    services.chain(asked).collect()
 }
 
 /// A configured certificate must load; one that the gateway would make itself is not made by a check.

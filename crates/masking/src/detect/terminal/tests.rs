@@ -233,3 +233,13 @@ proptest! {
         prop_assert!(std::str::from_utf8(&out).is_ok());
     }
 }
+
+#[test]
+fn a_token_too_long_to_hold_takes_a_character_that_it_cut_with_it() {
+    let text = ["\u{9b}ann@é.com", &"é".repeat(HOLD_BACK / 2), " x"].concat();
+    let mut stream = Arc::new(every(&Transform::Redact)).terminal();
+    let mut out = Vec::new();
+    stream.push(text.as_bytes(), &key(), &mut out);
+    stream.finish(&key(), &mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), "\u{9b}a[redacted]éééé x");
+}
