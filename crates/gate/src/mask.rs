@@ -76,6 +76,13 @@ impl Mask {
         portcullis_masking::apply(transform, value, &self.key)
     }
 
+    /// Appends what stands in the place of a whole value; false, with nothing appended, is NULL.
+    #[must_use]
+    pub fn text_into(&self, value: &str, out: &mut String) -> bool {
+        let transform = self.treatment.as_ref().and_then(|treatment| treatment.whole.as_ref());
+        transform.is_some_and(|transform| portcullis_masking::apply_into(transform, value, &self.key, out))
+    }
+
     /// A JSON value with its protected fields masked; `None` is NULL, for what is not JSON.
     #[must_use]
     pub fn json(&self, text: &str) -> Option<String> {

@@ -24,5 +24,5 @@ pub use json::{BadPath, JsonMasks, JsonPath, MaskedJson, NotJson, fuzz_json, mas
 pub use judge::{Finding, Judgement};
 pub use key::Key;
 pub use protection::{Because, Fate, Protection};
-pub use transform::{REDACTED, apply};
+pub use transform::{REDACTED, apply, apply_into};
 pub use treatment::Treatment;

@@ -15,14 +15,22 @@ pub const REDACTED: &str = "[redacted]";
 /// What stands in the place of `value`; `None` is NULL.
 #[must_use]
 pub fn apply(transform: &Transform, value: &str, key: &Key) -> Option<String> {
+    let mut out = String::new();
+    apply_into(transform, value, key, &mut out).then_some(out)
+}
+
+/// Appends what stands in the place of `value`; false, with nothing appended, is NULL.
+#[must_use]
+pub fn apply_into(transform: &Transform, value: &str, key: &Key, out: &mut String) -> bool {
     match transform {
-        Transform::Null => None,
-        Transform::Redact => Some(REDACTED.to_owned()),
-        Transform::Fixed(text) => Some((**text).to_owned()),
-        Transform::Hash => Some(key.digest(value.as_bytes())),
-        Transform::KeepFirst(count) => Some(keep(value, *count, End::First)),
-        Transform::KeepLast(count) => Some(keep(value, *count, End::Last)),
+        Transform::Null => return false,
+        Transform::Redact => out.push_str(REDACTED),
+        Transform::Fixed(text) => out.push_str(text),
+        Transform::Hash => out.push_str(&key.digest(value.as_bytes())),
+        Transform::KeepFirst(count) => keep(value, *count, End::First, out),
+        Transform::KeepLast(count) => keep(value, *count, End::Last, out),
     }
+    true
 }
 
 /// What stands in the place of a part of a text, where there is no NULL to put.
@@ -49,25 +57,33 @@ enum End {
     Last,
 }
 
-fn keep(value: &str, count: u8, end: End) -> String {
-    let length = value.chars().count();
+fn keep(value: &str, count: u8, end: End, out: &mut String) {
+    let length = if value.is_ascii() { value.len() } else { value.chars().count() };
     let shown = usize::from(count).min(length / 5 * 2 + length % 5 * 2 / 5);
     if shown == 0 {
-        return REDACTED.to_owned();
+        out.push_str(REDACTED);
+        return;
     }
     let hidden = length - shown;
-    let mut result = String::with_capacity(value.len());
+    out.reserve(value.len());
     match end {
         End::First => {
-            result.extend(value.chars().take(shown));
-            result.extend(std::iter::repeat_n('*', hidden));
+            out.push_str(value.get(..place(value, shown)).unwrap_or_default());
+            out.extend(std::iter::repeat_n('*', hidden));
         }
         End::Last => {
-            result.extend(std::iter::repeat_n('*', hidden));
-            result.extend(value.chars().skip(hidden));
+            out.extend(std::iter::repeat_n('*', hidden));
+            out.push_str(value.get(place(value, hidden)..).unwrap_or_default());
         }
     }
-    result
+}
+
+/// Where so many characters end.
+fn place(value: &str, characters: usize) -> usize {
+    if value.is_ascii() {
+        return characters;
+    }
+    value.char_indices().nth(characters).map_or(value.len(), |(at, _)| at)
 }
 
 #[cfg(test)]

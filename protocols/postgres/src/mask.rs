@@ -68,6 +68,10 @@ impl Replace for portcullis_gate::Mask {
         Self::text(self, value)
     }
 
+    fn text_into(&self, value: &str, out: &mut String) -> bool {
+        Self::text_into(self, value, out)
+    }
+
     fn json(&self, document: &str) -> Option<String> {
         Self::json(self, document)
     }

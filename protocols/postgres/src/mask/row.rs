@@ -7,10 +7,10 @@
 //! A row that arrives in pieces is gathered whole if the plan masks anything: its length stands in front of its cells. If
 //! the plan masks nothing, pieces pass as they come; runs of rows need not come here at all then.
 //!
-//! Nothing is allocated for a row beyond what [`super::Replace`] returns. Held by: `row/tests.rs` and
+//! Nothing is allocated for a row but what [`super::Replace`] returns, and that not for a text replaced whole. Held by: `row/tests.rs` and
 //! [`super::fuzz_mask_row`].
 
-use super::value::{Masked, mask, matters};
+use super::value::{Masked, is_plain, mask, mask_plain, matters};
 use super::{LONGEST_ROW, Mask};
 use crate::frame::{HEADER, LONGEST};
 use bytes::{BufMut, BytesMut};
@@ -30,10 +30,16 @@ pub(crate) struct PlannedColumn {
     pub(crate) binary: bool,
 }
 
+/// A column, and whether its values are texts that are replaced whole.
+struct Column {
+    planned: PlannedColumn,
+    plain: bool,
+}
+
 /// What becomes of the rows of one result: one entry for each of its columns.
 #[derive(Clone)]
 pub(crate) struct Plan {
-    columns: Arc<[PlannedColumn]>,
+    columns: Arc<[Column]>,
 }
 
 impl Plan {
@@ -41,14 +47,15 @@ impl Plan {
     pub(crate) fn new(columns: impl IntoIterator<Item = PlannedColumn>) -> Self {
         let useful = |column: PlannedColumn| {
             let mask = column.mask.filter(|with| matters(column.type_oid, with.as_ref()));
-            PlannedColumn { mask, ..column }
+            let plain = mask.as_ref().is_some_and(|with| is_plain(column.type_oid, with.as_ref()));
+            Column { planned: PlannedColumn { mask, ..column }, plain }
         };
         Self { columns: columns.into_iter().map(useful).collect() }
     }
 
     /// Whether it leaves every row as it is, so that runs of rows can be released by range.
     pub(crate) fn is_empty(&self) -> bool {
-        self.columns.iter().all(|column| column.mask.is_none())
+        self.columns.iter().all(|column| column.planned.mask.is_none())
     }
 }
 
@@ -77,13 +84,15 @@ pub(crate) struct RowRewriter {
     masked: Vec<u64>,
     /// A row that arrives in pieces.
     gathered: Vec<u8>,
+    /// The newest text that was replaced whole.
+    text: String,
 }
 
 impl RowRewriter {
     /// For the rows of one result.
     pub(crate) fn new(plan: Plan) -> Self {
         let masked = vec![0; plan.columns.len()];
-        Self { plan, masked, gathered: Vec::new() }
+        Self { plan, masked, gathered: Vec::new(), text: String::new() }
     }
 
     /// How many values of each column were replaced so far. For the record.
@@ -154,7 +163,7 @@ impl RowRewriter {
             return Err(BadRow::Cells { cells, columns });
         }
         let (mut at, mut copied) = (HEADER + 2, 0);
-        for (column, masked) in self.plan.columns.iter().zip(&mut self.masked) {
+        for (Column { planned: column, plain }, masked) in self.plan.columns.iter().zip(&mut self.masked) {
             let length = row.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or(BadRow::Malformed)?;
             let from = at;
             at += 4;
@@ -167,17 +176,25 @@ impl RowRewriter {
             };
             at += value.len();
             let Some(with) = &column.mask else { continue };
-            let new = match mask(value, column.type_oid, column.binary, with.as_ref()) {
-                Masked::Keep => continue,
-                Masked::Bytes(new) => Some(new),
-                Masked::Null => None,
+            let made;
+            let new = if *plain {
+                mask_plain(value, with.as_ref(), &mut self.text).then_some(self.text.as_bytes())
+            } else {
+                match mask(value, column.type_oid, column.binary, with.as_ref()) {
+                    Masked::Keep => continue,
+                    Masked::Bytes(new) => {
+                        made = new;
+                        Some(&*made)
+                    }
+                    Masked::Null => None,
+                }
             };
             *masked += 1;
             out.extend_from_slice(row.get(copied..from).ok_or(BadRow::Malformed)?);
             match new {
                 Some(new) => {
                     out.put_i32(i32::try_from(new.len()).map_err(|_| BadRow::TooLong)?);
-                    out.extend_from_slice(&new);
+                    out.extend_from_slice(new);
                 }
                 None => out.put_i32(-1),
             }

@@ -40,6 +40,10 @@ pub(crate) trait Replace {
     fn treatment(&self) -> Treatment;
     /// What stands in the place of a whole value; none is NULL.
     fn text(&self, value: &str) -> Option<String>;
+    /// Appends that; false, with nothing appended, is NULL.
+    fn text_into(&self, value: &str, out: &mut String) -> bool {
+        self.text(value).map(|text| out.push_str(&text)).is_some()
+    }
     /// A JSON document with its protected parts masked, again a JSON document; none is NULL, also where it is no document.
     fn json(&self, document: &str) -> Option<String>;
     /// A text rewritten because a detector found something in it; none if nothing was found.
@@ -130,6 +134,23 @@ pub(super) fn matters(type_oid: u32, with: &dyn Replace) -> bool {
         Treatment::Detect | Treatment::PathsThenDetect => !is_fixed,
         Treatment::Null | Treatment::Paths | Treatment::Whole => true,
     }
+}
+
+/// Whether [`mask_plain`] does for values of this type what [`mask`] would.
+pub(super) fn is_plain(type_oid: u32, with: &dyn Replace) -> bool {
+    with.treatment() == Treatment::Whole && Kind::of(type_oid) == Kind::Text
+}
+
+/// Writes what stands in the place of a text that is replaced whole; false is NULL. What was in `new` is gone. It is the
+/// same in either format, and costs no allocation once `new` has room.
+pub(super) fn mask_plain(value: &[u8], with: &dyn Replace, new: &mut String) -> bool {
+    new.clear();
+    if value.len() > LONGEST_VALUE {
+        return false;
+    }
+    let Ok(text) = std::str::from_utf8(value) else { return false };
+    // No text of PostgreSQL holds a NUL.
+    with.text_into(text, new) && !new.contains('\0')
 }
 
 /// What becomes of a value that is not NULL; a NULL stays NULL and is not asked about.

@@ -190,3 +190,49 @@ proptest! {
         prop_assert!(read[2].is_null());
     }
 }
+
+/// Gives back what it is asked about, NULL for what begins with `n`.
+struct Echo;
+
+impl Replace for Echo {
+    fn treatment(&self) -> Treatment {
+        Treatment::Whole
+    }
+
+    fn text(&self, value: &str) -> Option<String> {
+        (!value.starts_with('n')).then(|| format!("<{value}>"))
+    }
+
+    fn json(&self, _document: &str) -> Option<String> {
+        None
+    }
+
+    fn detected(&self, _text: &str) -> Option<String> {
+        None
+    }
+}
+
+proptest! {
+    /// The short way of rows comes to what the long one does.
+    #[test]
+    fn a_text_replaced_whole_is_the_same_either_way(
+        value in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'n'), Just(0), b' '..b'~'], 0..12),
+        type_oid in prop_oneof![Just(19_u32), Just(25), Just(705), Just(1043), Just(1790), Just(2275)],
+        binary: bool,
+    ) {
+        prop_assert!(is_plain(type_oid, &Echo));
+        let mut new = "left over".to_owned();
+        let short = if mask_plain(&value, &Echo, &mut new) { Masked::Bytes(new.into_bytes()) } else { Masked::Null };
+        prop_assert_eq!(short, mask(&value, type_oid, binary, &Echo));
+    }
+}
+
+#[test]
+fn only_texts_replaced_whole_go_the_short_way() {
+    for type_oid in [18, 20, 23, 114, 142, 1009, 1042, 3802, 99_999] {
+        assert!(!is_plain(type_oid, &Echo), "{type_oid}");
+    }
+    for treatment in [Treatment::Detect, Treatment::Null, Treatment::Paths, Treatment::PathsThenDetect] {
+        assert!(!is_plain(25, &sample(treatment)), "{treatment:?}");
+    }
+}
