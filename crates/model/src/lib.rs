@@ -38,7 +38,7 @@ pub use id::{ApprovalId, DecisionId, SessionId, TokenId};
 pub use lineage::{Bound, ColumnId, Lineage, Output, Outputs, Place, Sources, Usage, Use};
 pub use name::{Name, Part, QualifiedName};
 pub use object::{ItemKind, Object, RelationKind, SessionKind};
-pub use operation::{Action, Columns, Mark, Marks, Operation};
+pub use operation::{Action, Columns, Mark, Marks, Operation, Reach};
 pub use principal::{Connection, CredentialKind, Principal, Protocol};
 pub use problem::{Location, Problem, Severity};
 pub use protection::{Detector, Predicates, Transform, Unproven};

@@ -256,6 +256,26 @@ pub enum Columns {
     Unknown,
 }
 
+/// Which database a statement that stands inside another command goes to, as far as that command says. Nothing is guessed:
+/// what is `None` may be any, and what is said is only what the program was told, which may be an alias.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Reach {
+    /// The host, without its port: one server may be reached through several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Arc<str>>,
+    /// The database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Name>,
+}
+
+impl Reach {
+    /// Any database.
+    #[must_use]
+    pub const fn unknown() -> Self {
+        Self { host: None, database: None }
+    }
+}
+
 /// One thing that a command would do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Operation {
@@ -268,13 +288,17 @@ pub struct Operation {
     pub columns: Columns,
     /// What makes it more than it looks.
     pub marks: Marks,
+    /// Where it goes, for a statement inside a shell line or a tool call: the rules and masks of that database bind it as
+    /// well as those of the command's own connection. `None` for what is done where the command is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reaches: Option<Arc<Reach>>,
 }
 
 impl Operation {
     /// The action on the object, no columns, no marks.
     #[must_use]
     pub const fn new(action: Action, object: Object) -> Self {
-        Self { action, object, columns: Columns::None, marks: Marks::NONE }
+        Self { action, object, columns: Columns::None, marks: Marks::NONE, reaches: None }
     }
 
     /// The same with these marks added.
@@ -300,6 +324,13 @@ impl Operation {
     #[must_use]
     pub fn naming(mut self, columns: Columns) -> Self {
         self.columns = columns;
+        self
+    }
+
+    /// The same done in a database elsewhere.
+    #[must_use]
+    pub fn reaching(mut self, reach: Arc<Reach>) -> Self {
+        self.reaches = Some(reach);
         self
     }
 
@@ -381,6 +412,19 @@ mod tests {
         let marked: Vec<bool> = Operation::all_marked(&both, marks).iter().map(|one| one.marks == marks).collect();
         assert_eq!(marked, [false, true]);
         assert_eq!(Operation::all_marked(&[Operation::session()], marks)[0].marks, marks);
+    }
+
+    #[test]
+    fn where_an_operation_goes_is_written_only_where_it_goes_somewhere() {
+        let here = Operation::unknown();
+        let json = serde_json::to_string(&here).unwrap();
+        assert!(!json.contains("reaches"), "{json}");
+        let reach = Reach { host: Some("db".into()), database: None };
+        let there = here.clone().reaching(Arc::new(reach));
+        let json = serde_json::to_string(&there).unwrap();
+        assert!(json.contains(r#""reaches":{"host":"db"}"#), "{json}");
+        assert_eq!(serde_json::from_str::<Operation>(&json).unwrap(), there);
+        assert_ne!(here, there);
     }
 
     #[test]

@@ -9,6 +9,8 @@
 //!   are meant, a `column` deny or hold matches and a `column` allow does not, unless it ends in `*`.
 //! - Where only a hold could match an object that is not wholly known, a human decides.
 //! - `connect session sql|http|exec` needs no rule of its own where any allow or hold applies to the principal there.
+//! - A statement inside another command is judged by the database that it goes to as well (`reach.rs`); the rules that
+//!   match there are reported behind the others.
 //! - A condition that fails to evaluate, in a rule that otherwise matches, denies, whatever the rule's effect.
 //!
 //! Which refusal is told: that of the first operation with a deny, by its first deny in file order; else the first rule
@@ -50,6 +52,7 @@ pub struct Case<'a> {
 #[derive(Clone, Debug)]
 pub struct Scoped<'a> {
     set: &'a PolicySet,
+    principal: &'a Principal,
     bundles: SmallVec<[&'a Bundle; 8]>,
     pub(crate) home: Option<&'a str>,
     pub(crate) fields: Option<&'a Fields>,
@@ -63,6 +66,44 @@ struct State<'a> {
     held: bool,
     whole: bool,
     columns: ColumnSet,
+}
+
+/// What the rules met so far come to.
+struct Judging<'a> {
+    states: SmallVec<[State<'a>; 8]>,
+    matches: Vec<Match>,
+    holds: SmallVec<[&'a Rule; 4]>,
+}
+
+impl<'a> Judging<'a> {
+    fn new(states: SmallVec<[State<'a>; 8]>) -> Self {
+        Self { states, matches: Vec::new(), holds: SmallVec::new() }
+    }
+
+    /// A rule that matches this operation and permits this much of it.
+    fn take(&mut self, rule: &'a Rule, nth: usize, permits: Permits) {
+        let Some(state) = self.states.get_mut(nth) else { return };
+        match rule.condition.holds() {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(_) => {
+                state.failed = state.failed.or(Some(rule));
+                return;
+            }
+        }
+        self.matches.push(Match { rule: rule.id.clone(), effect: rule.effect, operation: nth });
+        match rule.effect {
+            Effect::Allow => state.permit(permits),
+            Effect::Hold => {
+                state.held = true;
+                state.permit(permits);
+                if !self.holds.iter().any(|held| std::ptr::eq(*held, rule)) {
+                    self.holds.push(rule);
+                }
+            }
+            Effect::Deny => state.denied = state.denied.or(Some(rule)),
+        }
+    }
 }
 
 impl State<'_> {
@@ -116,9 +157,9 @@ impl PolicySet {
 
     /// The part of the set that is about this principal on this connection.
     #[must_use]
-    pub fn scope_for(&self, principal: &Principal, connection: &Connection) -> Scoped<'_> {
+    pub fn scope_for<'a>(&'a self, principal: &'a Principal, connection: &Connection) -> Scoped<'a> {
         let bundles = self.bundles.iter().filter(|bundle| bundle.scope.applies(principal, connection)).collect();
-        Scoped { set: self, bundles, home: None, fields: None }
+        Scoped { set: self, principal, bundles, home: None, fields: None }
     }
 
     /// The part of the set that is about this case.
@@ -146,36 +187,41 @@ impl<'a> Scoped<'a> {
     #[must_use]
     pub fn decide(&self, operations: &[Operation], _at: Timestamp) -> Decision {
         let wanted = operations.iter().fold(Actions::default(), |set, operation| set.with(operation.action));
-        let mut states: SmallVec<[State<'a>; 8]> = operations.iter().map(|one| self.implied(one)).collect();
-        let mut matches = Vec::new();
-        let mut holds: SmallVec<[&'a Rule; 4]> = SmallVec::new();
+        let mut judging = Judging::new(operations.iter().map(|one| self.implied(one)).collect());
         for rule in self.rules(wanted).filter(|rule| rule.agrees(self.fields)) {
-            for (nth, (operation, state)) in operations.iter().zip(&mut states).enumerate() {
-                let Some(permits) = rule.meets(operation, self.home) else { continue };
-                match rule.condition.holds() {
-                    Ok(true) => {}
-                    Ok(false) => continue,
-                    Err(_) => {
-                        state.failed = state.failed.or(Some(rule));
-                        continue;
-                    }
-                }
-                matches.push(Match { rule: rule.id.clone(), effect: rule.effect, operation: nth });
-                match rule.effect {
-                    Effect::Allow => state.permit(permits),
-                    Effect::Hold => {
-                        state.held = true;
-                        state.permit(permits);
-                        if !holds.iter().any(|held| std::ptr::eq(*held, rule)) {
-                            holds.push(rule);
-                        }
-                    }
-                    Effect::Deny => state.denied = state.denied.or(Some(rule)),
+            for (nth, operation) in operations.iter().enumerate() {
+                if let Some(permits) = rule.meets(operation, self.home) {
+                    judging.take(rule, nth, permits);
                 }
             }
         }
-        let (verdict, message) = verdict(operations, &states, &holds);
-        Decision { verdict, matches, message, policy: self.set.digest().clone() }
+        for (nth, operation) in operations.iter().enumerate().filter(|(_, operation)| operation.reaches.is_some()) {
+            for (_, rule) in self.elsewhere(operation).filter(|(_, rule)| rule.agrees(self.fields)) {
+                if rule.meets(operation, self.home).is_some() {
+                    judging.take(rule, nth, Permits::Nothing);
+                }
+            }
+        }
+        let (mut verdict, message) = verdict(operations, &judging.states, &judging.holds);
+        if !matches!(verdict, Verdict::Deny(_))
+            && let Some(reason) = self.set.unmasked(operations, self.principal)
+        {
+            verdict = Verdict::Deny(reason);
+        }
+        Decision { verdict, matches: judging.matches, message, policy: self.set.digest().clone() }
+    }
+
+    /// The denies and holds for this principal of the databases that the operation may go to, but for those that apply
+    /// here anyway.
+    pub(crate) fn elsewhere(&self, operation: &Operation) -> impl Iterator<Item = (&'a Bundle, &'a Rule)> {
+        let set = self.set;
+        let reached = operation.reaches.as_deref().into_iter().flat_map(|reach| set.reached(reach));
+        let others = reached.filter(|bundle| {
+            let here = self.bundles.iter().any(|here| std::ptr::eq(*here, *bundle));
+            !here && bundle.scope.principals.matches(self.principal)
+        });
+        let rules = others.flat_map(|bundle| bundle.rules.iter().map(move |rule| (bundle, rule)));
+        rules.filter(|(_, rule)| rule.effect != Effect::Allow)
     }
 
     /// The rules that match any of these actions, in file order.

@@ -109,10 +109,14 @@ impl PolicySet {
 
     fn explain_one(&self, scoped: &Scoped<'_>, operation: &Operation, at: Timestamp) -> OperationExplanation {
         let decision = scoped.decide(std::slice::from_ref(operation), at);
-        let rules = scoped
-            .bundles()
-            .iter()
-            .flat_map(|bundle| bundle.rules.iter().filter_map(|rule| explain_rule(bundle, rule, operation, scoped)));
+        let here = scoped.bundles().iter().flat_map(|bundle| bundle.rules.iter().map(move |rule| (*bundle, rule)));
+        let here = here.filter_map(|(bundle, rule)| explain_rule(bundle, rule, operation, scoped));
+        let there = scoped.elsewhere(operation).filter_map(|(bundle, rule)| {
+            let mut found = explain_rule(bundle, rule, operation, scoped)?;
+            found.note = Some("of a database that it may go to".to_owned());
+            Some(found)
+        });
+        let rules = here.chain(there);
         OperationExplanation {
             operation: operation.clone(),
             effect: decision.verdict.effect(),

@@ -27,6 +27,7 @@ mod mask;
 mod matching;
 mod path;
 mod pattern;
+mod reach;
 mod rule;
 #[cfg(test)]
 mod samples;

@@ -72,6 +72,12 @@ impl Mask {
         self.columns.takes(&[Some(schema), Some(relation), Some(column)])
     }
 
+    /// Whether it may name this column of this relation, or one of it where that is not known.
+    pub(crate) fn may_name(&self, relation: &QualifiedName, column: Option<&str>) -> bool {
+        let parts = [relation.schema.as_str(), relation.name.as_str(), column];
+        self.columns.patterns.iter().any(|pattern| pattern.takes(&parts, Certainty::Possibly))
+    }
+
     /// Whether the columns that it names are hidden as a whole. With `json` beside them only the paths inside are.
     #[must_use]
     pub fn hides_whole_columns(&self) -> bool {

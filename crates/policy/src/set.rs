@@ -11,7 +11,7 @@ use crate::bundle_test::{Expectation, PolicyTest};
 use crate::mask::{Mask, warn_written_hashes};
 use crate::rule::Rule;
 use crate::source::{list, nearest};
-use portcullis_model::{Digest, Effect, Problem, RuleId, Severity};
+use portcullis_model::{Connection, Digest, Effect, Problem, RuleId, Severity};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ pub struct PolicySet {
     infos: Vec<BundleInfo>,
     tests: Vec<PolicyTest>,
     digest: Arc<str>,
+    /// The databases that statements inside other commands may go to, where they are known.
+    pub(crate) databases: Option<Arc<[Connection]>>,
 }
 
 /// What a set says about one of its bundles.
@@ -87,7 +89,7 @@ impl PolicySet {
         let tests = reads.iter().flat_map(|read| read.tests.clone()).collect();
         let bundles: Vec<Bundle> = reads.into_iter().filter_map(|read| read.bundle).collect();
         let infos = bundles.iter().map(BundleInfo::of).collect();
-        Ok(Loaded { set: Self { bundles, infos, tests, digest }, warnings: problems })
+        Ok(Loaded { set: Self { bundles, infos, tests, digest, databases: None }, warnings: problems })
     }
 
     /// A digest of the set: SHA-256 in hexadecimal. Decisions and records carry it.

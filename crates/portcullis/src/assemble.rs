@@ -90,7 +90,7 @@ pub(crate) fn policy(config: &Config) -> Result<PolicySet, Failure> {
     match loaded {
         Ok(loaded) => {
             print_problems(&loaded.warnings);
-            Ok(loaded.set)
+            Ok(loaded.set.with_connections(databases(config)))
         }
         Err(problems) => {
             let errors = print_problems(&problems);
@@ -128,6 +128,21 @@ pub(crate) fn connections(config: &Config) -> HashMap<Name, Connection> {
         (name.clone(), connection)
     });
     listed.collect()
+}
+
+/// Every database that a connection leads to: what a statement inside a shell line may reach.
+pub(crate) fn databases(config: &Config) -> Vec<Connection> {
+    let connections = connections(config).into_values();
+    let all = connections.flat_map(|main| {
+        let others = match config.connections.get(&main.name) {
+            Some(config::Connection::Postgres(postgres)) => postgres.databases.clone(),
+            Some(config::Connection::Ssh(_) | config::Connection::Http(_)) | None => [].into(),
+        };
+        let other = |name: Arc<str>| Connection { database: Some(Name::canonical(name)), ..main.clone() };
+        let others: Vec<Connection> = others.into_iter().map(other).collect();
+        [main].into_iter().chain(others)
+    });
+    all.collect()
 }
 
 /// Where each connection's credential is.

@@ -311,7 +311,8 @@ fn read_policy(config: &Config) -> Result<(PolicySet, Vec<Problem>), Vec<Problem
     let sources = sources.map_err(|failure| vec![Problem::error("policies", failure.to_string())])?;
     let loaded = PolicySet::load(&sources)?;
     let problems = assemble::mask_problems(config, &loaded.set);
-    if problems.is_empty() { Ok((loaded.set, loaded.warnings)) } else { Err(problems) }
+    let set = loaded.set.with_connections(assemble::databases(config));
+    if problems.is_empty() { Ok((set, loaded.warnings)) } else { Err(problems) }
 }
 
 /// What `policy reload` does: takes the bundles even when they are weaker.

@@ -9,9 +9,11 @@ mod particular;
 use crate::args::{self, Call};
 use crate::expand::Field;
 use crate::facts::{self, Behaviour, Effect, Role, Row, Slot, Spec, Style};
+use crate::reach;
 use crate::state::State;
 use crate::walk::{Input, Walker};
 use portcullis_model::{Action, Mark, Marks, Object, Operation, Part};
+use std::sync::Arc;
 
 /// Words of a subcommand's name, at most.
 const SUBCOMMAND_WORDS: usize = 3;
@@ -134,8 +136,11 @@ impl Walker<'_> {
         if excess {
             self.unread();
         }
+        let reach = Arc::new(reach::of(&call, &placed, state));
+        let outer = std::mem::replace(&mut self.reach, reach);
         self.input_as_code(name, spec, &call, &placed, state);
         self.roles(name, row, spec, call, placed, state);
+        self.reach = outer;
     }
 
     /// Standard input, where the program takes it for code and nothing else gives any.

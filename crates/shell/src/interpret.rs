@@ -12,6 +12,7 @@ use crate::walk::{Input, Walker};
 use portcullis_model::{Action, Mark, Marks};
 use portcullis_sql::Dialect;
 use std::rc::Rc;
+use std::sync::Arc;
 
 impl Walker<'_> {
     /// `sh`, `bash` and the like.
@@ -81,9 +82,12 @@ impl Walker<'_> {
             return;
         }
         for operation in reading.operations() {
-            if operation.action != Action::Session {
-                self.emit(operation);
+            if operation.action == Action::Session {
+                continue;
             }
+            // What is of another dialect is for a database that no connection here is to.
+            let reaches = dialect == Dialect::Postgres;
+            self.emit(if reaches { operation.reaching(Arc::clone(&self.reach)) } else { operation });
         }
     }
 

@@ -10,10 +10,11 @@ use crate::caps;
 use crate::reading::{Glob, Left, Limits, Reading, Scope, Simple};
 use crate::secrets;
 use crate::state::{Directories, Function, State, Value};
-use portcullis_model::{Action, Fault, Mark, Object, Operation, Part};
+use portcullis_model::{Action, Fault, Mark, Object, Operation, Part, Reach};
 use rable::{Node, NodeKind};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A function's body, with the text that its spans lie in.
 pub(crate) type Body = (Rc<str>, Rc<Node>);
@@ -48,6 +49,8 @@ pub(crate) struct Walker<'a> {
     pub(crate) depth: usize,
     pub(crate) privileged: usize,
     pub(crate) foreign: usize,
+    /// Where the SQL of the call being applied goes.
+    pub(crate) reach: Arc<Reach>,
     /// States at `break`, `continue`, `return`: they may hold behind any loop or call.
     pub(crate) escaped: Option<State>,
     /// States at expansions that can fail: bash then drops the rest of the line and goes on with the next.
@@ -117,6 +120,7 @@ impl<'a> Walker<'a> {
             depth: 0,
             privileged: 0,
             foreign: 0,
+            reach: Arc::new(Reach::unknown()),
             escaped: None,
             dropped: None,
             calling: Vec::new(),
@@ -165,7 +169,11 @@ impl<'a> Walker<'a> {
         if self.foreign > 0 && matches!(operation.object, Object::File(_)) {
             operation.object = Object::File(Part::Unknown);
         }
-        if self.seen.insert(operation.to_string()) {
+        let mut key = operation.to_string();
+        if let Some(reach) = &operation.reaches {
+            key.push_str(&format!("{reach:?}"));
+        }
+        if self.seen.insert(key) {
             self.operations.push(operation);
         }
     }

@@ -362,7 +362,7 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
     ];
     let marks = proptest::sample::subsequence(MARKS, 0..=2).prop_map(|marks| Marks::of(&marks));
     let one = (proptest::sample::select(ACTIONS), prop_oneof![8 => object, 1 => Just(Object::Unknown)], columns, marks)
-        .prop_map(|(action, object, columns, marks)| Operation { action, object, columns, marks });
+        .prop_map(|(action, object, columns, marks)| Operation::new(action, object).naming(columns).marked(marks));
     proptest::collection::vec(one, 1..4)
 }
 

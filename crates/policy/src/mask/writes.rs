@@ -131,7 +131,7 @@ fn refused(bundles: &[&Bundle], scope: &Scope, mask: &Mask) -> bool {
         .filter(|bundle| bundle.scope.connections.is_none() || bundle.scope.connections == scope.connections)
         .filter(|bundle| Who::covers(&bundle.scope.principals, &scope.principals))
         .flat_map(|bundle| &bundle.rules)
-        .filter(|rule| rule.effect == Effect::Deny && rule.marks.is_none())
+        .filter(|rule| rule.effect == Effect::Deny && rule.marks.is_none() && rule.fields.is_none())
         .collect();
     let refuses = |rule: &&&Rule, action: Action, column| {
         rule.actions.contains(action)

@@ -43,18 +43,21 @@ pub(crate) fn run(args: PolicyArgs, runtime: impl FnOnce() -> Result<Runtime, Fa
 
 /// The bundles named, or those of the configuration.
 pub(crate) fn load(files: &[PathBuf], config: Option<&Path>) -> Result<PolicySet, Failure> {
-    let sources = if files.is_empty() {
-        let Some(config) = config else {
-            return Err(Failure::Usage("name bundles, or --config FILE".to_owned()));
-        };
-        assemble::policy_sources(&assemble::load(config)?)?
-    } else {
-        files.iter().map(|file| source(file)).collect::<Result<_, _>>()?
+    let (sources, databases) = match config.filter(|_| files.is_empty()) {
+        Some(file) => {
+            let config = assemble::load(file)?;
+            (assemble::policy_sources(&config)?, Some(assemble::databases(&config)))
+        }
+        None if files.is_empty() => return Err(Failure::Usage("name bundles, or --config FILE".to_owned())),
+        None => (files.iter().map(|file| source(file)).collect::<Result<_, _>>()?, None),
     };
     match PolicySet::load(&sources) {
         Ok(loaded) => {
             print_problems(&loaded.warnings);
-            Ok(loaded.set)
+            Ok(match databases {
+                Some(databases) => loaded.set.with_connections(databases),
+                None => loaded.set,
+            })
         }
         Err(problems) => {
             let errors = print_problems(&problems);

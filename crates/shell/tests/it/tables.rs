@@ -3,7 +3,7 @@
 //! A row is a text, a tab, and its operations with ` ; ` between; `\n`, `\r`, `\t`, `\0` and `\\` are escapes in the
 //! text. A fault is `fault KIND: message`. With `PORTCULLIS_BLESS=1` the tables are written anew, to be looked at.
 
-use portcullis_model::{Fault, Text};
+use portcullis_model::{Fault, Name, Operation, Text};
 use portcullis_shell::{Limits, Reading, Scope, read};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -84,6 +84,36 @@ fn table(name: &str) -> usize {
         assert!(wrong.is_empty(), "{name}:\n{wrong}");
     }
     rows
+}
+
+/// `reach.tsv`: a text, a tab, and what reaches a database, with its database and host.
+#[test]
+fn sql_says_which_database_it_goes_to() {
+    let scope = Scope::at_home("agent", "/home/agent");
+    let source = std::fs::read_to_string(path("reach")).expect("reach");
+    let (mut fresh, mut wrong) = (String::new(), String::new());
+    for line in source.lines() {
+        let Some((text, expected)) = line.split_once('\t').filter(|_| !line.starts_with('#')) else {
+            let _ = writeln!(fresh, "{line}");
+            continue;
+        };
+        let reading = read(&unescaped(text), &scope, &Limits::default());
+        let reaches = |operation: &Operation| {
+            let reach = operation.reaches.as_ref()?;
+            let (host, database) = (reach.host.as_deref(), reach.database.as_ref().map(Name::as_str));
+            Some(format!("{operation} in {} on {}", database.unwrap_or("?"), host.unwrap_or("?")))
+        };
+        let got = reading.operations.iter().filter_map(reaches).collect::<Vec<_>>().join(" ; ");
+        let _ = writeln!(fresh, "{text}\t{got}");
+        if got != expected {
+            let _ = writeln!(wrong, "{text}\n  expected {expected}\n  read as  {got}");
+        }
+    }
+    if std::env::var_os("PORTCULLIS_BLESS").is_some() {
+        std::fs::write(path("reach"), fresh).expect("written");
+    } else {
+        assert!(wrong.is_empty(), "{wrong}");
+    }
 }
 
 #[test]

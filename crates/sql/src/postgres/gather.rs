@@ -117,7 +117,7 @@ impl Gathered {
             .into_iter()
             .map(|key| {
                 let columns = self.columns.remove(&key).unwrap_or_default().finish();
-                Operation { action: key.0, object: key.1, columns, marks: key.2 }
+                Operation::new(key.0, key.1).naming(columns).marked(key.2)
             })
             .collect();
         if out.is_empty() {
