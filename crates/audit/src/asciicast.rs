@@ -137,6 +137,7 @@ impl<W: Write> Cast<W> {
             EventBody::SessionEnded { reason, .. } => self.mark(&format!("session ended: {reason}")),
             EventBody::SessionStarted { .. }
             | EventBody::CommandPrepared { .. }
+            | EventBody::Usage { .. }
             | EventBody::Masked { .. }
             | EventBody::AdminChanged { .. }
             | EventBody::PolicyLoaded { .. }

@@ -240,6 +240,7 @@ const fn command_of(body: &EventBody) -> Option<u64> {
         | EventBody::ApprovalSettled { command, .. } => Some(*command),
         EventBody::Output { command, .. } | EventBody::Terminal { command, .. } => *command,
         EventBody::CommandPrepared { .. }
+        | EventBody::Usage { .. }
         | EventBody::SessionStarted { .. }
         | EventBody::SessionEnded { .. }
         | EventBody::AdminChanged { .. }
@@ -271,6 +272,7 @@ impl Exchange {
             EventBody::ApprovalSettled { approval, verdict, voters, .. } => self.settle_vote(approval, verdict, voters),
             other @ (EventBody::CommandReceived { .. }
             | EventBody::CommandPrepared { .. }
+            | EventBody::Usage { .. }
             | EventBody::SessionStarted { .. }
             | EventBody::SessionEnded { .. }
             | EventBody::AdminChanged { .. }

@@ -45,6 +45,7 @@ impl Noted {
             | EventBody::Result { .. }
             | EventBody::Output { .. }
             | EventBody::Terminal { .. }
+            | EventBody::Usage { .. }
             | EventBody::Masked { .. }
             | EventBody::ApprovalRequested { .. }
             | EventBody::ApprovalSettled { .. }

@@ -22,10 +22,11 @@ use portcullis_model::{
     StreamKind, Verdict,
 };
 use portcullis_policy::PolicySet;
+use portcullis_store::Table;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What `assemble` decides for all sessions.
 #[derive(Clone, Debug)]
@@ -78,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) protections: ArcSwap<Vec<Arc<Closed>>>,
     /// Comparisons with protected columns.
     pub(crate) allowance: Allowance,
+    /// Where budgets are counted.
+    budgets: OnceLock<Arc<dyn Table>>,
     pub(crate) durability: Durability,
     pub(crate) result_bytes: usize,
     pub(crate) registry: Registry,
@@ -86,6 +89,13 @@ pub(crate) struct Shared {
     version: Arc<str>,
     /// The gateway's own stream: administration, policy, refused logins.
     own: Stream,
+}
+
+impl Shared {
+    /// Where budgets are counted; nothing that a budget is about passes where there is none.
+    pub(crate) fn budgets(&self) -> Option<&Arc<dyn Table>> {
+        self.budgets.get()
+    }
 }
 
 /// The one door. Cheap to clone.
@@ -141,6 +151,7 @@ impl Gate {
             masking_key: parts.masking_key,
             protections: ArcSwap::default(),
             allowance: Allowance::default(),
+            budgets: OnceLock::new(),
             durability: settings.durability,
             result_bytes: settings.result_bytes,
             registry: Registry::default(),
@@ -151,6 +162,11 @@ impl Gate {
         }));
         gate.record_policy(&gate.0.policy.load().set);
         Ok(gate)
+    }
+
+    /// Counts budgets in this table from now on; the first that is given stays.
+    pub fn count_budgets_in(&self, table: Arc<dyn Table>) {
+        let _given_before = self.0.budgets.set(table);
     }
 
     /// Lets a caller in.

@@ -15,6 +15,7 @@
 
 mod allowance;
 mod answer;
+mod budget;
 mod clearance;
 mod door;
 mod error;
@@ -30,6 +31,7 @@ mod session;
 mod text;
 
 pub use answer::{Answer, Released};
+pub use budget::Reservation;
 pub use clearance::{Cleared, Own, Passage, Pending, Permit, Ruling, Settled, Stale};
 pub use door::{Arrival, Gate, Parts, Settings};
 pub use error::{NotEntered, SendError, Withheld};

@@ -133,6 +133,18 @@ pub enum Misuse {
     Unproven,
 }
 
+/// What of a budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spent {
+    /// The tokens of the day.
+    Tokens,
+    /// The requests of the minute.
+    Requests,
+    /// It could not be counted.
+    Uncounted,
+}
+
 /// Why a command is refused. Every variant is written for the client to read: no internal detail, no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -193,6 +205,13 @@ pub enum Reason {
     },
     /// The session's identity was revoked or ran out.
     IdentityRevoked,
+    /// It would use more of a model than a budget leaves.
+    OverBudget {
+        /// Which.
+        rule: RuleId,
+        /// What is used up.
+        spent: Spent,
+    },
     /// What was prepared earlier is not known here.
     UnknownName {
         /// What kind of thing, and its name.
@@ -231,6 +250,13 @@ impl fmt::Display for Reason {
                 write!(f, "rule {rule} asks for an approval, which cannot be waited for inside a transaction")
             }
             Self::IdentityRevoked => f.write_str("the identity of this session is no longer valid"),
+            Self::OverBudget { rule, spent: Spent::Tokens } => write!(f, "rule {rule}: today's tokens are used up"),
+            Self::OverBudget { rule, spent: Spent::Requests } => {
+                write!(f, "rule {rule}: this minute's requests are used up")
+            }
+            Self::OverBudget { rule, spent: Spent::Uncounted } => {
+                write!(f, "rule {rule}: what is left of its budget cannot be told")
+            }
             Self::UnknownName { what } => write!(f, "{what} does not exist in this session"),
         }
     }
@@ -267,7 +293,8 @@ impl Denial {
             | Reason::Protected { rule, .. }
             | Reason::PolicyError { rule }
             | Reason::ApprovalUnavailable { rule }
-            | Reason::HeldInTransaction { rule } => Some(rule),
+            | Reason::HeldInTransaction { rule }
+            | Reason::OverBudget { rule, .. } => Some(rule),
             Reason::NoRule { .. }
             | Reason::MasksChanged
             | Reason::Unreadable(_)
@@ -297,6 +324,7 @@ impl Denial {
             | Reason::Expired { .. }
             | Reason::HeldInTransaction { .. }
             | Reason::IdentityRevoked
+            | Reason::OverBudget { .. }
             | Reason::UnknownName { .. } => format!("refused by policy: {reason}"),
         };
         let decided = match (self.rule(), &self.decision) {
@@ -338,6 +366,11 @@ impl Denial {
             Reason::Expired { .. } | Reason::Withdrawn => "Send the command again to ask again.",
             Reason::HeldInTransaction { .. } => "Send it outside a transaction.",
             Reason::IdentityRevoked => "Connect again with a valid token.",
+            Reason::OverBudget { spent: Spent::Tokens, .. } => {
+                "Ask for fewer tokens, or wait for the next day (UTC); whoever keeps the policy can raise the budget."
+            }
+            Reason::OverBudget { spent: Spent::Requests, .. } => "Wait a minute before asking again.",
+            Reason::OverBudget { spent: Spent::Uncounted, .. } => "Tell whoever runs the gateway.",
             Reason::UnknownName { .. } => "Prepare it first, in this session.",
         }
     }

@@ -111,6 +111,19 @@ pub struct MaskedColumn {
     pub values: u64,
 }
 
+/// Tokens of a model that a command used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Read by the model and not from its cache.
+    pub input: u64,
+    /// Written by it.
+    pub output: u64,
+    /// Read from its cache.
+    pub cache_read: u64,
+    /// Written to its cache.
+    pub cache_write: u64,
+}
+
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
@@ -312,6 +325,15 @@ pub enum EventBody {
         /// The columns of which a value was replaced.
         columns: Vec<MaskedColumn>,
     },
+    /// What a command used of a model.
+    #[serde(rename = "usage")]
+    Usage {
+        /// Which command.
+        command: u64,
+        /// How much.
+        #[serde(flatten)]
+        usage: Tokens,
+    },
     /// An approval was asked for.
     #[serde(rename = "approval.requested")]
     ApprovalRequested {
@@ -413,7 +435,9 @@ mod tests {
         };
         let terminal = |name| EventBody::Terminal { command: None, columns: 80, rows: 24, name };
         let screens = [terminal(Some("xterm".into())), terminal(None)];
-        for body in [received, settled, output("hello", false), output("", true)].into_iter().chain(screens) {
+        let used =
+            EventBody::Usage { command: 3, usage: Tokens { input: 1, output: 2, cache_read: 3, cache_write: 4 } };
+        for body in [received, settled, used, output("hello", false), output("", true)].into_iter().chain(screens) {
             let event = Event { stream: SessionId::new(), number: 5, at: Timestamp::UNIX_EPOCH, body };
             let json = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event, "{json}");

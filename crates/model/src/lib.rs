@@ -28,10 +28,10 @@ mod protection;
 
 pub use catalogue::Catalogue;
 pub use command::{Command, Digest, Fault, Followed, Parameter, Source, Text};
-pub use decision::{Decision, Denial, Effect, HoldTerms, Match, Misuse, Reason, RuleId, Told, Verdict};
+pub use decision::{Decision, Denial, Effect, HoldTerms, Match, Misuse, Reason, RuleId, Spent, Told, Verdict};
 pub use event::{
     AdminAction, ClientInfo, Event, EventBody, MaskedColumn, Outcome, RecordedColumn, RecordedMatch, RecordedOperation,
-    StreamKind,
+    StreamKind, Tokens,
 };
 pub use fields::{Fields, Leaf, Scalar, Step};
 pub use id::{ApprovalId, DecisionId, SessionId, TokenId};

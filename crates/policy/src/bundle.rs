@@ -1,10 +1,11 @@
-//! One bundle: a file of rules and masks, whom they are about, and the tests that hold them.
+//! One bundle: a file of rules, masks and budgets, whom they are about, and the tests that hold them.
 //!
-//! Promises: reading reports every problem of the file; ids are unique in the bundle, those of rules and masks together,
+//! Promises: reading reports every problem of the file; ids are unique in the bundle, those of rules, masks and budgets together,
 //! since records name both by `BUNDLE/ID`. Rules and masks keep the order of the file, which only decides the order in
 //! which they are listed. Held by: the table of bad bundles in `set/tests.rs`.
 
 use crate::SourceFile;
+use crate::budget::Budget;
 use crate::bundle_test::PolicyTest;
 use crate::mask::Mask;
 use crate::rule::{Actions, Rule};
@@ -23,6 +24,7 @@ pub(crate) struct Bundle {
     pub(crate) scope: Scope,
     pub(crate) rules: Vec<Rule>,
     pub(crate) masks: Vec<Arc<Mask>>,
+    pub(crate) budgets: Vec<Arc<Budget>>,
     /// The actions that any of its rules matches.
     pub(crate) actions: Actions,
 }
@@ -42,7 +44,7 @@ impl Bundle {
         let mut reader = Reader::new(file);
         let root = yaml::parse(file, &mut reader.problems);
         let mut read = Read { name: None, bundle: None, tests: Vec::new(), problems: Vec::new() };
-        let keys = ["bundle", "applies_to", "rules", "mask", "tests"];
+        let keys = ["bundle", "applies_to", "rules", "mask", "budgets", "tests"];
         if let Some(fields) = root.as_ref().and_then(|root| reader.fields(root, "", &keys)) {
             Self::read_fields(&mut reader, &fields, &mut read);
         }
@@ -62,12 +64,13 @@ impl Bundle {
         let mut lines = HashMap::new();
         let rules = rules(reader, fields, &bundle, &mut lines);
         let masks = masks(reader, fields, &bundle, &mut lines);
+        let budgets = budgets(reader, fields, &bundle, &mut lines);
         if let Some(entry) = fields.get("tests") {
             for (nth, item) in reader.items(&entry.value, "tests").iter().enumerate() {
                 read.tests.extend(PolicyTest::read(reader, &bundle, item, &format!("tests[{nth}]")));
             }
         }
-        if rules.is_empty() && masks.is_empty() && !reader.failed() {
+        if rules.is_empty() && masks.is_empty() && budgets.is_empty() && !reader.failed() {
             let warning = Problem::warning("rules", "the bundle has no rules: it allows and refuses nothing");
             reader.report(fields.at, warning);
         }
@@ -79,6 +82,7 @@ impl Bundle {
             actions: rules.iter().fold(Actions::default(), |set, rule| set.union(rule.actions)),
             rules,
             masks,
+            budgets,
         });
     }
 }
@@ -108,6 +112,18 @@ fn masks(reader: &mut Reader<'_>, fields: &Fields<'_>, bundle: &Arc<str>, lines:
         masks.push(Arc::new(mask));
     }
     masks
+}
+
+fn budgets(reader: &mut Reader<'_>, fields: &Fields<'_>, bundle: &Arc<str>, lines: &mut Lines) -> Vec<Arc<Budget>> {
+    let Some(entry) = fields.get("budgets") else { return Vec::new() };
+    let mut budgets: Vec<Arc<Budget>> = Vec::new();
+    for (nth, item) in reader.items(&entry.value, "budgets").iter().enumerate() {
+        let path = format!("budgets[{nth}]");
+        let Some(budget) = Budget::read(reader, bundle, item, &path) else { continue };
+        once(reader, lines, &budget.id.rule, item.at, &path);
+        budgets.push(Arc::new(budget));
+    }
+    budgets
 }
 
 /// Reports an id that was met before.

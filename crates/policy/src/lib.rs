@@ -15,6 +15,7 @@
 //! `mask.rs` for whom masks bind.
 //! Held by: the tests beside each module, `fixtures/policy/`, and `tests/it/main.rs` for the shipped bundles.
 
+mod budget;
 mod bundle;
 mod bundle_test;
 mod decide;
@@ -39,6 +40,7 @@ mod yaml;
 
 use std::sync::Arc;
 
+pub use budget::Budget;
 pub use bundle_test::{Expectation, PolicyTest, TestCommand, TestOutcome, run_test};
 pub use decide::{Case, Scoped};
 pub use explain::{Explanation, MaskExplanation, OperationExplanation, RuleExplanation, ScopeExplanation};

@@ -1,7 +1,7 @@
 //! What a new set would take away from an old one.
 //!
 //! Promises: names every bundle, deny and hold that is gone, that became weaker in effect, or that matches less than it
-//! did as written (fewer actions, objects, marks, fields, connections or principals), every hold that asks fewer people, and of
+//! did as written (fewer actions, objects, marks, fields, connections or principals), every hold that asks fewer people, every budget that is gone or larger, and of
 //! masks what `weaken/masks.rs` says. Such a set is only taken when a person asks for it (`portcullis policy reload`,
 //! DESIGN 3).
 //! Does not promise to understand patterns: it compares what is written, so a deny that was rewritten to match as much by
@@ -39,10 +39,10 @@ fn compare(now: &Bundle, was: &Bundle, out: &mut Vec<String>) {
     let mut guards = was.rules.iter().filter(strict).peekable();
     let guarded = guards.peek().is_some();
     let mut narrowed = Vec::new();
-    if guarded || !was.masks.is_empty() {
+    if guarded || !was.masks.is_empty() || !was.budgets.is_empty() {
         narrowed.extend(fewer_connections(&now.scope, &was.scope));
     }
-    if guarded {
+    if guarded || !was.budgets.is_empty() {
         narrowed.extend(fewer_principals(&now.scope, &was.scope));
     }
     out.extend(narrowed.into_iter().map(|what| format!("bundle {}: {what}", was.name)));
@@ -59,7 +59,28 @@ fn compare(now: &Bundle, was: &Bundle, out: &mut Vec<String>) {
         let narrowed = narrower_rule(next, rule);
         out.extend(narrowed.into_iter().map(|what| format!("{word} {}: {what}", rule.id)));
     }
+    budgets(now, was, out);
     masks::compare(now, was, out);
+}
+
+fn budgets(now: &Bundle, was: &Bundle, out: &mut Vec<String>) {
+    for before in &was.budgets {
+        let Some(next) = now.budgets.iter().find(|next| next.id == before.id) else {
+            out.push(format!("budget {} is gone", before.id));
+            continue;
+        };
+        let limits = [
+            ("tokens_per_day", next.tokens_per_day, before.tokens_per_day),
+            ("requests_per_minute", next.requests_per_minute, before.requests_per_minute),
+        ];
+        for (key, now, was) in limits {
+            if was.is_some_and(|was| now.is_none_or(|now| now > was)) {
+                out.push(format!("budget {}: more {key}", before.id));
+            }
+        }
+        let lost = lost(next.models.as_ref(), before.models.as_ref());
+        out.extend(lost.map(|lost| format!("budget {}: models lost: {lost}", before.id)));
+    }
 }
 
 fn fewer_connections(now: &Scope, was: &Scope) -> Option<String> {

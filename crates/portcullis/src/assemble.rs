@@ -22,7 +22,7 @@ use portcullis_model::{Catalogue, Connection, Name, Problem, Protocol};
 use portcullis_net::{Address, Authority, Certificates, ClientTls, DialOptions, Roots, ServerTls, VerifyMode};
 use portcullis_policy::{PolicySet, SourceFile};
 use portcullis_postgres::{Destination, Settings as PostgresSettings, negotiate};
-use portcullis_store::Log;
+use portcullis_store::{Log, Table};
 use portcullis_store_rocksdb::Store;
 use std::collections::HashMap;
 use std::fs;
@@ -288,6 +288,8 @@ pub(crate) struct Ground {
     pub(crate) writer: Writer,
     pub(crate) identity: Arc<Identity>,
     pub(crate) log: Arc<dyn Log>,
+    /// Tokens and budgets.
+    pub(crate) table: Arc<dyn Table>,
     /// The key of what is hashed in the place of protected values.
     pub(crate) masking_key: Arc<MaskingKey>,
     /// The gateway's own SSH keys, where SSH is configured.
@@ -312,7 +314,8 @@ pub(crate) async fn ground(config: &Config) -> Result<Ground, Failure> {
     let identity = Identity::open(store.table(), token_key, settings)
         .await
         .map_err(|error| Failure::refused("the token store", error))?;
-    Ok(Ground { recorder, writer, identity: Arc::new(identity), log, masking_key, ssh })
+    let table = store.table();
+    Ok(Ground { recorder, writer, identity: Arc::new(identity), log, table, masking_key, ssh })
 }
 
 /// Whose SSH keys and certificates are accepted, problems printed.
@@ -342,7 +345,7 @@ pub(crate) fn gate(config: &Config, ground: &Ground, policy: PolicySet) -> Resul
         Some(keys) => credentials(config).with_authority(keys.authority.clone()),
         None => credentials(config),
     };
-    Gate::new(Parts {
+    let gate = Gate::new(Parts {
         policy,
         recorder: ground.recorder.clone(),
         identity: Arc::clone(&ground.identity),
@@ -352,7 +355,9 @@ pub(crate) fn gate(config: &Config, ground: &Ground, policy: PolicySet) -> Resul
         connections: connections(config),
         settings: Settings { durability: durability(config), result_bytes, version: VERSION.into() },
     })
-    .map_err(|error| Failure::refused("the record", error))
+    .map_err(|error| Failure::refused("the record", error))?;
+    gate.count_budgets_in(Arc::clone(&ground.table));
+    Ok(gate)
 }
 
 /// The API of a gateway that does not run: the same routes, over the opened store.
@@ -371,7 +376,7 @@ impl Offline {
 
 /// Opens the store for client commands.
 pub(crate) async fn offline(config: &Config) -> Result<Offline, Failure> {
-    let Ground { recorder, writer, identity, log, masking_key: _, ssh: _ } = ground(config).await?;
+    let Ground { recorder, writer, identity, log, table: _, masking_key: _, ssh: _ } = ground(config).await?;
     let api = Api {
         reader: recorder.reader(),
         public: recorder.public().clone(),

@@ -104,6 +104,10 @@ fn describe(body: &EventBody) -> Option<String> {
             let name = name.as_deref().map(table::printable).unwrap_or_default();
             Some(format!("terminal {columns}x{rows} {name}").trim_end().to_owned())
         }
+        EventBody::Usage { command, usage } => Some(format!(
+            "[{command}] used {} tokens in, {} out, {} from the cache, {} into it",
+            usage.input, usage.output, usage.cache_read, usage.cache_write
+        )),
         EventBody::ApprovalRequested { command, approval, rule, expires } => {
             Some(format!("[{command}] approval {approval} asked for by {rule}, until {expires}"))
         }

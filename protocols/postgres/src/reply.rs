@@ -66,6 +66,7 @@ fn code(reason: &Reason) -> (&'static str, Option<u32>) {
         | Reason::Expired { .. }
         | Reason::HeldInTransaction { .. }
         | Reason::IdentityRevoked
+        | Reason::OverBudget { .. }
         | Reason::UnknownName { .. } => ("42501", None),
     }
 }

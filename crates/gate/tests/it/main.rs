@@ -4,6 +4,7 @@
 
 mod answer;
 mod asking;
+mod budgets;
 mod durability;
 mod entry;
 mod holding;

@@ -47,6 +47,7 @@ pub(crate) const fn status(reason: &Reason) -> u32 {
         | Reason::Expired { .. }
         | Reason::HeldInTransaction { .. }
         | Reason::IdentityRevoked
+        | Reason::OverBudget { .. }
         | Reason::UnknownName { .. } => code::PERMISSION_DENIED,
     }
 }
