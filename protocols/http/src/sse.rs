@@ -111,6 +111,7 @@ impl Parser {
     }
 
     /// Whether nothing of an event was read since the last one.
+    #[cfg(test)]
     pub(crate) fn is_between(&self) -> bool {
         self.line.is_empty() && !self.has_data && self.event == Event::default()
     }

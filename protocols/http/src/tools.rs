@@ -93,6 +93,11 @@ pub(crate) fn offered(name: &str) -> Operation {
     Operation::new(Action::Call, Object::Tool(Part::known(name)))
 }
 
+/// Reaching the host of a URL, whoever does it.
+pub(crate) fn reached(url: &str) -> Operation {
+    places::url(url)
+}
+
 /// Whether the text can be the name of a tool.
 pub(crate) fn is_name(name: &str) -> bool {
     let plain = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '\u{200b}'..='\u{202e}' | '\u{feff}');

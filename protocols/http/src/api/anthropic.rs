@@ -22,4 +22,7 @@ mod tests;
 mod whole;
 mod words;
 
+pub(in crate::api) use facts::List;
+pub(in crate::api) use request::content;
 pub(crate) use request::read;
+pub(in crate::api) use words::{is_word, mask_sparing, masked_sparing};

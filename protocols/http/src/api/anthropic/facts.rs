@@ -11,15 +11,15 @@ const SOURCE: &str = include_str!("../../../data/anthropic.yaml");
 
 /// Words, some of them beginnings.
 #[derive(Clone, Debug, Default)]
-pub(super) struct List(Vec<String>);
+pub(in crate::api) struct List(Vec<String>);
 
 impl List {
-    fn of(text: &str) -> Self {
+    pub(in crate::api) fn of(text: &str) -> Self {
         Self(text.split_whitespace().map(ToOwned::to_owned).collect())
     }
 
     /// Whether the word is listed.
-    pub(super) fn has(&self, word: &str) -> bool {
+    pub(in crate::api) fn has(&self, word: &str) -> bool {
         self.0.iter().any(|entry| entry.strip_suffix('*').map_or(entry == word, |prefix| word.starts_with(prefix)))
     }
 }

@@ -3,7 +3,7 @@
 //! Promises: a request whose meaning is not known whole is a command with a fault: an unknown path, method, version,
 //! parameter or member, a body that can be read two ways. Every model that may answer is `generate model NAME`, every tool
 //! that the provider runs is `call tool NAME` of the request; those that the client would run are on offer, and judged
-//! before. What is forwarded is masked before it is judged. Does not promise that the tools are what their names say.
+//! before; what the provider fetches is `connect host H:P`. What is forwarded is masked before it is judged. Does not promise that the tools are what their names say.
 //! Held by: `tests.rs`.
 
 use super::answer::Answering;
@@ -23,6 +23,9 @@ use std::sync::Arc;
 const MODELS: usize = 16;
 /// Tools that one request may offer.
 const TOOLS: usize = 1_024;
+
+/// Operations of one request.
+const OPERATIONS: usize = 1_024;
 
 /// Reads a request.
 pub(crate) fn read(mut request: Request, tools: &Arc<ToolTable>, words: &mut dyn Words) -> Read {
@@ -148,6 +151,10 @@ fn message(request: &Request, counts: bool, words: &mut dyn Words) -> Result<Mes
         Some(_) => return Err(ambiguous("stream is neither true nor false")),
     };
     conversation(&body)?;
+    fetched(&body, &mut operations);
+    if operations.len() > OPERATIONS {
+        return Err(Fault::TooLarge { message: format!("the request does more than {OPERATIONS} things").into() });
+    }
     Ok(Message {
         operations,
         offers,
@@ -159,7 +166,7 @@ fn message(request: &Request, counts: bool, words: &mut dyn Words) -> Result<Mes
 }
 
 /// The body as text, where its headers say that it is what it is.
-fn content(request: &Request) -> Result<&str, Fault> {
+pub(in crate::api) fn content(request: &Request) -> Result<&str, Fault> {
     let kind = request.header("content-type").unwrap_or_default().to_ascii_lowercase();
     let mut parts = kind.split(';').map(str::trim);
     let json = parts.next() == Some("application/json");
@@ -225,6 +232,25 @@ fn tools(body: &Node, operations: &mut Vec<Operation>) -> Result<Option<Command>
         }
     }
     Ok(tools::offers(offered.into_iter()))
+}
+
+/// What the provider fetches for the conversation: sources that are URLs.
+fn fetched(node: &Node, operations: &mut Vec<Operation>) {
+    if node.get("type").and_then(Node::text) == Some("url")
+        && let Some(url) = node.get("url").and_then(Node::text)
+    {
+        let operation = tools::reached(url);
+        if operations.len() <= OPERATIONS && !operations.contains(&operation) {
+            operations.push(operation);
+        }
+    }
+    // What a tool was called with is nothing that the provider acts on.
+    let is_call = node.get("type").and_then(Node::text).is_some_and(|kind| kind.ends_with("tool_use"));
+    node.elements().iter().for_each(|element| fetched(element, operations));
+    node.members()
+        .iter()
+        .filter(|(name, _)| !(is_call && name == "input"))
+        .for_each(|(_, member)| fetched(member, operations));
 }
 
 /// The conversation is a list of turns, each of text or blocks: what is neither would pass unseen.

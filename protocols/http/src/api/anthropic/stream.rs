@@ -428,9 +428,10 @@ impl Stream {
     fn think(&self, what: &mut What, thought: &str, signed: &str, parts: &mut Vec<Part>) -> Result<(), Unfit> {
         let What::Thinking { said, signature: whole, waits } = what else { return Err(STRANGE) };
         let signed = signature(signed)?;
-        said.push_str(thought);
-        whole.push_str(signed);
-        if said.len() + whole.len() > tools::LONGEST {
+        if said.len() + thought.len() + whole.len() + signed.len() <= tools::LONGEST {
+            said.push_str(thought);
+            whole.push_str(signed);
+        } else if *waits {
             return Err(TOO_LONG);
         }
         if !*waits {

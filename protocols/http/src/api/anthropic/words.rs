@@ -6,12 +6,23 @@
 //! same to a provider that caches it. Does not promise to read pictures or encoded documents.
 //! Held by: `tests.rs`.
 
-use super::facts::facts;
+use super::facts::{List, facts};
 use crate::api::{NotJson, Words};
 use crate::json::{self, Edits, Node, Value, quoted};
 
 /// What to change of a value that stands in `text`.
 pub(super) fn mask(node: &Node, text: &str, words: &mut dyn Words, edits: &mut Edits) -> Result<(), NotJson> {
+    mask_sparing(&facts().spared, node, text, words, edits)
+}
+
+/// The same for an API with other words of its own.
+pub(in crate::api) fn mask_sparing(
+    spared: &List,
+    node: &Node,
+    text: &str,
+    words: &mut dyn Words,
+    edits: &mut Edits,
+) -> Result<(), NotJson> {
     match &node.value {
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
         Value::String(value) => {
@@ -20,7 +31,9 @@ pub(super) fn mask(node: &Node, text: &str, words: &mut dyn Words, edits: &mut E
             }
             Ok(())
         }
-        Value::Array(elements) => elements.iter().try_for_each(|element| mask(element, text, words, edits)),
+        Value::Array(elements) => {
+            elements.iter().try_for_each(|element| mask_sparing(spared, element, text, words, edits))
+        }
         Value::Object(members) => {
             let kind = node.get("type").and_then(Node::text).unwrap_or_default();
             if facts().signed.has(kind) {
@@ -30,10 +43,11 @@ pub(super) fn mask(node: &Node, text: &str, words: &mut dyn Words, edits: &mut E
                 let is_word = member.text().is_some_and(is_word);
                 match name.as_str() {
                     // The provider's own words for things have no spaces; a longer text under such a name is a text.
-                    spared if facts().spared.has(spared) && is_word => {}
+                    name if spared.has(name) && is_word => {}
                     "data" if kind == "base64" => {}
+                    "url" if member.text().is_some_and(|url| url.starts_with("data:") && url.contains(";base64,")) => {}
                     "input" if kind.ends_with("tool_use") => document(member, text, words, edits)?,
-                    _ => mask(member, text, words, edits)?,
+                    _ => mask_sparing(spared, member, text, words, edits)?,
                 }
             }
             Ok(())
@@ -63,17 +77,27 @@ pub(super) fn string(value: &str, words: &mut dyn Words) -> Option<String> {
 
 /// The value with its strings masked.
 pub(super) fn masked(node: &Node, text: &str, words: &mut dyn Words) -> Result<String, NotJson> {
+    masked_sparing(&facts().spared, node, text, words)
+}
+
+/// The same for an API with other words of its own.
+pub(in crate::api) fn masked_sparing(
+    spared: &List,
+    node: &Node,
+    text: &str,
+    words: &mut dyn Words,
+) -> Result<String, NotJson> {
     let written = text.get(node.span.clone()).ok_or(NotJson)?;
     if !words.binds() {
         return Ok(written.to_owned());
     }
     let alone = json::read(written.as_bytes()).map_err(|_| NotJson)?;
     let mut edits = Edits::default();
-    mask(&alone, written, words, &mut edits)?;
+    mask_sparing(spared, &alone, written, words, &mut edits)?;
     edits.apply(written).ok_or(NotJson)
 }
 
 /// Whether a text has the form of an id, a word of the API, or base64.
-pub(super) fn is_word(text: &str) -> bool {
+pub(in crate::api) fn is_word(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':' | b'+' | b'/' | b'='))
 }

@@ -59,6 +59,10 @@ fn a_request_is_its_models_and_the_providers_tools() {
     let offers: Vec<String> = asked.offers.unwrap().operations().iter().map(ToString::to_string).collect();
     assert_eq!(offers, [r#"call tool "Bash""#, "call tool a", "call tool bash"]);
     assert!(post(&with("")).offers.is_none());
+    let image = r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[
+        {"type":"image","source":{"type":"url","url":"https://x.example/a"}},
+        {"type":"tool_use","input":{"type":"url","url":"https://y.example/a"}}]}]}"#;
+    assert_eq!(said(&post(image)), "generate model m ; connect host x.example:443 +network");
     assert_eq!(post(&with("")).tokens, 10 + with("").len() as u64 / 4);
 }
 

@@ -1,0 +1,304 @@
+mod requests;
+
+use super::answer::Answering;
+use crate::api::testing::TestWords;
+use crate::api::{Ended, Part, Reader, Unfit, Usage};
+use crate::frame::Head;
+use crate::json::{self, Node};
+use crate::sse::{Event, Parser};
+use crate::tools::ToolTable;
+use http::{HeaderMap, StatusCode};
+use portcullis_model::{Denial, Reason};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What came out of an answer.
+#[derive(Debug, Default, PartialEq)]
+struct Came {
+    client: String,
+    proposed: Vec<String>,
+    broken: Option<Unfit>,
+    used: Option<Usage>,
+    recorded: Vec<String>,
+}
+
+fn streamed() -> Answering {
+    Answering::stream(true, Arc::new(ToolTable::default()))
+}
+
+fn document() -> Answering {
+    Answering::message(Arc::new(ToolTable::default()))
+}
+
+/// Feeds an answer in these pieces; a call passes unless its command's text holds `DENY` or it has a fault.
+fn feed(mut reader: Answering, mut words: TestWords, pieces: &[&[u8]], ended: Ended) -> Came {
+    let mut head = Head { status: StatusCode::OK, headers: HeaderMap::new() };
+    reader.on_head(&mut head, &mut words).unwrap();
+    let (mut came, mut over) = (Came::default(), false);
+    for at in 0..=pieces.len() {
+        let mut parts = Vec::new();
+        match pieces.get(at) {
+            Some(piece) => reader.on_data(piece, &mut words, &mut parts),
+            None => reader.on_end(ended, &mut words, &mut parts),
+        }
+        while !parts.is_empty() {
+            let mut proposed = None;
+            for part in std::mem::take(&mut parts) {
+                assert!(proposed.is_none() && !over, "{part:?} follows a proposal or the end");
+                match part {
+                    Part::Data(data) => came.client.push_str(std::str::from_utf8(&data).unwrap()),
+                    Part::Propose(command) => proposed = Some(command),
+                    Part::Used(used) => came.used = Some(used),
+                    Part::End => over = true,
+                    Part::Broken(why) => {
+                        over = true;
+                        came.broken = Some(why);
+                    }
+                }
+            }
+            if let Some(command) = proposed {
+                let denial =
+                    Denial { decision: None, reason: Reason::Withdrawn, message: Some("Ask the pilot.".into()) };
+                let refused = command.fault.is_some() || command.text.as_str().contains("DENY");
+                came.proposed.push(command.text.as_str().to_owned());
+                reader.on_verdict(if refused { Err(&denial) } else { Ok(()) }, &mut words, &mut parts);
+            }
+        }
+    }
+    assert!(over, "an answer without an end: {came:?}");
+    came.recorded = words.recorded;
+    came
+}
+
+/// The same answer whole, by bytes, and cut at many places, which must all come to the same.
+fn everywhere(reader: fn() -> Answering, words: fn() -> TestWords, body: &str) -> Came {
+    let body = body.as_bytes();
+    let whole = feed(reader(), words(), &[body], Ended::Whole);
+    let bytes: Vec<&[u8]> = body.chunks(1).collect();
+    assert_eq!(feed(reader(), words(), &bytes, Ended::Whole), whole, "by bytes");
+    for at in (0..body.len()).step_by(1 + body.len() / 100) {
+        let (left, right) = body.split_at(at);
+        assert_eq!(feed(reader(), words(), &[left, right], Ended::Whole), whole, "cut at {at}");
+    }
+    whole
+}
+
+fn read(body: &str) -> Came {
+    everywhere(streamed, TestWords::binding, body)
+}
+
+fn chunk(index: u64, delta: &str, reason: &str) -> String {
+    format!(
+        r#"data: {{"id":"c-1","object":"chat.completion.chunk","created":5,"model":"gpt-x","system_fingerprint":"SECRET","choices":[{{"index":{index},"delta":{delta},"logprobs":{{"content":[{{"token":"SECRET"}}]}},"finish_reason":{reason}}}]}}"#
+    ) + "\n\n"
+}
+
+fn says(index: u64, text: &str) -> String {
+    chunk(index, &format!(r#"{{"content":{}}}"#, json::quoted(text)), "null")
+}
+
+fn calls(index: u64, at: u64, head: &str, arguments: &str) -> String {
+    let arguments = json::quoted(arguments);
+    let function = if head.is_empty() {
+        format!(r#""function":{{"arguments":{arguments}}}"#)
+    } else {
+        format!(r#""id":"call_{at}","type":"function","function":{{"name":"{head}","arguments":{arguments}}}"#)
+    };
+    chunk(index, &format!(r#"{{"tool_calls":[{{"index":{at},{function}}}]}}"#), "null")
+}
+
+fn ends(index: u64, reason: &str) -> String {
+    chunk(index, "{}", &format!("\"{reason}\""))
+}
+
+const DONE: &str = "data: [DONE]\n\n";
+const USAGE: &str = "data: {\"id\":\"c-1\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"gpt-x\",\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":4,\"prompt_tokens_details\":{\"cached_tokens\":2}}}\n\n";
+
+/// What a client makes of a stream: of each choice its text, its calls and why it ended.
+fn accumulated(client: &str) -> BTreeMap<u64, (String, Vec<String>, String)> {
+    let mut events: Vec<Event> = Vec::new();
+    Parser::default().feed(client.as_bytes(), &mut events).unwrap();
+    let mut choices: BTreeMap<u64, (String, Vec<String>, String)> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.data != "[DONE]") {
+        let node = json::read(event.data.as_bytes()).unwrap();
+        for choice in node.get("choices").map(Node::elements).unwrap_or_default() {
+            let of = choices.entry(choice.get("index").and_then(Node::number).unwrap()).or_default();
+            let delta = choice.get("delta").unwrap();
+            of.0.push_str(delta.get("content").and_then(Node::text).unwrap_or_default());
+            for call in delta.get("tool_calls").map(Node::elements).unwrap_or_default() {
+                assert_eq!(call.get("index").and_then(Node::number), Some(of.1.len() as u64));
+                let function = call.get("function").unwrap();
+                let text = |name: &str| function.get(name).and_then(Node::text).unwrap();
+                of.1.push(format!("{}{}", text("name"), text("arguments")));
+            }
+            of.2.push_str(choice.get("finish_reason").and_then(Node::text).unwrap_or_default());
+        }
+    }
+    choices
+}
+
+#[test]
+fn each_choice_is_masked_by_itself() {
+    let body = [
+        says(0, "a SEC"),
+        says(1, "SECR"),
+        says(0, "RET b"),
+        says(1, "ET"),
+        ends(0, "stop"),
+        ends(1, "length"),
+        USAGE.to_owned(),
+        DONE.to_owned(),
+    ];
+    let came = read(&body.concat());
+    let said = accumulated(&came.client);
+    assert_eq!(said[&0], ("a [masked] b".to_owned(), vec![], "stop".to_owned()));
+    assert_eq!(said[&1], ("[masked]".to_owned(), vec![], "length".to_owned()));
+    assert!(!came.client.contains("SECRET") && came.client.ends_with(DONE), "{}", came.client);
+    assert_eq!(came.used, Some(Usage { input: 7, output: 4, cache_read: 2, cache_write: 0 }));
+    assert!(came.client.contains("\"prompt_tokens\":9"));
+    assert_eq!(came.recorded, ["a SECRET b", "SECRET"]);
+    // A client that did not ask for the count does not get it; it is counted all the same.
+    let unasked = || Answering::stream(false, Arc::new(ToolTable::default()));
+    let came = everywhere(unasked, TestWords::binding, &body.concat());
+    assert!(!came.client.contains("usage") && came.used.is_some());
+}
+
+#[test]
+fn calls_wait_until_their_choice_is_over_and_are_judged_in_order() {
+    let body = [
+        says(0, "now"),
+        calls(0, 0, "shell", "{\"command\":"),
+        calls(0, 1, "shell", "{\"command\":[\"DENY\"]}"),
+        calls(0, 0, "", "[\"ls\",\"SECRET\"]}"),
+        calls(0, 2, "other", ""),
+        ends(0, "tool_calls"),
+        DONE.to_owned(),
+    ];
+    let came = read(&body.concat());
+    assert_eq!(came.proposed.len(), 3);
+    assert_eq!(came.proposed[0], r#"shell {"command":["ls","SECRET"]} (call_0)"#);
+    let said = &accumulated(&came.client)[&0];
+    assert!(said.0.starts_with("now[portcullis] shell was refused: ") && said.0.contains("Ask the pilot."), "{said:?}");
+    assert_eq!(said.1, [r#"shell{"command":["ls","[masked]"]}"#, "other{}"]);
+    assert_eq!(said.2, "tool_calls");
+    // Nothing of a call leaves before its choice is over.
+    let open = feed(streamed(), TestWords::binding(), &[body[..5].concat().as_bytes()], Ended::Whole);
+    assert!(open.broken.is_some() && !open.client.contains("shell") && open.proposed.is_empty());
+    // Where none is left the choice does not wait for a result.
+    let none = [calls(0, 0, "shell", "{\"command\":[\"DENY\"]}"), ends(0, "tool_calls"), DONE.to_owned()];
+    assert_eq!(accumulated(&read(&none.concat()).client)[&0].2, "stop");
+    for input in ["{\"command\":[\"ls\"],\"command\":[\"id\"]}", "{} x", "[]", "{"] {
+        let body = [calls(0, 0, "shell", input), ends(0, "tool_calls"), DONE.to_owned()].concat();
+        let said = accumulated(&read(&body).client);
+        assert!(said[&0].0.starts_with("[portcullis] shell was refused") && said[&0].1.is_empty(), "{input}: {said:?}");
+    }
+}
+
+#[test]
+fn a_stream_that_breaks_its_grammar_breaks_off() {
+    let done = DONE.to_owned();
+    let other_name = calls(0, 0, "shell", "{}") + &calls(0, 0, "other", "{}");
+    let cases: Vec<(&str, String)> = vec![
+        ("nothing", String::new()),
+        ("done alone", done.clone()),
+        ("no done", says(0, "a") + &ends(0, "stop")),
+        ("a choice that did not end", says(0, "a") + &done),
+        ("text after the end", says(0, "a") + &ends(0, "stop") + &says(0, "b") + &done),
+        ("a call after the end", ends(0, "stop") + &calls(0, 0, "shell", "{}") + &done),
+        ("two ends", ends(0, "stop") + &ends(0, "stop") + &done),
+        ("a chunk after done", ends(0, "stop") + &done + &says(0, "b")),
+        ("two names of a call", other_name + &ends(0, "tool_calls") + &done),
+        ("too many choices", says(16, "a") + &done),
+        ("an old call", chunk(0, r#"{"function_call":{"name":"x"}}"#, "null")),
+        ("no chunk", "data: {\"object\":\"chat.completion\"}\n\n".to_owned()),
+        ("no JSON", "data: {\n\n".to_owned()),
+        ("a member twice", "data: {\"id\":1,\"id\":2}\n\n".to_owned()),
+        ("an id that is no id", says(0, "a").replace("c-1", "c 1")),
+        ("a call without an id", calls(0, 0, "shell", "{}").replace("call_0", "") + &ends(0, "tool_calls") + &done),
+    ];
+    for (what, body) in cases {
+        let came = read(&body);
+        assert!(came.broken.is_some(), "{what}: {}", came.client);
+        assert!(came.client.contains(r#"data: {"error":"#), "{what}");
+        if what != "a chunk after done" {
+            assert!(!came.client.contains("[DONE]"), "{what}");
+        }
+    }
+    let body = says(0, "a") + &ends(0, "stop") + DONE;
+    assert!(feed(streamed(), TestWords::binding(), &[body.as_bytes()], Ended::Broken).broken.is_some());
+    let error =
+        says(0, "a") + "data: {\"error\":{\"type\":\"server_error\",\"message\":\"SECRET down\",\"x\":1}}\n\n" + DONE;
+    let came = read(&error);
+    let expected = r#"data: {"error":{"message":"[masked] down","type":"server_error","param":null,"code":null}}"#;
+    assert!(came.client.trim_end().ends_with(expected) && came.broken.is_some(), "{}", came.client);
+}
+
+#[test]
+fn a_document_is_masked_and_its_calls_are_judged() {
+    let call = |id: &str, command: &str| {
+        format!(
+            r#"{{"id":"{id}","type":"function","function":{{"name":"shell","arguments":"{{\"command\":[\"{command}\"]}}"}}}}"#
+        )
+    };
+    let body = |calls: &str| {
+        format!(
+            r#"{{ "id":"c","object":"chat.completion","model":"gpt-x","choices":[{{"index":0,"message":{{"role":"assistant","content":null,"refusal":"SECRET","tool_calls":[{calls}]}},"logprobs":{{"x":"SECRET"}},"finish_reason":"tool_calls"}},{{"index":1,"message":{{"role":"assistant","content":"a SECRET"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":9}} }}"#
+        )
+    };
+    let came = everywhere(document, TestWords::binding, &body(&[call("a", "ls"), call("b", "DENY")].join(",")));
+    assert_eq!(came.broken, None);
+    assert_eq!(came.proposed.len(), 2);
+    let node = json::read(came.client.as_bytes()).unwrap();
+    let [first, second] = node.get("choices").unwrap().elements() else { panic!("{}", came.client) };
+    let message = first.get("message").unwrap();
+    assert_eq!(message.get("tool_calls").unwrap().elements().len(), 1);
+    assert!(message.get("content").and_then(Node::text).unwrap().starts_with("[portcullis] shell was refused"));
+    assert_eq!(first.get("finish_reason").and_then(Node::text), Some("tool_calls"));
+    assert_eq!(
+        second.get("message").and_then(|message| message.get("content")).and_then(Node::text),
+        Some("a [masked]")
+    );
+    assert!(!came.client.contains("SECRET") && !came.client.contains("DENY"), "{}", came.client);
+    let came = everywhere(document, TestWords::binding, &body(&call("b", "DENY")).replace(r#""content":null,"#, ""));
+    assert!(came.client.contains(r#""finish_reason":"stop""#) && came.client.contains(r#""tool_calls":null"#));
+    assert!(came.client.contains(r#""content":"[portcullis] shell"#), "{}", came.client);
+    for strange in [
+        "{}",
+        "",
+        "[]",
+        r#"{"object":"chat.completion"}"#,
+        r#"{"object":"chat.completion","choices":[{}]}"#,
+        r#"{"object":"chat.completion","choices":[{"message":{"content":[1]}}]}"#,
+        r#"{"object":"chat.completion","choices":[{"message":{"content":null,"audio":{}}}]}"#,
+    ] {
+        let came = everywhere(document, TestWords::binding, strange);
+        assert!(came.broken.is_some() && came.client.is_empty(), "{strange}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_nothing_protected_leaves_and_no_part_looks_whole(
+        chunks in proptest::collection::vec(prop_oneof![
+            5 => (0..2u64, "(SECRET|SEC|RET|[a-z]{0,3})").prop_map(|(index, text)| says(index, &text)),
+            2 => (0..2u64, 0..2u64, "(shell)?", "(SECRET|\\{\\}|\\{\"a\":)").prop_map(|(i, at, name, text)| calls(i, at, &name, &text)),
+            2 => (0..2u64).prop_map(|index| ends(index, "tool_calls")),
+            1 => Just(USAGE.to_owned()),
+            1 => Just(DONE.to_owned()),
+        ], 0..14),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let body = chunks.concat();
+        let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+        at.extend([0, body.len()]);
+        at.sort_unstable();
+        let pieces: Vec<&[u8]> = at.windows(2).map(|pair| &body.as_bytes()[pair[0]..pair[1]]).collect();
+        let came = feed(streamed(), TestWords::binding(), &pieces, Ended::Whole);
+        prop_assert_eq!(&came, &feed(streamed(), TestWords::binding(), &[body.as_bytes()], Ended::Whole));
+        prop_assert!(came.broken.is_some() || came.client.ends_with(DONE));
+        for (text, calls, _) in accumulated(&came.client).into_values() {
+            prop_assert!(!text.contains("SECRET") && !calls.concat().contains("SECRET"), "{}", came.client);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+use super::super::read;
+use super::*;
+use crate::api::{Asked, Read};
+use crate::frame::{Method, Request};
+use crate::path::{Path, Query};
+use bytes::Bytes;
+
+fn asked(method: Method, target: &str, body: &str) -> Asked {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "application/json".parse().unwrap());
+    let (path, query) = (Path::read(path).unwrap(), Query::read(query).unwrap());
+    let request = Request { method, path, query, headers, body: Bytes::from(body.to_owned()) };
+    match read(request, &Arc::new(ToolTable::default()), &mut TestWords::binding()) {
+        Read::Asked(asked) => *asked,
+        Read::Own(..) => panic!("the gateway answered"),
+    }
+}
+
+fn said(asked: &Asked) -> String {
+    match &asked.command.fault {
+        Some(fault) => format!("fault: {}", fault.message()),
+        None => asked.command.operations().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ; "),
+    }
+}
+
+fn chat(members: &str) -> Asked {
+    let body = format!(r#"{{"model":"gpt-x","messages":[{{"role":"user","content":"hi"}}]{members}}}"#);
+    asked(Method::Post, "/v1/chat/completions", &body)
+}
+
+#[test]
+fn a_request_is_its_model_and_what_the_provider_runs() {
+    assert_eq!(said(&chat("")), r#"generate model "gpt-x""#);
+    let asked = chat(
+        r#","tools":[{"type":"function","function":{"name":"shell"}},{"type":"custom","custom":{"name":"c"}},{"type":"web_search"}],"max_tokens":7,"n":2"#,
+    );
+    assert_eq!(said(&asked), r#"generate model "gpt-x" ; call tool web_search"#);
+    let offers: Vec<String> = asked.offers.unwrap().operations().iter().map(ToString::to_string).collect();
+    assert_eq!(offers, ["call tool c", "call tool shell"]);
+    assert_eq!(asked.tokens, 14 + asked.request.body.len() as u64 / 4);
+    let seen = super::requests::asked(
+        Method::Post,
+        "/v1/chat/completions",
+        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x.example/a"}},{"type":"image_url","image_url":{"url":"data:image/png;base64,SECRET"}}]}]}"#,
+    );
+    assert_eq!(said(&seen), "generate model m ; connect host x.example:443 +network");
+    assert!(std::str::from_utf8(&seen.request.body).unwrap().contains("base64,SECRET"));
+}
+
+#[test]
+fn what_is_not_known_of_a_request_is_refused() {
+    for members in [
+        r#","logprobs":true"#,
+        r#","functions":[]"#,
+        r#","audio":{}"#,
+        r#","model":"b""#,
+        r#","n":17"#,
+        r#","n":"2""#,
+        r#","max_tokens":-1"#,
+        r#","stream":1"#,
+        r#","stream":true,"stream_options":{"x":1}"#,
+        r#","stream":true,"stream_options":[]"#,
+        r#","tools":{}"#,
+        r#","tools":[{}]"#,
+        r#","tools":[{"type":"function","function":{}}]"#,
+        r#","tools":[{"type":"a b"}]"#,
+    ] {
+        assert!(said(&chat(members)).starts_with("fault"), "{members}");
+    }
+    for (method, target) in [
+        (Method::Post, "/v1/responses"),
+        (Method::Post, "/v1/completions"),
+        (Method::Post, "/v1/chat/completions?x=1"),
+        (Method::Post, "/v1/files"),
+        (Method::Get, "/v1/chat/completions"),
+        (Method::Delete, "/v1/models/x"),
+    ] {
+        let body = r#"{"model":"m","messages":[]}"#;
+        assert!(said(&asked(method, target, body)).starts_with("fault"), "{target}");
+    }
+    assert_eq!(said(&asked(Method::Get, "/v1/models", "")), "read endpoint GET /v1/models");
+}
+
+#[test]
+fn what_is_sent_is_masked_and_asks_for_the_count() {
+    let sent = |members: &str| String::from_utf8(chat(members).request.body.to_vec()).unwrap();
+    let counted = r#"{"stream_options":{"include_usage":true},"model":"gpt-x","#;
+    assert!(sent(r#","stream":true"#).starts_with(counted));
+    assert!(sent(r#","stream":true,"stream_options":{}"#).ends_with(r#""stream_options":{"include_usage":true}}"#));
+    assert!(!sent(r#","stream":false"#).contains("stream_options"));
+    let body = r#"{"model":"SECRET","messages":[{"role":"assistant","content":"a SECRET","tool_calls":[{"id":"SECRET","type":"function","function":{"name":"t","arguments":"{\"ssn\":5}"}}]},{"role":"tool","tool_call_id":"SECRET","content":"SECRET"}]}"#;
+    let asked = asked(Method::Post, "/v1/chat/completions", body);
+    let expected = r#"{"model":"SECRET","messages":[{"role":"assistant","content":"a [masked]","tool_calls":[{"id":"SECRET","type":"function","function":{"name":"t","arguments":"{\"ssn\":\"[masked]\"}"}}]},{"role":"tool","tool_call_id":"SECRET","content":"[masked]"}]}"#;
+    assert_eq!(asked.request.body, expected);
+    assert_eq!(asked.command.digest, asked.request.digest());
+    let embedded = super::requests::asked(Method::Post, "/v1/embeddings", r#"{"model":"e","input":["a SECRET"]}"#);
+    assert_eq!(
+        (said(&embedded).as_str(), &*embedded.request.body),
+        ("generate model e", br#"{"model":"e","input":["a [masked]"]}"#.as_slice())
+    );
+}
