@@ -175,11 +175,20 @@ impl Stream {
         });
         let choices = node.get("choices").filter(|node| matches!(node.value, Value::Array(_))).ok_or(STRANGE)?;
         let [choice] = choices.elements() else {
-            if !choices.elements().is_empty() {
-                // Each choice comes in chunks of its own.
+            if choices.elements().is_empty() {
+                return self.used(node, data, words, parts);
+            }
+            if choices.elements().len() as u64 > CHOICES {
                 return Err(STRANGE);
             }
-            return self.used(node, data, words, parts);
+            // A chunk of several choices is as many chunks.
+            for choice in choices.elements().iter().rev() {
+                let choice = data.get(choice.span.clone()).ok_or(STRANGE)?;
+                let about = self.about.as_deref().unwrap_or_default();
+                self.queue.push_front(Event::new(None, format!(r#"{about}"choices":[{choice}]}}"#)));
+            }
+            self.count(node, parts);
+            return Ok(());
         };
         self.choice(choice, words, parts)?;
         self.count(node, parts);

@@ -165,6 +165,15 @@ fn each_choice_is_masked_by_itself() {
 }
 
 #[test]
+fn a_chunk_of_several_choices_is_as_many_chunks() {
+    let both = r#"data: {"id":"c","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"shell","arguments":"{\"command\":[\"DENY\"]}"}}]},"finish_reason":"tool_calls"},{"index":1,"delta":{"content":"a SECRET"},"finish_reason":"stop"}]}"#;
+    let came = read(&format!("{both}\n\n{DONE}"));
+    let said = accumulated(&came.client);
+    assert!(said[&0].0.starts_with("[portcullis] shell was refused") && said[&0].2 == "stop", "{said:?}");
+    assert_eq!(said[&1], ("a [masked]".to_owned(), vec![], "stop".to_owned()));
+}
+
+#[test]
 fn calls_wait_until_their_choice_is_over_and_are_judged_in_order() {
     let body = [
         says(0, "now"),

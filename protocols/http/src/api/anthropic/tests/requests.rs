@@ -43,6 +43,10 @@ fn a_request_is_its_models_and_the_providers_tools() {
     for (members, expected) in [
         ("", r#"generate model "claude-x""#),
         (r#","stream":true,"temperature":1,"thinking":{"type":"adaptive"}"#, r#"generate model "claude-x""#),
+        (
+            r#","system":[{"type":"text","text":"x-anthropic-billing-header: cc_version=2; cc_entrypoint=sdk-cli","cache_control":{"type":"ephemeral"}}],"metadata":{"user_id":"{\"device_id\":\"a\"}"},"context_management":{"edits":[]},"output_config":{"effort":"high"},"thinking":{"type":"adaptive","display":"omitted"},"stream":true"#,
+            r#"generate model "claude-x""#,
+        ),
         (r#","fallbacks":["b",{"model":"c"}]"#, r#"generate model "claude-x" ; generate model b ; generate model c"#),
         (
             r#","tools":[{"name":"Bash","input_schema":{}},{"type":"web_search_20250305","name":"web_search"},{"type":"mcp_toolset","mcp_server_name":"x"}]"#,
