@@ -165,7 +165,9 @@ impl Lease {
         match self.secret {
             Secret::None => Ok(None),
             Secret::Password(password) => Ok(Some(password)),
-            Secret::PrivateKey(_) | Secret::Certificate { .. } => Err(unusable("is a key, where the backend takes a password")),
+            Secret::PrivateKey(_) | Secret::Certificate { .. } => {
+                Err(unusable("is a key, where the backend takes a password"))
+            }
             Secret::Headers(_) => Err(unusable("is a header, where the backend takes a password")),
         }
     }

@@ -176,7 +176,22 @@ impl Answer {
     /// # Errors
     /// [`Withheld`]: there are too many, or a mask cannot be carried out; nothing of the piece may pass.
     pub fn text_of(&mut self, stream: &'static str, index: u32, piece: Bytes) -> Result<Bytes, Withheld> {
-        let stream = Stream { name: stream, index: Some(index) };
+        let stream = self.numbered(stream, index)?;
+        Ok(self.piece(stream, piece))
+    }
+
+    /// The same for text that the record keeps in another form.
+    ///
+    /// # Errors
+    /// As [`Answer::text_of`].
+    pub fn text_part_of(&mut self, stream: &'static str, index: u32, piece: Bytes) -> Result<Bytes, Withheld> {
+        let stream = self.numbered(stream, index)?;
+        Ok(self.flow(stream).map_or_else(Bytes::new, |flow| flow.client.take(piece)))
+    }
+
+    /// One of several streams, where it may be begun or go on.
+    fn numbered(&self, name: &'static str, index: u32) -> Result<Stream, Withheld> {
+        let stream = Stream { name, index: Some(index) };
         if self.masking().client.is_broken() {
             return Err(Withheld::Broken);
         }
@@ -184,7 +199,7 @@ impl Answer {
         if open >= Self::STREAMS && self.flows.iter().all(|flow| flow.stream != stream) {
             return Err(Withheld::TooManyStreams);
         }
-        Ok(self.piece(stream, piece))
+        Ok(stream)
     }
 
     /// The stream is over: gives the last of it.

@@ -76,7 +76,7 @@ impl Words for Output {
     }
 
     fn piece(&mut self, stream: u32, words: &str) -> String {
-        match self.answer.text_of(BODY, stream, Bytes::copy_from_slice(words.as_bytes())) {
+        match self.answer.text_part_of(BODY, stream, Bytes::copy_from_slice(words.as_bytes())) {
             Ok(shown) => text(shown),
             Err(_) => {
                 self.withheld = true;

@@ -18,7 +18,7 @@ pub(crate) mod testing;
 
 use crate::frame::{Head, Request};
 use bytes::Bytes;
-use portcullis_model::{Command, Denial};
+use portcullis_model::{Command, Denial, Tokens};
 use std::time::Duration;
 
 /// Which API a connection speaks.
@@ -97,7 +97,7 @@ pub(crate) enum Part {
     /// The answer proposes a command to the client. Nothing follows before the verdict.
     Propose(Box<Command>),
     /// What the answer cost, as far as it is known: the newest replaces the one before.
-    Used(Usage),
+    Used(Tokens),
     /// The answer is whole.
     End,
     /// The answer cannot go on. Where nothing of it has left, the client gets an error of its API; else the connection
@@ -108,15 +108,6 @@ pub(crate) enum Part {
 /// Why an answer cannot be passed on, in words the client may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unfit(pub(crate) &'static str);
-
-/// Tokens of a model request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) input: u64,
-    pub(crate) output: u64,
-    pub(crate) cache_read: u64,
-    pub(crate) cache_write: u64,
-}
 
 /// A text that was to be JSON and is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

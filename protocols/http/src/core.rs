@@ -22,8 +22,10 @@ use crate::reply;
 use crate::tools::ToolTable;
 use bytes::Bytes;
 use http::StatusCode;
-use portcullis_gate::{Cleared, Hold, Outgoing, Permit, Released, Ruling, Session, Settled, Weight};
-use portcullis_model::{ApprovalId, DecisionId, Denial, Digest, Fault, HoldTerms, Outcome, Reason};
+use portcullis_gate::{Cleared, Hold, Outgoing, Permit, Released, Reservation, Ruling, Session, Settled, Weight};
+use portcullis_model::{
+    Action, ApprovalId, Command, DecisionId, Denial, Digest, Fault, HoldTerms, Object, Outcome, Reason,
+};
 use relay::Relay;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +55,10 @@ pub(crate) struct Steps {
     pub(crate) up: Option<Cleared<Request>>,
     pub(crate) down: Vec<Released<ToClient>>,
     pub(crate) hold: Option<Waiting>,
+    /// Take this from the budgets and say so with [`Core::on_reserved`].
+    pub(crate) reserve: Option<Reserve>,
+    /// Give back to the budgets what was not used of it.
+    pub(crate) used: Option<(Reservation, u64)>,
     /// Nothing more comes of this exchange.
     pub(crate) end: bool,
 }
@@ -63,9 +69,18 @@ pub(crate) enum Waiting {
     Proposal(Hold<Proposal>),
 }
 
+/// What a request may use at most.
+pub(crate) struct Reserve {
+    pub(crate) permit: Permit,
+    pub(crate) model: Option<Arc<str>>,
+    pub(crate) tokens: u64,
+}
+
 enum Phase {
     Fresh,
     Held(Prepared, Patience),
+    /// Allowed, and not taken from its budgets yet.
+    Reserving(Cleared<Request>, Prepared),
     /// Sent, and not answered.
     Sent(Permit, Prepared),
     Answering(Box<Relay>),
@@ -89,6 +104,11 @@ struct Prepared {
     head_only: bool,
     /// The request itself, where a refusal answers something in it.
     request: Option<Request>,
+    /// The model that it asks, and the tokens that it may use.
+    model: Option<Arc<str>>,
+    tokens: u64,
+    /// What was taken for it.
+    reservation: Option<Reservation>,
 }
 
 /// One exchange.
@@ -108,7 +128,7 @@ impl Core {
         match &self.phase {
             Phase::Sent(..) => true,
             Phase::Answering(relay) => relay.wants_data(),
-            Phase::Fresh | Phase::Held(..) | Phase::Over => false,
+            Phase::Fresh | Phase::Held(..) | Phase::Reserving(..) | Phase::Over => false,
         }
     }
 
@@ -128,13 +148,16 @@ impl Core {
     }
 
     fn ask(&mut self, asked: Asked, sent: Sent, steps: &mut Steps) {
-        let Asked { offers, mut command, request, tokens: _, reader } = asked;
+        let Asked { offers, mut command, request, tokens, reader } = asked;
         let mcp = self.target.api == Api::Mcp;
         let prepared = Prepared {
             reader,
             outgoing: matches!(self.target.api, Api::Anthropic | Api::OpenAi).then_some(sent.outgoing),
             head_only: request.method == Method::Head,
             request: mcp.then(|| request.clone()),
+            model: model(&command),
+            tokens,
+            reservation: None,
         };
         if sent.withheld {
             let message = "a mask of what is sent cannot be carried out".into();
@@ -167,8 +190,25 @@ impl Core {
             self.refuse(&denial, prepared.request.as_ref(), steps);
             return;
         }
-        steps.up = Some(cleared);
-        self.phase = Phase::Sent(permit, prepared);
+        let (model, tokens) = (prepared.model.clone(), prepared.tokens);
+        steps.reserve = Some(Reserve { permit, model, tokens });
+        self.phase = Phase::Reserving(cleared, prepared);
+    }
+
+    /// The budgets have given what was asked of them, or not.
+    pub(crate) fn on_reserved(&mut self, permit: Permit, reserved: Result<Reservation, Denial>, steps: &mut Steps) {
+        let Phase::Reserving(cleared, mut prepared) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+        match reserved {
+            Ok(reservation) => {
+                prepared.reservation = Some(reservation);
+                steps.up = Some(cleared);
+                self.phase = Phase::Sent(permit, prepared);
+            }
+            Err(denial) => {
+                self.session.settle(permit, Outcome::Refused, None);
+                self.refuse(&denial, prepared.request.as_ref(), steps);
+            }
+        }
     }
 
     /// People have decided about the request.
@@ -224,10 +264,11 @@ impl Core {
             Phase::Sent(permit, prepared) => {
                 let message = Some(error.told().into());
                 self.session.settle(permit, Outcome::Failed { status: error.status().as_str().into(), message }, None);
+                steps.used = prepared.reservation.map(|reservation| (reservation, 0));
                 let (head, body) = failed(self.target.api, prepared.request.as_ref(), error.status(), error.told());
                 self.say(head, body, steps);
             }
-            Phase::Fresh | Phase::Held(..) | Phase::Over => steps.end = true,
+            Phase::Fresh | Phase::Held(..) | Phase::Reserving(..) | Phase::Over => steps.end = true,
         }
     }
 
@@ -242,7 +283,7 @@ impl Core {
                 patience.waited += KEEP_ALIVE;
                 (patience.waited >= mcp::PATIENCE).then(|| mcp::held(request, patience.approval, &patience.terms))
             }
-            Phase::Fresh | Phase::Held(..) | Phase::Sent(..) | Phase::Over => None,
+            Phase::Fresh | Phase::Held(..) | Phase::Reserving(..) | Phase::Sent(..) | Phase::Over => None,
         };
         if let Some((head, body)) = over {
             self.say(head, body, steps);
@@ -252,7 +293,13 @@ impl Core {
     /// Whose sessions of tool servers these are.
     fn context(&self) -> mcp::Context {
         let (principal, connection) = (self.session.principal(), self.session.connection());
-        let parts = [principal.issuer.as_bytes(), b"\0", principal.subject.as_bytes(), b"\0", connection.name.as_str().as_bytes()];
+        let parts = [
+            principal.issuer.as_bytes(),
+            b"\0",
+            principal.subject.as_bytes(),
+            b"\0",
+            connection.name.as_str().as_bytes(),
+        ];
         mcp::Context {
             tools: Arc::clone(&self.target.tools),
             opaque: Arc::clone(&self.target.opaque),
@@ -262,7 +309,8 @@ impl Core {
         }
     }
 
-    /// The client went away: what runs is recorded as interrupted, what waits as withdrawn.
+    /// The client went away: what runs is recorded as interrupted, what waits as withdrawn. What it took from budgets stays
+    /// taken: the model goes on, and nobody learns for how long.
     pub(crate) fn on_gone(&mut self, steps: &mut Steps) {
         self.phase = Phase::Over;
         steps.end = true;
@@ -296,6 +344,14 @@ impl Core {
             steps.end = true;
         }
     }
+}
+
+/// The model that a command asks.
+fn model(command: &Command) -> Option<Arc<str>> {
+    command.operations().iter().find_map(|operation| match (&operation.action, &operation.object) {
+        (Action::Generate, Object::Model(model)) => model.as_str().map(Arc::from),
+        _ => None,
+    })
 }
 
 /// An error that is nobody's refusal, in the words of the API.

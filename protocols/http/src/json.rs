@@ -184,12 +184,9 @@ impl Node {
                     member.leaves(&mut vec![Step::Member(name.as_str().into())], &mut leaves);
                 }
             }
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Array(_)
-            | Value::Object(_) => self.leaves(&mut Vec::new(), &mut leaves),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                self.leaves(&mut Vec::new(), &mut leaves)
+            }
         }
         Fields::of(leaves)
     }

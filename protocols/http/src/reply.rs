@@ -17,7 +17,7 @@ use crate::frame::Head;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use portcullis_gate::NotEntered;
-use portcullis_model::{Denial, Fault, Reason};
+use portcullis_model::{Denial, Fault, Reason, Spent};
 use serde_json::{Value, json};
 
 /// Tells the clients of models whether to try again; others pass it over.
@@ -161,7 +161,12 @@ fn problem(denial: &Denial) -> Problem<'_> {
             (StatusCode::FORBIDDEN, "the request is of a kind that does not pass")
         }
         Reason::IdentityRevoked => (StatusCode::UNAUTHORIZED, "the identity is no longer valid"),
-        Reason::RecordUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "nothing passes"),
+        Reason::RecordUnavailable | Reason::OverBudget { spent: Spent::Uncounted, .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "nothing passes")
+        }
+        Reason::OverBudget { spent: Spent::Tokens | Spent::Requests, .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "a budget is used up")
+        }
         Reason::Rule { .. }
         | Reason::NoRule { .. }
         | Reason::Protected { .. }

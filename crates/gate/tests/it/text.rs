@@ -340,6 +340,10 @@ async fn a_numbered_stream_may_pause_within_a_value() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(answer.text_of("text", 0, Bytes::from_static(b"1111 1111")).unwrap().is_empty());
     assert_eq!(answer.text_of_end("text", 0).as_ref(), b"[redacted]");
+    // The same once more, for text that is recorded in another form.
+    assert!(answer.text_part_of("text", 0, Bytes::from_static(b"4111 1111 ")).unwrap().is_empty());
+    assert!(answer.text_part_of("text", 0, Bytes::from_static(b"1111 1111")).unwrap().is_empty());
+    assert_eq!(answer.text_of_end("text", 0).as_ref(), b"[redacted]");
     drop(answer);
     assert_eq!(outputs(&recorded(&world, &session).await), [("text 0", "[redacted]", false)]);
 }

@@ -12,8 +12,8 @@ use crate::core::{Prepared, Proposal, Steps, Waiting, failed};
 use crate::frame::{Head, Request, ToClient};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use portcullis_gate::{Permit, Ruling, Session, Settled};
-use portcullis_model::{Command, Denial, Outcome};
+use portcullis_gate::{Permit, Reservation, Ruling, Session, Settled};
+use portcullis_model::{Command, Denial, Outcome, Tokens};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -30,6 +30,9 @@ pub(super) struct Relay {
     head_only: bool,
     /// What an error answers, where it answers something in the request.
     request: Option<Request>,
+    /// What was taken for it from budgets, and what it has used.
+    reservation: Option<Reservation>,
+    used: Option<Tokens>,
     decoder: Option<Decoder>,
     /// The head, until it leaves.
     head: Option<Head>,
@@ -46,13 +49,8 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(
-        session: &Arc<Session>,
-        api: Api,
-        permit: Permit,
-        prepared: Prepared,
-    ) -> Self {
-        let Prepared { reader, outgoing, head_only, request } = prepared;
+    pub(super) fn new(session: &Arc<Session>, api: Api, permit: Permit, prepared: Prepared) -> Self {
+        let Prepared { reader, outgoing, head_only, request, reservation, .. } = prepared;
         let output = Output::new(session, &permit, outgoing);
         Self {
             session: Arc::clone(session),
@@ -62,6 +60,8 @@ impl Relay {
             output,
             head_only,
             request,
+            reservation,
+            used: None,
             decoder: None,
             head: None,
             status: StatusCode::OK,
@@ -189,7 +189,7 @@ impl Relay {
                         self.verdict(verdict.as_ref().map(|()| ()), &mut parts);
                     }
                 }
-                Part::Used(_usage) => {}
+                Part::Used(tokens) => self.used = Some(tokens),
                 Part::End => self.end(steps),
                 Part::Broken(why) => self.broken(&why, steps),
             }
@@ -255,7 +255,7 @@ impl Relay {
         self.flush(steps);
         steps.down.push(self.output.release(ToClient::End));
         self.output.finish();
-        self.settle(Outcome::Completed { status: self.status.as_str().into(), rows: 0, bytes: self.bytes });
+        self.settle(Outcome::Completed { status: self.status.as_str().into(), rows: 0, bytes: self.bytes }, steps);
     }
 
     fn broken(&mut self, why: &Unfit, steps: &mut Steps) {
@@ -274,11 +274,19 @@ impl Relay {
             steps.down.push(self.session.say(ToClient::End));
         }
         self.output.finish();
-        self.settle(Outcome::Failed { status: status.as_str().into(), message: Some(why.0.into()) });
+        self.settle(Outcome::Failed { status: status.as_str().into(), message: Some(why.0.into()) }, steps);
     }
 
-    fn settle(&mut self, outcome: Outcome) {
+    fn settle(&mut self, outcome: Outcome, steps: &mut Steps) {
         if let Some(permit) = self.permit.take() {
+            if let Some(used) = self.used {
+                self.session.used(&permit, used);
+            }
+            // Of an answer that said nothing of it, nobody knows what it used: what was taken stays taken. An error of the
+            // provider's uses nothing.
+            let used = self.used.map(|used| used.input + used.output + used.cache_read + used.cache_write);
+            let used = used.or_else(|| (!self.status.is_success()).then_some(0));
+            steps.used = self.reservation.take().zip(used);
             self.session.settle(permit, outcome, None);
         }
     }

@@ -8,7 +8,7 @@
 use super::body::collect;
 use super::front::{Arrived, Responder, closing, whole};
 use crate::api::KEEP_ALIVE;
-use crate::core::{Core, Proposal, Steps, Waiting};
+use crate::core::{Core, Proposal, Reserve, Steps, Waiting};
 use crate::error::{Error, Side};
 use crate::frame::{Head, Request};
 use crate::head::{self, Refusal};
@@ -17,7 +17,8 @@ use crate::upstream::{Answered, ClientBody, RequestSender, Way, deepest};
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use hyper::body::{Body as _, Incoming};
-use portcullis_gate::{Downstream, SendError, Session, Settled, Upstream};
+use portcullis_gate::{Downstream, Permit, Reservation, SendError, Session, Settled, Upstream};
+use portcullis_model::Denial;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -78,6 +79,9 @@ struct Relay {
     body: Option<Incoming>,
     down: Downstream<ClientBody>,
     hold: Option<Held>,
+    /// What is taken from budgets, and what is given back.
+    reserving: Option<BoxFuture<'static, (Permit, Result<Reservation, Denial>)>>,
+    giving_back: Option<BoxFuture<'static, ()>>,
     /// When the client that waits for people hears of us again.
     waited: Option<Pin<Box<Sleep>>>,
     /// When the backend has been silent for too long.
@@ -100,6 +104,8 @@ impl Relay {
             body: None,
             down: Downstream::new(ClientBody::new(responder.stream, &responder.gone), &session),
             hold: None,
+            reserving: None,
+            giving_back: None,
             waited: None,
             silence: None,
             patience,
@@ -111,7 +117,7 @@ impl Relay {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
-            let mut progress = self.poll_hold(cx);
+            let mut progress = self.poll_hold(cx) | self.poll_budgets(cx);
             self.poll_waited(cx);
             self.poll_room(cx);
             progress |= self.take_backend(cx);
@@ -120,7 +126,7 @@ impl Relay {
             if !self.write(cx) {
                 return Poll::Ready(());
             }
-            if self.steps.end && self.down.backlog() == 0 {
+            if self.steps.end && self.down.backlog() == 0 && self.giving_back.is_none() {
                 return Poll::Ready(());
             }
             if self.gone.as_mut().poll(cx).is_ready() {
@@ -146,6 +152,16 @@ impl Relay {
         for released in self.steps.down.drain(..) {
             self.down.push(released);
         }
+        if let Some(Reserve { permit, model, tokens }) = self.steps.reserve.take() {
+            let session = Arc::clone(&self.session);
+            self.reserving = Some(Box::pin(async move {
+                let reserved = session.reserve(&permit, model.as_deref(), tokens).await;
+                (permit, reserved)
+            }));
+        }
+        if let Some((reservation, used)) = self.steps.used.take() {
+            self.giving_back = Some(Box::pin(reservation.settle(used)));
+        }
         if let Some(waiting) = self.steps.hold.take() {
             self.hold = Some(match waiting {
                 Waiting::Request(hold) => Held::Request(Box::pin(hold.settle())),
@@ -168,6 +184,21 @@ impl Relay {
                 self.core.on_proposal_settled(settled, &mut self.steps);
             }
         }
+        self.apply();
+        true
+    }
+
+    /// What budgets have given or taken back. True if the exchange goes on by it.
+    fn poll_budgets(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(giving_back) = &mut self.giving_back
+            && giving_back.as_mut().poll(cx).is_ready()
+        {
+            self.giving_back = None;
+        }
+        let Some(reserving) = &mut self.reserving else { return false };
+        let Poll::Ready((permit, reserved)) = reserving.as_mut().poll(cx) else { return false };
+        self.reserving = None;
+        self.core.on_reserved(permit, reserved, &mut self.steps);
         self.apply();
         true
     }

@@ -9,13 +9,14 @@ use super::facts::facts;
 use super::stream::Stream;
 use super::whole::Whole;
 use super::words::is_word;
-use crate::api::{Ended, Part, Reader, Unfit, Usage, Words};
+use crate::api::{Ended, Part, Reader, Unfit, Words};
 use crate::frame::Head;
 use crate::json::{self, Node, quoted};
 use crate::tools::ToolTable;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use portcullis_model::Denial;
+use portcullis_model::Tokens;
 use std::sync::Arc;
 
 /// Bytes of an answer that is one document.
@@ -184,7 +185,7 @@ pub(super) fn told(node: &Node, words: &mut dyn Words) -> Option<(String, String
 }
 
 /// What is counted, where it is said.
-pub(super) fn count(usage: &Node, used: &mut Usage) {
+pub(super) fn count(usage: &Node, used: &mut Tokens) {
     let counts = [
         ("input_tokens", &mut used.input),
         ("output_tokens", &mut used.output),

@@ -11,12 +11,13 @@ mod event;
 
 use super::block::{BLOCKS, Call, Kind, STRANGE, Turn, kind, redacted, signature, text};
 use super::words;
-use crate::api::{Ended, Part, Unfit, Usage, Words};
+use crate::api::{Ended, Part, Unfit, Words};
 use crate::json::{self, Edits, Node, Value, quoted};
 use crate::sse::{self, Event, Parser};
 use crate::tools::{self, ToolTable};
 use event::{Name, started, stopped, wrote};
 use portcullis_model::Denial;
+use portcullis_model::Tokens;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ pub(super) struct Stream {
     next: usize,
     out: usize,
     turn: Turn,
-    usage: Usage,
+    usage: Tokens,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Stream {
             next: 0,
             out: 0,
             turn: Turn::default(),
-            usage: Usage::default(),
+            usage: Tokens::default(),
         }
     }
 

@@ -4,12 +4,13 @@ mod streams;
 
 use super::answer::Answering;
 use crate::api::testing::TestWords;
-use crate::api::{Ended, Part, Reader, Unfit, Usage};
+use crate::api::{Ended, Part, Reader, Unfit};
 use crate::frame::Head;
 use crate::json::{self, Node};
 use crate::sse::{Event, Parser};
 use crate::tools::ToolTable;
 use http::{HeaderMap, StatusCode};
+use portcullis_model::Tokens;
 use portcullis_model::{Command, Denial, Reason};
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ struct Came {
     client: String,
     proposed: Vec<String>,
     broken: Option<Unfit>,
-    used: Option<Usage>,
+    used: Option<Tokens>,
     recorded: Vec<String>,
 }
 

@@ -6,11 +6,12 @@
 
 use super::block::{BLOCKS, Call, Kind, STRANGE, Turn, kind, redacted, signature, text};
 use super::words;
-use crate::api::{Part, Unfit, Usage, Words};
+use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Edits, Node, Value, quoted};
 use crate::tools::ToolTable;
 use bytes::Bytes;
 use portcullis_model::Denial;
+use portcullis_model::Tokens;
 use std::sync::Arc;
 
 const UNREADABLE: Unfit = Unfit("the answer of the model is not JSON that is read in one way only");
@@ -104,7 +105,7 @@ impl Whole {
             }
         }
         if let Some(usage) = self.root.get("usage") {
-            let mut used = Usage::default();
+            let mut used = Tokens::default();
             super::answer::count(usage, &mut used);
             parts.push(Part::Used(used));
         }

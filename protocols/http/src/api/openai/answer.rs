@@ -9,7 +9,7 @@ use super::facts::facts;
 use super::stream::Stream;
 use super::whole::Whole;
 use crate::api::anthropic::{self, is_word};
-use crate::api::{Ended, NotJson, Part, Reader, Unfit, Usage, Words};
+use crate::api::{Ended, NotJson, Part, Reader, Unfit, Words};
 use crate::frame::Head;
 use crate::json::{self, Node, quoted};
 use crate::sse;
@@ -17,6 +17,7 @@ use crate::tools::ToolTable;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use portcullis_model::Denial;
+use portcullis_model::Tokens;
 use std::sync::Arc;
 
 /// Bytes of an answer that is one document.
@@ -196,7 +197,7 @@ pub(super) fn masked(node: &Node, text: &str, words: &mut dyn Words) -> Result<S
 }
 
 /// What is counted, where it is said.
-pub(super) fn count(usage: &Node, used: &mut Usage) {
+pub(super) fn count(usage: &Node, used: &mut Tokens) {
     let number = |node: &Node, name: &str| node.get(name).and_then(Node::number).unwrap_or_default();
     let cached = usage.get("prompt_tokens_details").map_or(0, |details| number(details, "cached_tokens"));
     // Of the prompt's tokens some were cached; they are counted apart.

@@ -7,11 +7,12 @@
 
 use super::call::{CALLS, CHOICES, Call, KEPT, STRANGE};
 use crate::api::anthropic::is_word;
-use crate::api::{Ended, Part, Unfit, Usage, Words};
+use crate::api::{Ended, Part, Unfit, Words};
 use crate::json::{self, Node, Value, quoted};
 use crate::sse::{Event, Parser};
 use crate::tools::{self, ToolTable};
 use portcullis_model::Denial;
+use portcullis_model::Tokens;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -208,7 +209,7 @@ impl Stream {
     }
 
     fn count(&self, node: &Node, parts: &mut Vec<Part>) {
-        let mut used = Usage::default();
+        let mut used = Tokens::default();
         if let Some(usage) = node.get("usage").filter(|usage| matches!(usage.value, Value::Object(_))) {
             super::answer::count(usage, &mut used);
             parts.push(Part::Used(used));

@@ -2,12 +2,13 @@ mod requests;
 
 use super::answer::Answering;
 use crate::api::testing::TestWords;
-use crate::api::{Ended, Part, Reader, Unfit, Usage};
+use crate::api::{Ended, Part, Reader, Unfit};
 use crate::frame::Head;
 use crate::json::{self, Node};
 use crate::sse::{Event, Parser};
 use crate::tools::ToolTable;
 use http::{HeaderMap, StatusCode};
+use portcullis_model::Tokens;
 use portcullis_model::{Denial, Reason};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ struct Came {
     client: String,
     proposed: Vec<String>,
     broken: Option<Unfit>,
-    used: Option<Usage>,
+    used: Option<Tokens>,
     recorded: Vec<String>,
 }
 
@@ -155,7 +156,7 @@ fn each_choice_is_masked_by_itself() {
     assert_eq!(said[&0], ("a [masked] b".to_owned(), vec![], "stop".to_owned()));
     assert_eq!(said[&1], ("[masked]".to_owned(), vec![], "length".to_owned()));
     assert!(!came.client.contains("SECRET") && came.client.ends_with(DONE), "{}", came.client);
-    assert_eq!(came.used, Some(Usage { input: 7, output: 4, cache_read: 2, cache_write: 0 }));
+    assert_eq!(came.used, Some(Tokens { input: 7, output: 4, cache_read: 2, cache_write: 0 }));
     assert!(came.client.contains("\"prompt_tokens\":9"));
     assert_eq!(came.recorded, ["a SECRET b", "SECRET"]);
     // A client that did not ask for the count does not get it; it is counted all the same.

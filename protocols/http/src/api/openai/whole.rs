@@ -7,11 +7,12 @@
 use super::call::{CALLS, CHOICES, Call, STRANGE};
 use super::facts::facts;
 use crate::api::anthropic;
-use crate::api::{Part, Unfit, Usage, Words};
+use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Edits, Node, Value, quoted};
 use crate::tools::ToolTable;
 use bytes::Bytes;
 use portcullis_model::Denial;
+use portcullis_model::Tokens;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -95,7 +96,7 @@ impl Whole {
             self.choice(choice, left, refused, words, &mut edits)?;
         }
         if let Some(usage) = self.root.get("usage") {
-            let mut used = Usage::default();
+            let mut used = Tokens::default();
             super::answer::count(usage, &mut used);
             parts.push(Part::Used(used));
         }

@@ -72,7 +72,7 @@ fn text_is_masked_wherever_it_is_cut() {
         accumulated(&came.events()),
         (vec!["text:a [masked] b [masked]SEC".to_owned()], Some("end_turn".into()))
     );
-    assert_eq!(came.used, Some(Usage { input: 7, output: 42, cache_read: 3, cache_write: 0 }));
+    assert_eq!(came.used, Some(Tokens { input: 7, output: 42, cache_read: 3, cache_write: 0 }));
     assert_eq!(came.recorded, [r#"{"role":"assistant","content":[{"type":"text","text":"a SECRET b SECRETSEC"}]}"#]);
     let unbound = everywhere(true, TestWords::default, body.as_bytes());
     assert_eq!(accumulated(&unbound.events()).0, ["text:a SECRET b SECRETSEC"]);
