@@ -123,8 +123,13 @@ impl Walker<'_> {
         if call.troubled {
             self.unread();
         }
-        let mode = call.modes.iter().find_map(|mode| spec.modes.get(mode));
-        let mut slots: Vec<Slot> = mode.unwrap_or(&spec.operands).clone();
+        let mut modes = call.modes.iter().filter(|mode| spec.modes.contains_key(*mode));
+        let mode = modes.next();
+        // Which of two modes wins is each program's own matter.
+        if modes.any(|other| Some(other) != mode) {
+            self.unread();
+        }
+        let mut slots: Vec<Slot> = mode.and_then(|mode| spec.modes.get(mode)).unwrap_or(&spec.operands).clone();
         if call.has(Effect::NoDefaults) {
             slots.retain(|slot| !matches!(slot, Slot::Always(..)));
         }
