@@ -25,7 +25,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// Sessions of one connection.
 const SESSIONS: usize = 16;
@@ -42,7 +42,8 @@ type Serving<'s> = auto::Connection<'s, TokioIo<Io>, Front, TokioExecutor>;
 enum Entry {
     /// These wait for it.
     Entering(Vec<Arrived>),
-    Open(Arc<Session>),
+    /// With what waits for somebody else to end it.
+    Open(Arc<Session>, AbortHandle),
 }
 
 /// How a connection ended.
@@ -120,11 +121,16 @@ impl Line {
             }
             end
         };
+        if matches!(end, End::ClientLeft) {
+            // Each sees that its client is gone, or that its client had all of it.
+            let over = async { while self.exchanges.join_next().await.is_some() {} };
+            tokio::time::timeout(FAREWELL, over).await.ok();
+        }
         // What runs in them is recorded as interrupted, what waits as withdrawn, by being dropped.
         self.entering.shutdown().await;
         self.exchanges.shutdown().await;
         for (_, entry) in self.sessions.drain() {
-            if let Entry::Open(session) = entry {
+            if let Entry::Open(session, _) = entry {
                 close(session, end);
             }
         }
@@ -145,7 +151,11 @@ impl Line {
             let quiet = self.exchanges.is_empty() && self.entering.is_empty();
             tokio::select! {
                 biased;
-                Some(end) = self.ended.join_next() => return end.unwrap_or(End::Killed),
+                Some(ended) = self.ended.join_next() => match ended {
+                    Ok(end) => return end,
+                    // It made room for another session.
+                    Err(_) => continue,
+                },
                 () = drain.cutting() => return End::Stopped,
                 () = drain.draining(), if !draining => {
                     draining = true;
@@ -171,7 +181,7 @@ impl Line {
         let Some(credential) = arrived.received.credential.take() else { return };
         let key = (head::digest(&credential), arrived.received.connection.clone());
         match self.sessions.get_mut(&key) {
-            Some(Entry::Open(session)) => {
+            Some(Entry::Open(session, _)) => {
                 let session = Arc::clone(session);
                 self.begin(session, arrived);
             }
@@ -197,11 +207,12 @@ impl Line {
             return true;
         }
         let unused = self.sessions.iter().find_map(|(key, entry)| match entry {
-            Entry::Open(session) if Arc::strong_count(session) == 1 => Some(key.clone()),
-            Entry::Open(_) | Entry::Entering(_) => None,
+            Entry::Open(session, _) if Arc::strong_count(session) == 1 => Some(key.clone()),
+            Entry::Open(..) | Entry::Entering(_) => None,
         });
         let Some(key) = unused else { return false };
-        if let Some(Entry::Open(session)) = self.sessions.remove(&key) {
+        if let Some(Entry::Open(session, watch)) = self.sessions.remove(&key) {
+            watch.abort();
             close(session, End::Idle);
         }
         true
@@ -242,7 +253,7 @@ impl Line {
             unauthenticated.authenticated();
         }
         let (ended, failed) = (session.ended(), Arc::downgrade(&session));
-        self.ended.spawn(async move {
+        let watch = self.ended.spawn(async move {
             ended.cancelled().await;
             if failed.upgrade().is_some_and(|session| session.record_failed()) {
                 End::RecordFailed
@@ -253,7 +264,7 @@ impl Line {
         for arrived in waiting {
             self.begin(Arc::clone(&session), arrived);
         }
-        self.sessions.insert(key, Entry::Open(session));
+        self.sessions.insert(key, Entry::Open(session, watch));
     }
 
     fn refuse(&self, arrived: Arrived, why: &NotEntered, connection: &Name) {
