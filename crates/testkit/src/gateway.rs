@@ -141,8 +141,9 @@ impl Settings {
         let tls = if self.plaintext { "tls: off\n" } else { "" };
         let connections = self.connections.concat();
         let ssh = if connections.contains("protocol: ssh") { "ssh: \"127.0.0.1:0\", " } else { "" };
+        let http = if connections.contains("protocol: http") { "http: \"127.0.0.1:0\", " } else { "" };
         format!(
-            "data_dir: ./data\nlisten: {{ postgres: \"127.0.0.1:0\", {ssh}console: \"127.0.0.1:0\" }}\n{tls}connections:\n{connections}policies: [policies/*.yaml]\n{}",
+            "data_dir: ./data\nlisten: {{ postgres: \"127.0.0.1:0\", {ssh}{http}console: \"127.0.0.1:0\" }}\n{tls}connections:\n{connections}policies: [policies/*.yaml]\n{}",
             self.extra
         )
     }

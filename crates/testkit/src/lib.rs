@@ -12,6 +12,7 @@ pub mod conform;
 mod error;
 pub mod fake;
 pub mod gateway;
+pub mod http;
 pub mod ledger;
 mod listening;
 pub mod postgres;
