@@ -5,6 +5,7 @@
 //! over a store that nobody has open.
 //! Held by: `tests/it` (every end-to-end test starts what is built here).
 
+pub(crate) mod http;
 pub(crate) mod ssh;
 
 use crate::error::{Failure, print_problems};
@@ -17,6 +18,7 @@ use portcullis_config::Config;
 use portcullis_console::{Api, Endpoint, Health, Journal};
 use portcullis_credentials::{Credentials, Method, SecretSource, Source};
 use portcullis_gate::{Gate, MaskingKey, Parts, Settings};
+use portcullis_http::Seal;
 use portcullis_identity::{Authenticated, Identity, Roles, Settings as IdentitySettings, SshTrust, TokenKey};
 use portcullis_model::{Catalogue, Connection, Name, Problem, Protocol};
 use portcullis_net::{Address, Authority, Certificates, ClientTls, DialOptions, Roots, ServerTls, VerifyMode};
@@ -117,13 +119,7 @@ pub(crate) fn connections(config: &Config) -> HashMap<Name, Connection> {
                 login: Arc::clone(&postgres.username),
             },
             config::Connection::Ssh(target) => ssh::connection(name, target),
-            config::Connection::Http(service) => Connection {
-                name: name.clone(),
-                protocol: Protocol::Http,
-                address: service.upstream.address.to_string().into(),
-                database: None,
-                login: "".into(),
-            },
+            config::Connection::Http(service) => http::connection(name, service),
         };
         (name.clone(), connection)
     });
@@ -155,7 +151,7 @@ pub(crate) fn credentials(config: &Config) -> Credentials {
                 Source { username: Arc::clone(&postgres.username), logins: [].into(), method }
             }
             config::Connection::Ssh(target) => ssh::source(target),
-            config::Connection::Http(_) => Source { username: "".into(), logins: [].into(), method: Method::None },
+            config::Connection::Http(service) => http::source(service),
         };
         (name.clone(), source)
     });
@@ -294,6 +290,8 @@ pub(crate) struct Ground {
     pub(crate) masking_key: Arc<MaskingKey>,
     /// The gateway's own SSH keys, where SSH is configured.
     pub(crate) ssh: Option<ssh::Keys>,
+    /// Seals the session ids of tool servers.
+    pub(crate) seal: Arc<Seal>,
 }
 
 /// Opens the store as its only user.
@@ -310,12 +308,13 @@ pub(crate) async fn ground(config: &Config) -> Result<Ground, Failure> {
         .map_err(|error| Failure::refused("token.key", error))?;
     let masking_key = Arc::new(MaskingKey::new(*token_key.derive("masking")));
     let ssh = ssh::keys_if_used(config)?;
+    let seal = http::seal(&token_key)?;
     let settings = IdentitySettings { ssh: trust(config)?, ..IdentitySettings::default() };
     let identity = Identity::open(store.table(), token_key, settings)
         .await
         .map_err(|error| Failure::refused("the token store", error))?;
     let table = store.table();
-    Ok(Ground { recorder, writer, identity: Arc::new(identity), log, table, masking_key, ssh })
+    Ok(Ground { recorder, writer, identity: Arc::new(identity), log, table, masking_key, ssh, seal })
 }
 
 /// Whose SSH keys and certificates are accepted, problems printed.
@@ -376,7 +375,7 @@ impl Offline {
 
 /// Opens the store for client commands.
 pub(crate) async fn offline(config: &Config) -> Result<Offline, Failure> {
-    let Ground { recorder, writer, identity, log, table: _, masking_key: _, ssh: _ } = ground(config).await?;
+    let Ground { recorder, writer, identity, log, table: _, masking_key: _, ssh: _, seal: _ } = ground(config).await?;
     let api = Api {
         reader: recorder.reader(),
         public: recorder.public().clone(),

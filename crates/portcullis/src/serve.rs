@@ -66,6 +66,7 @@ async fn stop_signal() -> Result<(), Failure> {
 pub(crate) struct Running {
     pub(crate) postgres: Option<SocketAddr>,
     pub(crate) ssh: Option<SocketAddr>,
+    pub(crate) http: Option<SocketAddr>,
     pub(crate) console: Option<SocketAddr>,
     gate: Gate,
     ground: Ground,
@@ -96,8 +97,10 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
     let ground = assemble::ground(&config).await?;
     let postgres = open(config.listen.postgres)?;
     let ssh = open(config.listen.ssh)?;
+    let http = open(config.listen.http)?;
     let console = open(config.listen.console)?;
-    let addresses: Vec<SocketAddr> = [&postgres, &console].into_iter().flatten().map(|open| open.address).collect();
+    let addresses: Vec<SocketAddr> =
+        [&postgres, &http, &console].into_iter().flatten().map(|open| open.address).collect();
     let tls = assemble::tls(&config, &addresses)?;
     let gate = assemble::gate(&config, &ground, policy)?;
     let (certificates, own) = tls.map_or((None, None), |tls| (Some(tls.certificates), tls.own));
@@ -105,6 +108,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
     let mut running = Running {
         postgres: postgres.as_ref().map(|open| open.address),
         ssh: ssh.as_ref().map(|open| open.address),
+        http: http.as_ref().map(|open| open.address),
         console: console.as_ref().map(|open| open.address),
         gate,
         ground,
@@ -121,6 +125,9 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
     if let Some(open) = ssh {
         running.serve_ssh(&config, open);
     }
+    if let Some(open) = http {
+        running.serve_http(&config, open, certificates.as_ref())?;
+    }
     if let Some(open) = console {
         running.serve_console(&config, open, certificates.as_ref(), Arc::clone(&api))?;
     }
@@ -136,7 +143,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
 impl Running {
     /// The one line that `serve` prints.
     pub(crate) fn ready_line(&self) -> String {
-        let listed = [("postgres", self.postgres), ("ssh", self.ssh), ("console", self.console)];
+        let listed = [("postgres", self.postgres), ("ssh", self.ssh), ("http", self.http), ("console", self.console)];
         let shown: Vec<String> =
             listed.iter().filter_map(|(name, address)| address.map(|address| format!(" {name}={address}"))).collect();
         format!("ready{}", shown.concat())
@@ -156,6 +163,7 @@ impl Running {
         let postgres = self.postgres.map(|address| assemble::endpoint(Protocol::Postgres, address, tls));
         // SSH has its own encryption, whatever the other listeners have.
         let ssh = self.ssh.map(|address| assemble::endpoint(Protocol::Ssh, address, false));
+        let http = self.http.map(|address| assemble::endpoint(Protocol::Http, address, tls));
         Arc::new(Api {
             journal: Journal::Gate(self.gate.clone()),
             identity: Arc::clone(&self.ground.identity),
@@ -165,7 +173,7 @@ impl Running {
             public: self.ground.recorder.public().clone(),
             recorder: Some(self.ground.recorder.clone()),
             connections: assemble::connections(config).into_values().collect(),
-            endpoints: postgres.into_iter().chain(ssh).collect(),
+            endpoints: postgres.into_iter().chain(ssh).chain(http).collect(),
             authority,
             reload: Some(reload(Arc::clone(config), self.gate.clone())),
             health: self.health.clone(),
@@ -208,6 +216,23 @@ impl Running {
                 tracing::warn!(sessions = drained.cut, "sessions were cut at the end of the drain");
             }
         });
+    }
+
+    fn serve_http(&mut self, config: &Config, open: Open, certificates: Option<&Certificates>) -> Result<(), Failure> {
+        let tls = certificates
+            .map(|certificates| certificates.server(&[b"h2", b"http/1.1"]))
+            .transpose()
+            .map_err(|error| Failure::refused("tls", error))?;
+        let http = Arc::new(assemble::http::serve(config, self.gate.clone(), &self.ground.seal, tls)?);
+        let (limits, drain) = (limits(config), self.listener_drain());
+        self.tasks.spawn(async move {
+            let drained =
+                serve_tcp(open.listener, limits, drain, move |accepted| Arc::clone(&http).serve(accepted)).await;
+            if drained.cut > 0 {
+                tracing::warn!(connections = drained.cut, "connections were cut at the end of the drain");
+            }
+        });
+        Ok(())
     }
 
     fn serve_console(

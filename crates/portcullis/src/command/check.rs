@@ -39,6 +39,9 @@ fn problems(file: &Path) -> Result<Vec<Problem>, Failure> {
     if let Err(failure) = assemble::destinations(&config) {
         problems.push(Problem::error("connections", failure.to_string()));
     }
+    if let Err(failure) = assemble::http::check(&config) {
+        problems.push(Problem::error("connections", failure.to_string()));
+    }
     let credentials = assemble::credentials(&config);
     let unreadable = crate::runtime()?.block_on(credentials.problems());
     let path = |name: &Name| format!("connections.{name}.{}", credential_key(&config, name));
@@ -50,7 +53,11 @@ fn problems(file: &Path) -> Result<Vec<Problem>, Failure> {
 
 /// The key under which a connection's credential stands.
 fn credential_key(config: &Config, name: &Name) -> &'static str {
-    let Some(config::Connection::Ssh(target)) = config.connections.get(name) else { return "password" };
+    let target = match config.connections.get(name) {
+        Some(config::Connection::Ssh(target)) => target,
+        Some(config::Connection::Http(_)) => return "headers",
+        Some(config::Connection::Postgres(_)) | None => return "password",
+    };
     match &target.login {
         config::SshLogin::Password(_) => "password",
         config::SshLogin::PrivateKey(_) => "private_key",

@@ -30,6 +30,9 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
     if text(connection, "protocol") == Protocol::Ssh.word() {
         return ssh(connection, &args);
     }
+    if text(connection, "protocol") == Protocol::Http.word() {
+        return http(&client, connection, &args).await;
+    }
     let token = token();
     let user = if token.is_some() && matches!(client, Client::Tls { .. }) {
         let who: Value = client.json(Method::GET, "/api/v1/whoami", None).await?;
@@ -61,8 +64,46 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
     if let Some(token) = token {
         child.env("PGPASSWORD", token);
     }
+    run_child(child, program)
+}
+
+/// Runs a client to its end, and ends as it did.
+fn run_child(mut child: Command, program: &str) -> Result<ExitCode, Failure> {
     let status = child.status().map_err(|error| Failure::refused(&format!("`{program}` did not start"), error))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Clients of HTTP take a base URL; those of models have variables for it and for the token.
+async fn http(client: &Client, connection: &Value, args: &ConnectArgs) -> Result<ExitCode, Failure> {
+    let port = connection.get("port").and_then(Value::as_u64);
+    let Some(port) = port else { return Err(Failure::Refused("the gateway has no listener for HTTP".to_owned())) };
+    let tls = connection.get("tls").and_then(Value::as_bool).unwrap_or(true);
+    let url = base_url(&args.connection, text(connection, "host"), port, tls);
+    let Some((program, arguments)) = args.client.split_first() else {
+        println!("{url}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut child = Command::new(program);
+    child.args(arguments).env("PORTCULLIS_URL", &url).env("ANTHROPIC_BASE_URL", &url);
+    child.env("OPENAI_BASE_URL", format!("{url}/v1"));
+    if tls && let Some(file) = authority(client).await? {
+        for variable in ["CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"] {
+            child.env(variable, &file);
+        }
+    }
+    if let Some(token) = token() {
+        // A key of the user's own beside it would be a second credential.
+        child.env_remove("ANTHROPIC_API_KEY").env("ANTHROPIC_AUTH_TOKEN", &token).env("OPENAI_API_KEY", &token);
+        child.env("PORTCULLIS_TOKEN", token);
+    }
+    run_child(child, program)
+}
+
+/// Where a connection's service begins.
+fn base_url(connection: &str, host: &str, port: u64, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    format!("{scheme}://{host}:{port}/{connection}")
 }
 
 /// SSH clients have no environment to be given: the line is printed for them.
@@ -123,11 +164,17 @@ fn quoted(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{quoted, ssh_line};
+    use super::{base_url, quoted, ssh_line};
 
     #[test]
     fn the_user_of_an_ssh_client_is_the_connection() {
         assert_eq!(ssh_line("build-box", "::1", 6422), "ssh -p 6422 build-box@::1");
+    }
+
+    #[test]
+    fn the_first_segment_of_a_url_is_the_connection() {
+        assert_eq!(base_url("crm", "127.0.0.1", 6480, true), "https://127.0.0.1:6480/crm");
+        assert_eq!(base_url("crm", "::1", 6480, false), "http://[::1]:6480/crm");
     }
 
     #[test]
