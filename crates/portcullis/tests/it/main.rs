@@ -16,8 +16,10 @@
 )]
 
 mod conform;
+mod conform_http;
 mod conform_ssh;
 mod drivers;
+mod http;
 mod masking_drivers;
 mod masking_grammar;
 mod masking_record;
