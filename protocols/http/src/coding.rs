@@ -13,7 +13,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use http::{HeaderMap, header};
 use std::fmt;
 use std::io::Write as _;
-use zstd::stream::raw::{DParameter, Operation as _};
+use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
 /// Bytes decoded at a time.
 const PIECE: usize = 16 * 1024;
@@ -104,7 +104,7 @@ enum Inner {
     Deflate(Option<u8>),
     Inflate(Box<Decompress>),
     Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
-    Zstd(zstd::stream::raw::Decoder<'static>),
+    Zstd(DCtx<'static>),
 }
 
 impl fmt::Debug for Decoder {
@@ -133,10 +133,11 @@ impl Decoder {
                 Inner::Brotli(Box::new(BrotliState::new_strict(alloc(), alloc(), alloc())))
             }
             Some(Coding::Zstd) => {
-                let made = zstd::stream::raw::Decoder::new()
-                    .and_then(|mut made| made.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW)).map(|()| made));
+                let made = DCtx::try_create().and_then(|mut made| {
+                    made.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW)).is_ok().then_some(made)
+                });
                 made.map_or_else(
-                    |_| {
+                    || {
                         state = State::Failed(Undecodable::Unknown);
                         Inner::Identity
                     },
@@ -289,10 +290,11 @@ impl Inner {
             }
             Self::Brotli(state) => brotli(state, data, piece),
             Self::Zstd(decoder) => {
-                let status = decoder.run_on_buffers(data, piece).map_err(|_| Undecodable::Malformed)?;
+                let (mut from, mut to) = (InBuffer::around(data), OutBuffer::around(piece.as_mut_slice()));
+                let left = decoder.decompress_stream(&mut to, &mut from).map_err(|_| Undecodable::Malformed)?;
+                let (taken, given) = (from.pos(), to.pos());
                 // Nothing taken and nothing left is the rest before the first byte.
-                let ended = status.remaining == 0 && status.bytes_read + status.bytes_written > 0;
-                Ok(Step { taken: status.bytes_read, given: status.bytes_written, ended })
+                Ok(Step { taken, given, ended: left == 0 && taken + given > 0 })
             }
         }
     }

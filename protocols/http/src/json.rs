@@ -221,7 +221,10 @@ impl Node {
         };
         leaves.push(Leaf { path: path.clone(), value });
     }
+}
 
+#[cfg(test)]
+impl Node {
     /// Every string in it, names of members apart.
     pub(crate) fn strings(&self, each: &mut dyn FnMut(&str)) {
         match &self.value {

@@ -38,7 +38,7 @@ use bytes::Bytes;
 pub(crate) use headers::origin_may;
 use message::{Message, Refusal, Said, What};
 use portcullis_model::{Command, Digest, Fields, Operation, Text};
-pub(crate) use reply::{PATIENCE, challenge, failed, held, refused, resource};
+pub(crate) use reply::{PATIENCE, failed, held, refused};
 pub use seal::Seal;
 use shape::Expects;
 use std::sync::Arc;

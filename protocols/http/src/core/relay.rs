@@ -152,7 +152,7 @@ impl Relay {
             Settled::Refuse(denial) => Err(denial),
         };
         let mut parts = VecDeque::new();
-        self.verdict(verdict.as_ref().map(|()| ()), &mut parts);
+        self.verdict(verdict.as_ref().err(), &mut parts);
         self.take(parts.into(), steps);
         if self.permit.is_some() && !self.gathered.is_empty() {
             self.flush(steps);
@@ -186,7 +186,7 @@ impl Relay {
                 }
                 Part::Propose(command) => {
                     if let Some(verdict) = self.propose(*command, steps) {
-                        self.verdict(verdict.as_ref().map(|()| ()), &mut parts);
+                        self.verdict(verdict.as_ref().err(), &mut parts);
                     }
                 }
                 Part::Used(tokens) => self.used = Some(tokens),
@@ -218,10 +218,10 @@ impl Relay {
         self.session.settle(permit, Outcome::Completed { status: "proposed".into(), rows: 0, bytes: 0 }, None);
     }
 
-    fn verdict(&mut self, verdict: Result<(), &Denial>, parts: &mut VecDeque<Part>) {
+    fn verdict(&mut self, refused: Option<&Denial>, parts: &mut VecDeque<Part>) {
         self.output.behind_newest();
         let mut more = Vec::new();
-        self.reader.on_verdict(verdict, &mut self.output, &mut more);
+        self.reader.on_verdict(refused.map_or(Ok(()), Err), &mut self.output, &mut more);
         parts.extend(more);
     }
 

@@ -80,23 +80,6 @@ pub(super) fn no_session(id: Option<&Id>) -> (Head, Bytes) {
     json(StatusCode::NOT_FOUND, error(id, message::INVALID, text, None))
 }
 
-/// Where a caller without a valid identity learns who gives tokens (RFC 9728 §5.1). The address is that of [`resource`].
-pub(crate) fn challenge(address: &str) -> Option<HeaderValue> {
-    let plain = address.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
-    let text = format!("Bearer realm=\"portcullis\", resource_metadata=\"{address}\"");
-    plain.then(|| HeaderValue::from_str(&text).ok()).flatten()
-}
-
-/// The document that says who gives tokens (RFC 9728 §2).
-pub(crate) fn resource(resource: &str, issuers: &[&str]) -> (Head, Bytes) {
-    let issuers: Vec<String> = issuers.iter().map(|issuer| quoted(issuer)).collect();
-    let (resource, issuers) = (quoted(resource), issuers.join(","));
-    let body = format!(
-        r#"{{"resource":{resource},"authorization_servers":[{issuers}],"bearer_methods_supported":["header"]}}"#
-    );
-    json(StatusCode::OK, body)
-}
-
 fn unread(refusal: &Refusal) -> (Head, Bytes) {
     let data = refusal.version.as_ref().filter(|_| refusal.code == VERSION).map(|requested| {
         let known: Vec<String> = methods::versions().iter().map(|version| quoted(version)).collect();

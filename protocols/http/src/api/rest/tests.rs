@@ -86,7 +86,8 @@ fn what_tells_of_unmasked_bytes_is_dropped_and_headers_are_masked() {
 fn an_answer_is_masked_as_what_it_is_or_not_passed() {
     let json: &[u8] = br#"{"ssn": "1", "n": 1E2, "o":"SECRET"}"#;
     let masked: &[u8] = br#"{"ssn": "[masked]", "n": 1E2, "o":"[masked]"}"#;
-    let cases: &[(Option<&str>, &[u8], Option<&[u8]>)] = &[
+    type Case<'c> = (Option<&'c str>, &'c [u8], Option<&'c [u8]>);
+    let cases: &[Case<'_>] = &[
         (Some("application/json"), json, Some(masked)),
         (Some("application/json"), b"", Some(b"")),
         (Some("application/problem+json"), json, Some(masked)),

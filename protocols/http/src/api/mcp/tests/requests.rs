@@ -146,16 +146,6 @@ fn a_refused_call_is_the_result_of_a_tool_that_failed() {
 }
 
 #[test]
-fn who_gives_tokens_is_said_in_a_document() {
-    let (_, body) = resource("https://gw:6480/tools", &["https://idp.example.com"]);
-    let said: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(said["authorization_servers"][0], "https://idp.example.com");
-    let challenge = challenge("https://gw:6480/.well-known/oauth-protected-resource/tools").unwrap();
-    assert!(challenge.to_str().unwrap().ends_with("oauth-protected-resource/tools\""));
-    assert_eq!(super::challenge("https://gw/\", x=\""), None);
-}
-
-#[test]
 fn a_rule_sees_the_arguments_of_a_call_and_the_whole_of_another_message() {
     let fields = |json: &str| Some(Arc::new(json::read(json.as_bytes()).unwrap().fields(&[])));
     let asked = call("tools/call", r#"{"name":"refund","arguments":{"amount":120}}"#);
