@@ -3,8 +3,9 @@
 //! Promises: a test names rules that exist and have the effect it expects, or the bundle does not load; running one is a
 //! pure function of the set, the test, the operations that its command was read into, and the connection.
 //! Does not promise anything about masks: what a statement returns takes a catalogue, and there is none here. Nor to read
-//! commands: `run:` is SQL, `shell:` a command line, `http:` `METHOD PATH` with its `body:` beside it; the caller reads them, since policy takes
-//! readings and never text.
+//! commands: `run:` is SQL, `shell:` a command line, `http:` `METHOD PATH`, `model:` the name of a model, each of the two
+//! with its `body:` beside it, `tool:` the name of a tool and its input; the caller reads them, since policy takes readings
+//! and never text.
 //! Held by: `bundle_test/tests.rs`, and `tests/it/main.rs` for the shipped bundles.
 
 use crate::decide::Case;
@@ -34,6 +35,15 @@ pub enum TestCommand {
         method: Arc<str>,
         /// From `/`.
         path: Arc<str>,
+    },
+    /// `model:`, a request to a model of this name.
+    Model(Arc<str>),
+    /// `tool:`, a call of a tool, with its input as JSON.
+    Tool {
+        /// Its name.
+        name: Arc<str>,
+        /// Its input.
+        input: Arc<str>,
     },
 }
 
@@ -144,7 +154,11 @@ pub fn run_test(set: &PolicySet, test: &PolicyTest, operations: &[Operation], co
 impl PolicyTest {
     /// Reads the test at `path`; every problem is reported.
     pub(crate) fn read(reader: &mut Reader<'_>, bundle: &Arc<str>, node: &Node, path: &str) -> Option<Self> {
-        let fields = reader.fields(node, path, &["as", "at", "on", "run", "shell", "http", "body", "expect"])?;
+        let fields = reader.fields(
+            node,
+            path,
+            &["as", "at", "on", "run", "shell", "http", "model", "tool", "body", "expect"],
+        )?;
         let principal = principal(reader, &fields);
         let at = match fields.get("at") {
             Some(entry) => moment(reader, entry, &fields.path_of("at")),
@@ -204,10 +218,14 @@ fn moment(reader: &mut Reader<'_>, entry: &Entry, path: &str) -> Option<Timestam
     at
 }
 
+/// What a test may be about.
+const COMMANDS: [&str; 5] = ["run", "shell", "http", "model", "tool"];
+
 fn command(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<TestCommand> {
-    let given: Vec<_> = ["run", "shell", "http"].iter().filter_map(|key| fields.get(key)).collect();
+    let given: Vec<_> = COMMANDS.iter().filter_map(|key| fields.get(key)).collect();
     let [entry] = given.as_slice() else {
-        reader.error(fields.at, &fields.path, "a test has exactly one of `run` (SQL), `shell` and `http`");
+        let problem = "a test has exactly one of `run` (SQL), `shell`, `http`, `model` and `tool`";
+        reader.error(fields.at, &fields.path, problem);
         return None;
     };
     let path = fields.path_of(&entry.key);
@@ -215,6 +233,11 @@ fn command(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<TestCommand> 
     match entry.key.as_str() {
         "run" => Some(TestCommand::Sql(text.text.into())),
         "shell" => Some(TestCommand::Shell(text.text.into())),
+        "model" => Some(TestCommand::Model(text.text.into())),
+        "tool" => {
+            let (name, input) = text.text.split_once(char::is_whitespace).unwrap_or((text.text, "{}"));
+            Some(TestCommand::Tool { name: name.into(), input: input.trim().into() })
+        }
         _ => match text.text.split_once(char::is_whitespace) {
             Some((method, at)) if at.trim().starts_with('/') && !method.contains(|c: char| c.is_ascii_lowercase()) => {
                 Some(TestCommand::Http { method: method.into(), path: at.trim().into() })
@@ -230,10 +253,10 @@ fn command(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<TestCommand> 
 
 /// The values of the body. A request without one has none; what is no request cannot have one.
 fn body(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Arc<Body>> {
-    let request = fields.get("http").is_some();
+    let request = fields.get("http").or_else(|| fields.get("model")).is_some();
     match fields.get("body") {
         Some(entry) if !request => {
-            reader.error(entry.key_at, &fields.path_of("body"), "`body` is for `http`");
+            reader.error(entry.key_at, &fields.path_of("body"), "`body` is for `http` and `model`");
             None
         }
         Some(entry) => Some(Arc::new(crate::field::body(&entry.value))),

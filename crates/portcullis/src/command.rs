@@ -6,7 +6,6 @@ pub(crate) mod connections;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod policy;
-pub(crate) mod request;
 pub(crate) mod sessions;
 pub(crate) mod ssh_ca;
 pub(crate) mod token;

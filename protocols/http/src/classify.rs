@@ -9,10 +9,27 @@
 use crate::frame::{Method, Request};
 use crate::json::{self, Node};
 use crate::path::Path;
+use crate::tools::ToolTable;
 use portcullis_model::{Action, Command, Fault, Fields, Name, Object, Operation, Parameter, Source, Text};
 
 /// Bytes of a request's body that go into the record.
 const KEPT: usize = 256 * 1024;
+
+/// The operation that `METHOD PATH` is, as a request with it would be judged: for tests and explanations.
+///
+/// # Errors
+/// Why no such request would get as far as a rule.
+pub fn endpoint_of(method: &str, path: &str) -> Result<Operation, String> {
+    let path = Path::read(path).map_err(|why| format!("`{}`: {why}", path.escape_debug()))?;
+    let method = Method::of(method).ok_or_else(|| format!("`{}` is no method that passes", method.escape_debug()))?;
+    Ok(endpoint(&method, &path))
+}
+
+/// What a call of a tool would do, read as the gateway reads it where the connection says nothing of the tool.
+#[must_use]
+pub fn call_of(tool: &str, input: &str) -> Vec<Operation> {
+    crate::tools::call(&ToolTable::default(), tool, None, input).operations().to_vec()
+}
 
 /// The operation that a method on a path is (DESIGN 2).
 pub(crate) fn endpoint(method: &Method, path: &Path) -> Operation {

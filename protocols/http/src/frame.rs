@@ -26,6 +26,25 @@ pub(crate) enum Method {
 }
 
 impl Method {
+    /// The method of this word; `None` for what never passes.
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "OPTIONS" => Self::Options,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            // What they would open or show is not read.
+            "CONNECT" | "TRACE" | "PRI" => return None,
+            word if word.len() <= 32 && !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase()) => {
+                Self::Other(word.into())
+            }
+            _ => return None,
+        })
+    }
+
     /// As it is written.
     pub(crate) fn word(&self) -> &str {
         match self {

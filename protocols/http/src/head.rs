@@ -194,20 +194,12 @@ fn method(parts: &Parts) -> Result<Method, Refusal> {
     if parts.extensions.get::<hyper::ext::Protocol>().is_some() {
         return refused("no protocol is spoken inside of a request");
     }
-    Ok(match parts.method.as_str() {
-        "GET" => Method::Get,
-        "HEAD" => Method::Head,
-        "OPTIONS" => Method::Options,
-        "POST" => Method::Post,
-        "PUT" => Method::Put,
-        "PATCH" => Method::Patch,
-        "DELETE" => Method::Delete,
-        "CONNECT" => return refused("the gateway opens no tunnels; make it the base URL of your client"),
-        "TRACE" => return refused("TRACE would show what the gateway adds"),
-        "PRI" => return refused("this is no request of HTTP/1.1"),
-        word if word.bytes().all(|byte| byte.is_ascii_uppercase()) && word.len() <= 32 => Method::Other(word.into()),
-        _ => return Err(bad("a method is written in capital letters")),
-    })
+    match parts.method.as_str() {
+        "CONNECT" => refused("the gateway opens no tunnels; make it the base URL of your client"),
+        "TRACE" => refused("TRACE would show what the gateway adds"),
+        "PRI" => refused("this is no request of HTTP/1.1"),
+        word => Method::of(word).ok_or(bad("a method is written in capital letters")),
+    }
 }
 
 /// Each header by itself.

@@ -29,6 +29,7 @@ mod upstream;
 pub use api::Api;
 pub use api::mcp::Seal;
 pub use api::rest::Opaque;
+pub use classify::{call_of, endpoint_of};
 pub use coding::fuzz_coding;
 pub use error::{Error, Result, Side};
 pub use serve::{Http, Settings};

@@ -58,8 +58,11 @@ impl Path {
         (!first.is_empty()).then(|| (first, Self(below.into())))
     }
 
-    /// This path below another.
+    /// This path below another; the root is the other itself, since a slash at its end would make it another one.
     pub(crate) fn below(&self, prefix: &Self) -> Self {
+        if &*self.0 == "/" {
+            return prefix.clone();
+        }
         let prefix = prefix.0.strip_suffix('/').unwrap_or(&prefix.0);
         Self(format!("{prefix}{}", self.0).into())
     }
@@ -266,6 +269,9 @@ mod tests {
         assert_eq!(split("/"), None);
         let below = Path::read("/orders").unwrap().below(&Path::read("/api/v2/").unwrap());
         assert_eq!(below.as_str(), "/api/v2/orders");
+        let root = Path::read("/").unwrap();
+        assert_eq!(root.below(&Path::read("/mcp").unwrap()).as_str(), "/mcp");
+        assert_eq!(root.below(&root).as_str(), "/");
     }
 
     #[test]

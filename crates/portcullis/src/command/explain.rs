@@ -9,7 +9,6 @@
 use crate::args::ExplainArgs;
 use crate::assemble;
 use crate::command::policy::{connection, load, read_shell};
-use crate::command::request;
 use crate::error::{Failure, print_problems};
 use jiff::Timestamp;
 use portcullis_config::Config;
@@ -87,7 +86,10 @@ impl Asked {
     }
 
     fn http(line: &str, args: &ExplainArgs) -> Result<Self, Failure> {
-        let operation = request::read_line(line).map_err(Failure::Usage)?;
+        let (method, path) = line
+            .split_once(' ')
+            .ok_or_else(|| Failure::Usage(format!("`{line}` is not METHOD PATH, as in `GET /orders/7`")))?;
+        let operation = portcullis_http::endpoint_of(method, path).map_err(Failure::Usage)?;
         let fields = match &args.body {
             None => Fields::none(),
             Some(text) => read_body(text).map_err(|problems| {

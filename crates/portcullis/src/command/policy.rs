@@ -6,10 +6,10 @@
 use crate::args::{PolicyArgs, PolicyCommand};
 use crate::assemble;
 use crate::client::Client;
-use crate::command::{explain, request};
+use crate::command::explain;
 use crate::error::{Failure, print_problems};
 use hyper::Method;
-use portcullis_model::{Connection, Decision, Name, Operation, Protocol, Verdict};
+use portcullis_model::{Action, Connection, Decision, Name, Object, Operation, Part, Protocol, Verdict};
 use portcullis_policy::{PolicySet, PolicyTest, SourceFile, TestCommand, TestOutcome, run_test};
 use portcullis_sql::{Dialect, Limits, Scope};
 use serde_json::{Value, json};
@@ -102,9 +102,16 @@ fn test(files: &[PathBuf], config: Option<&Path>, json: bool) -> Result<ExitCode
             TestCommand::Sql(sql) => (Arc::clone(sql), read_sql(sql)),
             TestCommand::Shell(line) => (Arc::clone(line), read_shell(line).operations),
             TestCommand::Http { method, path } => {
-                let operation = request::read(method, path)
+                let operation = portcullis_http::endpoint_of(method, path)
                     .map_err(|why| Failure::Refused(format!("{}:{}: {why}", test.file, test.line)))?;
                 (format!("{method} {path}").into(), vec![operation])
+            }
+            TestCommand::Model(model) => {
+                let object = Object::Model(Part::known(Arc::clone(model)));
+                (Arc::clone(model), vec![Operation::new(Action::Generate, object)])
+            }
+            TestCommand::Tool { name, input } => {
+                (format!("{name} {input}").into(), portcullis_http::call_of(name, input))
             }
         };
         let outcome = run_test(&set, test, &operations, &connection(test.on.as_str()));

@@ -20,6 +20,7 @@ mod conform_http;
 mod conform_ssh;
 mod drivers;
 mod http;
+mod http_models;
 mod masking_drivers;
 mod masking_grammar;
 mod masking_record;

@@ -1,12 +1,15 @@
-//! The shipped bundles through both readers, as `policy test` reads their tests.
+//! The shipped bundles through all readers, as `policy test` reads their tests.
 //!
 //! Promises: every test of every bundle passes; every rule has a test of its own bundle that it decides and one that it
-//! leaves alone, command lines included; a rule that opens sessions opens one, since no test can ask for that.
+//! leaves alone, command lines, requests and tool calls included; a rule that opens sessions opens one, since no test can ask for that.
 //! `crates/policy` holds the same for SQL alone, without a reader of command lines.
 
-use portcullis_model::{Connection, Decision, Effect, Name, Operation, Protocol, RuleId, SessionKind};
+use portcullis_model::{
+    Action, Connection, Decision, Effect, Name, Object, Operation, Part, Protocol, RuleId, SessionKind,
+};
 use portcullis_policy::{Case, Expectation, PolicySet, PolicyTest, SourceFile, TestCommand, run_test};
 use std::path::Path;
+use std::sync::Arc;
 
 fn bundles() -> Vec<SourceFile> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
@@ -31,7 +34,11 @@ fn operations(test: &PolicyTest) -> Vec<Operation> {
             let scope = portcullis_shell::Scope { directory: Some("~".to_owned()), sql: public(), ..unknown };
             portcullis_shell::read(line, &scope, &portcullis_shell::Limits::default()).operations
         }
-        TestCommand::Http { .. } => panic!("{}:{}: nothing reads it here", test.file, test.line),
+        TestCommand::Http { method, path } => vec![portcullis_http::endpoint_of(method, path).unwrap()],
+        TestCommand::Model(model) => {
+            vec![Operation::new(Action::Generate, Object::Model(Part::known(Arc::clone(model))))]
+        }
+        TestCommand::Tool { name, input } => portcullis_http::call_of(name, input),
     }
 }
 
@@ -56,6 +63,7 @@ fn decided(set: &PolicySet) -> Vec<(&PolicyTest, Decision)> {
             connection: &connection,
             operations: &operations,
             home: None,
+            fields: test.fields.as_deref(),
             at: test.at,
         };
         (test, set.decide(&case))
