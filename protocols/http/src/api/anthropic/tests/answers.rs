@@ -1,3 +1,5 @@
+//! Whole answers: each block as it comes out, and errors of the provider.
+
 use super::*;
 
 fn body(content: &str, reason: &str) -> String {

@@ -1,3 +1,5 @@
+//! Requests: what each is judged as, and which are refused.
+
 use super::super::read;
 use super::*;
 use crate::api::{Asked, Read};

@@ -1,3 +1,5 @@
+//! Streams, whole and cut everywhere: texts masked, calls held for their verdict, broken grammar never whole.
+
 use super::*;
 use proptest::prelude::*;
 
