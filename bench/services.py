@@ -8,6 +8,7 @@ docs/performance.md.
 """
 
 import argparse
+import getpass
 import http.client
 import http.server
 import json
@@ -40,6 +41,7 @@ mask:
 """
 
 NGINX = """daemon off;
+user {user} {user};
 worker_processes 1;
 pid {work}/{name}.pid;
 error_log {work}/{name}.log;
@@ -149,7 +151,7 @@ def start_events():
 def start_nginx(work, name, location, upstream=""):
     port, config = free_port(), os.path.join(work, f"{name}.conf")
     with open(config, "w", encoding="ascii") as file:
-        file.write(NGINX.format(work=work, name=name, port=port, location=location, upstream=upstream))
+        file.write(NGINX.format(user=getpass.getuser(), work=work, name=name, port=port, location=location, upstream=upstream))
     process = subprocess.Popen(["nginx", "-c", config, "-p", work], stderr=subprocess.DEVNULL)
     wait_for_port(port, process)
     return port, process
