@@ -388,12 +388,14 @@ const OF_THE_BACKEND: [&str; 10] = [
     "x-accel-redirect",
 ];
 
-/// The headers of an answer that may pass to its reader. Its coding stays: the reader is behind whoever decodes it.
+/// The headers of an answer that may pass to its reader. Its coding and its length stay: the reader is behind whoever
+/// decodes it, and keeps the length only of what it changes nothing of.
 pub(crate) fn answered(headers: &HeaderMap) -> HeaderMap {
     let named: HashSet<String> = named_by_connection(headers).collect();
     let passes = |(name, value): &(&HeaderName, &HeaderValue)| {
         let name = name.as_str();
-        let ours = name != "content-encoding" && (goes_no_further(name) || OF_THE_BACKEND.contains(&name));
+        let read = matches!(name, "content-encoding" | "content-length");
+        let ours = !read && (goes_no_further(name) || OF_THE_BACKEND.contains(&name));
         // Nothing that a client could read as two headers, or as none.
         !ours && !named.contains(name) && value.as_bytes().iter().all(|byte| *byte >= 0x20 || *byte == b'\t')
     };

@@ -1,17 +1,49 @@
-//! The body of a request, whole.
+//! The body of a request, whole or thrown away.
 //!
 //! Promises: never more than its limit, as sent and as decoded; a client that stops sending is not waited for; a body that
-//! breaks its framing is an error and never a shorter body; trailers are dropped.
+//! breaks its framing is an error and never a shorter body; trailers are dropped. What is refused unread is read off where
+//! its client would else read no answer, as far as that is soon and little.
 //! Held by: the raw table of `head/tests.rs` and the tests below.
 
 use crate::coding::{self, Coding, Undecodable};
 use crate::head::Refusal;
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
-use hyper::body::Body;
+use http::{StatusCode, Version};
+use hyper::body::{Body, Incoming};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
+
+/// Bytes that are read to be thrown away, and how long for.
+const THROWN: usize = 256 * 1024;
+const SOON: Duration = Duration::from_secs(1);
+
+/// The body of a request that was not read, or not to its end.
+pub(super) struct Unread {
+    pub(super) body: Incoming,
+    pub(super) version: Version,
+}
+
+impl Unread {
+    /// Reads it and throws it away. Over HTTP/2 a client that is answered early cuts its request short, which the library
+    /// answers by resetting the stream, and a stream whose request is dropped is reset as well: neither shows its client
+    /// the answer. Over HTTP/1.1 the library does what is needed.
+    pub(super) async fn read_off(self) {
+        if self.version == Version::HTTP_2 {
+            tokio::time::timeout(SOON, read_off(self.body)).await.ok();
+        }
+    }
+}
+
+async fn read_off<B: Body<Data = Bytes>>(body: B) {
+    let mut body = pin!(body);
+    let mut thrown = 0;
+    while let Some(Ok(frame)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await
+        && thrown <= THROWN
+    {
+        thrown += frame.data_ref().map_or(0, Bytes::len);
+    }
+}
 
 /// Of a request, as it was read.
 ///
@@ -75,6 +107,17 @@ mod tests {
         };
         assert_eq!(collect(pieces(2), None, 4, PATIENCE).await.unwrap(), "abab");
         assert_eq!(collect(pieces(3), None, 4, PATIENCE).await.unwrap_err().status, 413);
+    }
+
+    #[tokio::test]
+    async fn no_more_is_thrown_away_than_is_little() {
+        let polled = std::cell::Cell::new(0_usize);
+        let frames = (0..).map(|_| {
+            polled.set(polled.get() + 1);
+            Ok::<_, Infallible>(Frame::data(Bytes::from(vec![0; 1024])))
+        });
+        read_off(StreamBody::new(futures_util::stream::iter(frames))).await;
+        assert!((THROWN / 1024..THROWN / 1024 + 4).contains(&polled.get()), "{}", polled.get());
     }
 
     #[tokio::test]

@@ -46,14 +46,13 @@ pub(super) struct Exchange {
 impl Exchange {
     /// From the body to the end of the answer.
     pub(super) async fn run(self, arrived: Arrived) {
-        let Arrived { received, body, responder } = arrived;
+        let Arrived { received, mut body, responder } = arrived;
         let mut request = received.request;
-        match collect(body, received.coding, self.most, self.patience).await {
+        match collect(&mut body.body, received.coding, self.most, self.patience).await {
             Ok(body) => request.body = body,
             Err(Refusal { status, why }) => {
                 let refused = whole(reply::malformed(Some(self.way.target.api), status, why));
-                // The rest of the body is still to come: it is not waited for.
-                responder.answer.send(closing(refused)).ok();
+                responder.answer.send((closing(refused), body)).ok();
                 return;
             }
         }

@@ -5,6 +5,7 @@
 //! shaped like before anybody is known is taken from the request, never from the connection it names.
 //! Held by: the raw table of `head/tests.rs`, `tests/it/http*.rs` of the binary.
 
+use super::body::Unread;
 use super::{Http, REQUESTS};
 use crate::api::Api;
 use crate::frame::Head;
@@ -33,13 +34,16 @@ const WINDOWS: u32 = 1024 * 1024;
 /// A request on its way to the connection's task.
 pub(super) struct Arrived {
     pub(super) received: Received,
-    pub(super) body: Incoming,
+    pub(super) body: Unread,
     pub(super) responder: Responder,
 }
 
+/// The gateway's own words, and what was not read of the request that they answer.
+pub(super) type Told = (Response<ClientAnswer>, Unread);
+
 /// Where its answer goes.
 pub(super) struct Responder {
-    pub(super) answer: oneshot::Sender<Response<ClientAnswer>>,
+    pub(super) answer: oneshot::Sender<Told>,
     pub(super) stream: oneshot::Sender<Response<Streamed>>,
     /// Told when hyper drops the request or its answer before the end.
     pub(super) gone: CancellationToken,
@@ -65,27 +69,34 @@ impl Service<Request<Incoming>> for Front {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let shape = shape(parts.uri.path(), &parts.headers);
-        let received = match head::read(&parts, !body.is_end_stream(), &self.http.routes) {
+        let sends_body = !body.is_end_stream();
+        let body = Unread { body, version: parts.version };
+        let received = match head::read(&parts, sends_body, &self.http.routes) {
             Ok(received) => received,
-            Err(refusal) => return ready(closing(whole(reply::malformed(shape, refusal.status, refusal.why)))),
+            Err(refusal) => {
+                return told((closing(whole(reply::malformed(shape, refusal.status, refusal.why))), body));
+            }
         };
         if received.credential.is_none() {
             let nobody = NotEntered::Identity { retry_after: None };
-            return ready(whole(reply::not_entered(shape, &nobody, "")));
+            return told((whole(reply::not_entered(shape, &nobody, "")), body));
         }
         let arrivals = self.arrivals.clone();
         Box::pin(async move { Ok(ask(arrivals, received, body, shape).await) })
     }
 }
 
-fn ready(response: Response<ClientAnswer>) -> BoxFuture<'static, Result<Response<ClientAnswer>, Infallible>> {
-    Box::pin(std::future::ready(Ok(response)))
+fn told((response, unread): Told) -> BoxFuture<'static, Result<Response<ClientAnswer>, Infallible>> {
+    Box::pin(async move {
+        unread.read_off().await;
+        Ok(response)
+    })
 }
 
 async fn ask(
     arrivals: mpsc::Sender<Arrived>,
     received: Received,
-    body: Incoming,
+    body: Unread,
     shape: Option<Api>,
 ) -> Response<ClientAnswer> {
     let (answer, answered) = oneshot::channel();
@@ -98,7 +109,10 @@ async fn ask(
         return unrecorded(shape);
     }
     let response = tokio::select! {
-        Ok(answer) = answered => answer,
+        Ok((answer, unread)) = answered => {
+            unread.read_off().await;
+            answer
+        }
         Ok(streamed) = streamed => streamed.map(Either::Right),
         else => unrecorded(shape),
     };

@@ -197,7 +197,7 @@ impl Line {
         } else {
             let why = "too many sessions over one connection; open another";
             let full = reply::failed(Api::Rest, StatusCode::SERVICE_UNAVAILABLE, why);
-            arrived.responder.answer.send(closing(whole(full))).ok();
+            arrived.responder.answer.send((closing(whole(full)), arrived.body)).ok();
         }
     }
 
@@ -276,7 +276,7 @@ impl Line {
         };
         let api = api.or_else(|| super::front::shape(received.request.path.as_str(), &received.request.headers));
         let answer = whole(reply::not_entered(api, why, connection.as_str()));
-        arrived.responder.answer.send(answer).ok();
+        arrived.responder.answer.send((answer, arrived.body)).ok();
     }
 
     fn way(&self, connection: &Name) -> Option<Arc<Way>> {
@@ -290,7 +290,7 @@ impl Line {
         if arrived.received.contradicted {
             let why = "`Host` names one connection and the path another";
             let refused = whole(reply::malformed(Some(api), StatusCode::BAD_REQUEST, why));
-            arrived.responder.answer.send(closing(refused)).ok();
+            arrived.responder.answer.send((closing(refused), arrived.body)).ok();
             return;
         }
         let settings = &self.http.settings;
