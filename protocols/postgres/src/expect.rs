@@ -137,11 +137,6 @@ impl Expectations {
             .map(|s| s.number)
     }
 
-    /// The newest Sync not yet answered.
-    pub(crate) fn last_sync(&self) -> Option<u64> {
-        self.slots.iter().rev().find(|slot| matches!(slot.work, Work::Sync)).map(|slot| slot.number)
-    }
-
     /// The newest frame not yet answered behind which the server is ready for more: there a transaction may have ended.
     pub(crate) fn last_ready(&self) -> Option<u64> {
         self.slots.iter().rev().find(|slot| ends_in_ready(&slot.work)).map(|slot| slot.number)

@@ -154,6 +154,25 @@ fn any_split_masks_the_same() {
 }
 
 #[test]
+fn what_follows_a_query_waits_where_its_end_may_take_a_path_back() {
+    let runtime = runtime();
+    let house = runtime.block_on(super::gate());
+    let script =
+        [says::run("SET search_path = public"), says::query("SELECT 1/0"), says::query("SELECT id FROM items")]
+            .concat();
+    let mut rig = runtime.block_on(Rig::new(&house));
+    rig.client(&script);
+    let sent = |rig: &Rig, text: &str| rig.sent.windows(text.len()).any(|window| window == text.as_bytes());
+    while !sent(&rig, "SELECT 1/0") {
+        assert!(rig.deliver(1), "the path was answered");
+    }
+    // The query's failure takes the path back: a text behind it was judged under one that was not in force any more.
+    assert!(!sent(&rig, "SELECT id FROM items"));
+    rig.quiet();
+    assert!(sent(&rig, "SELECT id FROM items"));
+}
+
+#[test]
 fn every_single_cut_of_a_pipeline_gives_the_same() {
     let runtime = runtime();
     let house = runtime.block_on(super::gate());
