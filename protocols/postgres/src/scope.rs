@@ -149,9 +149,10 @@ impl Tracker {
         self.failed = true;
     }
 
-    /// Whether the open transaction changed what names mean: its end may take that back.
-    pub(crate) const fn is_touched(&self) -> bool {
-        self.touched
+    /// Whether what is believed about names may change without a further statement: the open transaction changed it and
+    /// its end may take that back, or the server is still to be asked.
+    pub(crate) const fn is_unsettled(&self) -> bool {
+        self.touched || self.stale
     }
 
     /// Over everything that changes what a text means, for approvals.

@@ -93,8 +93,8 @@ impl Core {
             return None;
         }
         // A transaction's end may take back what it changed about names, and not only a Sync ends one: what comes behind it
-        // waits for it.
-        let end = if self.scope.is_touched() { self.queue.last_ready() } else { None };
+        // waits for it, and then for the server's word where that must be asked.
+        let end = if self.scope.is_unsettled() { self.queue.last_ready() } else { None };
         let asked = self.queue.asked_scope();
         // A text that another encoding or other rules for strings would cut differently waits until nothing runs that
         // could have changed them: the server says so before it is ready.

@@ -69,11 +69,14 @@ impl<T: Clone> Names<T> {
 
     /// A frame that defines (or with `None` removes) the name was sent in `slot`.
     pub(crate) fn propose(&mut self, name: &str, slot: u64, stretch: u64, value: Option<T>) {
-        if let Some(entry) = self.entries.get_mut(name) {
-            entry.changes.push_back(Change { slot, stretch, value });
-        } else if value.is_some() {
-            let changes = VecDeque::from([Change { slot, stretch, value }]);
-            self.entries.insert(name.into(), Entry { confirmed: None, changes });
+        // A removal of what is not known counts too: what runs before it may define the name (SQL PREPARE, DECLARE).
+        let change = Change { slot, stretch, value };
+        match self.entries.get_mut(name) {
+            Some(entry) => entry.changes.push_back(change),
+            None => {
+                let entry = Entry { confirmed: None, changes: VecDeque::from([change]) };
+                self.entries.insert(name.into(), entry);
+            }
         }
     }
 
@@ -206,6 +209,17 @@ mod tests {
         assert_eq!(found(&names, "s", 2), "absent");
         names.confirm("s", 6);
         assert_eq!(found(&names, "s", 3), "absent");
+        assert!(names.entries.is_empty());
+    }
+
+    #[test]
+    fn pg_p32_a_removal_outlives_what_is_defined_while_it_is_on_its_way() {
+        let mut names = Names::default();
+        names.propose("q", 1, 0, None);
+        names.set("q", Some(1));
+        assert_eq!(found(&names, "q", 0), "absent");
+        names.confirm("q", 1);
+        assert_eq!(found(&names, "q", 0), "absent");
         assert!(names.entries.is_empty());
     }
 
