@@ -193,19 +193,40 @@ impl Wanted {
             (Self::Text(globs), Scalar::Bool(found)) => any(globs, if *found { "true" } else { "false" }),
             (Self::Text(globs), Scalar::Null) => any(globs, "null"),
             (Self::Number { value, written }, Scalar::Text(text) | Scalar::Number(text)) => {
-                **text == **written || Decimal::parse(text.trim()).is_some_and(|found| found == *value)
+                **text == **written
+                    || Decimal::parse(text.trim()).map_or_else(|| has_digit(text), |found| found == *value)
             }
-            (Self::Bool(wanted), Scalar::Text(text)) => {
-                text.eq_ignore_ascii_case(if *wanted { "true" } else { "false" })
+            (Self::Number { value, .. }, Scalar::Bool(found)) => {
+                Decimal::parse(if *found { "1" } else { "0" }).is_some_and(|found| found == *value)
             }
+            // `"yes"`, `1`: all but what can only mean the opposite.
+            (Self::Bool(wanted), Scalar::Text(text)) => !is_word_of(!wanted, text),
+            (Self::Bool(wanted), Scalar::Number(text)) => *wanted != is_zero(text),
             (Self::Null, Scalar::Text(text)) => text.is_empty() || text.eq_ignore_ascii_case("null"),
             (Self::Any, _)
             | (Self::Text(_), Scalar::Text(_) | Scalar::Empty)
-            | (Self::Number { .. }, Scalar::Bool(_) | Scalar::Null | Scalar::Empty)
-            | (Self::Bool(_), Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null | Scalar::Empty)
+            | (Self::Number { .. }, Scalar::Null | Scalar::Empty)
+            | (Self::Bool(_), Scalar::Bool(_) | Scalar::Null | Scalar::Empty)
             | (Self::Null, Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null | Scalar::Empty) => false,
         }
     }
+}
+
+/// Whether a text that is no number of JSON may be one to a careless service: `0100`, `+100`, `100.`.
+fn has_digit(text: &str) -> bool {
+    text.contains(|c: char| c.is_ascii_digit())
+}
+
+/// Whether a text can only mean this of true and false.
+fn is_word_of(value: bool, text: &str) -> bool {
+    let words: &[&str] =
+        if value { &["true", "yes", "on", "y", "t", "1"] } else { &["false", "no", "off", "n", "f", "0", ""] };
+    words.iter().any(|word| text.trim().eq_ignore_ascii_case(word))
+}
+
+/// Whether a number of JSON is nought, however it is written.
+fn is_zero(number: &str) -> bool {
+    !number.split(['e', 'E']).next().unwrap_or_default().contains(|c: char| matches!(c, '1'..='9'))
 }
 
 #[cfg(test)]
