@@ -170,8 +170,12 @@ impl Reached<'_> {
                 }
             };
             let Some(followed) = self.one(&operation, &path).await else { continue };
-            // A tree that changes as a whole says so by its mark: rules that mean it name the mark.
-            let tree = operation.marks.contains(Mark::Recursive) && !operation.marks.contains(Mark::Unbounded);
+            let tree = operation.marks.contains(Mark::Recursive);
+            if tree && operation.marks.contains(Mark::Unbounded) {
+                // All below a root is more than can be asked about: it may be any file at all.
+                self.out.push(on(&operation, None));
+                continue;
+            }
             // A directory that is moved away takes with it what lies in it, whatever the command line says of trees.
             let moved = operation.action == Action::Delete;
             if !(tree || moved) || !self.trees {
