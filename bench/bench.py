@@ -17,7 +17,9 @@ import sys
 import tempfile
 import time
 
-TICK = os.sysconf("SC_CLK_TCK")
+import ground
+from ground import free_port, wait_for_port
+
 MODES = ("simple", "extended", "prepared")
 
 
@@ -32,9 +34,7 @@ class Endpoint:
     def cpu_seconds(self):
         if self.process is None:
             return 0.0
-        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        return ground.cpu_seconds(self.process)
 
     def resident_kib(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
@@ -96,25 +96,6 @@ def kib_per_idle_session(endpoint, load, count):
 
 # --- contenders --------------------------------------------------------------------------------------------------------
 
-def wait_for_port(port, process):
-    import socket
-    for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if process.poll() is not None:
-            sys.exit(f"{process.args[0]} ended with {process.returncode}")
-        time.sleep(0.05)
-    sys.exit(f"{process.args[0]} does not listen")
-
-
-def free_port():
-    import socket
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def start_relay(server, examples, work):
     user, password = server.environment["PGUSER"], server.environment["PGPASSWORD"]
     if shutil.which("haproxy"):
@@ -169,28 +150,13 @@ mask:
 
 def start_portcullis(server, binary, durability, work):
     home = os.path.join(work, f"portcullis-{durability}")
-    os.mkdir(home)
-    with open(f"{home}/bench.yaml", "w", encoding="ascii") as file:
-        file.write(POLICY)
-    with open(f"{home}/portcullis.yaml", "w", encoding="ascii") as file:
-        file.write(f'data_dir: ./data\nlisten: {{ postgres: "127.0.0.1:0", console: "127.0.0.1:0" }}\ntls: off\n'
-                   f'connections:\n  shop: {{ protocol: postgres, address: "127.0.0.1:{server.port}", database: postgres, '
-                   f'username: {server.environment["PGUSER"]}, password: {{ env: BENCH_PASSWORD }}, tls: disable }}\n'
-                   f"policies: [bench.yaml]\naudit: {{ durability: {durability} }}\n"
-                   f"limits: {{ sessions: 4000, unauthenticated_per_address: 2000 }}\n")
-    environment = {**os.environ, "BENCH_PASSWORD": server.environment["PGPASSWORD"], "RUST_LOG": "warn"}
-    log = open(f"{home}/log", "w", encoding="utf-8")
-    process = subprocess.Popen([binary, "serve", "--config", f"{home}/portcullis.yaml"], env=environment,
-                               stdout=subprocess.PIPE, stderr=log, text=True)
-    line = process.stdout.readline()
-    while line and "ready" not in line:
-        line = process.stdout.readline()
-    if not line:
-        sys.exit(open(f"{home}/log", encoding="utf-8").read())
-    port = int(re.search(r"postgres\W+127\.0\.0\.1:(\d+)", line).group(1))
-    token = subprocess.run([binary, "token", "create", "--config", f"{home}/portcullis.yaml", "--user", "bench", "--group", "owners"],
-                           env=environment, capture_output=True, text=True, check=True).stdout.strip()
-    return Endpoint(f"Portcullis ({durability})", port, "bench", token, "shop", process)
+    configuration = (f'connections:\n  shop: {{ protocol: postgres, address: "127.0.0.1:{server.port}", database: postgres, '
+                     f'username: {server.environment["PGUSER"]}, password: {{ env: BENCH_PASSWORD }}, tls: disable }}\n'
+                     f"audit: {{ durability: {durability} }}\n"
+                     f"limits: {{ sessions: 4000, unauthenticated_per_address: 2000 }}\n")
+    secrets = {"BENCH_PASSWORD": server.environment["PGPASSWORD"]}
+    port, process = ground.start_gateway(binary, home, "postgres", configuration, {"bench": POLICY}, secrets)
+    return Endpoint(f"Portcullis ({durability})", port, "bench", ground.token(binary, home), "shop", process)
 
 
 # --- the run -----------------------------------------------------------------------------------------------------------
@@ -268,8 +234,7 @@ def main():
             endpoints.append(bouncer)
         if "portcullis" not in options.without:
             endpoints.extend(start_portcullis(server, options.binary, durability, work) for durability in ("batched", "strict"))
-        model = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo", encoding="utf-8").read())
-        print(f"{os.cpu_count()} cores, {model.group(1) if model else os.uname().machine}; "
+        print(f"{ground.machine()}; "
               f"{subprocess.run(['pgbench', '--version'], capture_output=True, text=True, check=True).stdout.strip()}; "
               f"{options.seconds} s a run; server, client and contender share the cores.")
         load = f"{options.examples}/load"

@@ -15,7 +15,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,9 @@ import tempfile
 import threading
 import time
 
-TICK = os.sysconf("SC_CLK_TCK")
+import ground
+from ground import cpu_seconds, free_port, wait_for_port
+
 
 POLICY = """bundle: bench
 applies_to: { connections: [plain, masked], principals: { groups: [owners] } }
@@ -59,29 +60,6 @@ http {{
   server {{ listen 127.0.0.1:{port}; {location} }}
 }}
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for_port(port, process):
-    for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if process.poll() is not None:
-            sys.exit(f"{process.args[0]} ended with {process.returncode}")
-        time.sleep(0.05)
-    sys.exit(f"{process.args[0]} does not listen")
-
-
-def cpu_seconds(process):
-    with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 class Contender:
@@ -159,27 +137,11 @@ def start_nginx(work, name, location, upstream=""):
 
 def start_portcullis(binary, work, service, durability):
     home = os.path.join(work, "portcullis")
-    os.mkdir(home, 0o700)
-    for name, text in (("bench", POLICY), ("masks", MASKS)):
-        with open(f"{home}/{name}.yaml", "w", encoding="ascii") as file:
-            file.write(text)
-    with open(f"{home}/portcullis.yaml", "w", encoding="ascii") as file:
-        file.write(f'data_dir: ./data\nlisten: {{ http: "127.0.0.1:0", console: "127.0.0.1:0" }}\ntls: off\n'
-                   f'connections:\n  plain: {{ protocol: http, upstream: "http://127.0.0.1:{service}", api: rest }}\n'
-                   f'  masked: {{ protocol: http, upstream: "http://127.0.0.1:{service}", api: rest }}\n'
-                   f"policies: [bench.yaml, masks.yaml]\naudit: {{ durability: {durability}, results: sample }}\n")
-    log = open(f"{home}/log", "w", encoding="utf-8")
-    process = subprocess.Popen([binary, "serve", "--config", f"{home}/portcullis.yaml"], env={"RUST_LOG": "warn", **os.environ},
-                               stdout=subprocess.PIPE, stderr=log, text=True)
-    line = process.stdout.readline()
-    while line and "ready" not in line:
-        line = process.stdout.readline()
-    if not line:
-        sys.exit(open(f"{home}/log", encoding="utf-8").read())
-    port = int(re.search(r"http\W+127\.0\.0\.1:(\d+)", line).group(1))
-    token = subprocess.run([binary, "token", "create", "--user", "bench", "--group", "owners", "--config",
-                            f"{home}/portcullis.yaml"], capture_output=True, text=True, check=True).stdout.strip()
-    return port, {"authorization": f"Bearer {token}"}, process
+    configuration = (f'connections:\n  plain: {{ protocol: http, upstream: "http://127.0.0.1:{service}", api: rest }}\n'
+                     f'  masked: {{ protocol: http, upstream: "http://127.0.0.1:{service}", api: rest }}\n'
+                     f"audit: {{ durability: {durability} }}\n")
+    port, process = ground.start_gateway(binary, home, "http", configuration, {"bench": POLICY, "masks": MASKS})
+    return port, {"authorization": f"Bearer {ground.token(binary, home)}"}, process
 
 
 def files(work):
@@ -203,7 +165,7 @@ def contenders(binary, work, durability):
     location = 'location / { proxy_pass http://service; proxy_http_version 1.1; proxy_set_header connection ""; proxy_buffering off; }'
     proxy, proxy_process = start_nginx(work, "proxy", location, upstream)
     gateway, headers, gateway_process = start_portcullis(binary, work, service, durability)
-    plain = [Contender("direct", service), Contender("nginx", proxy, process=None),
+    plain = [Contender("direct", service), Contender("nginx", proxy, process=proxy_process),
              Contender("Portcullis", gateway, "/plain", headers, gateway_process)]
     masked = Contender("Portcullis, masked", gateway, "/masked", headers, gateway_process)
     return plain, masked, [service_process, proxy_process, gateway_process]
@@ -242,9 +204,8 @@ def main():
     processes = []
     try:
         plain, masked, processes = contenders(options.binary, work, options.durability)
-        model = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo", encoding="utf-8").read())
         version = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr.strip()
-        print(f"{os.cpu_count()} cores, {model.group(1) if model else os.uname().machine}; {version}; {options.clients} connections, "
+        print(f"{ground.machine()}; {version}; {options.clients} connections, "
               f"{options.seconds} s a load; durability {options.durability}; load before the run {os.getloadavg()[0]:.1f}.\n")
         measure(plain, masked, options)
     finally:

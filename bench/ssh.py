@@ -11,14 +11,15 @@ import getpass
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-TICK = os.sysconf("SC_CLK_TCK")
+import ground
+from ground import cpu_seconds, free_port, wait_for_port
+
 SERVERS = ("/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd")
 
 POLICY = """bundle: bench
@@ -29,33 +30,10 @@ rules:
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for_port(port, process):
-    for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if process.poll() is not None:
-            sys.exit(f"{process.args[0]} ended with {process.returncode}")
-        time.sleep(0.05)
-    sys.exit(f"{process.args[0]} does not listen")
-
-
 def keygen(path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f", path], check=True)
     with open(path + ".pub", encoding="ascii") as file:
         return " ".join(file.read().split()[:2])
-
-
-def cpu_seconds(process):
-    with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 class Contender:
@@ -97,29 +75,13 @@ def start_sshd(work, name):
 
 
 def start_portcullis(binary, work, target_port, target_key):
-    home = os.path.join(work, "portcullis")
-    os.mkdir(home, 0o700)
-    client_key = keygen(os.path.join(home, "key"))
-    with open(f"{home}/bench.yaml", "w", encoding="ascii") as file:
-        file.write(POLICY)
-    with open(f"{home}/portcullis.yaml", "w", encoding="ascii") as file:
-        file.write(f'data_dir: ./data\nlisten: {{ ssh: "127.0.0.1:0", console: "127.0.0.1:0" }}\ntls: off\n'
-                   f'identity: {{ ssh_keys: [{{ user: bench, groups: [owners], key: "{client_key}" }}] }}\n'
-                   f'connections:\n  box: {{ protocol: ssh, address: "127.0.0.1:{target_port}", username: "{getpass.getuser()}", '
-                   f'private_key: {{ file: "{work}/client" }}, host_key: "{target_key}" }}\n'
-                   f"policies: [bench.yaml]\nlimits: {{ sessions: 4000, unauthenticated_per_address: 2000 }}\n")
-    log = open(f"{home}/log", "w", encoding="utf-8")
-    environment = {"RUST_LOG": "warn", **os.environ}
-    process = subprocess.Popen([binary, "serve", "--config", f"{home}/portcullis.yaml"], env=environment,
-                               stdout=subprocess.PIPE, stderr=log, text=True)
-    line = process.stdout.readline()
-    while line and "ready" not in line:
-        line = process.stdout.readline()
-    if not line:
-        sys.exit(open(f"{home}/log", encoding="utf-8").read())
-    port = int(re.search(r"ssh\W+127\.0\.0\.1:(\d+)", line).group(1))
-    said = subprocess.run([binary, "ssh-ca", "--config", f"{home}/portcullis.yaml"], capture_output=True, text=True, check=True)
-    host_key = re.search(r"ssh-ed25519 \S+", said.stdout).group(0)
+    home, client_key = os.path.join(work, "portcullis"), keygen(os.path.join(work, "gateway-client"))
+    configuration = (f'identity: {{ ssh_keys: [{{ user: bench, groups: [owners], key: "{client_key}" }}] }}\n'
+                     f'connections:\n  box: {{ protocol: ssh, address: "127.0.0.1:{target_port}", username: "{getpass.getuser()}", '
+                     f'private_key: {{ file: "{work}/client" }}, host_key: "{target_key}" }}\n'
+                     f"limits: {{ sessions: 4000, unauthenticated_per_address: 2000 }}\n")
+    port, process = ground.start_gateway(binary, home, "ssh", configuration, {"bench": POLICY})
+    host_key = re.search(r"ssh-ed25519 \S+", ground.ask_gateway(binary, home, "ssh-ca")).group(0)
     return port, host_key, process
 
 
@@ -140,7 +102,7 @@ def contenders(binary, work):
     through = " ".join(["ssh -F /dev/null -W 127.0.0.1:%p", *words(jump, me, key)])
     return [Contender("direct", words(target, me, key)),
             Contender("OpenSSH ProxyJump", ["-o", f"ProxyCommand={through}", *words(target, me, key)]),
-            Contender("Portcullis", words(gateway, "box", f"{work}/portcullis/key"), gateway_process)], \
+            Contender("Portcullis", words(gateway, "box", f"{work}/gateway-client"), gateway_process)], \
         [target_process, jump_process, gateway_process]
 
 
@@ -200,9 +162,8 @@ def main():
     processes = []
     try:
         ways, processes = contenders(options.binary, work)
-        model = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo", encoding="utf-8").read())
         version = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=True).stderr.strip()
-        print(f"{os.cpu_count()} cores, {model.group(1) if model else os.uname().machine}; {version}; {options.mib} MiB of zeros "
+        print(f"{ground.machine()}; {version}; {options.mib} MiB of zeros "
               f"a transfer; load before the run {os.getloadavg()[0]:.1f}.\n")
         measure(ways, options)
     finally:
