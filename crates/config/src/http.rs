@@ -10,6 +10,7 @@
 use crate::connections::{address_in, secret};
 use crate::document::{Section, Value};
 use crate::settings::{Address, Api, Header, Http, MediaRange, ToolField, Upstream};
+use portcullis_model::MediaKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,9 +59,6 @@ const OWNED: &[&str] = &[
     "x-http-method-override",
     "x-method-override",
 ];
-
-/// The subtypes that answers are read as: passing those unread would undo the masks.
-const READ: &[&str] = &["json", "json-seq", "ndjson", "x-ndjson", "event-stream", "jsonl", "x-jsonlines"];
 
 /// The `Host` names met so far, and the names of all connections.
 pub(crate) struct Hosts<'n> {
@@ -264,11 +262,7 @@ fn media_range(item: &Value<'_>) -> Option<MediaRange> {
         );
         return None;
     };
-    let is_read = if subtype == "*" {
-        matches!(kind, "application" | "text")
-    } else {
-        READ.contains(&subtype) || subtype.ends_with("+json")
-    };
+    let is_read = if subtype == "*" { matches!(kind, "application" | "text") } else { MediaKind::of(text).is_some() };
     if is_read {
         item.problem_with(
             format!("`{text}` takes in what the gateway reads: masks would not bind it"),

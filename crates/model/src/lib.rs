@@ -19,6 +19,7 @@ mod event;
 mod fields;
 mod id;
 mod lineage;
+mod media;
 mod name;
 mod object;
 mod operation;
@@ -36,6 +37,7 @@ pub use event::{
 pub use fields::{Fields, Leaf, Scalar, Step};
 pub use id::{ApprovalId, DecisionId, SessionId, TokenId};
 pub use lineage::{Bound, ColumnId, Lineage, Output, Outputs, Place, Sources, Usage, Use};
+pub use media::MediaKind;
 pub use name::{Name, Part, QualifiedName};
 pub use object::{ItemKind, Object, RelationKind, SessionKind};
 pub use operation::{Action, Columns, Mark, Marks, Operation, Reach};

@@ -3,6 +3,7 @@
 //! Promises: two readers cannot take one for different types: one type, known characters, a charset named at most once.
 //! Held by: the tests below.
 
+use portcullis_model::MediaKind;
 use std::fmt;
 
 /// A media type without its parameters, but for the charset.
@@ -43,42 +44,30 @@ impl Media {
         self.charset.as_deref().is_none_or(|charset| matches!(charset, "utf-8" | "utf8" | "us-ascii"))
     }
 
-    pub(crate) fn is_json(&self) -> bool {
-        matches!(self.essence.as_str(), "application/json" | "text/json") || self.essence.ends_with("+json")
+    /// What its body is read as; `None` for what only the type describes.
+    pub(crate) fn kind(&self) -> Option<MediaKind> {
+        MediaKind::of(&self.essence)
     }
 
-    /// A document a line (NDJSON, JSON lines), or after each record separator (RFC 7464).
+    pub(crate) fn is_json(&self) -> bool {
+        self.kind() == Some(MediaKind::Json)
+    }
+
     pub(crate) fn is_json_lines(&self) -> bool {
-        const LINES: [&str; 7] = [
-            "application/x-ndjson",
-            "application/ndjson",
-            "application/jsonl",
-            "application/x-jsonl",
-            "application/jsonlines",
-            "application/json-seq",
-            "application/stream+json",
-        ];
-        LINES.contains(&self.essence.as_str())
+        self.kind() == Some(MediaKind::JsonLines)
     }
 
     pub(crate) fn is_events(&self) -> bool {
-        self.essence == "text/event-stream"
+        self.kind() == Some(MediaKind::Events)
     }
 
     pub(crate) fn is_form(&self) -> bool {
-        self.essence == "application/x-www-form-urlencoded"
+        self.kind() == Some(MediaKind::Form)
     }
 
     /// Whether it is text that detectors can look through.
     pub(crate) fn is_text(&self) -> bool {
-        const TEXT: [&str; 5] = [
-            "application/xml",
-            "application/javascript",
-            "application/x-www-form-urlencoded",
-            "application/yaml",
-            "application/sql",
-        ];
-        self.essence.starts_with("text/") || self.essence.ends_with("+xml") || TEXT.contains(&self.essence.as_str())
+        matches!(self.kind(), Some(MediaKind::Text | MediaKind::Form))
     }
 }
 
@@ -108,10 +97,11 @@ impl Opaque {
         Self(types.into_iter().filter_map(split).collect())
     }
 
-    /// Whether it names this one.
+    /// Whether it names this one. All of a kind are those that the gateway does not read: a picture, and not one in XML.
     pub(crate) fn covers(&self, media: &Media) -> bool {
         let Some((kind, sub)) = media.essence.split_once('/') else { return false };
-        self.0.iter().any(|(named, of)| named == kind && of.as_deref().is_none_or(|of| of == sub))
+        let is_read = media.kind().is_some();
+        self.0.iter().any(|(named, of)| named == kind && of.as_deref().map_or(!is_read, |of| of == sub))
     }
 }
 
@@ -145,6 +135,6 @@ mod tests {
         let opaque = Opaque::new(["image/*", "application/pdf"]);
         let covers = |text| opaque.covers(&Media::of(text).unwrap());
         assert!(covers("image/png") && covers("application/PDF; x=y"));
-        assert!(!covers("application/json") && !covers("text/plain"));
+        assert!(!covers("application/json") && !covers("text/plain") && !covers("image/svg+xml"));
     }
 }
