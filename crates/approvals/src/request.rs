@@ -13,7 +13,7 @@ use crate::binding::Binding;
 use crate::error::{ClaimError, OpenError, VoteError};
 use crate::vote::{Ballot, Vote, same_person};
 use jiff::Timestamp;
-use portcullis_model::{ApprovalId, DecisionId, HoldTerms, Name, Principal, Text};
+use portcullis_model::{ApprovalId, DecisionId, HoldTerms, Name, Parameter, Principal, Text};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub struct Request {
     pub connection: Name,
     /// Its text as recorded: with every secret replaced.
     pub text: Text,
+    /// The values bound to it, or the body that it comes with; long ones cut.
+    pub parameters: Vec<Parameter>,
     /// What it would do, as printed in rules.
     pub operations: Vec<Arc<str>>,
     /// What an approval is bound to.

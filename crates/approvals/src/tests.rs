@@ -108,6 +108,7 @@ impl House {
             decision: DecisionId { session: SessionId::new(), number: 1 },
             connection: Name::canonical("shop"),
             text: Text::plain("alter table t add x int"),
+            parameters: Vec::new(),
             operations: vec!["alter table public.t".into()],
             binding: Binding::of(&requester, &[("text", b"alter table t add x int")]),
             terms,

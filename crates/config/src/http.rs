@@ -108,7 +108,7 @@ impl<'n> Hosts<'n> {
 }
 
 pub(crate) fn connection(mut section: Section<'_>, hosts: &mut Hosts<'_>) -> Option<Http> {
-    let upstream = section.require("upstream", "https://HOST").and_then(|value| upstream(&value));
+    let upstream = section.require("upstream", "https://HOST").and_then(|value| service_url(&value));
     let tls_ca = match section.take("tls_ca") {
         Some(value) if matches!(&upstream, Some(upstream) if !upstream.tls) => {
             value.problem_with("`tls_ca` has no effect without TLS", "leave it out");
@@ -139,7 +139,7 @@ pub(crate) fn connection(mut section: Section<'_>, hosts: &mut Hosts<'_>) -> Opt
 }
 
 /// `https://HOST[:PORT][/PREFIX]`.
-fn upstream(value: &Value<'_>) -> Option<Upstream> {
+pub(crate) fn service_url(value: &Value<'_>) -> Option<Upstream> {
     const HELP: &str = "write `https://HOST`, with `:PORT` and `/PREFIX` where they are needed";
     let text = value.text()?;
     let (tls, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {

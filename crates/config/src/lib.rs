@@ -14,6 +14,7 @@ mod connections;
 mod document;
 mod fuzz;
 mod http;
+mod oidc;
 mod policies;
 mod public_keys;
 mod read;
@@ -32,7 +33,8 @@ pub use policies::PolicyGlob;
 pub use schema::JSON_SCHEMA;
 pub use settings::{
     Address, Api, Audit, BackendTls, Config, Connection, Durability, Header, Http, Limits, Listen, MediaRange,
-    Postgres, Results, Roles, SecretSource, Ssh, SshIdentity, SshLogin, SshUserKey, Store, Tls, ToolField, Upstream,
+    OidcIssuer, Postgres, Results, Roles, SecretSource, Ssh, SshIdentity, SshLogin, SshUserKey, Store, Tls, ToolField,
+    Upstream,
 };
 
 use portcullis_model::{Problem, Severity};

@@ -27,7 +27,7 @@ fn whole(root: &Value<'_>, file: &Path) -> Option<Config> {
     let audit = sections::audit(section.take("audit"));
     let limits = sections::limits(section.take("limits"));
     section.finish();
-    let (roles, ssh) = identity?;
+    let sections::Identity { roles, oidc, ssh } = identity?;
     Some(Config {
         file: file.to_owned(),
         data_dir: document.resolve(data_dir?),
@@ -35,6 +35,7 @@ fn whole(root: &Value<'_>, file: &Path) -> Option<Config> {
         listen: listen?,
         tls: tls?,
         roles,
+        oidc,
         ssh,
         connections: connections?,
         policies: policies?,

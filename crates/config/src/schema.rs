@@ -157,7 +157,8 @@ mod tests {
             ("zzzzzzzz: 1\n", "", &[][..]),
             ("listen: { zzzzzzzz: 1 }\n", "/properties/listen", &[][..]),
             ("tls: { zzzzzzzz: 1 }\n", "/properties/tls/anyOf/1", &[][..]),
-            ("identity: { zzzzzzzz: 1 }\n", "/properties/identity", &["oidc", "saml"][..]),
+            ("identity: { zzzzzzzz: 1 }\n", "/properties/identity", &["saml"][..]),
+            ("identity: { oidc: [{ zzzzzzzz: 1 }] }\n", "/properties/identity/properties/oidc/items", &[][..]),
             ("identity: { roles: { zzzzzzzz: 1 } }\n", "/properties/identity/properties/roles", &[][..]),
             (
                 "connections: { a: { protocol: postgres, zzzzzzzz: 1 } }\n",

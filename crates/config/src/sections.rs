@@ -3,8 +3,8 @@
 //! Promises: each gives its defaults where it is absent, and `None` only with a problem. Held by: the golden files.
 
 use crate::document::{Section, Value};
-use crate::settings::{Audit, Durability, Limits, Listen, Results, Roles, SshIdentity, Store, Tls};
-use crate::ssh;
+use crate::settings::{Audit, Durability, Limits, Listen, OidcIssuer, Results, Roles, SshIdentity, Store, Tls};
+use crate::{oidc, ssh};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -75,20 +75,26 @@ pub(crate) fn tls(value: Option<Value<'_>>, listen: Option<&Listen>) -> Option<T
     Some(Tls::Files { certificate: certificate?, key: key? })
 }
 
-pub(crate) fn identity(value: Option<Value<'_>>) -> Option<(Roles, SshIdentity)> {
-    let Some(value) = value else { return Some(Default::default()) };
+/// `identity`: who is accepted, and who may administrate.
+#[derive(Default)]
+pub(crate) struct Identity {
+    pub(crate) roles: Roles,
+    pub(crate) oidc: Vec<OidcIssuer>,
+    pub(crate) ssh: SshIdentity,
+}
+
+pub(crate) fn identity(value: Option<Value<'_>>) -> Option<Identity> {
+    let Some(value) = value else { return Some(Identity::default()) };
     let mut section = value.section()?;
-    let later = [("oidc", "OIDC providers are"), ("saml", "SAML providers are")];
+    let oidc = section.take("oidc").map_or_else(|| Some(Vec::new()), |value| oidc::issuers(&value));
     let listed = section.take("roles");
-    for (key, what) in later {
-        if let Some(value) = section.take(key) {
-            value.not_yet(what);
-        }
+    if let Some(value) = section.take("saml") {
+        value.not_yet("SAML providers are");
     }
     let ssh = ssh::identity(&mut section);
     section.finish();
     let roles = listed.map_or_else(|| Some(Roles::default()), |value| roles(&value));
-    Some((roles?, ssh?))
+    Some(Identity { roles: roles?, oidc: oidc?, ssh: ssh? })
 }
 
 fn roles(value: &Value<'_>) -> Option<Roles> {

@@ -29,6 +29,8 @@ pub struct Config {
     pub tls: Tls,
     /// `identity.roles`.
     pub roles: Roles,
+    /// `identity.oidc`: providers whose tokens are accepted.
+    pub oidc: Vec<OidcIssuer>,
     /// `identity.ssh_*`.
     pub ssh: SshIdentity,
     /// `connections`, by name.
@@ -195,6 +197,29 @@ pub enum Header {
     Bearer(SecretSource),
     /// Written out: only for names that never hold a secret.
     Plain(Arc<str>),
+}
+
+/// An OpenID Connect provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OidcIssuer {
+    /// Its URL, exactly as its tokens say it.
+    pub issuer: Arc<str>,
+    /// What its tokens for this gateway are made for.
+    pub audience: Arc<str>,
+    /// As whom people log in with `portcullis login`: a public client.
+    pub client_id: Arc<str>,
+    /// Authorities that its certificate must come from, instead of the system's.
+    pub tls_ca: Option<PathBuf>,
+    /// The claim that is the user.
+    pub user_claim: Arc<str>,
+    /// The claim that lists groups; `None` for no groups.
+    pub groups_claim: Option<Arc<str>>,
+    /// The groups that it may name, before the prefix; `None` for any.
+    pub groups_allowed: Option<BTreeSet<Arc<str>>>,
+    /// Before every user of it.
+    pub user_prefix: Arc<str>,
+    /// Before every group of it.
+    pub groups_prefix: Arc<str>,
 }
 
 /// Media types: one, or all of one kind.

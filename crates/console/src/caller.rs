@@ -1,6 +1,6 @@
 //! Who calls the API, and which role a route needs.
 //!
-//! Promises: a handler that takes an [`Admin`] or [`Auditor`] runs only for a caller with that role, since taking one is
+//! Promises: a handler that takes an [`Admin`], [`Auditor`] or [`Approver`] runs only for a caller with that role, since taking one is
 //! the only way to name the caller there. Held by: `tests/it`.
 
 use crate::error::ApiError;
@@ -23,6 +23,9 @@ pub(crate) struct Admin(pub(crate) Authenticated);
 
 /// A caller with the role `auditor`.
 pub(crate) struct Auditor;
+
+/// A caller with the role `approver`, or one that reads the record anyway.
+pub(crate) struct Approver(pub(crate) Authenticated);
 
 fn caller(parts: &Parts) -> Result<Authenticated, ApiError> {
     parts.extensions.get::<Caller>().map(|caller| caller.0.clone()).ok_or(ApiError::NotAuthenticated)
@@ -52,6 +55,15 @@ impl FromRequestParts<Arc<Api>> for Auditor {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         let caller = caller(parts)?;
         if api.roles.has(&caller.principal, Role::Auditor) { Ok(Self) } else { Err(ApiError::NotPermitted("auditor")) }
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Approver {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let caller = caller(parts)?;
+        let may = [Role::Approver, Role::Auditor].iter().any(|role| api.roles.has(&caller.principal, *role));
+        if may { Ok(Self(caller)) } else { Err(ApiError::NotPermitted("approver")) }
     }
 }
 

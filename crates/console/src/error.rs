@@ -15,6 +15,9 @@ pub(crate) enum ApiError {
     /// Client: the principal has not the role.
     #[error("this needs the role `{0}`: a group listed under identity.roles.{0}")]
     NotPermitted(&'static str),
+    /// Client: it may not do this here, whatever its roles.
+    #[error("{0}")]
+    Forbidden(String),
     /// Client: the request is not of the right form.
     #[error("{0}")]
     BadRequest(String),
@@ -55,7 +58,7 @@ impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
             Self::NotAuthenticated => StatusCode::UNAUTHORIZED,
-            Self::NotPermitted(_) => StatusCode::FORBIDDEN,
+            Self::NotPermitted(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,

@@ -10,6 +10,8 @@
 //! | `GET /api/v1/whoami`, `/connections`, `/ca` | any principal | itself; what is configured; how to verify the gateway |
 //! | `GET POST /api/v1/tokens`, `DELETE /api/v1/tokens/ID` | admin | tokens |
 //! | `POST /api/v1/policy/reload` | admin | bundles read again |
+//! | `GET /api/v1/approvals`, `/approvals/ID` | approver, auditor | what waits for people, and what became of it |
+//! | `POST /api/v1/approvals/ID/votes` | approver, by an interactive login | yes or no |
 //! | `GET /api/v1/sessions`, `/sessions/ID/events`, `/sessions/ID/export`, `/export` | auditor | the record |
 //! | `GET /api/v1/sessions/ID/asciicast` | auditor | a session for players |
 //! | `GET /api/v1/verify`, `/checkpoint`, `/public-key`, `/tail` | auditor | proofs; events as they come |
@@ -19,6 +21,7 @@
 //! an internal detail. Does not promise pages of results: listings are bounded by `last`.
 //! Held by: `crates/console/tests/it`.
 
+mod approvals;
 mod caller;
 mod error;
 mod health;
@@ -35,6 +38,7 @@ pub use transport::{AdminSocket, call, serve_tls};
 use axum::Router;
 use axum::routing::{delete, get, post};
 use jiff::Timestamp;
+use portcullis_approvals::Desk;
 use portcullis_audit::{Reader, Recorder, VerifyingKey};
 use portcullis_gate::Gate;
 use portcullis_identity::{Identity, Roles};
@@ -122,6 +126,8 @@ pub struct Api {
     pub endpoints: Vec<Endpoint>,
     /// The authority that clients verify the gateway with (PEM), where it made its own.
     pub authority: Option<PathBuf>,
+    /// Where approvals are given; closed where no gateway runs.
+    pub desk: Desk,
     /// Reads the bundles again; `None` where no gateway runs.
     pub reload: Option<Reload>,
     /// Whether the gateway is ready.
@@ -137,6 +143,9 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{id}", delete(tokens::revoke))
         .route("/policy/reload", post(policy::reload))
+        .route("/approvals", get(approvals::list))
+        .route("/approvals/{id}", get(approvals::show))
+        .route("/approvals/{id}/votes", post(approvals::vote))
         .route("/sessions", get(record::sessions))
         .route("/sessions/{id}/events", get(record::events))
         .route("/sessions/{id}/export", get(record::export_one))

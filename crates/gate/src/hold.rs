@@ -11,9 +11,12 @@ use crate::session::Inner;
 use jiff::Timestamp;
 use portcullis_approvals::{Binding, OpenError, Request, Verdict as Vote};
 use portcullis_model::{
-    ApprovalId, Command, DecisionId, Denial, EventBody, HoldTerms, Outcome, Reason, RuleId, Verdict,
+    ApprovalId, Command, DecisionId, Denial, EventBody, HoldTerms, Outcome, Parameter, Reason, RuleId, Verdict,
 };
 use std::sync::Arc;
+
+/// Bytes of one value that are shown to whoever is asked.
+const READ: usize = 16 * 1024;
 
 /// A command that waits for people. Dropping it withdraws the request.
 #[must_use = "a hold is settled, or its request is withdrawn"]
@@ -148,6 +151,7 @@ impl Waiting {
             decision: DecisionId { session: self.session.stream.id(), number: self.number },
             connection: self.session.connection.name.clone(),
             text: self.command.text.clone(),
+            parameters: self.command.parameters.iter().map(for_people).collect(),
             operations: self.command.operations().iter().map(|op| op.to_string().into()).collect(),
             binding,
             terms: self.terms.clone(),
@@ -208,6 +212,14 @@ impl Waiting {
         let (command, approval) = (self.number, self.approval);
         self.session.record([EventBody::ApprovalSettled { command, approval, verdict: verdict.into(), voters }]);
     }
+}
+
+/// As much of a value as people read before they say yes; what is approved is the whole of it.
+fn for_people(parameter: &Parameter) -> Parameter {
+    let Some(value) = parameter.value.as_deref().filter(|value| value.len() > READ) else { return parameter.clone() };
+    let end = value.floor_char_boundary(READ);
+    let (shown, rest) = value.split_at_checked(end).unwrap_or_default();
+    Parameter { value: Some(format!("{shown}… ({} bytes more)", rest.len()).into()), ..parameter.clone() }
 }
 
 impl Drop for Waiting {

@@ -104,6 +104,8 @@ pub struct Authenticated {
     pub makers: Vec<Principal>,
     /// What its proof permits besides commands.
     pub extensions: Extensions,
+    /// When a person logged in interactively for this proof, where it says so: only such logins vote (DESIGN 3).
+    pub interactive: Option<Timestamp>,
 }
 
 impl Authenticated {
@@ -111,7 +113,13 @@ impl Authenticated {
     /// operating system's name for them, where it is known.
     #[must_use]
     pub fn local_admin(user: Option<&str>) -> Self {
-        Self { principal: local_admin(user), expires: None, makers: Vec::new(), extensions: Extensions::all() }
+        Self {
+            principal: local_admin(user),
+            expires: None,
+            makers: Vec::new(),
+            extensions: Extensions::all(),
+            interactive: None,
+        }
     }
 }
 

@@ -177,6 +177,7 @@ impl SshTrust {
             expires: None,
             makers: Vec::new(),
             extensions: Extensions::all(),
+            interactive: None,
         })
     }
 
@@ -206,6 +207,7 @@ impl SshTrust {
             expires: Some(expires),
             makers: Vec::new(),
             extensions: Extensions::of(certificate),
+            interactive: None,
         })
     }
 

@@ -142,6 +142,7 @@ pub(crate) async fn judge(
                 expires: Some(stored.expires),
                 makers: stored.makers,
                 extensions: Extensions::all(),
+                interactive: None,
             });
         }
     };

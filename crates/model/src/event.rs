@@ -177,6 +177,13 @@ pub enum AdminAction {
         /// Which.
         token: TokenId,
     },
+    /// Somebody voted on a request for approval.
+    ApprovalVoted {
+        /// Which.
+        approval: ApprovalId,
+        /// Whether they said yes.
+        approve: bool,
+    },
     /// A session was ended by an administrator.
     SessionKilled {
         /// Which.

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Policy(PolicyArgs),
     /// List, show, replay, export and verify recorded sessions.
     Sessions(SessionsArgs),
+    /// What waits for people: list it, show it, say yes or no.
+    Approvals(ApprovalsArgs),
     /// List the connections of a gateway.
     Connections(ListArgs),
     /// Say who the gateway takes you for.
@@ -195,6 +197,41 @@ pub(crate) struct ExplainArgs {
 pub(crate) struct SessionsArgs {
     #[command(subcommand)]
     pub(crate) command: SessionsCommand,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApprovalsArgs {
+    #[command(subcommand)]
+    pub(crate) command: ApprovalsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApprovalsCommand {
+    /// List the requests for approval.
+    List {
+        #[command(flatten)]
+        list: ListArgs,
+        /// Those that were decided, too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one: the whole command and what would be done.
+    Show(ApprovalArgs),
+    /// Say yes. Needs an interactive login of the last five minutes: `portcullis login`.
+    Approve(ApprovalArgs),
+    /// Say no.
+    Reject(ApprovalArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApprovalArgs {
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+    /// The request's id.
+    pub(crate) id: String,
+    /// The answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

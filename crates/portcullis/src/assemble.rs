@@ -387,6 +387,7 @@ pub(crate) async fn offline(config: &Config) -> Result<Offline, Failure> {
         connections: connections(config).into_values().collect(),
         endpoints: Vec::new(),
         authority: None,
+        desk: Desk::closed(),
         reload: None,
         health: Health::default(),
     };

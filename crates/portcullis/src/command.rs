@@ -1,5 +1,6 @@
 //! The client commands, one file each.
 
+pub(crate) mod approvals;
 pub(crate) mod check;
 pub(crate) mod connect;
 pub(crate) mod connections;

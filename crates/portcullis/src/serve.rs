@@ -177,6 +177,7 @@ impl Running {
             authority,
             reload: Some(reload(Arc::clone(config), self.gate.clone())),
             health: self.health.clone(),
+            desk: self.desk.clone(),
         })
     }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 
+mod approvals;
+
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use hyper::{Method, Request, StatusCode};
@@ -40,19 +42,23 @@ async fn world() -> World {
     let table = Arc::new(MemoryTable::new());
     let identity = Identity::open(table, TokenKey::generate(), IdentitySettings::default()).await.unwrap();
     let identity = Arc::new(identity);
+    let desk = Desk::open_at(Arc::new(MemoryTable::new()), "gateway", Arc::new(Timestamp::now)).await.unwrap();
     let gate = Gate::new(Parts {
         policy: PolicySet::load(&[SourceFile::new("p.yaml", BUNDLE)]).unwrap().set,
         recorder: recorder.clone(),
         identity: Arc::clone(&identity),
         credentials: Arc::new(Credentials::default()),
-        desk: Desk::closed(),
+        desk: desk.clone(),
         masking_key: Arc::new(MaskingKey::new([3; 32])),
         connections: HashMap::new(),
         settings: Settings { durability: Durability::Strict, result_bytes: 0, version: "test".into() },
     })
     .unwrap();
-    let roles =
-        Roles { admin: [Arc::from("platform")].into(), auditor: [Arc::from("audit")].into(), ..Roles::default() };
+    let roles = Roles {
+        admin: [Arc::from("platform")].into(),
+        auditor: [Arc::from("audit")].into(),
+        approver: [Arc::from("dba")].into(),
+    };
     let api = Api {
         journal: Journal::Gate(gate),
         identity: Arc::clone(&identity),
@@ -64,6 +70,7 @@ async fn world() -> World {
         connections: Vec::new(),
         endpoints: Vec::new(),
         authority: None,
+        desk,
         reload: None,
         health: Health::default(),
     };
@@ -72,13 +79,17 @@ async fn world() -> World {
 
 impl World {
     async fn local(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        self.asked_by(Authenticated::local_admin(Some("root")), method, path, body).await
+    }
+
+    async fn asked_by(&self, caller: Authenticated, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("content-type", "application/json")
             .body(Body::from(body.to_string()))
             .unwrap();
-        let response = call(Arc::clone(&self.api), request, Authenticated::local_admin(Some("root"))).await;
+        let response = call(Arc::clone(&self.api), request, caller).await;
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))

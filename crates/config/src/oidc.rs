@@ -1,0 +1,66 @@
+//! `identity.oidc`: whose tokens are accepted, and what they say of a person.
+//!
+//! Promises: an issuer is a URL over TLS (or loopback) and given once; only one may name users and groups without
+//! prefixes, so that no issuer speaks for another's people (DESIGN 4). Does not promise that it answers.
+//! Held by: the golden files.
+
+use crate::document::Value;
+use crate::http::service_url;
+use crate::settings::OidcIssuer;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub(crate) fn issuers(value: &Value<'_>) -> Option<Vec<OidcIssuer>> {
+    let items = value.list()?;
+    let read: Vec<_> = items.iter().map(issuer).collect();
+    let mut seen = BTreeSet::new();
+    let mut bare: Option<&str> = None;
+    for (item, issuer) in items.iter().zip(&read).filter_map(|(item, issuer)| Some((item, issuer.as_ref()?))) {
+        if !seen.insert(&issuer.issuer) {
+            item.problem_with(format!("`{}` is given twice", issuer.issuer), "one entry for each issuer");
+        }
+        if !(issuer.user_prefix.is_empty() || issuer.groups_prefix.is_empty()) {
+            continue;
+        }
+        if let Some(first) = bare {
+            item.problem_with(
+                format!(
+                    "`{}` goes without prefixes, and so does `{first}`: each could name the other's people",
+                    issuer.issuer
+                ),
+                "give all issuers but one a `user_prefix` and a `groups_prefix`, as in `partner:`",
+            );
+        } else {
+            bare = Some(&issuer.issuer);
+        }
+    }
+    read.into_iter().collect()
+}
+
+fn issuer(value: &Value<'_>) -> Option<OidcIssuer> {
+    let mut section = value.section()?;
+    let issuer = section.require("issuer", "https://idp.example.com/realms/main").and_then(|value| {
+        service_url(&value)?;
+        value.text().map(Arc::from)
+    });
+    let audience = section.require("audience", "portcullis").and_then(|value| value.name().map(Arc::from));
+    let mut word =
+        |key| section.take(key).map_or(Some(None), |value| value.name().map(|name| Some(Arc::<str>::from(name))));
+    let (client_id, user_claim, groups_claim) = (word("client_id"), word("user_claim"), word("groups_claim"));
+    let (user_prefix, groups_prefix) = (word("user_prefix"), word("groups_prefix"));
+    let tls_ca = section.take("tls_ca").map_or(Some(None), |value| value.file().map(Some));
+    let groups_allowed = section.take("groups_allowed").map_or(Some(None), |value| value.names().map(Some));
+    section.finish();
+    let audience = audience?;
+    Some(OidcIssuer {
+        issuer: issuer?,
+        client_id: client_id?.unwrap_or_else(|| Arc::clone(&audience)),
+        audience,
+        tls_ca: tls_ca?,
+        user_claim: user_claim?.unwrap_or_else(|| "sub".into()),
+        groups_claim: groups_claim?,
+        groups_allowed: groups_allowed?,
+        user_prefix: user_prefix?.unwrap_or_default(),
+        groups_prefix: groups_prefix?.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,136 @@
+//! Requests for approval at the API.
+//!
+//! Promises: whoever may not vote is told why and changes nothing; a vote that counts is in the record with who cast it.
+
+use super::{World, world};
+use hyper::{Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use portcullis_approvals::{Binding, Request, Verdict};
+use portcullis_identity::Authenticated;
+use portcullis_model::{
+    AdminAction, ApprovalId, CredentialKind, DecisionId, EventBody, HoldTerms, Name, Parameter, Principal, RuleId,
+    SessionId, Text, TokenId,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn person(user: &str, group: &str, credential: CredentialKind) -> Authenticated {
+    let principal = Principal {
+        issuer: "https://idp.test".into(),
+        subject: user.into(),
+        user: user.into(),
+        groups: [Arc::from(group)].into(),
+        claims: BTreeMap::new(),
+        credential,
+    };
+    Authenticated { principal, interactive: None, ..Authenticated::local_admin(None) }
+}
+
+/// Somebody who logged in this long ago.
+fn logged_in(user: &str, group: &str, ago: i64) -> Authenticated {
+    let at = Timestamp::now() - SignedDuration::from_secs(ago);
+    Authenticated { interactive: Some(at), ..person(user, group, CredentialKind::Oidc) }
+}
+
+/// Asks for two people of the group `dba`.
+async fn asked(world: &World) -> ApprovalId {
+    let requester = person("agent-7", "agents", CredentialKind::Token(TokenId::new())).principal;
+    let terms = HoldTerms {
+        rule: RuleId { bundle: "shop".into(), rule: "big".into() },
+        groups: [Arc::from("dba")].into(),
+        users: [].into(),
+        approvals: 2,
+        expires: Duration::from_secs(600),
+        valid: Duration::from_secs(60),
+        in_transaction: false,
+    };
+    let request = Request {
+        id: ApprovalId::new(),
+        decision: DecisionId { session: SessionId::new(), number: 1 },
+        connection: Name::canonical("shop"),
+        text: Text::plain("delete from orders where id = $1"),
+        parameters: vec![Parameter { type_name: "int4".into(), value: Some("7".into()) }],
+        operations: vec!["delete table public.orders".into()],
+        binding: Binding::of(&requester, &[("text", b"x")]),
+        terms: vec![terms],
+        requester,
+        makers: vec![person("maker", "dba", CredentialKind::Oidc).principal],
+        created: Timestamp::now(),
+    };
+    let id = request.id;
+    world.api.desk.open(request).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn only_a_fresh_login_of_somebody_named_votes_and_each_vote_is_recorded() {
+    let world = world().await;
+    let id = asked(&world).await;
+    let path = format!("/api/v1/approvals/{id}/votes");
+    let refused = [
+        (person("dana", "dba", CredentialKind::Oidc), StatusCode::FORBIDDEN, "interactive"),
+        (logged_in("dana", "dba", 301), StatusCode::FORBIDDEN, "log in again"),
+        (logged_in("maker", "dba", 1), StatusCode::FORBIDDEN, "made the token"),
+        (logged_in("agent-7", "dba", 1), StatusCode::FORBIDDEN, "whoever asked"),
+        (logged_in("erin", "agents", 1), StatusCode::FORBIDDEN, "approver"),
+        (logged_in("fay", "audit", 1), StatusCode::FORBIDDEN, "no rule"),
+        (Authenticated::local_admin(Some("root")), StatusCode::FORBIDDEN, "interactive"),
+    ];
+    let token = person("dana", "dba", CredentialKind::Token(TokenId::new()));
+    let token = Authenticated { interactive: Some(Timestamp::now()), ..token };
+    for (caller, expected, words) in refused.into_iter().chain([(token, StatusCode::FORBIDDEN, "interactive")]) {
+        let who = caller.principal.user.clone();
+        let (status, told) = world.asked_by(caller, Method::POST, &path, json!({ "approve": true })).await;
+        assert_eq!(status, expected, "{who}: {told}");
+        assert!(told.to_string().contains(words), "{who}: {told}");
+    }
+    let yes = json!({ "approve": true });
+    let (status, told) = world.asked_by(logged_in("dana", "dba", 1), Method::POST, &path, yes.clone()).await;
+    assert_eq!((status, told), (StatusCode::OK, json!({ "state": "open", "missing": 1 })));
+    let again = world.asked_by(logged_in("Dana", "dba", 1), Method::POST, &path, yes.clone()).await;
+    assert_eq!(again.0, StatusCode::CONFLICT, "{again:?}");
+    let (status, told) = world.asked_by(logged_in("erin", "dba", 1), Method::POST, &path, yes.clone()).await;
+    assert_eq!((status, told), (StatusCode::OK, json!({ "state": "approved", "missing": 0 })));
+    let late = world.asked_by(logged_in("gus", "dba", 1), Method::POST, &path, yes).await;
+    assert_eq!(late.0, StatusCode::CONFLICT, "{late:?}");
+    assert!(matches!(world.api.desk.watch(id).await, Ok(Verdict::Approved { by }) if by.len() == 2));
+    // The beginning of the gateway's stream, and two votes.
+    world.recorder.durable().wait_for(|mark| mark.reached(3).unwrap()).await.unwrap();
+    assert_eq!(votes(&world), [("dana".to_owned(), true), ("erin".to_owned(), true)]);
+}
+
+/// Every vote in the record.
+fn votes(world: &World) -> Vec<(String, bool)> {
+    let (sessions, _) = world.recorder.reader().sessions(None, 10).unwrap();
+    let events = sessions.iter().flat_map(|session| world.recorder.reader().events(session.id, 0));
+    let votes = events.filter_map(|event| match event.unwrap().body {
+        EventBody::AdminChanged { by, change: AdminAction::ApprovalVoted { approve, .. } } => {
+            Some((by.user.to_string(), approve))
+        }
+        _ => None,
+    });
+    votes.collect()
+}
+
+#[tokio::test]
+async fn what_waits_is_shown_whole_to_those_who_decide_and_to_auditors() {
+    let world = world().await;
+    let id = asked(&world).await;
+    let show = format!("/api/v1/approvals/{id}");
+    for caller in [logged_in("dana", "dba", 1), person("fay", "audit", CredentialKind::Oidc)] {
+        let (status, shown) = world.asked_by(caller.clone(), Method::GET, &show, Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{shown}");
+        assert_eq!(shown.get("text"), Some(&json!("delete from orders where id = $1")));
+        assert_eq!(shown.get("parameters"), Some(&json!([{ "type": "int4", "value": "7" }])));
+        assert_eq!(shown.get("state"), Some(&json!("open")));
+        let (_, listed) = world.asked_by(caller, Method::GET, "/api/v1/approvals", Value::Null).await;
+        assert_eq!(listed, json!([shown]));
+    }
+    let nobody = person("agent-7", "agents", CredentialKind::Oidc);
+    assert_eq!(world.asked_by(nobody, Method::GET, &show, Value::Null).await.0, StatusCode::FORBIDDEN);
+    let missing = format!("/api/v1/approvals/{}", ApprovalId::new());
+    assert_eq!(world.local(Method::GET, &missing, Value::Null).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(world.local(Method::GET, "/api/v1/approvals/7", Value::Null).await.0, StatusCode::BAD_REQUEST);
+}
