@@ -3,6 +3,7 @@
 //! [`Refused`] is what a client that could not prove itself gets: its `Display` is the same for every reason, and its
 //! [`Refused::why`] is for the record only. [`IdentityError`] is for administrators.
 
+use crate::oidc::Flaw;
 use portcullis_store::StoreError;
 use std::fmt;
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub enum Why {
     ForceCommand,
     /// An SSH certificate with a critical option that is not known here, or cannot be read.
     CriticalOption,
+    /// A token of an identity provider, with what is wrong with it.
+    Oidc(Flaw),
     /// Too many failures from this address.
     TooManyAttempts,
     /// The gateway could not look it up.
@@ -72,8 +75,9 @@ impl Why {
             Self::SourceAddress => "SSH certificate used from an address it is not good for",
             Self::ForceCommand => "SSH certificate with a forced command, which is not carried out here",
             Self::CriticalOption => "SSH certificate with an unknown critical option",
+            Self::Oidc(flaw) => flaw.words(),
             Self::TooManyAttempts => "too many failed attempts from this address",
-            Self::Unavailable => "the token store is unavailable",
+            Self::Unavailable => "the token store or the identity provider is unavailable",
         }
     }
 
@@ -90,6 +94,7 @@ impl Why {
             | Self::Expired
             | Self::Revoked
             | Self::WrongUser
+            | Self::Oidc(_)
             | Self::BadCertificate => true,
             Self::UnknownKey
             | Self::KindOfKey

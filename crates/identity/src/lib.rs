@@ -9,7 +9,7 @@
 //! this gateway did not sign is refused before the store is asked. Failures are counted per address in bounded memory,
 //! but for SSH keys that are merely not known here: clients try all they have. What is trusted in SSH says `ssh.rs`.
 //! A revoked token is refused at once, also in sessions that it opened; where the gateway cannot learn of revocations
-//! any more, no token session stands. No secret is stored, printed or logged: the store holds keyed hashes.
+//! any more, no session on a token or a provider's word stands. What is trusted of identity providers says `oidc.rs`. No secret is stored, printed or logged: the store holds keyed hashes.
 //!
 //! Does not promise: that many gateways agree on the count of failed attempts (each counts its own), or that a token of
 //! another gateway with another [`TokenKey`] is known here.
@@ -19,6 +19,7 @@ mod attempts;
 mod error;
 mod fuzz;
 mod key;
+mod oidc;
 mod record;
 mod revocations;
 mod roles;
@@ -34,6 +35,8 @@ pub use attempts::AttemptLimit;
 pub use error::{IdentityError, Refused, Why};
 pub use fuzz::{fuzz_certificate, fuzz_stored, fuzz_token};
 pub use key::TokenKey;
+pub use oidc::fuzz::fuzz_oidc;
+pub use oidc::{Endpoints, Fetch, FetchError, Flaw, Issuer, OidcTrust};
 pub use record::{NewToken, TokenInfo};
 pub use roles::{Role, Roles};
 pub use ssh::{Extensions, LONGEST_SESSION, SSH_AUTHORITY_ISSUER, SSH_KEY_ISSUER, SshTrust};
@@ -41,10 +44,11 @@ pub use tokens::{MadeToken, Revocation};
 
 use attempts::{Attempts, Network};
 use jiff::Timestamp;
+use oidc::Oidc;
 use portcullis_model::{CredentialKind, Principal};
 use portcullis_store::Table;
 use revocations::Revocations;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -67,7 +71,7 @@ pub const REFUSAL_FLOOR: Duration = Duration::from_millis(100);
 /// What a client presented.
 #[derive(Debug)]
 pub enum Proof {
-    /// A token made by this gateway.
+    /// A token made by this gateway or by a trusted identity provider; its text tells which.
     Token {
         /// The token, as presented.
         token: SecretString,
@@ -99,13 +103,15 @@ pub struct Authenticated {
     pub principal: Principal,
     /// When its proof runs out.
     pub expires: Option<Timestamp>,
+    /// When its proof was issued, where a provider did so.
+    pub issued: Option<Timestamp>,
+    /// When it logged in at its provider, where it did so itself and the provider said when: what a vote needs.
+    pub interactive: Option<Timestamp>,
     /// Who made the token it used, and who made theirs: none of them counts as another person when an approval is
     /// voted on (DESIGN 3). Without groups and claims.
     pub makers: Vec<Principal>,
     /// What its proof permits besides commands.
     pub extensions: Extensions,
-    /// When a person logged in interactively for this proof, where it says so: only such logins vote (DESIGN 3).
-    pub interactive: Option<Timestamp>,
 }
 
 impl Authenticated {
@@ -116,9 +122,10 @@ impl Authenticated {
         Self {
             principal: local_admin(user),
             expires: None,
+            issued: None,
+            interactive: None,
             makers: Vec::new(),
             extensions: Extensions::all(),
-            interactive: None,
         }
     }
 }
@@ -155,6 +162,8 @@ pub struct Settings {
     pub attempts: AttemptLimit,
     /// The SSH keys and authorities that are trusted.
     pub ssh: SshTrust,
+    /// The identity providers that are trusted.
+    pub oidc: OidcTrust,
 }
 
 /// The one judge of proofs. Share it behind an `Arc`.
@@ -164,6 +173,7 @@ pub struct Identity {
     attempts: Attempts,
     revocations: Revocations,
     ssh: SshTrust,
+    oidc: Oidc,
 }
 
 impl std::fmt::Debug for Identity {
@@ -173,14 +183,15 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Opens the identities kept in `table`, and follows their revocations until it is dropped. To be called inside a
-    /// Tokio runtime.
+    /// Opens the identities kept in `table`, and follows their revocations and the keys of identity providers until it is
+    /// dropped; it waits for no provider. To be called inside a Tokio runtime.
     ///
     /// # Errors
     /// The store's, when what was revoked earlier cannot be read.
     pub async fn open(table: Arc<dyn Table>, key: TokenKey, settings: Settings) -> Result<Self, IdentityError> {
         let revocations = Revocations::follow(Arc::clone(&table)).await?;
-        Ok(Self { table, key, attempts: Attempts::new(settings.attempts), revocations, ssh: settings.ssh })
+        let attempts = Attempts::new(settings.attempts);
+        Ok(Self { table, key, attempts, revocations, ssh: settings.ssh, oidc: Oidc::start(settings.oidc) })
     }
 
     /// Judges a proof that was presented from this address. `now` is the wall clock, for expiry; failures are counted
@@ -209,6 +220,9 @@ impl Identity {
 
     async fn judge(&self, proof: Proof, from: IpAddr, now: Timestamp) -> Result<Authenticated, Why> {
         match proof {
+            Proof::Token { token, claimed_user } if oidc::looks_like_one(token.expose_secret()) => {
+                self.oidc.judge(&*self.table, token.expose_secret(), claimed_user.as_deref(), now).await
+            }
             Proof::Token { token, claimed_user } => {
                 tokens::judge(&*self.table, &self.key, &token, claimed_user.as_deref(), now).await
             }
@@ -234,6 +248,9 @@ impl Identity {
         }
         match &authenticated.principal.credential {
             CredentialKind::Token(id) if self.revocations.holds(*id) => Standing::Revoked,
+            CredentialKind::Oidc if self.revocations.holds_person(&authenticated.principal, authenticated.issued) => {
+                Standing::Revoked
+            }
             CredentialKind::Token(_)
             | CredentialKind::Oidc
             | CredentialKind::Saml
@@ -289,5 +306,27 @@ impl Identity {
             Revocation::Unknown => {}
         }
         Ok(done)
+    }
+    /// Revokes everything that a provider gave this person until now: when this returns, no session of this gateway stands
+    /// on it, and none opens with it. A token issued after counts, once the clocks' skew of a minute has passed.
+    ///
+    /// # Errors
+    /// The store's; nothing is revoked then.
+    pub async fn revoke_oidc(
+        &self,
+        issuer: &str,
+        subject: &str,
+        by: &Authenticated,
+        now: Timestamp,
+    ) -> Result<(), IdentityError> {
+        let entry = oidc::revoked::revoke(&*self.table, issuer, subject, by.principal.user.clone(), now).await?;
+        self.revocations.revoked_person(&entry);
+        Ok(())
+    }
+
+    /// Where to log in at a trusted provider, as far as it has said so.
+    #[must_use]
+    pub fn endpoints(&self, issuer: &str) -> Option<Arc<Endpoints>> {
+        self.oidc.endpoints(issuer)
     }
 }

@@ -2,16 +2,18 @@
 //!
 //! Promises: subscribed before it is first read, so no revocation falls between; a token whose record was deleted counts
 //! as revoked; while changes cannot be followed (the store's stream ended and could not be opened again), every token
-//! counts as revoked. The snapshot forgets a token once it ran out by itself, so it holds at most a day of revocations.
-//! Held by: `tests.rs`.
+//! and everybody from a provider counts as revoked. The snapshot forgets a token once it ran out by itself, so it holds at
+//! most a day of revocations.
+//! Held by: `tests.rs` and `tests/oidc.rs`.
 
 use crate::error::IdentityError;
+use crate::oidc::revoked::{self, Entry, People};
 use crate::record::LONGEST_LIFE;
 use crate::tokens::{KEYS, decode, id_of};
 use arc_swap::ArcSwap;
-use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jiff::Timestamp;
-use portcullis_model::TokenId;
+use portcullis_model::{Principal, TokenId};
 use portcullis_store::{Change, Table, Versioned};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ struct Snapshot {
     following: bool,
     /// Each with the time at which it runs out by itself.
     revoked: HashMap<TokenId, Timestamp>,
+    people: Arc<People>,
 }
 
 struct Shared {
@@ -43,7 +46,7 @@ pub(crate) struct Revocations {
 impl Revocations {
     pub(crate) async fn follow(table: Arc<dyn Table>) -> Result<Self, IdentityError> {
         let shared = Arc::new(Shared { snapshot: ArcSwap::default(), changed: watch::Sender::new(0) });
-        let changes = table.watch(KEYS);
+        let changes = watch_all(&*table);
         shared.read_all(&*table).await?;
         let mut follower = JoinSet::new();
         let followed = Arc::clone(&shared);
@@ -54,10 +57,10 @@ impl Revocations {
                     followed.take(&change);
                 }
                 followed.blind();
-                tracing::error!("the token store's changes cannot be followed; no token session stands");
+                tracing::error!("the token store's changes cannot be followed; no session on a token stands");
                 changes = loop {
                     tokio::time::sleep(AGAIN).await;
-                    let changes = table.watch(KEYS);
+                    let changes = watch_all(&*table);
                     if followed.read_all(&*table).await.is_ok() {
                         break changes;
                     }
@@ -79,6 +82,17 @@ impl Revocations {
         self.shared.add(id, expires);
     }
 
+    /// Whether everything that a provider gave this principal until then counts as revoked.
+    pub(crate) fn holds_person(&self, principal: &Principal, issued: Option<Timestamp>) -> bool {
+        let snapshot = self.shared.snapshot.load();
+        !snapshot.following || snapshot.people.holds(principal, issued)
+    }
+
+    /// Takes a revocation at once, ahead of the store's own word of it.
+    pub(crate) fn revoked_person(&self, entry: &Entry) {
+        self.shared.change_people(|people| people.add(entry));
+    }
+
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
     }
@@ -92,17 +106,30 @@ impl Shared {
                 found.insert(id, expires);
             }
         }
+        let mut people = People::default();
+        for (_, versioned) in table.scan(revoked::KEYS).await? {
+            people.read(&versioned);
+        }
         // What was learned of a deleted token is kept: its record is no longer there to be read.
         self.snapshot.rcu(|old| {
             let mut revoked = old.revoked.clone();
             revoked.extend(found.iter().map(|(id, expires)| (*id, *expires)));
-            Snapshot { following: true, revoked }
+            let mut people = people.clone();
+            people.join(&old.people);
+            Snapshot { following: true, revoked, people: Arc::new(people) }
         });
         self.tell();
         Ok(())
     }
 
     fn take(&self, change: &Change) {
+        if change.key.starts_with(revoked::KEYS) {
+            // One that went takes nothing back: its tokens ran out, or somebody deleted it.
+            if let Some(versioned) = &change.value {
+                self.change_people(|people| people.read(versioned));
+            }
+            return;
+        }
         let Some(id) = id_of(&change.key) else { return };
         match &change.value {
             Some(versioned) => {
@@ -131,6 +158,17 @@ impl Shared {
         self.tell();
     }
 
+    fn change_people(&self, change: impl Fn(&mut People)) {
+        let now = Timestamp::now();
+        self.snapshot.rcu(|old| {
+            let mut people = People::clone(&old.people);
+            people.forget(now);
+            change(&mut people);
+            Snapshot { people: Arc::new(people), ..Snapshot::clone(old) }
+        });
+        self.tell();
+    }
+
     fn blind(&self) {
         self.snapshot.rcu(|old| Snapshot { following: false, ..Snapshot::clone(old) });
         self.tell();
@@ -139,6 +177,13 @@ impl Shared {
     fn tell(&self) {
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
+}
+
+/// Changes to tokens and to people, until either can no longer be followed.
+fn watch_all(table: &dyn Table) -> BoxStream<'static, Change> {
+    let until_it_ends = |prefix| table.watch(prefix).map(Some).chain(stream::once(std::future::ready(None)));
+    let both = stream::select(until_it_ends(KEYS), until_it_ends(revoked::KEYS));
+    both.take_while(|change| std::future::ready(change.is_some())).filter_map(std::future::ready).boxed()
 }
 
 /// The last moment at which a token of this identifier can be live: identifiers tell when they were made.

@@ -175,9 +175,10 @@ impl SshTrust {
         Ok(Authenticated {
             principal: principal(SSH_KEY_ISSUER.into(), registered.clone(), CredentialKind::SshKey(fingerprint)),
             expires: None,
+            issued: None,
+            interactive: None,
             makers: Vec::new(),
             extensions: Extensions::all(),
-            interactive: None,
         })
     }
 
@@ -205,9 +206,10 @@ impl SshTrust {
         Ok(Authenticated {
             principal: principal(issuer, Registered { user, groups }, credential),
             expires: Some(expires),
+            issued: None,
+            interactive: None,
             makers: Vec::new(),
             extensions: Extensions::of(certificate),
-            interactive: None,
         })
     }
 

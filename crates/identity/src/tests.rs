@@ -1,5 +1,6 @@
 use super::*;
 
+mod oidc;
 mod ssh;
 
 use bytes::Bytes;

@@ -140,9 +140,10 @@ pub(crate) async fn judge(
             return Ok(Authenticated {
                 principal: stored.principal(presented.id),
                 expires: Some(stored.expires),
+                issued: None,
+                interactive: None,
                 makers: stored.makers,
                 extensions: Extensions::all(),
-                interactive: None,
             });
         }
     };
