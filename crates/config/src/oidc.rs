@@ -19,7 +19,8 @@ pub(crate) fn issuers(value: &Value<'_>) -> Option<Vec<OidcIssuer>> {
         if !seen.insert(&issuer.issuer) {
             item.problem_with(format!("`{}` is given twice", issuer.issuer), "one entry for each issuer");
         }
-        if !(issuer.user_prefix.is_empty() || issuer.groups_prefix.is_empty()) {
+        let groups = issuer.groups_claim.is_none() || issuer.groups_prefix.is_some();
+        if issuer.user_prefix.is_some() && groups {
             continue;
         }
         if let Some(first) = bare {
@@ -46,21 +47,19 @@ fn issuer(value: &Value<'_>) -> Option<OidcIssuer> {
     let audience = section.require("audience", "portcullis").and_then(|value| value.name().map(Arc::from));
     let mut word =
         |key| section.take(key).map_or(Some(None), |value| value.name().map(|name| Some(Arc::<str>::from(name))));
-    let (client_id, user_claim, groups_claim) = (word("client_id"), word("user_claim"), word("groups_claim"));
+    let (user_claim, groups_claim) = (word("user_claim"), word("groups_claim"));
     let (user_prefix, groups_prefix) = (word("user_prefix"), word("groups_prefix"));
     let tls_ca = section.take("tls_ca").map_or(Some(None), |value| value.file().map(Some));
     let groups_allowed = section.take("groups_allowed").map_or(Some(None), |value| value.names().map(Some));
     section.finish();
-    let audience = audience?;
     Some(OidcIssuer {
         issuer: issuer?,
-        client_id: client_id?.unwrap_or_else(|| Arc::clone(&audience)),
-        audience,
+        audience: audience?,
         tls_ca: tls_ca?,
         user_claim: user_claim?.unwrap_or_else(|| "sub".into()),
         groups_claim: groups_claim?,
         groups_allowed: groups_allowed?,
-        user_prefix: user_prefix?.unwrap_or_default(),
-        groups_prefix: groups_prefix?.unwrap_or_default(),
+        user_prefix: user_prefix?,
+        groups_prefix: groups_prefix?,
     })
 }

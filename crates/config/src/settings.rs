@@ -204,10 +204,8 @@ pub enum Header {
 pub struct OidcIssuer {
     /// Its URL, exactly as its tokens say it.
     pub issuer: Arc<str>,
-    /// What its tokens for this gateway are made for.
+    /// What its tokens for this gateway are made for, and the public client that people log in with.
     pub audience: Arc<str>,
-    /// As whom people log in with `portcullis login`: a public client.
-    pub client_id: Arc<str>,
     /// Authorities that its certificate must come from, instead of the system's.
     pub tls_ca: Option<PathBuf>,
     /// The claim that is the user.
@@ -217,9 +215,9 @@ pub struct OidcIssuer {
     /// The groups that it may name, before the prefix; `None` for any.
     pub groups_allowed: Option<BTreeSet<Arc<str>>>,
     /// Before every user of it.
-    pub user_prefix: Arc<str>,
+    pub user_prefix: Option<Arc<str>>,
     /// Before every group of it.
-    pub groups_prefix: Arc<str>,
+    pub groups_prefix: Option<Arc<str>>,
 }
 
 /// Media types: one, or all of one kind.

@@ -4,7 +4,7 @@
 //! the only way to name the caller there. Held by: `tests/it`.
 
 use crate::error::ApiError;
-use crate::{Api, Endpoint};
+use crate::{Api, Endpoint, Login};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
@@ -89,6 +89,11 @@ pub(crate) async fn whoami(State(api): State<Arc<Api>>, Caller(caller): Caller) 
         groups: caller.principal.groups,
         expires: caller.expires,
     })
+}
+
+/// Where people log in: what anybody may know, since nobody has a token before.
+pub(crate) async fn logins(State(api): State<Arc<Api>>) -> Json<Vec<Login>> {
+    Json(api.logins.clone())
 }
 
 /// What a principal may know of a connection: where to connect, not where it leads.

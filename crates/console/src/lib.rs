@@ -7,6 +7,7 @@
 //! | route | who | what |
 //! |---|---|---|
 //! | `GET /livez /healthz /readyz /metrics` | anybody | health, Prometheus text |
+//! | `GET /api/v1/logins` | anybody | where people log in |
 //! | `GET /api/v1/whoami`, `/connections`, `/ca` | any principal | itself; what is configured; how to verify the gateway |
 //! | `GET POST /api/v1/tokens`, `DELETE /api/v1/tokens/ID` | admin | tokens |
 //! | `POST /api/v1/policy/reload` | admin | bundles read again |
@@ -104,6 +105,15 @@ pub struct Endpoint {
     pub tls: bool,
 }
 
+/// Where people log in: an OpenID Connect provider.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Login {
+    /// Its URL.
+    pub issuer: Arc<str>,
+    /// The public client that they log in with.
+    pub client: Arc<str>,
+}
+
 /// What the routes work on.
 pub struct Api {
     /// Where changes are recorded; with the gate, where one runs.
@@ -126,6 +136,8 @@ pub struct Api {
     pub endpoints: Vec<Endpoint>,
     /// The authority that clients verify the gateway with (PEM), where it made its own.
     pub authority: Option<PathBuf>,
+    /// Where people log in.
+    pub logins: Vec<Login>,
     /// Where approvals are given; closed where no gateway runs.
     pub desk: Desk,
     /// Reads the bundles again; `None` where no gateway runs.
@@ -137,6 +149,7 @@ pub struct Api {
 /// The routes over this state. Whoever serves them adds the caller to each request; `transport` does.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let v1 = Router::new()
+        .route("/logins", get(caller::logins))
         .route("/whoami", get(caller::whoami))
         .route("/connections", get(caller::connections))
         .route("/ca", get(caller::authority))

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Approvals(ApprovalsArgs),
     /// List the connections of a gateway.
     Connections(ListArgs),
+    /// Log in at an identity provider and keep the token for the commands that follow.
+    Login(LoginArgs),
     /// Say who the gateway takes you for.
     Whoami(ListArgs),
     /// Run a client with the environment a connection needs, or print the string for it.
@@ -45,7 +47,7 @@ pub(crate) struct GatewayArgs {
     /// The gateway's configuration: its admin socket is used while it runs, its store while it does not.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// The address of a gateway's console listener, reached with the token in PORTCULLIS_TOKEN.
+    /// The address of a gateway's console listener, reached with the token in PORTCULLIS_TOKEN or of `portcullis login`.
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "config", env = "PORTCULLIS_GATEWAY")]
     pub(crate) gateway: Option<String>,
     /// The certificate authority of that gateway (PEM).
@@ -197,6 +199,25 @@ pub(crate) struct ExplainArgs {
 pub(crate) struct SessionsArgs {
     #[command(subcommand)]
     pub(crate) command: SessionsCommand,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// The address of the gateway's console listener.
+    #[arg(long, value_name = "HOST:PORT", env = "PORTCULLIS_GATEWAY")]
+    pub(crate) gateway: String,
+    /// The certificate authority of that gateway (PEM).
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The certificate authority of the identity provider (PEM), where the system does not know it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) provider_ca: Option<PathBuf>,
+    /// Which provider, where the gateway accepts several.
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<String>,
+    /// Log in with a browser on this machine instead of a code typed on any.
+    #[arg(long)]
+    pub(crate) browser: bool,
 }
 
 #[derive(Debug, Args)]

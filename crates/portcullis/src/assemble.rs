@@ -6,11 +6,13 @@
 //! Held by: `tests/it` (every end-to-end test starts what is built here).
 
 pub(crate) mod http;
+pub(crate) mod oidc;
 pub(crate) mod ssh;
 
 use crate::error::{Failure, print_problems};
 use axum::body::Body;
 use hyper::{Request, Response};
+use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_audit::{Durability, Recorder, Settings as RecordSettings, SigningKey, Writer};
 use portcullis_config as config;
@@ -39,6 +41,9 @@ const SAMPLE_BYTES: usize = 4 * 1024;
 
 /// How long a database may take to let a client command in.
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// This gateway among those that share a store: the embedded one has one.
+const SEAT: &str = "gateway";
 
 /// This gateway's version, as recorded.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -234,6 +239,16 @@ pub(crate) fn postgres(config: &Config, tls: Option<ServerTls>) -> PostgresSetti
     settings
 }
 
+/// Where approvals are given: nobody can without a provider of interactive logins. To be called once in a run of the
+/// gateway: what an earlier run left waiting is withdrawn.
+pub(crate) async fn desk(config: &Config, ground: &Ground) -> Result<Desk, Failure> {
+    if config.oidc.is_empty() {
+        return Ok(Desk::closed());
+    }
+    let desk = Desk::open_at(Arc::clone(&ground.table), SEAT, Arc::new(Timestamp::now)).await;
+    desk.map_err(|error| Failure::refused("the requests for approval", error))
+}
+
 /// The groups that may use the API.
 pub(crate) fn roles(config: &Config) -> Roles {
     Roles {
@@ -309,7 +324,7 @@ pub(crate) async fn ground(config: &Config) -> Result<Ground, Failure> {
     let masking_key = Arc::new(MaskingKey::new(*token_key.derive("masking")));
     let ssh = ssh::keys_if_used(config)?;
     let seal = http::seal(&token_key)?;
-    let settings = IdentitySettings { ssh: trust(config)?, ..IdentitySettings::default() };
+    let settings = IdentitySettings { ssh: trust(config)?, oidc: oidc::trust(config)?, ..IdentitySettings::default() };
     let identity = Identity::open(store.table(), token_key, settings)
         .await
         .map_err(|error| Failure::refused("the token store", error))?;
@@ -333,7 +348,7 @@ const fn durability(config: &Config) -> Durability {
 }
 
 /// The gate over this ground.
-pub(crate) fn gate(config: &Config, ground: &Ground, policy: PolicySet) -> Result<Gate, Failure> {
+pub(crate) fn gate(config: &Config, ground: &Ground, policy: PolicySet, desk: Desk) -> Result<Gate, Failure> {
     let limit = usize::try_from(config.audit.max_result_bytes).unwrap_or(usize::MAX);
     let result_bytes = match config.audit.results {
         config::Results::Full => limit,
@@ -349,7 +364,7 @@ pub(crate) fn gate(config: &Config, ground: &Ground, policy: PolicySet) -> Resul
         recorder: ground.recorder.clone(),
         identity: Arc::clone(&ground.identity),
         credentials: Arc::new(credentials),
-        desk: Desk::closed(),
+        desk,
         masking_key: Arc::clone(&ground.masking_key),
         connections: connections(config),
         settings: Settings { durability: durability(config), result_bytes, version: VERSION.into() },
@@ -387,6 +402,7 @@ pub(crate) async fn offline(config: &Config) -> Result<Offline, Failure> {
         connections: connections(config).into_values().collect(),
         endpoints: Vec::new(),
         authority: None,
+        logins: oidc::logins(config),
         desk: Desk::closed(),
         reload: None,
         health: Health::default(),

@@ -7,6 +7,7 @@
 use crate::args::GatewayArgs;
 use crate::assemble::{self, Offline};
 use crate::error::Failure;
+use crate::state;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode, header};
@@ -24,8 +25,8 @@ use tokio::task::JoinSet;
 pub(crate) enum Client {
     /// The running gateway's admin socket.
     Socket(PathBuf),
-    /// A gateway's console listener.
-    Tls { address: String, tls: ClientTls, token: SecretString },
+    /// A gateway's console listener; without a token as nobody.
+    Tls { address: String, tls: ClientTls, token: Option<SecretString> },
     /// The store of a gateway that does not run.
     Offline(Box<Offline>),
 }
@@ -46,7 +47,11 @@ impl Client {
     /// The way that the arguments name.
     pub(crate) async fn open(args: &GatewayArgs) -> Result<Self, Failure> {
         if let Some(address) = &args.gateway {
-            return Self::over_tls(address, args.ca.as_deref());
+            let Some(token) = state::token() else {
+                let help = "log in with `portcullis login`, or put a token in PORTCULLIS_TOKEN, to use --gateway";
+                return Err(Failure::Usage(help.to_owned()));
+            };
+            return Self::over_tls(address, args.ca.as_deref(), Some(token));
         }
         let Some(config) = &args.config else {
             return Err(Failure::Usage("name a gateway: --config FILE or --gateway HOST:PORT".to_owned()));
@@ -59,13 +64,12 @@ impl Client {
         }
     }
 
-    fn over_tls(address: &str, ca: Option<&Path>) -> Result<Self, Failure> {
-        let token = std::env::var("PORTCULLIS_TOKEN")
-            .map_err(|_| Failure::Usage("put a token in PORTCULLIS_TOKEN to use --gateway".to_owned()))?;
+    /// The way to a gateway's console listener, with this token or as nobody.
+    pub(crate) fn over_tls(address: &str, ca: Option<&Path>, token: Option<SecretString>) -> Result<Self, Failure> {
         let roots = ca.map_or(Roots::Native, |file| Roots::File(file.to_owned()));
         let tls = ClientTls::new(VerifyMode::VerifyFull, &roots, &[b"http/1.1"])
             .map_err(|error| Failure::refused("the certificate authority", error))?;
-        Ok(Self::Tls { address: address.to_owned(), tls, token: token.into() })
+        Ok(Self::Tls { address: address.to_owned(), tls, token })
     }
 
     /// Asks and reads the whole answer as JSON.
@@ -87,7 +91,7 @@ impl Client {
         body: Option<serde_json::Value>,
     ) -> Result<Answer, Failure> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "portcullis");
-        if let Self::Tls { token, .. } = self {
+        if let Self::Tls { token: Some(token), .. } = self {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
         }
         let bytes = match body {

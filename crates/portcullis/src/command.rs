@@ -6,6 +6,7 @@ pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod login;
 pub(crate) mod policy;
 pub(crate) mod sessions;
 pub(crate) mod ssh_ca;

@@ -14,7 +14,9 @@ mod assemble;
 mod client;
 mod command;
 mod error;
+mod fetch;
 mod serve;
+mod state;
 mod table;
 mod timeline;
 
@@ -49,6 +51,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Connections(args) => {
             runtime()?.block_on(command::connections::list(&args)).map(|()| ExitCode::SUCCESS)
         }
+        Command::Login(args) => runtime()?.block_on(command::login::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Whoami(args) => runtime()?.block_on(command::connections::whoami(&args)).map(|()| ExitCode::SUCCESS),
         Command::SshCa(args) => command::ssh_ca::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Connect(args) => runtime()?.block_on(command::connect::run(args)),

@@ -8,6 +8,7 @@
 use crate::args::ServeArgs;
 use crate::assemble::{self, Ground};
 use crate::error::Failure;
+use portcullis_approvals::Desk;
 use portcullis_config::Config;
 use portcullis_console::{Api, Health, Journal, Reload};
 use portcullis_gate::Gate;
@@ -70,6 +71,7 @@ pub(crate) struct Running {
     pub(crate) console: Option<SocketAddr>,
     gate: Gate,
     ground: Ground,
+    desk: Desk,
     health: Health,
     /// Of what is no listener.
     drain: Drain,
@@ -102,7 +104,8 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
     let addresses: Vec<SocketAddr> =
         [&postgres, &http, &console].into_iter().flatten().map(|open| open.address).collect();
     let tls = assemble::tls(&config, &addresses)?;
-    let gate = assemble::gate(&config, &ground, policy)?;
+    let desk = assemble::desk(&config, &ground).await?;
+    let gate = assemble::gate(&config, &ground, policy, desk.clone())?;
     let (certificates, own) = tls.map_or((None, None), |tls| (Some(tls.certificates), tls.own));
     let (authority, file) = own.map_or((None, None), |(authority, file)| (Some(authority), Some(file)));
     let mut running = Running {
@@ -112,6 +115,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
         console: console.as_ref().map(|open| open.address),
         gate,
         ground,
+        desk,
         health: Health::default(),
         drain: Drain::new(),
         listeners: Vec::new(),
@@ -177,6 +181,7 @@ impl Running {
             authority,
             reload: Some(reload(Arc::clone(config), self.gate.clone())),
             health: self.health.clone(),
+            logins: assemble::oidc::logins(config),
             desk: self.desk.clone(),
         })
     }

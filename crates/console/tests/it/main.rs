@@ -70,6 +70,7 @@ async fn world() -> World {
         connections: Vec::new(),
         endpoints: Vec::new(),
         authority: None,
+        logins: Vec::new(),
         desk,
         reload: None,
         health: Health::default(),

@@ -8,8 +8,10 @@ use crate::args::ConnectArgs;
 use crate::client::Client;
 use crate::command::token::text;
 use crate::error::Failure;
+use crate::state;
 use hyper::Method;
 use portcullis_model::Protocol;
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -33,7 +35,7 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
     if text(connection, "protocol") == Protocol::Http.word() {
         return http(&client, connection, &args).await;
     }
-    let token = token();
+    let token = state::token();
     let user = if token.is_some() && matches!(client, Client::Tls { .. }) {
         let who: Value = client.json(Method::GET, "/api/v1/whoami", None).await?;
         text(&who, "user").to_owned()
@@ -62,7 +64,7 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
     let mut child = Command::new(program);
     child.args(arguments).envs(settings.iter().map(|(_, variable, value)| (*variable, value)));
     if let Some(token) = token {
-        child.env("PGPASSWORD", token);
+        child.env("PGPASSWORD", token.expose_secret());
     }
     run_child(child, program)
 }
@@ -91,9 +93,10 @@ async fn http(client: &Client, connection: &Value, args: &ConnectArgs) -> Result
             child.env(variable, &file);
         }
     }
-    if let Some(token) = token() {
+    if let Some(token) = state::token() {
+        let token = token.expose_secret();
         // A key of the user's own beside it would be a second credential.
-        child.env_remove("ANTHROPIC_API_KEY").env("ANTHROPIC_AUTH_TOKEN", &token).env("OPENAI_API_KEY", &token);
+        child.env_remove("ANTHROPIC_API_KEY").env("ANTHROPIC_AUTH_TOKEN", token).env("OPENAI_API_KEY", token);
         child.env("PORTCULLIS_TOKEN", token);
     }
     run_child(child, program)
@@ -123,22 +126,6 @@ fn ssh_line(connection: &str, host: &str, port: u64) -> String {
     format!("ssh -p {port} {connection}@{host}")
 }
 
-/// The client's own token: from the environment, or from the state directory of DESIGN 6.
-fn token() -> Option<String> {
-    if let Ok(token) = std::env::var("PORTCULLIS_TOKEN") {
-        return Some(token);
-    }
-    let text = fs::read_to_string(state_dir()?.join("token")).ok()?;
-    Some(text.trim().to_owned())
-}
-
-fn state_dir() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")))?;
-    Some(state.join("portcullis"))
-}
-
 /// A file with the gateway's authority, where it has one of its own.
 async fn authority(client: &Client) -> Result<Option<PathBuf>, Failure> {
     let bytes = match client.ask(Method::GET, "/api/v1/ca", None).await {
@@ -147,11 +134,7 @@ async fn authority(client: &Client) -> Result<Option<PathBuf>, Failure> {
         Err(Failure::Refused(_)) => return Ok(None),
         Err(other) => return Err(other),
     };
-    let Some(dir) = state_dir() else {
-        return Err(Failure::Usage("set XDG_STATE_HOME or HOME to keep the gateway's authority".to_owned()));
-    };
-    fs::create_dir_all(&dir)?;
-    let file = dir.join("gateway-ca.pem");
+    let file = state::directory()?.join("gateway-ca.pem");
     fs::write(&file, &bytes)?;
     Ok(Some(file))
 }
