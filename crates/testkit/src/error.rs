@@ -13,6 +13,9 @@ pub enum TestkitError {
     /// A certificate could not be made.
     #[error("certificate: {0}")]
     Certificate(#[from] rcgen::Error),
+    /// A key could not be made, or does not sign.
+    #[error("key: {0}")]
+    Key(String),
     /// A program ran and failed.
     #[error("{program} failed ({status}): {output}")]
     Failed {

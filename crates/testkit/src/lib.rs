@@ -1,5 +1,5 @@
-//! The surroundings of a gateway, real ones: PostgreSQL and SSH servers, a certificate authority, a small shop's data, recording
-//! and faking peers, a raw client, and the gateway's own binary. For tests and for the demo, so held to production lints.
+//! The surroundings of a gateway, real ones: PostgreSQL and SSH servers, a certificate authority, an identity provider, a small
+//! shop's data, recording and faking peers, a raw client, and the gateway's own binary. For tests and for the demo, so held to production lints.
 //!
 //! Promises: nothing started here outlives the process that started it ([`process`]); no fixed ports; no network; what
 //! the machine lacks is a reason to skip ([`TestkitError::is_absence`]), never a silent pass.
@@ -13,6 +13,7 @@ mod error;
 pub mod fake;
 pub mod gateway;
 pub mod http;
+pub mod idp;
 pub mod ledger;
 mod listening;
 pub mod postgres;

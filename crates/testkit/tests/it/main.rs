@@ -11,6 +11,7 @@
 
 mod conform;
 mod house;
+mod idp;
 mod imports;
 mod postgres;
 mod process;

@@ -1,0 +1,275 @@
+//! How a client comes to tokens: a browser's login with a code and PKCE, a login on another device, its own secret, and a
+//! refresh.
+//!
+//! Promises: as a careful provider does it. A code is for one client, one redirect, one use and one minute, and needs the
+//! verifier of its S256 challenge; a redirect is to loopback or one that the client has; a refresh token is for one use; a
+//! device's login counts once its user has logged in with the code shown there. A failed login changes nothing.
+//! Does not promise to keep anything when dropped, or to slow down guessing: it is for one machine and a short while.
+//! Held by: `tests/it/idp.rs`.
+
+use super::form::{Form, encoded, login};
+use super::{Account, Client, Shared, now};
+use crate::error::TestkitError;
+use crate::http::{Act, Asked, answer};
+use crate::random_hex;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+
+/// A login's code or a device's is good for so many seconds.
+const CODE: u64 = 60;
+const DEVICE: u64 = 600;
+
+/// A login that a user made.
+#[derive(Clone, Debug)]
+pub(crate) struct Login {
+    user: String,
+    client: String,
+    nonce: String,
+    at: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Code {
+    login: Login,
+    redirect: String,
+    challenge: String,
+    until: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Device {
+    user_code: String,
+    client: String,
+    until: u64,
+    login: Option<Login>,
+}
+
+/// What is under way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pending {
+    codes: BTreeMap<String, Code>,
+    devices: BTreeMap<String, Device>,
+    refresh: BTreeMap<String, Login>,
+}
+
+fn page(status: &str, text: &str) -> Vec<Act> {
+    answer(status, "text/html; charset=utf-8", text.as_bytes())
+}
+
+pub(crate) fn document(status: &str, value: &Value) -> Vec<Act> {
+    answer(status, "application/json", value.to_string().as_bytes())
+}
+
+fn refused(error: &str) -> Vec<Act> {
+    let status = if error == "invalid_client" { "401 Unauthorized" } else { "400 Bad Request" };
+    document(status, &json!({ "error": error }))
+}
+
+/// Sends a browser on.
+fn onward(target: &str) -> Vec<Act> {
+    vec![Act::Write(format!("HTTP/1.1 303 See Other\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n").into())]
+}
+
+fn may_redirect(client: &Client, redirect: &str) -> bool {
+    // A program of the user's own listens on any port of loopback (RFC 8252).
+    let loopback = ["http://127.0.0.1:", "http://[::1]:"].iter().any(|start| {
+        let port = redirect.strip_prefix(start).map(|rest| rest.split('/').next().unwrap_or_default());
+        port.is_some_and(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    let plain = redirect.bytes().all(|byte| byte.is_ascii_graphic()) && !redirect.contains(['#', '\\']);
+    plain && (client.redirects.iter().any(|known| known == redirect) || (client.secret.is_none() && loopback))
+}
+
+const ALONG: [&str; 6] = ["client_id", "redirect_uri", "state", "nonce", "code_challenge", "code_challenge_method"];
+
+impl Shared {
+    fn client(&self, id: &str) -> Option<&Client> {
+        self.settings.clients.iter().find(|client| client.id == id)
+    }
+
+    fn account(&self, form: &Form) -> Option<&Account> {
+        let known = |account: &&Account| account.user == form.get("user") && account.password == form.get("password");
+        self.settings.accounts.iter().find(known)
+    }
+
+    /// The client that a request to the token endpoint comes from, if it proved itself.
+    fn proven(&self, asked: &Asked, form: &Form) -> Option<&Client> {
+        let basic = asked.header("authorization").and_then(|header| header.strip_prefix("Basic "));
+        let basic = basic.and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
+        let (id, secret) = match basic.as_deref().map(|text| text.split_once(':')) {
+            Some(pair) => pair?,
+            None => (form.get("client_id"), form.get("client_secret")),
+        };
+        self.client(id).filter(|client| client.secret.as_deref().unwrap_or_default() == secret)
+    }
+
+    /// The page of a login, and what comes of it.
+    pub(crate) fn authorize(&self, form: &Form, posted: bool) -> Result<Vec<Act>, TestkitError> {
+        let Some(client) = self.client(form.get("client_id")) else {
+            return Ok(page("400 Bad Request", "unknown client"));
+        };
+        let redirect = form.get("redirect_uri");
+        if !may_redirect(client, redirect) {
+            return Ok(page("400 Bad Request", "that client does not redirect there"));
+        }
+        let back = |fields: &str| {
+            let mark = if redirect.contains('?') { '&' } else { '?' };
+            onward(&format!("{redirect}{mark}{fields}&state={}", encoded(form.get("state"))))
+        };
+        let challenged = form.get("code_challenge").len() == 43 && form.get("code_challenge_method") == "S256";
+        if !challenged || !(posted || form.get("response_type") == "code") {
+            return Ok(back("error=invalid_request"));
+        }
+        let along: Vec<_> = ALONG.iter().map(|name| (*name, form.get(name))).collect();
+        if !posted {
+            return Ok(page("200 OK", &login("/authorize", "", &along, false)));
+        }
+        let Some(account) = self.account(form) else {
+            return Ok(page("401 Unauthorized", &login("/authorize", "Wrong user or password.", &along, false)));
+        };
+        let made = Code {
+            login: self.login(account, client, form.get("nonce")),
+            redirect: redirect.to_owned(),
+            challenge: form.get("code_challenge").to_owned(),
+            until: now() + CODE,
+        };
+        let code = random_hex()?;
+        self.change(|pending| pending.codes.insert(code.clone(), made.clone()));
+        Ok(back(&format!("code={code}&iss={}", encoded(&self.issuer))))
+    }
+
+    fn login(&self, account: &Account, client: &Client, nonce: &str) -> Login {
+        Login { user: account.user.clone(), client: client.id.clone(), nonce: nonce.to_owned(), at: now() }
+    }
+
+    pub(crate) fn device_authorization(&self, asked: &Asked, form: &Form) -> Result<Vec<Act>, TestkitError> {
+        let Some(client) = self.proven(asked, form) else { return Ok(refused("invalid_client")) };
+        let device_code = random_hex()?;
+        let user_code: String = random_hex()?.to_uppercase().chars().take(8).collect();
+        let device =
+            Device { user_code: user_code.clone(), client: client.id.clone(), until: now() + DEVICE, login: None };
+        self.change(|pending| pending.devices.insert(device_code.clone(), device.clone()));
+        let uri = format!("{}/device", self.issuer);
+        Ok(document(
+            "200 OK",
+            &json!({
+                "device_code": device_code, "user_code": user_code, "verification_uri": uri,
+                "verification_uri_complete": format!("{uri}?user_code={user_code}"), "expires_in": DEVICE, "interval": 1,
+            }),
+        ))
+    }
+
+    /// The page where a user enters a device's code, and what comes of it.
+    pub(crate) fn device(&self, form: &Form, posted: bool) -> Vec<Act> {
+        let code = form.get("user_code");
+        let along = [("user_code", code)];
+        let show = |status, said: &str| {
+            let along = if code.is_empty() { [].as_slice() } else { along.as_slice() };
+            page(status, &login("/device", said, along, code.is_empty()))
+        };
+        if !posted {
+            return show("200 OK", "");
+        }
+        let Some(account) = self.account(form) else { return show("401 Unauthorized", "Wrong user or password.") };
+        let found = self.change(|pending| {
+            let waiting = |device: &&mut Device| device.user_code == code && device.until > now();
+            let device = pending.devices.values_mut().find(waiting).filter(|device| device.login.is_none())?;
+            let (user, client) = (account.user.clone(), device.client.clone());
+            device.login = Some(Login { user, client, nonce: String::new(), at: now() });
+            Some(())
+        });
+        if found.is_some() {
+            page("200 OK", "You are logged in; go back to your device.")
+        } else {
+            page("400 Bad Request", "There is no such code.")
+        }
+    }
+
+    pub(crate) fn token(&self, asked: &Asked, form: &Form) -> Result<Vec<Act>, TestkitError> {
+        let Some(client) = self.proven(asked, form) else { return Ok(refused("invalid_client")) };
+        let granted = match form.get("grant_type") {
+            "authorization_code" => self.exchanged(client, form).ok_or("invalid_grant"),
+            "refresh_token" => self.refreshed(client, form).ok_or("invalid_grant"),
+            "urn:ietf:params:oauth:grant-type:device_code" => self.on_device(client, form),
+            "client_credentials" if client.secret.is_some() => return self.for_itself(client),
+            _ => Err("unsupported_grant_type"),
+        };
+        match granted {
+            Ok(login) => self.for_login(&login),
+            Err(error) => Ok(refused(error)),
+        }
+    }
+
+    fn exchanged(&self, client: &Client, form: &Form) -> Option<Login> {
+        // Taken whatever comes of it: a code is for one attempt.
+        let code = self.change(|pending| pending.codes.remove(form.get("code")))?;
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(form.get("code_verifier").as_bytes()));
+        let good = code.until > now()
+            && code.login.client == client.id
+            && code.redirect == form.get("redirect_uri")
+            && code.challenge == challenge;
+        good.then_some(code.login)
+    }
+
+    fn refreshed(&self, client: &Client, form: &Form) -> Option<Login> {
+        let login = self.change(|pending| pending.refresh.remove(form.get("refresh_token")))?;
+        (login.client == client.id).then_some(login)
+    }
+
+    fn on_device(&self, client: &Client, form: &Form) -> Result<Login, &'static str> {
+        let code = form.get("device_code");
+        self.change(|pending| {
+            let device =
+                pending.devices.get(code).filter(|device| device.client == client.id).ok_or("invalid_grant")?;
+            if device.until <= now() {
+                return Err("expired_token");
+            }
+            let login = device.login.clone().ok_or("authorization_pending")?;
+            pending.devices.remove(code);
+            Ok(login)
+        })
+    }
+
+    /// The tokens of a login.
+    fn for_login(&self, login: &Login) -> Result<Vec<Act>, TestkitError> {
+        let Some(account) = self.settings.accounts.iter().find(|account| account.user == login.user) else {
+            return Ok(refused("invalid_grant"));
+        };
+        let refresh = random_hex()?;
+        self.change(|pending| pending.refresh.insert(refresh.clone(), login.clone()));
+        let mut claims = self.claims_of(account);
+        if let Some(members) = claims.as_object_mut() {
+            members.insert("aud".to_owned(), login.client.as_str().into());
+            members.insert("auth_time".to_owned(), login.at.into());
+            if !login.nonce.is_empty() {
+                members.insert("nonce".to_owned(), login.nonce.as_str().into());
+            }
+        }
+        let mut access = self.claims_of(account);
+        if let Some(members) = access.as_object_mut() {
+            members.insert("client_id".to_owned(), login.client.as_str().into());
+            members.insert("scope".to_owned(), "openid".into());
+        }
+        let answer = json!({
+            "token_type": "Bearer", "expires_in": self.settings.lifetime.as_secs(), "scope": "openid",
+            "id_token": self.signed("JWT", &claims)?, "access_token": self.signed("at+jwt", &access)?,
+            "refresh_token": refresh,
+        });
+        Ok(document("200 OK", &answer))
+    }
+
+    /// The token of a client that is nobody's program.
+    fn for_itself(&self, client: &Client) -> Result<Vec<Act>, TestkitError> {
+        let mut claims = self.claims(&client.id);
+        if let Some(members) = claims.as_object_mut() {
+            members.insert("client_id".to_owned(), client.id.as_str().into());
+            members.insert("groups".to_owned(), client.groups.clone().into());
+        }
+        let lifetime = self.settings.lifetime.as_secs();
+        let token = self.signed("at+jwt", &claims)?;
+        Ok(document("200 OK", &json!({"token_type": "Bearer", "expires_in": lifetime, "access_token": token})))
+    }
+}
