@@ -9,7 +9,7 @@
 //! gives the time of (`auth_time`), never its issue. Does not promise that a claim means what a rule's author thinks.
 //! Held by: the tests below, and `tests/it` by `fixtures/identity/oidc.tsv`.
 
-use super::token::Token;
+use super::token::{LONGEST, Token};
 use super::{Flaw, Issuer};
 use crate::RESERVED_USER;
 use crate::record::LONGEST_LIFE;
@@ -238,7 +238,9 @@ fn further(claims: &Map<String, Value>, issuer: &Issuer) -> Result<Claims, Flaw>
         // They are groups, with a prefix, and only those that are allowed.
         found.remove(groups);
     }
-    Ok(found)
+    // What lies deep inside others repeats their names; the record takes it all.
+    let bytes: usize = found.iter().flat_map(|(name, values)| values.iter().chain([name])).map(|text| text.len()).sum();
+    if bytes > LONGEST { Err(Flaw::Claims) } else { Ok(found) }
 }
 
 fn take(found: &mut Claims, name: &str, value: &Value) -> Result<(), Flaw> {
@@ -300,6 +302,15 @@ mod tests {
         for wrong in [json!({"a.b": 1, "a": {"b": 2}}), json!({"a": "x\ny"}), json!({"a\u{0}": 1})] {
             assert_eq!(further(&object(wrong), &issuer), Err(Flaw::Claims));
         }
+    }
+
+    #[test]
+    fn claims_that_grow_by_their_names_are_refused() {
+        let issuer = Issuer::new("https://idp.example", "portcullis");
+        let many: Map<_, _> = (0..100).map(|n| (n.to_string(), json!(n))).collect();
+        let deep = |name: &str| (0..50).fold(Value::Object(many.clone()), |inner, _| json!({ name: inner }));
+        assert_eq!(further(&object(deep("abc")), &issuer), Err(Flaw::Claims));
+        assert_eq!(further(&object(deep("a")), &issuer).unwrap().len(), 100);
     }
 
     #[test]

@@ -31,8 +31,8 @@ const SPACING: Duration = Duration::from_secs(10);
 const LONGEST_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A fetch takes no longer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Tokens that may wait for a fetch.
-const WAITING: usize = 64;
+/// Tokens that may wait for a fetch: all clients that come again after a restart, before the first keys are there.
+const WAITING: usize = 1024;
 /// Bytes of a document.
 const LONGEST: usize = 256 * 1024;
 
