@@ -176,6 +176,14 @@ def tokens():
     yield bytes([0, 0])
 
 
+def providers():
+    yield b"eyJhbGciOiJFZERTQSJ9.e30.AAAA"
+    yield bytes([0, 40, 1]) + b"A"
+    yield bytes([0, 0, 0])
+    yield b'{"iss":"https://idp.example","aud":"portcullis","sub":"s","iat":1800000000,"exp":1800000060,"groups":["a"]}'
+    yield b'{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
+
+
 def certificates():
     yield bytes([0, 0])
     yield bytes([128, 1]) + b"A"
@@ -300,6 +308,7 @@ SEEDS = {
     "config_document": lambda: files("fixtures/config/*/*.yaml"),
     "console_token": stored("console_token"),
     "identity_certificate": certificates,
+    "identity_oidc": providers,
     "identity_stored": stored("identity_stored"),
     "identity_token": tokens,
     "masking_json": documents,
