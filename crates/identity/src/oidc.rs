@@ -7,7 +7,8 @@
 //! force (`token.rs`, `keys.rs`, `claims.rs`); every flaw is refused alike and counts as a failed attempt, except that the
 //! provider's keys could not be had. Issuers cannot name each other's users or groups: all but one have prefixes, and no
 //! prefix begins with another. Who was revoked is looked up in the store, and no token issued before counts.
-//! Does not promise to know a logout at the provider: a token is good until it runs out, or its bearer is revoked here.
+//! Does not promise to know a logout at the provider, nor, for a session that is open, that the key of its token was taken
+//! back: it is good until the token runs out, or its bearer is revoked here.
 //! Held by: the tests of each module, and `tests/it/oidc.rs`, against a real provider.
 
 mod claims;

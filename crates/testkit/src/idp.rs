@@ -108,8 +108,8 @@ pub(crate) struct Shared {
     keys: ArcSwap<Keys>,
     /// Published too, and signing nothing any more.
     retired: ArcSwap<Vec<Value>>,
-    /// A provider's that publishes none of its keys.
-    unpublished: Keys,
+    /// A provider's that publishes none of its keys; made when somebody wants them, since RSA keys take their time.
+    unpublished: OnceLock<Keys>,
     pending: ArcSwap<Pending>,
     away: AtomicBool,
     keys_asked: AtomicUsize,
@@ -149,7 +149,7 @@ impl Provider {
             settings,
             keys: ArcSwap::from_pointee(Keys::generate()?),
             retired: ArcSwap::default(),
-            unpublished: Keys::generate()?,
+            unpublished: OnceLock::new(),
             pending: ArcSwap::default(),
             away: AtomicBool::new(false),
             keys_asked: AtomicUsize::new(0),
@@ -211,7 +211,7 @@ impl Provider {
         let (keys, message) = (self.shared.keys.load(), signed.as_bytes());
         let signature = match by {
             By::Its(algorithm) => keys.sign(algorithm, message)?,
-            By::Another(algorithm) => self.shared.unpublished.sign(algorithm, message)?,
+            By::Another(algorithm) => self.shared.unpublished()?.sign(algorithm, message)?,
             By::PublicKey => keys::hmac(keys.public_pem().as_bytes(), message)?,
             By::NoKey => keys::hmac(b"", message)?,
             By::Nobody => Vec::new(),
@@ -220,19 +220,26 @@ impl Provider {
     }
 
     /// The public half of the key that [`By::Another`] signs with, as it would be published.
-    #[must_use]
-    pub fn unpublished(&self, algorithm: Algorithm) -> Value {
-        let id = self.shared.unpublished.id(algorithm);
-        self.shared
-            .unpublished
-            .public()
-            .into_iter()
-            .find(|key| key.get("kid").is_some_and(|kid| *kid == id))
-            .unwrap_or_default()
+    ///
+    /// # Errors
+    /// [`TestkitError::Key`].
+    pub fn unpublished(&self, algorithm: Algorithm) -> Result<Value, TestkitError> {
+        let keys = self.shared.unpublished()?;
+        let id = keys.id(algorithm);
+        let found = keys.public().into_iter().find(|key| key.get("kid").is_some_and(|kid| *kid == id));
+        found.ok_or_else(|| TestkitError::Key("there is none of that kind".to_owned()))
     }
 }
 
 impl Shared {
+    fn unpublished(&self) -> Result<&Keys, TestkitError> {
+        if let Some(keys) = self.unpublished.get() {
+            return Ok(keys);
+        }
+        let made = Keys::generate()?;
+        Ok(self.unpublished.get_or_init(|| made))
+    }
+
     /// Changes what is under way, as one step.
     fn change<T>(&self, change: impl Fn(&mut Pending) -> T) -> T {
         loop {

@@ -179,20 +179,29 @@ impl Keeper {
 
     /// The keys; with the document that says where they are, where `whole`.
     async fn fetch(&mut self, whole: bool) -> Result<(), FetchError> {
-        if whole {
-            let issuer = issuer_url(&self.issuer).ok_or(FetchError::Wrong("the issuer is no URL to be asked"))?;
-            let document = self.get(&document_of(&self.issuer, &issuer)?).await?;
-            let (jwks_uri, endpoints) = read_document(&document, &self.issuer, &issuer)?;
-            self.jwks_uri = Some(jwks_uri);
-            self.known.send_modify(|known| known.endpoints = Some(Arc::new(endpoints)));
+        let said = if whole { self.discover().await } else { Ok(()) };
+        match &said {
+            // It says what it must not: nor is it asked for keys until it says otherwise.
+            Err(FetchError::Wrong(_)) => self.jwks_uri = None,
+            // Where the keys were before they still are, until it says otherwise.
+            Ok(()) | Err(FetchError::TooLong | FetchError::Status(_) | FetchError::Failed(_)) => {}
         }
-        let jwks_uri = self.jwks_uri.clone().ok_or(FetchError::Wrong("nobody said where the keys are"))?;
+        let Some(jwks_uri) = self.jwks_uri.clone() else { return said };
         let began = Instant::now();
         let keys = Keys::read(&self.get(&jwks_uri).await?).ok_or(FetchError::Wrong("the key set is none"))?;
         self.known.send_modify(|known| {
             known.keys = Arc::new(keys);
             known.as_of = Some(began);
         });
+        said
+    }
+
+    async fn discover(&mut self) -> Result<(), FetchError> {
+        let issuer = issuer_url(&self.issuer).ok_or(FetchError::Wrong("the issuer is no URL to be asked"))?;
+        let document = self.get(&document_of(&self.issuer, &issuer)?).await?;
+        let (jwks_uri, endpoints) = read_document(&document, &self.issuer, &issuer)?;
+        self.jwks_uri = Some(jwks_uri);
+        self.known.send_modify(|known| known.endpoints = Some(Arc::new(endpoints)));
         Ok(())
     }
 }

@@ -128,6 +128,25 @@ async fn a_revocation_ends_sessions_here_and_elsewhere_and_refuses_what_was_issu
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_revocations_at_once_the_latest_holds() {
+    let house = Gateway::build().await;
+    let admin = Authenticated::local_admin(Some("root"));
+    let at = |minutes| house.now - SignedDuration::from_mins(minutes);
+    let revoke = |minutes| house.identity.revoke_oidc(ISSUER, "alice", &admin, at(minutes));
+    let all = futures_util::future::join_all([30, 10, 50, 20, 40].map(revoke)).await;
+    assert!(all.iter().all(Result::is_ok));
+    let issued = |minutes| house.token("alice", &json!({"iat": at(minutes).as_second()}));
+    assert_eq!(house.present(&issued(10), None).await.unwrap_err().why(), Why::Oidc(Flaw::Revoked));
+    let found = house.present(&issued(8), None).await.unwrap();
+    assert_eq!(house.identity.standing(&found, house.now), Standing::Good);
+    // What the store holds of somebody and cannot be read refuses them.
+    let (key, row) = portcullis_store::Table::scan(&*house.table, b"oidc-revoked/").await.unwrap().remove(0);
+    let expect = Expect::Version(row.version);
+    let _ = portcullis_store::Table::put(&*house.table, key, Bytes::from_static(b"{}"), expect, None).await.unwrap();
+    assert_eq!(house.present(&issued(8), None).await.unwrap_err().why(), Why::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_revocations_cannot_be_followed_nobody_from_a_provider_stands() {
     let house = Gateway::build().await;
     let held = house.present(&house.token("alice", &json!({})), None).await.unwrap();

@@ -131,6 +131,25 @@ async fn while_the_provider_is_away_old_keys_are_good_for_a_day_and_then_none_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_was_taken_back_is_gone_also_where_only_the_keys_can_be_had() {
+    let (old, new) = (Forge::new("a"), Forge::new("b"));
+    let script = script(&old);
+    let provider = start(&script);
+    assert_eq!(judge(&provider, &old).await, Ok(()));
+    script.says("https://idp.example/.well-known/openid-configuration", Err(FetchError::Status(404)));
+    script.says(KEYS, Ok(&new.set()));
+    tokio::time::sleep(REFRESH + Duration::from_secs(1)).await;
+    assert_eq!((judge(&provider, &old).await, judge(&provider, &new).await), (UNKNOWN, Ok(())));
+    // One that says it is somebody else is asked for nothing more.
+    script.says("https://idp.example/.well-known/openid-configuration", Ok(&document("https://other.example", KEYS)));
+    tokio::time::sleep(REFRESH).await;
+    let asked = script.keys_asked();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((judge(&provider, &old).await, judge(&provider, &new).await), (UNKNOWN, Ok(())));
+    assert_eq!(script.keys_asked(), asked);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_is_away_at_the_start_refuses_and_is_asked_again() {
     let forge = Forge::new("a");
     let script = script(&forge);
