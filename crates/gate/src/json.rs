@@ -6,7 +6,7 @@
 //! what the masks without their `unless` leave, as far as the result budget goes; how many values each rule replaced is
 //! recorded when the answer is finished. What goes out is masked before its frame is sealed, so digest and record are of
 //! what is sent, and one value comes out alike each time: providers cache by prefix.
-//! Does not promise anything of masks that name columns: a document has none.
+//! Does not promise anything of masks that name columns: a document has none. What is only recorded is in `keeping.rs`.
 //!
 //! Held by: `tests/it/json.rs`.
 
@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What the record holds in the place of a document that its masks could not be applied to.
-const UNKEPT: &str = "[not kept: it is not JSON that could be masked]";
+pub(crate) const UNKEPT: &str = "[not kept: it is not JSON that could be masked]";
 
 /// What the record calls that which was found by path.
 const BY_PATH: &str = "path";
@@ -82,11 +82,11 @@ impl Tally {
 
 impl Side {
     /// Whether documents are changed by it at all.
-    fn masks_json(&self) -> bool {
+    pub(crate) fn masks_json(&self) -> bool {
         self.detectors.is_some() || !self.json.is_empty() || self.is_broken()
     }
 
-    fn json(&self, document: &[u8], spared: &[JsonPath], key: &Key) -> Result<Option<MaskedJson>, Withheld> {
+    pub(crate) fn json(&self, document: &[u8], spared: &[JsonPath], key: &Key) -> Result<Option<MaskedJson>, Withheld> {
         if self.is_broken() {
             return Err(Withheld::Broken);
         }
@@ -98,6 +98,11 @@ impl Side {
 
     fn json_masks<'m>(&'m self, spared: &'m [JsonPath], key: &'m Key) -> JsonMasks<'m> {
         JsonMasks { paths: &self.json, detectors: self.detectors.as_deref(), spared, key }
+    }
+
+    /// Whether fields are masked, or none can be told to be clean.
+    pub(crate) fn masks_paths(&self) -> bool {
+        !self.json.is_empty() || self.is_broken()
     }
 }
 
@@ -143,8 +148,7 @@ impl Answer {
     /// Whether the client is bound by masks of JSON members by path.
     #[must_use]
     pub fn masks_paths(&self) -> bool {
-        let client = &self.masking().client;
-        !client.json.is_empty() || client.is_broken()
+        self.masking().client.masks_paths()
     }
 
     /// Whether detectors look at what the client gets.
@@ -177,10 +181,7 @@ impl Answer {
         spared: &[JsonPath],
         shown: Option<&str>,
     ) {
-        if !self.records_rows() {
-            if self.session.result_budget() > 0 {
-                self.cut();
-            }
+        if !self.keeps() {
             return;
         }
         let kept = if masking.is_same_for_record() {
@@ -192,9 +193,21 @@ impl Answer {
             }
         };
         let kept = kept.unwrap_or_else(|| String::from_utf8_lossy(document));
+        self.write_kept(stream, &kept, false);
+    }
+
+    /// Whether the record keeps more of the answer; if not, it will say so.
+    pub(crate) fn keeps(&mut self) -> bool {
+        if !self.records_rows() && self.session.result_budget() > 0 {
+            self.cut();
+        }
+        self.records_rows()
+    }
+
+    pub(crate) fn write_kept(&mut self, stream: &'static str, kept: &str, cut: bool) {
         self.write_text();
         let fits = kept.get(..kept.floor_char_boundary(self.budget)).unwrap_or_default();
-        let truncated = fits.len() < kept.len();
+        let truncated = cut || fits.len() < kept.len();
         self.budget -= fits.len();
         if truncated {
             self.cut = Cut::Said;

@@ -24,6 +24,7 @@ mod flow;
 mod hold;
 mod json;
 mod judging;
+mod keeping;
 mod live;
 mod mask;
 mod masking;
@@ -41,6 +42,7 @@ pub use explain::{
 pub use flow::{Downstream, Outlet, Upstream, Weight};
 pub use hold::Hold;
 pub use json::Outgoing;
+pub use keeping::Keeping;
 pub use live::{Counts, LiveSession};
 pub use mask::{Mask, MaskKind, Plan, Plans, ResultColumn};
 

@@ -7,7 +7,7 @@
 //! Promises: a mask that cannot be carried out refuses every command on its connection; what was not followed counts as
 //! protected; a session without masks pays one comparison a command.
 //! Does not promise that the lineage is right: the readers promise that.
-//! Held by: `tests/it/masking.rs`.
+//! Held by: `tests/it/masking.rs`, and for what the record keeps of a command `tests/it/json.rs`.
 
 mod closing;
 mod side;
@@ -24,6 +24,14 @@ use std::sync::Arc;
 
 pub(crate) use closing::{Closed, close};
 pub(crate) use side::Side;
+
+/// Types of parameters that are documents: the record has them masked by their fields. One that a `document` was not read
+/// as, or that was cut, is kept only where no fields are masked.
+const DOCUMENTS: [&str; 3] = ["json", "jsonb", "document"];
+
+fn is_document(parameter: &Parameter) -> bool {
+    DOCUMENTS.contains(&&*parameter.type_name)
+}
 
 /// The masks that bind one session now.
 pub(crate) struct Masking {
@@ -175,6 +183,9 @@ impl Masking {
         let side = &self.record;
         let mut parameters = command.parameters.clone();
         if side.is_empty() {
+            for parameter in parameters.iter_mut().filter(|parameter| is_document(parameter)) {
+                parameter.value = parameter.value.as_deref().map(|value| side.document(value, &self.key).into());
+            }
             return (command.text.clone(), parameters);
         }
         let hidden = |bound: &Bound, value: &str| {
@@ -182,11 +193,20 @@ impl Masking {
             let kind = if value.starts_with(|c: char| c.is_ascii_digit() || c == '-') { "number" } else { "text" };
             Some(Arc::from(format!("'[protected {kind} {}]'", self.key.digest(value.as_bytes()))))
         };
+        for parameter in &mut parameters {
+            let Some(value) = parameter.value.as_deref() else { continue };
+            let kept =
+                if is_document(parameter) { Some(side.document(value, &self.key)) } else { self.searched(value) };
+            if let Some(kept) = kept {
+                parameter.value = Some(kept.into());
+            }
+        }
         for bound in command.followed.iter().flat_map(Followed::bound) {
             let Place::Parameter(number) = bound.place else { continue };
-            let parameter = usize::try_from(number).ok().and_then(|number| parameters.get_mut(number.checked_sub(1)?));
-            if let Some(parameter) = parameter
-                && let Some(value) = &parameter.value
+            let nth = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+            let of = |parameters: &[Parameter]| parameters.get(nth?)?.value.clone();
+            if let Some(value) = of(&command.parameters)
+                && let Some(parameter) = nth.and_then(|nth| parameters.get_mut(nth))
                 && side.protection.column(bound.column).is_some()
             {
                 parameter.value = Some(format!("[protected {}]", self.key.digest(value.as_bytes())).into());
@@ -197,11 +217,6 @@ impl Masking {
             command.followed.as_ref().map_or_else(|| command.text.clone(), |followed| followed.text(&hidden));
         if let Some(found) = self.searched(text.as_str()) {
             text = Text::plain(found);
-        }
-        for parameter in &mut parameters {
-            if let Some(found) = parameter.value.as_deref().and_then(|value| self.searched(value)) {
-                parameter.value = Some(found.into());
-            }
         }
         (text, parameters)
     }

@@ -189,6 +189,14 @@ impl Answer {
         Ok(self.flow(stream).map_or_else(Bytes::new, |flow| flow.client.take(piece)))
     }
 
+    /// Records a piece of one of several streams that the client has in another way. It is redacted like any text: what
+    /// may still become a value waits for more of the stream or for its end.
+    pub fn keep_text_of(&mut self, stream: &'static str, index: u32, piece: &Bytes) {
+        if let Ok(stream) = self.numbered(stream, index) {
+            self.keep(stream, piece);
+        }
+    }
+
     /// One of several streams, where it may be begun or go on.
     fn numbered(&self, name: &'static str, index: u32) -> Result<Stream, Withheld> {
         let stream = Stream { name, index: Some(index) };

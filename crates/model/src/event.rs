@@ -101,11 +101,11 @@ pub struct RecordedColumn {
 /// How much of one column of an answer was masked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MaskedColumn {
-    /// Its label.
+    /// Its label. Of what is no column: the path into JSON as the rule writes it, or the stream that it was found in.
     pub column: Arc<str>,
     /// `BUNDLE/RULE`, several with commas between them; empty where no rule names it and it could not be proven clean.
     pub rule: Arc<str>,
-    /// How it was found: `provenance`, `lineage`, `unproven`, `detector`.
+    /// How it was found: `provenance`, `lineage`, `unproven`, `detector`, and `path` in JSON.
     pub reason: Arc<str>,
     /// Values replaced.
     pub values: u64,
@@ -277,7 +277,8 @@ pub enum EventBody {
         /// How.
         #[serde(flatten)]
         outcome: Outcome,
-        /// The digest of data that followed the command (COPY, request bodies), where some did.
+        /// The digest of data that followed the command (COPY, stdin, files), where some did. The body of an HTTP request is
+        /// part of its command.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         data: Option<Digest>,
     },
@@ -300,8 +301,8 @@ pub enum EventBody {
         /// Which command, where it belongs to one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         command: Option<u64>,
-        /// `notice`, `error`, `copy` …; of programs `stdout`, `stderr`, and `terminal` where both go to a screen.
-        /// (`channel` in JSON, where `stream` is the event's own.)
+        /// `notice`, `error`, `copy` …; of programs `stdout`, `stderr`, and `terminal` where both go to a screen; of HTTP
+        /// `body`, and `body 0` and on for its streams of text. (`channel` in JSON, where `stream` is the event's own.)
         #[serde(rename = "channel")]
         stream: Arc<str>,
         /// The text.

@@ -3,7 +3,7 @@
 use crate::world::{World, policy, reads};
 use bytes::Bytes;
 use portcullis_gate::{Answer, JsonPath, Permit, Ruling, Session, Withheld};
-use portcullis_model::{EventBody, Severity};
+use portcullis_model::{EventBody, Parameter, Severity};
 
 const MASKED: &str = r#"
 bundle: shop
@@ -235,4 +235,103 @@ async fn under_a_mask_that_cannot_be_carried_out_nothing_passes() {
     assert_eq!(answer.text_of("text", 0, Bytes::from_static(b"x")), Err(Withheld::Broken));
     assert_eq!(session.outgoing().json(b"{}", &[]), Err(Withheld::Broken));
     assert_eq!(session.outgoing().text("x"), Err(Withheld::Broken));
+}
+
+#[tokio::test]
+async fn what_a_command_sent_is_in_the_record_masked_by_its_fields_and_then_cut() {
+    let world = world(MASKED).await;
+    let session = member_of(&world, "privacy").await;
+    let long = format!(r#"{{"ssn":"078-05-1120","pad":"{}"}}"#, "x".repeat(300 * 1024));
+    let unread = r#"{"ssn":"078-05-1120","ssn":"1"}"#;
+    let sent = [
+        ("json", r#"{"ssn":"078-05-1120","to":"ann\u0040example.com"}"#),
+        ("jsonb", r#"{"owner":{"name":"Ann"}}"#),
+        ("json", unread.split_at(20).0),
+        ("document", unread.split_at(20).0),
+        ("document", "ssn=078-05-1120"),
+        ("json", &long),
+        ("text", "card 4111111111111111"),
+        ("text", r#"{"ssn":"1"}"#),
+    ];
+    let parameter = |&(kind, value): &(&str, &str)| Parameter { type_name: kind.into(), value: Some(value.into()) };
+    let command = reads("run").with_parameters(sent.iter().map(parameter).collect());
+    let Ruling::Forward(_, permit) = session.ask(session.seal(Bytes::new(), command)) else { panic!() };
+    drop(permit);
+    let events = recorded(&world, &session).await;
+    let kept: Vec<&str> = events
+        .iter()
+        .find_map(|event| match event {
+            EventBody::CommandReceived { parameters, .. } => {
+                Some(parameters.iter().filter_map(|parameter| parameter.value.as_deref()).collect())
+            }
+            _ => None,
+        })
+        .unwrap();
+    assert_eq!(kept[0], r#"{"ssn":"[redacted]","to":"***********.com"}"#);
+    assert_eq!(kept[1], r#"{"owner":{"name":"[redacted]"}}"#);
+    for unkept in &kept[2..5] {
+        assert!(unkept.starts_with("[not kept"), "{unkept}");
+    }
+    assert!(kept[5].starts_with(r#"{"ssn":"[redacted]","pad":"xxx"#) && kept[5].len() < 260 * 1024);
+    assert!(kept[5].ends_with(" bytes)"), "it does not say that it was cut");
+    // what is no document is searched
+    assert_eq!(kept[6..], ["card ************1111", r#"{"ssn":"1"}"#]);
+}
+
+#[tokio::test]
+async fn what_is_only_recorded_is_masked_for_the_record_and_counted_nowhere() {
+    let world = world(MASKED).await;
+    let session = world.session().await;
+    let permit = permit(&session);
+    let mut answer = session.answer(Some(&permit));
+    answer.keep_document("a", DOCUMENT, true);
+    answer.keep_document("b", "ssn=1", true);
+    answer.keep_words("c", r#"{"ssn":1}"#);
+    answer.keep_words("d", "to ann@example.com: 7");
+    answer.keep_words("e", r#"found {"ssn": 1}"#);
+    let keeping = answer.keeping().unwrap();
+    assert!(keeping.is_alike() && keeping.masks() && keeping.masks_paths());
+    assert_eq!(keeping.json(br#"{"ssn":1}"#).unwrap().as_deref(), Some(r#"{"ssn":"[redacted]"}"#));
+    assert_eq!(keeping.words("ann@example.com").as_deref(), Some("***********.com"));
+    answer.keep_made("f", "made");
+    answer.keep_document("g", r#"{"a":"#, false);
+    answer.keep_words("h", "nothing follows what was cut");
+    drop(answer);
+    let events = recorded(&world, &session).await;
+    let unkept = "[not kept: it is not JSON that could be masked]";
+    let expected = [
+        ("a", SHOWN, false),
+        ("b", unkept, false),
+        ("c", r#"{"ssn":"[redacted]"}"#, false),
+        ("d", "to ***********.com: 7", false),
+        ("e", unkept, false),
+        ("f", "made", false),
+        ("g", unkept, true),
+    ];
+    assert_eq!(outputs(&events), expected);
+    assert_eq!(masked(&events), []);
+}
+
+#[tokio::test]
+async fn who_is_exempt_has_another_record_than_answer() {
+    let world = world(MASKED).await;
+    let session = member_of(&world, "privacy").await;
+    let permit = permit(&session);
+    let answer = session.answer(Some(&permit));
+    let keeping = answer.keeping().unwrap();
+    assert!(!keeping.is_alike() && keeping.masks_paths() && !answer.masks_paths());
+}
+
+#[tokio::test]
+async fn a_value_cut_in_two_is_whole_neither_in_the_record_nor_for_the_client() {
+    let world = world(MASKED).await;
+    let session = world.session().await;
+    let permit = permit(&session);
+    let mut answer = session.answer(Some(&permit));
+    for piece in ["card 4111111", "111111111 ok"] {
+        answer.keep_text_of("body", 0, &Bytes::from(piece));
+    }
+    assert!(answer.text_of_end("body", 0).is_empty());
+    drop(answer);
+    assert_eq!(outputs(&recorded(&world, &session).await), [("body 0", "card ************1111 ok", false)]);
 }
