@@ -1,12 +1,13 @@
 //! What readers mask with: the gate's answer for what comes back, and its outgoing masks for what is sent to a model.
 //!
 //! Promises: a mask that cannot be carried out lets nothing pass ([`NotJson`], an empty text); what is recorded of a body goes
-//! through the gate, which masks it for the record. Held by: `tests/it/http*.rs` of the binary.
+//! through the gate, which masks it for the record, or was built with the record's own masks. Masks of columns bind no
+//! document. Held by: `tests/it/http*.rs` of the binary.
 
-use crate::api::{NotJson, Words};
+use crate::api::{Keeps, NotJson, Words};
 use crate::frame::ToClient;
 use bytes::Bytes;
-use portcullis_gate::{Answer, Outgoing, Permit, Released, Session};
+use portcullis_gate::{Answer, Keeping, Outgoing, Permit, Released, Session};
 
 /// What the record calls the body of an answer.
 const BODY: &str = "body";
@@ -54,7 +55,7 @@ fn text(bytes: Bytes) -> String {
 
 impl Words for Output {
     fn binds(&self) -> bool {
-        self.answer.masks()
+        self.answer.masks_paths() || self.answer.detects()
     }
 
     fn binds_fields(&self) -> bool {
@@ -90,10 +91,61 @@ impl Words for Output {
     }
 
     fn record(&mut self, words: &str) {
-        // What is JSON is masked for the record by its fields too.
-        if self.answer.json(BODY, words.as_bytes(), &[]).is_err() {
-            self.answer.output(BODY, words);
+        self.answer.keep_words(BODY, words);
+    }
+
+    fn record_document(&mut self, document: &str, whole: bool) {
+        self.answer.keep_document(BODY, document, whole);
+    }
+
+    fn record_piece(&mut self, stream: u32, piece: &[u8]) {
+        self.answer.keep_text_of(BODY, stream, &Bytes::copy_from_slice(piece));
+    }
+
+    fn keeps(&self) -> Keeps {
+        match self.answer.keeping() {
+            None => Keeps::Nothing,
+            Some(keeping) if keeping.is_alike() => Keeps::Alike,
+            Some(keeping) => Keeps::Apart(Box::new(Recorded(keeping))),
         }
+    }
+
+    fn record_made(&mut self, made: &str) {
+        self.answer.keep_made(BODY, made);
+    }
+}
+
+/// The masks of the record.
+struct Recorded(Keeping);
+
+impl Words for Recorded {
+    fn binds(&self) -> bool {
+        self.0.masks()
+    }
+
+    fn binds_fields(&self) -> bool {
+        self.0.masks_paths()
+    }
+
+    fn json(&mut self, document: &str) -> Result<Option<String>, NotJson> {
+        self.0.json(document.as_bytes()).map_err(|_| NotJson)
+    }
+
+    fn whole(&mut self, words: &str) -> Option<String> {
+        self.0.words(words)
+    }
+
+    fn piece(&mut self, _stream: u32, words: &str) -> String {
+        // What is built with it is whole.
+        self.whole(words).unwrap_or_else(|| words.to_owned())
+    }
+
+    fn last(&mut self, _stream: u32) -> String {
+        String::new()
+    }
+
+    fn record(&mut self, _words: &str) {
+        // It is what the record gets.
     }
 }
 

@@ -132,7 +132,7 @@ pub(crate) trait Words {
     /// # Errors
     /// [`NotJson`].
     fn json_kept(&mut self, document: &str) -> Result<Option<String>, NotJson> {
-        self.record(document);
+        self.record_document(document, true);
         self.json(document)
     }
 
@@ -146,6 +146,35 @@ pub(crate) trait Words {
     /// The stream is over: the rest of it.
     fn last(&mut self, stream: u32) -> String;
 
-    /// What the record keeps of the answer, before masking: the gate masks it for the record.
+    /// What the record keeps of the answer, before masking: the gate masks it for the record. Words that are no document
+    /// and hold no members of one are kept where fields are masked, too.
     fn record(&mut self, text: &str);
+
+    /// The same of a document. Of one that is not `whole` this is the beginning; the record says so and keeps no more.
+    fn record_document(&mut self, document: &str, _whole: bool) {
+        self.record(document);
+    }
+
+    /// The same of the next piece of a stream of text, of the numbers that [`Words::piece`] has.
+    fn record_piece(&mut self, _stream: u32, piece: &[u8]) {
+        self.record(&String::from_utf8_lossy(piece));
+    }
+
+    /// What the record makes of an answer.
+    fn keeps(&self) -> Keeps {
+        Keeps::Nothing
+    }
+
+    /// Records what was made as [`Words::keeps`] says.
+    fn record_made(&mut self, _made: &str) {}
+}
+
+/// What the record makes of an answer that is masked part by part.
+pub(crate) enum Keeps {
+    /// It keeps nothing more of it.
+    Nothing,
+    /// What the client gets.
+    Alike,
+    /// What these masks leave of it.
+    Apart(Box<dyn Words>),
 }

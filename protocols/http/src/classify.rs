@@ -2,7 +2,7 @@
 //!
 //! Promises: every request has a command, also one that cannot be read, so that its refusal is recorded like any other; the
 //! digest is over everything that would be sent but the credential; the text of record is the request line, the body a
-//! parameter beside it, cut where it is long.
+//! parameter beside it, which the gate masks as the document that it is and cuts where it is long.
 //! Does not promise to know what a body means: the readers under `api/` do.
 //! Held by: the tests below.
 
@@ -12,8 +12,10 @@ use crate::path::Path;
 use crate::tools::ToolTable;
 use portcullis_model::{Action, Command, Fault, Fields, Name, Object, Operation, Parameter, Source, Text};
 
-/// Bytes of a request's body that go into the record.
-const KEPT: usize = 256 * 1024;
+/// Bytes of a body that are given to the record whole: what is cut cannot be masked by its fields.
+const WHOLE: usize = 4 << 20;
+/// Bytes of a longer one that go there.
+const BEGINNING: usize = 256 * 1024;
 
 /// The operation that `METHOD PATH` is, as a request with it would be judged: for tests and explanations.
 ///
@@ -75,21 +77,21 @@ pub(crate) fn faulty(request: &Request, fault: Fault) -> Command {
     command.with_parameters(kept(&request.body, false))
 }
 
-/// The body as a parameter; none where it is empty. `json` says whether it was read as that.
+/// The body as a parameter; none where it is empty. `json` says whether it was read as that: the record keeps what was not
+/// only where no fields are masked.
 fn kept(body: &[u8], json: bool) -> Vec<Parameter> {
     if body.is_empty() {
         return Vec::new();
     }
-    let whole = body.len() <= KEPT;
-    let value = match std::str::from_utf8(body) {
-        Ok(text) if whole => text.into(),
+    let (kind, value) = match std::str::from_utf8(body) {
+        Ok(text) if body.len() <= WHOLE => (if json { "json" } else { "document" }, text.into()),
         Ok(text) => {
-            format!("{}… ({} bytes)", text.get(..text.floor_char_boundary(KEPT)).unwrap_or_default(), body.len())
+            let beginning = text.get(..text.floor_char_boundary(BEGINNING)).unwrap_or_default();
+            ("document", format!("{beginning}… ({} bytes)", body.len()).into())
         }
-        Err(_) => format!("({} bytes that are no text)", body.len()),
+        Err(_) => ("text", format!("({} bytes that are no text)", body.len()).into()),
     };
-    let json = whole && json;
-    vec![Parameter { type_name: if json { "json" } else { "text" }.into(), value: Some(value.into()) }]
+    vec![Parameter { type_name: kind.into(), value: Some(value) }]
 }
 
 #[cfg(test)]
@@ -133,7 +135,22 @@ mod tests {
         assert_ne!(plain, whole("", "{\"a\":2}").0);
         assert_eq!(plain, whole("", "{\"a\":1}").0);
         let (_, parameters) = whole("", "{\"a\":1,\"a\":2}");
-        assert_eq!(&*parameters[0].type_name, "text");
+        assert_eq!(&*parameters[0].type_name, "document");
         assert!(whole("", "").1.is_empty());
+    }
+
+    #[test]
+    fn the_record_gets_a_body_whole_so_that_its_fields_can_be_masked() {
+        let of = |body: &[u8], json| {
+            let parameter = kept(body, json).remove(0);
+            (parameter.type_name.to_string(), parameter.value.unwrap().len())
+        };
+        let long = format!("[\"{}\"]", "x".repeat(1 << 20));
+        assert_eq!(of(long.as_bytes(), true), ("json".to_owned(), long.len()));
+        assert_eq!(of(b"a=1", false), ("document".to_owned(), 3));
+        assert_eq!(of(b"\xff", false).0, "text");
+        // Nobody can mask the fields of what was cut.
+        let (kind, size) = of(&vec![b' '; WHOLE + 1], true);
+        assert!(kind == "document" && size < BEGINNING + 64);
     }
 }

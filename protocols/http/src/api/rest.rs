@@ -10,12 +10,16 @@
 //! | anything else | not passed |
 //!
 //! Promises: what a body is called decides nothing in favour of passing it: a text that could be JSON is masked as JSON;
-//! parts of an answer (206), redirects and trailers do not pass; what tells of the unmasked bytes (validators, digests)
-//! is dropped. A request's JSON is read strictly; forms of several parts and types not named in `opaque` are refused.
+//! parts of an answer (206), answers about bytes that a client has (304), redirects and trailers do not pass; what tells of
+//! the unmasked bytes (validators, digests) is dropped. Which masks bind is asked when the answer comes: a request may have
+//! waited for people under others. A request's JSON is read strictly; forms of several parts, types not named in `opaque`
+//! and bodies that name another method than the request has are refused. The record keeps what passes as it comes, masked
+//! as what it is (`rest/kept.rs`).
 //! Does not promise to find fields in text that is not JSON: it is withheld.
 //! Held by: `rest/tests.rs`, `tests/it/http*.rs` of the binary.
 
 mod answer;
+mod kept;
 mod media;
 #[cfg(test)]
 mod tests;
@@ -36,15 +40,33 @@ use std::sync::Arc;
 const CONDITIONS: [header::HeaderName; 5] =
     [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_MATCH];
 
+const ANOTHER_METHOD: &str = "the body names another method; send the request with that method";
+
+/// Names by which a body puts another method in the place of the request's (Rails, Laravel and Symfony in forms, Laravel
+/// in JSON too), and the headers that some take from there.
+const OVERRIDES: [&str; 4] = ["_method", "x_http_method", "x_http_method_override", "x_method_override"];
+
+/// Whether a member or a field of this name does that: PHP cuts blanks off and makes `_` of what a variable cannot have,
+/// and an element of a list is the list.
+fn names_a_method(name: &str) -> bool {
+    let name = name.split('\0').next().unwrap_or_default().trim();
+    let list = name.char_indices().skip(1).find(|(_, c)| *c == '[');
+    let base = list.and_then(|(at, _)| name.get(..at)).unwrap_or(name);
+    let fold = |c: char| if c.is_whitespace() || matches!(c, '.' | '-' | '[' | '+') { '_' } else { c };
+    let folded: String = base.chars().map(fold).flat_map(char::to_lowercase).collect();
+    OVERRIDES.contains(&folded.as_str())
+}
+
 /// Reads a request.
 pub(crate) fn read(mut request: Request, opaque: &Arc<Opaque>, words: &mut dyn Words) -> Read {
+    // Where masks come into force only later, what they ask for does not pass.
     if words.binds() {
         for name in CONDITIONS {
             request.headers.remove(name);
         }
     }
     let command = command(&request, opaque);
-    let reader = Box::new(Answering::new(Arc::clone(opaque), words.binds()));
+    let reader = Box::new(Answering::new(Arc::clone(opaque)));
     Read::Asked(Box::new(Asked { offers: None, command, request, tokens: 0, reader }))
 }
 
@@ -70,7 +92,11 @@ fn body(request: &Request, opaque: &Opaque) -> Result<Option<Node>, Fault> {
         return Err(ambiguous("the body is in another charset than UTF-8".to_owned()));
     }
     if media.is_json() {
-        return json::read(&request.body).map(Some).map_err(|error| ambiguous(error.to_string()));
+        let read = json::read(&request.body).map_err(|error| ambiguous(error.to_string()))?;
+        if read.members().iter().any(|(name, _)| names_a_method(name)) {
+            return Err(ambiguous(ANOTHER_METHOD.to_owned()));
+        }
+        return Ok(Some(read));
     }
     if media.is_form() {
         let text = std::str::from_utf8(&request.body).map_err(|_| ambiguous("the form is not UTF-8".to_owned()))?;
@@ -80,6 +106,9 @@ fn body(request: &Request, opaque: &Opaque) -> Result<Option<Node>, Fault> {
         names.sort_unstable();
         if names.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(ambiguous("the form has a name twice".to_owned()));
+        }
+        if names.iter().any(|name| names_a_method(name)) {
+            return Err(ambiguous(ANOTHER_METHOD.to_owned()));
         }
         return Ok(None);
     }

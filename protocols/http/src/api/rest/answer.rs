@@ -1,9 +1,10 @@
 //! The answer of a plain API, read as what it is.
 //!
 //! Promises: how an answer is masked is settled before its first byte leaves, and a body that turns out to be something
-//! else breaks off; JSON, a line and an event are each bounded. Where no mask binds, bytes pass as they come and the record
-//! keeps what is text. Held by: `tests.rs` beside this file.
+//! else breaks off; JSON, a line and an event are each bounded, and no byte is searched twice for where they end. Where no
+//! mask binds, bytes pass as they come and the record keeps what is text (`kept.rs`). Held by: `tests.rs` beside this file.
 
+use super::kept::Kept;
 use super::media::{Media, Opaque};
 use crate::api::{Ended, NotJson, Part, Reader, Unfit, Words};
 use crate::frame::Head;
@@ -17,8 +18,6 @@ use std::sync::Arc;
 const DOCUMENT: usize = 64 << 20;
 /// Bytes of one line of a JSON stream.
 const LINE: usize = 1 << 20;
-/// Bytes of an answer whose text goes into the record; the gate bounds it further.
-const KEPT: usize = 4 << 20;
 
 /// What tells of bytes that the client does not get (RFC 9110 §8.8, §14; RFC 9530).
 const TELLING: [&str; 9] = [
@@ -41,10 +40,8 @@ const TOO_LONG: Unfit = Unfit("the answer is too long to be masked");
 /// Reads an answer.
 pub(super) struct Answering {
     opaque: Arc<Opaque>,
-    binds: bool,
     mode: Mode,
-    kept: Vec<u8>,
-    keeps: bool,
+    kept: Kept,
 }
 
 enum Mode {
@@ -66,27 +63,33 @@ enum Mode {
 const STREAM: u32 = 0;
 
 impl Answering {
-    pub(super) const fn new(opaque: Arc<Opaque>, binds: bool) -> Self {
-        Self { opaque, binds, mode: Mode::Nothing, kept: Vec::new(), keeps: false }
+    pub(super) const fn new(opaque: Arc<Opaque>) -> Self {
+        Self { opaque, mode: Mode::Nothing, kept: Kept::Nothing }
     }
 
-    fn broken(&mut self, why: Unfit, parts: &mut Vec<Part>) {
+    fn broken(&mut self, why: Unfit, words: &mut dyn Words, parts: &mut Vec<Part>) {
         self.mode = Mode::Over;
+        self.kept.end(false, words);
         parts.push(Part::Broken(why));
     }
 
-    /// Looks through what is whole of a JSON stream.
-    fn lines(held: &mut Vec<u8>, last: bool, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
-        let whole = if last { held.len() } else { memchr::memrchr(b'\n', held).map_or(0, |at| at + 1) };
-        let rest = held.split_off(whole);
-        let lines = std::mem::replace(held, rest);
-        if held.len() > LINE {
-            return Err(TOO_LONG);
+    /// The lines of a JSON stream that end in these bytes.
+    fn lines(held: &mut Vec<u8>, data: &[u8], words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
+        let (whole, rest) = data.split_at(memchr::memrchr(b'\n', data).map_or(0, |at| at + 1));
+        if !whole.is_empty() {
+            held.extend_from_slice(whole);
+            Self::documents(&std::mem::take(held), words, parts)?;
         }
+        held.extend_from_slice(rest);
+        if held.len() > LINE { Err(TOO_LONG) } else { Ok(()) }
+    }
+
+    /// Looks through whole lines.
+    fn documents(lines: &[u8], words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
         if lines.is_empty() {
             return Ok(());
         }
-        let text = std::str::from_utf8(&lines).map_err(|_| NOT_JSON)?;
+        let text = std::str::from_utf8(lines).map_err(|_| NOT_JSON)?;
         let mut out = String::with_capacity(text.len());
         for line in text.split_inclusive('\n') {
             let document = line.trim_matches(['\n', '\r', ' ', '\t', '\u{1e}']);
@@ -129,13 +132,6 @@ impl Answering {
         }
         Ok(())
     }
-
-    fn keep(&mut self, data: &[u8]) {
-        if self.keeps {
-            let room = KEPT.saturating_sub(self.kept.len());
-            self.kept.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
-        }
-    }
 }
 
 /// Whether a reader would take it for an object or a list.
@@ -149,15 +145,14 @@ impl Reader for Answering {
             return Err(Unfit("the service behind the gateway redirects, and redirects are not passed on"));
         }
         let named = head.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().ok().and_then(Media::of));
-        if !self.binds {
+        // Asked now, not when the request came: it may have waited for people while masks came into force.
+        if !words.binds() {
             self.mode = Mode::Pass;
-            self.keeps = named
-                .flatten()
-                .is_some_and(|media| media.is_json() || media.is_json_lines() || media.is_events() || media.is_text());
+            self.kept = Kept::of(named.flatten().as_ref(), words);
             return Ok(());
         }
-        if head.status == StatusCode::PARTIAL_CONTENT {
-            return Err(Unfit("parts of an answer cannot be masked"));
+        if matches!(head.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED) {
+            return Err(Unfit("parts of an answer, and answers about bytes the client has, cannot be masked"));
         }
         for name in TELLING {
             head.headers.remove(name);
@@ -176,7 +171,10 @@ impl Reader for Answering {
             Some(Some(media)) if self.opaque.covers(&media) => Mode::Pass,
             // What clients parse whatever it is called is masked as what they parse.
             Some(Some(media)) if media.is_text() && words.binds_fields() => Mode::Document(Vec::new()),
-            Some(Some(media)) if media.is_text() => Mode::Text(Utf8::default()),
+            Some(Some(media)) if media.is_text() => {
+                self.kept = Kept::of(Some(&media), words);
+                Mode::Text(Utf8::default())
+            }
             Some(Some(_)) => Mode::Nothing,
         };
         Ok(())
@@ -188,7 +186,7 @@ impl Reader for Answering {
         }
         let done = match &mut self.mode {
             Mode::Pass => {
-                self.keep(data);
+                self.kept.take(data, STREAM, words);
                 parts.push(Part::Data(Bytes::copy_from_slice(data)));
                 Ok(())
             }
@@ -196,13 +194,10 @@ impl Reader for Answering {
                 held.extend_from_slice(data);
                 if held.len() > DOCUMENT { Err(TOO_LONG) } else { Ok(()) }
             }
-            Mode::Lines(held) => {
-                held.extend_from_slice(data);
-                Self::lines(held, false, words, parts)
-            }
+            Mode::Lines(held) => Self::lines(held, data, words, parts),
             Mode::Events(parser) => Self::events(parser, data, words, parts),
             Mode::Text(utf8) => utf8.take(data).map_err(|NotUtf8| NOT_MASKABLE).map(|text| {
-                words.record(&text);
+                self.kept.take(text.as_bytes(), STREAM, words);
                 let shown = words.piece(STREAM, &text);
                 if !shown.is_empty() {
                     parts.push(Part::Data(shown.into()));
@@ -212,12 +207,13 @@ impl Reader for Answering {
             Mode::Over => Ok(()),
         };
         if let Err(why) = done {
-            self.broken(why, parts);
+            self.broken(why, words, parts);
         }
     }
 
     fn on_end(&mut self, ended: Ended, words: &mut dyn Words, parts: &mut Vec<Part>) {
         let mode = std::mem::replace(&mut self.mode, Mode::Over);
+        self.kept.end(ended == Ended::Whole, words);
         if ended == Ended::Broken {
             if !matches!(mode, Mode::Over) {
                 parts.push(Part::Broken(Unfit("the service behind the gateway broke off its answer")));
@@ -225,17 +221,11 @@ impl Reader for Answering {
             return;
         }
         let done = match mode {
-            Mode::Pass => {
-                if !self.kept.is_empty() {
-                    words.record(&String::from_utf8_lossy(&self.kept));
-                }
-                Ok(())
-            }
             Mode::Document(held) if held.is_empty() => Ok(()),
             Mode::Document(held) => document(held, words).map(|shown| parts.push(Part::Data(shown))),
-            Mode::Lines(mut held) => Self::lines(&mut held, true, words, parts),
+            Mode::Lines(held) => Self::documents(&held, words, parts),
             // An event that did not end is none (WHATWG HTML §9.2.6).
-            Mode::Events(_) | Mode::Nothing => Ok(()),
+            Mode::Pass | Mode::Events(_) | Mode::Nothing => Ok(()),
             Mode::Text(utf8) if utf8.is_between() => {
                 let rest = words.last(STREAM);
                 if !rest.is_empty() {

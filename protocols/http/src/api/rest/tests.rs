@@ -1,3 +1,5 @@
+mod record;
+
 use super::*;
 use crate::api::testing::{MASKED, TestWords, feed};
 use crate::api::{Part, Reader, Unfit};
@@ -58,6 +60,17 @@ fn a_body_that_can_be_read_two_ways_is_no_request() {
         (Some("application/json"), b"\xef\xbb\xbf{}", false),
         (Some("application/x-www-form-urlencoded"), b"a=1&a=2", false),
         (Some("application/x-www-form-urlencoded"), b"a=1;b=2", false),
+        (Some("application/x-www-form-urlencoded"), b"a=1&_method=delete", false),
+        (Some("application/x-www-form-urlencoded"), b"_METHOD=delete", false),
+        (Some("application/x-www-form-urlencoded"), b"+.method=delete", false),
+        (Some("application/x-www-form-urlencoded"), b"%20_method%00x=delete", false),
+        (Some("application/x-www-form-urlencoded"), b"[method=delete", false),
+        (Some("application/x-www-form-urlencoded"), b"_method[]=delete", false),
+        (Some("application/x-www-form-urlencoded"), b"payment_method=card&method=x", true),
+        (Some("application/json"), br#"{"_method":"DELETE"}"#, false),
+        (Some("application/json"), br#"{"a":1,"_m\u0065thod":"DELETE"}"#, false),
+        (Some("application/json"), br#"{"X-HTTP-Method-Override":"DELETE"}"#, false),
+        (Some("application/json"), br#"{"method":"card","o":{"_method":"x"}}"#, true),
         (Some("multipart/form-data; boundary=x"), b"--x", false),
         (Some("application/octet-stream"), b"x", false),
         (Some("application/graphql"), b"{a}", false),
@@ -126,6 +139,16 @@ fn an_answer_is_masked_as_what_it_is_or_not_passed() {
 }
 
 #[test]
+fn masks_that_came_into_force_while_a_request_waited_bind_its_answer() {
+    let Read::Asked(asked) = read(request(None, b""), &opaque(), &mut TestWords::default()) else { panic!() };
+    let (mut reader, mut words) = (asked.reader, TestWords::binding());
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    reader.on_head(&mut Head { status: StatusCode::OK, headers }, &mut words).unwrap();
+    let (out, _) = feed(&mut *reader, &mut words, br#"{"ssn":"1"}"#, 3);
+    assert_eq!(String::from_utf8(out).unwrap(), r#"{"ssn":"[masked]"}"#);
+}
+
+#[test]
 fn detectors_alone_let_text_pass() {
     let words = || TestWords { binds: true, ..TestWords::default() };
     for size in [1, 4, 100] {
@@ -143,6 +166,7 @@ fn parts_and_redirects_do_not_pass() {
         (StatusCode::FOUND, false, false),
         (StatusCode::TEMPORARY_REDIRECT, true, false),
         (StatusCode::NOT_MODIFIED, false, true),
+        (StatusCode::NOT_MODIFIED, true, false),
         (StatusCode::PARTIAL_CONTENT, true, false),
         (StatusCode::PARTIAL_CONTENT, false, true),
         (StatusCode::INTERNAL_SERVER_ERROR, true, true),
