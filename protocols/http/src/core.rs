@@ -305,7 +305,6 @@ impl Core {
             opaque: Arc::clone(&self.target.opaque),
             seal: Arc::clone(&self.target.seal),
             holder: Digest::of_parts(&parts),
-            origins: Arc::new([]),
         }
     }
 

@@ -8,6 +8,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
 
+mod tool_servers;
+
 use portcullis_model::{Connection, Effect, Name, Operation, Protocol, RuleId, Severity};
 use portcullis_policy::{Case, Expectation, PolicySet, PolicyTest, SourceFile, TestCommand, run_test};
 use portcullis_sql::{Dialect, Limits, Scope, read};

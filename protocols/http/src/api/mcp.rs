@@ -4,13 +4,13 @@
 //! | what a client asks | the operation |
 //! |---|---|
 //! | `tools/call` | `call tool NAME`, and what its arguments do (`tools.rs`); rules with `fields:` see the arguments |
-//! | `resources/read` of URI, `resources/subscribe` | `read endpoint READ /resources/URI`, `read endpoint SUBSCRIBE /resources/URI` |
+//! | `resources/read` of `file:///srv/a`, `resources/subscribe` | `read endpoint READ /resources/file/-/srv/a`, `read endpoint SUBSCRIBE …` (`names.rs`) |
 //! | `prompts/get` of NAME | `read endpoint GET /prompts/NAME` |
-//! | `completion/complete` for either | `read endpoint COMPLETE /prompts/NAME`, `read endpoint COMPLETE /resources/URI` |
+//! | `completion/complete` for either | `read endpoint COMPLETE /prompts/NAME`, `read endpoint COMPLETE /resources/…` |
 //! | lists, `initialize`, `ping`, notifications, GET, DELETE | none of their own: the session |
 //!
 //! Promises: what has no row in `data/mcp.yaml` does not pass; headers say what the body says; a session id is its
-//! principal's alone; tools that policy refuses are not listed, and are judged again when they are called; a refused call is
+//! principal's alone, and no page sends anything: both are refused as commands, so the record has them; tools that policy refuses are not listed, and are judged again when they are called; a refused call is
 //! the result of a tool that failed, which every client gives to its model. Does not promise that a client speaks the version
 //! that it once negotiated: only the server knows that one.
 //! Held by: `mcp/tests.rs` with `fixtures/http/mcp.tsv`.
@@ -35,9 +35,9 @@ use crate::json::{self, Edits};
 use crate::tools::{self, ToolTable};
 use answer::Answering;
 use bytes::Bytes;
-pub(crate) use headers::origin_may;
+use http::HeaderValue;
 use message::{Message, Refusal, Said, What};
-use portcullis_model::{Command, Digest, Fields, Operation, Text};
+use portcullis_model::{Command, Digest, Fields, Operation, Parameter, Text};
 pub(crate) use reply::{PATIENCE, failed, held, refused};
 pub use seal::Seal;
 use shape::Expects;
@@ -51,26 +51,17 @@ pub(crate) struct Context {
     pub(crate) seal: Arc<Seal>,
     /// Over the principal (issuer and subject) and the connection's name: whose the sessions are.
     pub(crate) holder: Digest,
-    /// Pages that may send requests, as their browsers say it: `https://host`.
-    pub(crate) origins: Arc<[Box<str>]>,
 }
 
 /// Reads a request.
 pub(crate) fn read(mut request: Request, context: &Context) -> Read {
-    if !origin_may(&request.headers, &context.origins) {
-        let (head, body) = reply::foreign_page();
-        return Read::Own(head, body);
-    }
     let message = match message::of(&request) {
         Ok(message) => message,
         Err(refusal) => return unread(request, refusal, context),
     };
     let session = match session(&request, &message, context) {
         Ok(session) => session,
-        Err(id) => {
-            let (head, body) = reply::no_session(id);
-            return Read::Own(head, body);
-        }
+        Err(NotTheirs) => return astray(request, context),
     };
     let resumed = request.headers.contains_key(headers::LAST_EVENT);
     if let Err(refusal) = forward(&mut request, &message, session.as_deref()) {
@@ -91,19 +82,21 @@ fn unread(request: Request, refusal: Refusal, context: &Context) -> Read {
     asked(request, command, Answering::new(Expects::of(&Said::Notification, false), false, None, context))
 }
 
-/// The server's id of the session, where the request is in one; an error where that is not the caller's.
-fn session<'m>(
-    request: &Request,
-    message: &'m Message,
-    context: &Context,
-) -> Result<Option<String>, Option<&'m message::Id>> {
+/// A request in a session that is not the caller's. Whoever answers it reads it again, with a session that is none.
+fn astray(mut request: Request, context: &Context) -> Read {
+    let command = classify::faulty(&request, headers::no_session().fault);
+    request.headers.insert(headers::SESSION, HeaderValue::from_static(""));
+    asked(request, command, Answering::new(Expects::of(&Said::Notification, false), false, None, context))
+}
+
+/// The session is not the caller's.
+struct NotTheirs;
+
+/// The server's id of the session, where the request is in one.
+fn session(request: &Request, message: &Message, context: &Context) -> Result<Option<String>, NotTheirs> {
     let Some(sealed) = request.headers.get(headers::SESSION).filter(|_| !message.stateless) else { return Ok(None) };
     let opened = sealed.to_str().ok().and_then(|sealed| context.seal.open(&context.holder, sealed));
-    match (opened, &message.said) {
-        (Some(id), _) => Ok(Some(id)),
-        (None, Said::Request(id, _)) => Err(Some(id)),
-        (None, Said::Notification | Said::Pong | Said::Stream | Said::Close) => Err(None),
-    }
+    opened.map(Some).ok_or(NotTheirs)
 }
 
 /// Makes the request what is sent: with the server's own session id, and without what no server may ask of a client.
@@ -126,7 +119,7 @@ fn command(request: &Request, message: &Message, tools: &ToolTable) -> Command {
     match &message.said {
         Said::Request(_, What::Tool { name, call, .. }) => {
             let input = arguments(&request.body);
-            let mut command = tools::call(tools, name, call.as_deref(), input);
+            let mut command = apart(tools::call(tools, name, call.as_deref(), input), name, call.as_deref());
             command.digest = request.digest();
             // To a rule a call is its arguments: `$.amount` is that of the tool, not of the message.
             command
@@ -141,6 +134,19 @@ fn command(request: &Request, message: &Message, tools: &ToolTable) -> Command {
         | Said::Stream
         | Said::Close => plain(request, vec![Operation::session()], message.method.clone()),
     }
+}
+
+/// A call with its name for a text and its arguments beside it as the document that they are: the record masks that by its
+/// fields.
+fn apart(mut command: Command, name: &str, call: Option<&str>) -> Command {
+    let arguments = command.text.as_str().strip_prefix(name).and_then(|rest| rest.strip_prefix(' '));
+    let Some(arguments) = arguments.map(str::to_owned) else { return command };
+    let id = call.map(|id| format!(" ({id})")).filter(|id| arguments.ends_with(id.as_str())).unwrap_or_default();
+    let arguments = arguments.strip_suffix(id.as_str()).unwrap_or(&arguments);
+    // What is cut is none.
+    let kind = if json::read(arguments.as_bytes()).is_ok() { "json" } else { "document" };
+    command.text = Text::plain(format!("{name}{id}"));
+    command.with_parameters(vec![Parameter { type_name: kind.into(), value: Some(arguments.into()) }])
 }
 
 /// The arguments of a tool call, in the body that is sent: they may have moved with the capabilities. What is no JSON is a

@@ -1,13 +1,17 @@
 //! A tool server's answer, message by message.
 //!
-//! Promises: an answer is one JSON-RPC message, or a stream of them in events; each is read strictly, recorded as it came,
-//! and what passes is built anew and masked (`mask.rs`). Only the answer to this very request passes as one. Of what a server
-//! says by itself only what has a row in `data/mcp.yaml` passes. Tools are listed only where policy lets them be called, or
-//! asks people first: each is proposed as a command that is only prepared.
+//! Promises: an answer is one JSON-RPC message, or a stream of them in events; each is read strictly, and what passes is
+//! built anew and masked (`mask.rs`); what is recorded is built in the same way with the masks of the record. Only the
+//! answer to this very request passes as one, and only once. Of what a server says by itself only what has a row in
+//! `data/mcp.yaml` passes. Tools are listed only where policy lets them be called, or asks people first: each is proposed
+//! as a command that is only prepared.
 //! Does not promise that a server learns why what it asks of its client (sampling, elicitation, roots) stays unanswered: the
-//! gateway does not speak for a client. A server that keeps to the protocol does not ask, since `request.rs` takes those
-//! capabilities out of what the client says it can do; of the newer kind, the whole answer becomes an error.
+//! gateway does not speak for a client. A server that keeps to the protocol does not ask, since `message.rs` takes those
+//! capabilities out of what the client says it can do; of the newer kind, the whole answer becomes an error. The record
+//! has no words of what did not pass.
 //! Held by: `tests.rs`.
+
+mod list;
 
 use super::mask::Masker;
 use super::message::Id;
@@ -16,34 +20,29 @@ use super::reply;
 use super::shape::{self, Asks, Body, Expects, Sealing};
 use super::{Context, Seal};
 use crate::api::rest::Opaque;
-use crate::api::{Ended, Part, Reader, Unfit, Words};
+use crate::api::{Ended, Keeps, Part, Reader, Unfit, Words};
 use crate::frame::Head;
 use crate::json::{self, Node, Value};
 use crate::sse::Event;
-use crate::tools;
 use bytes::Bytes;
 use http::StatusCode;
-use portcullis_model::{Command, Denial, Digest, Source, Text};
+use list::Listing;
+use portcullis_model::{Denial, Digest};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Bytes of an answer that is one message.
 const LONGEST: usize = 16 << 20;
-/// Tools on one page of a list.
-const TOOLS: usize = 256;
 /// Bytes of an event's id.
 const EVENT_ID: usize = 256;
 
 const BROKE_OFF: Unfit = Unfit("the tool server broke off its answer");
 const NO_MESSAGE: Unfit = Unfit("the tool server answered with what is no message of the protocol");
 
-/// A list of tools that is judged.
-struct Listing {
-    event: Event,
-    id: String,
-    node: Node,
-    may: Vec<bool>,
-}
+/// What the record holds in the place of a message that its masks could not be applied to.
+const UNKEPT: &str = "[not kept: a message that cannot be masked for the record]";
+/// What it holds of one that does not pass.
+const NOT_PASSED: &str = "[a message of the tool server that does not pass]";
 
 pub(super) struct Answering {
     expects: Expects,
@@ -57,13 +56,18 @@ pub(super) struct Answering {
     body: Body,
     queue: VecDeque<Event>,
     listing: Option<Listing>,
+    /// The answer to the request has passed.
+    answered: bool,
     ended: Option<Result<(), Unfit>>,
     over: bool,
 }
 
 /// What becomes of one message.
 enum Passed {
-    Written(String),
+    /// The answer to the request.
+    Answered(String),
+    /// What the server says by itself.
+    Said(String),
     Dropped,
     Listed(String, Node),
 }
@@ -81,6 +85,7 @@ impl Answering {
             body: Body::Nothing,
             queue: VecDeque::new(),
             listing: None,
+            answered: false,
             ended: None,
             over: false,
         }
@@ -126,12 +131,20 @@ impl Answering {
             self.write(shell, String::new(), parts);
             return Ok(());
         }
-        words.record(&event.data);
-        match self.message(&event.data, words)? {
-            Passed::Written(text) => self.write(shell, text, parts),
+        let passed = self.message(&event.data, words)?;
+        self.answered |= matches!(passed, Passed::Answered(_) | Passed::Listed(..));
+        match passed {
+            Passed::Answered(text) | Passed::Said(text) => {
+                let again = |words: &mut dyn Words| match self.built(&event.data, words) {
+                    Ok(Passed::Answered(made) | Passed::Said(made)) => Some(made),
+                    Ok(Passed::Dropped | Passed::Listed(..)) | Err(_) => None,
+                };
+                record(&text, again, words);
+                self.write(shell, text, parts);
+            }
             // An answer that is one message has no place for another's.
             Passed::Dropped if matches!(self.body, Body::Message(_)) => return Err(NO_MESSAGE),
-            Passed::Dropped => {}
+            Passed::Dropped => words.record_made(NOT_PASSED),
             Passed::Listed(id, node) => self.list(shell, id, node, event.data, words, parts)?,
         }
         Ok(())
@@ -145,8 +158,17 @@ impl Answering {
         parts.push(Part::Data(data));
     }
 
-    /// One message of the server.
+    /// One message of the server; a second answer is none.
     fn message(&self, text: &str, words: &mut dyn Words) -> Result<Passed, Unfit> {
+        let built = self.built(text, words)?;
+        let again = self.answered && matches!(self.expects, Expects::Answer(..));
+        Ok(match built {
+            Passed::Answered(_) | Passed::Listed(..) if again => Passed::Dropped,
+            built => built,
+        })
+    }
+
+    fn built(&self, text: &str, words: &mut dyn Words) -> Result<Passed, Unfit> {
         let node = json::read(text.as_bytes()).map_err(|_| NO_MESSAGE)?;
         if !matches!(node.value, Value::Object(_)) || node.get("jsonrpc").and_then(Node::text) != Some("2.0") {
             return Err(NO_MESSAGE);
@@ -163,16 +185,16 @@ impl Answering {
         let mut masker = self.masker(text, words);
         match (node.get("result"), node.get("error")) {
             (None, Some(error)) => {
-                Ok(Passed::Written(format!(r#"{{"jsonrpc":"2.0",{id}"error":{}}}"#, masker.error(error)?)))
+                Ok(Passed::Answered(format!(r#"{{"jsonrpc":"2.0",{id}"error":{}}}"#, masker.error(error)?)))
             }
             (Some(result), None) if matches!(result.value, Value::Object(_)) => {
                 if !matches!(result.get("resultType").map(Node::text), None | Some(Some("complete"))) {
-                    return Ok(Passed::Written(self.unanswerable(&id)));
+                    return Ok(Passed::Answered(self.unanswerable(&id)));
                 }
                 if self.lists_tools() && result.get("tools").is_some() {
                     return Ok(Passed::Listed(id, node));
                 }
-                Ok(Passed::Written(format!(r#"{{"jsonrpc":"2.0",{id}"result":{}}}"#, masker.result(result, None)?)))
+                Ok(Passed::Answered(format!(r#"{{"jsonrpc":"2.0",{id}"result":{}}}"#, masker.result(result, None)?)))
             }
             (Some(_) | None, _) => Err(NO_MESSAGE),
         }
@@ -239,53 +261,7 @@ impl Answering {
             Some(params) => format!(r#","params":{}"#, self.masker(text, words).params(params)?),
             None => String::new(),
         };
-        Ok(Passed::Written(format!(r#"{{"jsonrpc":"2.0",{id}"method":{}{params}}}"#, json::quoted(method))))
-    }
-
-    /// Begins to judge a list of tools.
-    fn list(
-        &mut self,
-        shell: Event,
-        id: String,
-        node: Node,
-        text: String,
-        words: &mut dyn Words,
-        parts: &mut Vec<Part>,
-    ) -> Result<(), Unfit> {
-        let tools = node.get("result").and_then(|result| result.get("tools")).ok_or(NO_MESSAGE)?;
-        if !matches!(tools.value, Value::Array(_)) {
-            return Err(NO_MESSAGE);
-        }
-        if tools.elements().len() > TOOLS {
-            return Err(Unfit("the tool server lists more tools on one page than are read"));
-        }
-        self.listing = Some(Listing { event: Event { data: text, ..shell }, id, node, may: Vec::new() });
-        self.next_tool(words, parts)
-    }
-
-    /// Proposes the next tool of the list; after the last one, what is left of the list passes.
-    fn next_tool(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
-        let Some(listing) = &mut self.listing else { return Ok(()) };
-        let result = listing.node.get("result");
-        let tools = result.and_then(|result| result.get("tools")).map_or(&[][..], Node::elements);
-        while let Some(tool) = tools.get(listing.may.len()) {
-            match tool.get("name").and_then(Node::text).filter(|name| tools::is_name(name)) {
-                Some(name) => {
-                    let digest = Digest::of_parts(&[b"tool on offer\0", name.as_bytes()]);
-                    let text = Text::plain(format!("tool on offer: {name}"));
-                    let command = Command::new(Source::Tool, text, [tools::offered(name)], digest).preparing();
-                    parts.push(Part::Propose(Box::new(command)));
-                    return Ok(());
-                }
-                None => listing.may.push(false),
-            }
-        }
-        let Some(Listing { event, id, node, may }) = self.listing.take() else { return Ok(()) };
-        let result = node.get("result").ok_or(NO_MESSAGE)?;
-        let result = self.masker(&event.data, words).result(result, Some(&may))?;
-        let text = format!(r#"{{"jsonrpc":"2.0",{id}"result":{result}}}"#);
-        self.write(Event { data: String::new(), ..event }, text, parts);
-        Ok(())
+        Ok(Passed::Said(format!(r#"{{"jsonrpc":"2.0",{id}"method":{}{params}}}"#, json::quoted(method))))
     }
 
     /// What is said of an error whose words do not pass.
@@ -312,6 +288,15 @@ impl Answering {
         let data = String::from_utf8(held).ok().filter(|data| !data.is_empty()).ok_or(NO_MESSAGE)?;
         self.queue.push_back(Event { data, ..Event::default() });
         Ok(())
+    }
+}
+
+/// Records what passes: as the client gets it, or as it is when it is made `again` with the masks of the record.
+fn record(passed: &str, again: impl FnOnce(&mut dyn Words) -> Option<String>, words: &mut dyn Words) {
+    match words.keeps() {
+        Keeps::Nothing => {}
+        Keeps::Alike => words.record_made(passed),
+        Keeps::Apart(mut kept) => words.record_made(again(&mut *kept).as_deref().unwrap_or(UNKEPT)),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Promises: of each header that means something there is one at most; what `Mcp-Method`, `Mcp-Name`,
 //! `MCP-Protocol-Version` and `Mcp-Param-*` say is in the body, decoded where it is encoded (2026-07-28, "Request Metadata"),
-//! so that whoever behind the gateway goes by headers goes by what was judged. Only a closed list of headers is sent on.
+//! so that whoever behind the gateway goes by headers goes by what was judged; numbers are compared digit by digit. Only a
+//! closed list of headers is sent on, and nothing that a web page sends.
 //! Does not promise that a `Mcp-Param-*` header belongs to the argument it equals: which argument it copies is in the
 //! tool's schema, which the server checks; here its value must be one of the arguments' values.
 //! Held by: `fixtures/http/mcp.tsv`, which `tests.rs` plays.
@@ -10,7 +11,7 @@
 use super::message::{INVALID, META_VERSION, MISMATCH, Refusal, Said, VERSION, What};
 use super::methods::{self, Row, STATELESS};
 use crate::frame::Request;
-use crate::json::{Node, Value};
+use crate::json::{self, Node, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -46,7 +47,7 @@ fn mismatch(why: impl Into<String>) -> Refusal {
 pub(super) fn once_each(request: &Request) -> Result<(), Refusal> {
     for name in request.headers.keys() {
         let name = name.as_str();
-        if name.starts_with("mcp-") || matches!(name, LAST_EVENT | "origin" | "content-type") {
+        if name.starts_with("mcp-") || matches!(name, LAST_EVENT | "content-type") {
             let mut values = request.headers.get_all(name).iter();
             let one = values.next().is_some_and(|value| value.to_str().is_ok());
             if !one || values.next().is_some() {
@@ -159,12 +160,43 @@ fn holds(node: &Node, value: &str) -> bool {
     match &node.value {
         Value::Object(members) => members.iter().any(|(_, member)| holds(member, value)),
         Value::String(text) => text == value,
-        Value::Number(digits) => {
-            **digits == *value || digits.parse::<f64>().ok().is_some_and(|number| value.parse() == Ok(number))
-        }
+        Value::Number(digits) => match json::read(value.as_bytes()) {
+            Ok(Node { value: Value::Number(said), .. }) => {
+                Decimal::of(digits).is_some_and(|it| Decimal::of(&said) == Some(it))
+            }
+            Ok(_) | Err(_) => false,
+        },
         Value::Bool(true) => value == "true",
         Value::Bool(false) => value == "false",
         Value::Null | Value::Array(_) => false,
+    }
+}
+
+/// A number of JSON as it is, whatever it is written like: a binary one takes neighbours for each other.
+#[derive(PartialEq, Eq)]
+struct Decimal {
+    negative: bool,
+    /// Without zeros at either end.
+    digits: String,
+    /// Of ten, which the digits as a whole number are multiplied with.
+    exponent: i64,
+}
+
+impl Decimal {
+    /// Of what the grammar of JSON took; `None` where it is too large or too small for anybody.
+    fn of(written: &str) -> Option<Self> {
+        let (mantissa, exponent) = written.split_once(['e', 'E']).unwrap_or((written, "0"));
+        let (negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = [whole, fraction].concat();
+        let digits = all.trim_end_matches('0');
+        let dropped = i64::try_from(all.len() - digits.len()).ok()?;
+        let exponent = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+        let digits = digits.trim_start_matches('0').to_owned();
+        if digits.is_empty() {
+            return Some(Self { negative: false, digits, exponent: 0 });
+        }
+        Some(Self { negative, digits, exponent: exponent.checked_add(dropped)? })
     }
 }
 
@@ -188,12 +220,27 @@ pub(super) fn sent(headers: &HeaderMap, has_message: bool, session: Option<&str>
     Some(sent)
 }
 
-/// Whether a request comes from a page that may send one: from none, or from one of these.
-pub(crate) fn origin_may(headers: &HeaderMap, allowed: &[Box<str>]) -> bool {
-    let mut origins = headers.get_all(header::ORIGIN).iter();
-    match (origins.next(), origins.next()) {
-        (None, _) => true,
-        (Some(origin), None) => origin.to_str().is_ok_and(|origin| allowed.iter().any(|known| **known == *origin)),
-        (Some(_), Some(_)) => false,
+/// Refuses what a web page sends: browsers say so, and no page has business with a tool server (2025-11-25, "Security
+/// Warning" of the transport).
+pub(super) fn no_page(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.contains_key(header::ORIGIN) {
+        let refusal = Refusal::new(INVALID, "requests of web pages do not pass: leave the header Origin out");
+        return Err(Refusal { status: StatusCode::FORBIDDEN, ..refusal });
     }
+    Ok(())
+}
+
+/// Refuses a session that the caller does not have, as `mcp.rs` marks it. Clients begin a new one (2025-11-25, "Session
+/// Management").
+pub(super) fn in_session(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.get(SESSION).is_some_and(HeaderValue::is_empty) {
+        return Err(no_session());
+    }
+    Ok(())
+}
+
+/// The session is not the caller's.
+pub(super) fn no_session() -> Refusal {
+    let refusal = Refusal::new(INVALID, "there is no such session; begin a new one with `initialize`");
+    Refusal { status: StatusCode::NOT_FOUND, ..refusal }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `structuredContent` | a document of its own: paths begin at it |
 //! | text | JSON in it by fields and detectors, also line by line; the rest by detectors; withheld where fields are masked and it holds members of JSON that cannot be read |
-//! | images, sounds, blobs, kinds of content that nobody described | left out, with a note in their place; those of a type that the connection names in `opaque` pass |
+//! | images, sounds, blobs, kinds of content that nobody described | left out, with a note in their place; the data of those of a type that the connection names in `opaque` passes |
 //! | schemas of tools | their texts by detectors, their examples as documents: a field's name in a schema is no field |
 //! | everything else | as part of the message, by fields and detectors |
 //!
@@ -196,8 +196,11 @@ impl<'a> Masker<'a> {
                 _ => this.member(name, value),
             }),
             Some("resource_link") => self.object(node, &mut Self::member_of),
-            Some("image" | "audio") if self.may_pass(node) => Ok(self.raw(node)?.to_owned()),
             Some(_) | None if !self.words.binds() => Ok(self.raw(node)?.to_owned()),
+            Some("image" | "audio") if self.may_pass(node) => self.object(node, &mut |this, name, value| match name {
+                "data" => Ok(this.raw(value)?.to_owned()),
+                _ => this.member(name, value),
+            }),
             Some(_) | None => Ok(format!(r#"{{"type":"text","text":{}}}"#, quoted(LEFT_OUT))),
         }
     }

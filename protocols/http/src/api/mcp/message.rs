@@ -8,7 +8,7 @@
 
 use super::headers;
 use super::methods::{self, From, Is, Row, STATELESS, Says};
-use super::names::{address, named, segments};
+use super::names;
 use crate::frame::{Method, Request};
 use crate::json::{self, Node, Value};
 use crate::tools;
@@ -139,6 +139,7 @@ pub(super) fn of(request: &Request) -> Result<Message, Refusal> {
         let why = "a connection to a tool server is one endpoint: send to /CONNECTION itself, without a query";
         return Err(Refusal::new(INVALID, why).with_status(StatusCode::NOT_FOUND));
     }
+    headers::no_page(&request.headers)?;
     headers::once_each(request)?;
     match &request.method {
         Method::Post => post(request),
@@ -162,6 +163,7 @@ fn bare(request: &Request, said: Said) -> Result<Message, Refusal> {
     if !request.body.is_empty() {
         return Err(Refusal::new(INVALID, "a GET or DELETE has no body here"));
     }
+    headers::in_session(&request.headers)?;
     let has_session = request.headers.contains_key(headers::SESSION);
     if !has_session && (matches!(said, Said::Close) || request.headers.contains_key(headers::LAST_EVENT)) {
         return Err(Refusal::new(INVALID, "this request needs the header Mcp-Session-Id"));
@@ -202,6 +204,9 @@ fn message(request: &Request, body: &Node) -> Result<Message, Refusal> {
     }
     let version = headers::version(request, meta.and_then(|meta| meta.get(META_VERSION)))?;
     let stateless = version.as_deref().is_some_and(|version| version >= STATELESS);
+    if !stateless {
+        headers::in_session(&request.headers)?;
+    }
     let row = known(method, version.as_deref(), stateless)?;
     if let Some((name, _)) =
         params.map_or(&[][..], Node::members).iter().find(|(name, _)| !row.takes(name) || name.is_empty())
@@ -247,6 +252,7 @@ fn said(method: &str, row: &Row, body: &Node, params: Option<&Node>) -> Result<S
 fn pong(request: &Request, body: &Node) -> Result<Message, Refusal> {
     only(body, &["jsonrpc", "id", "result"])?;
     headers::none_of_a_message(request)?;
+    headers::in_session(&request.headers)?;
     let version = headers::version(request, None)?;
     let empty = body.get("result").is_some_and(|result| result.value == Value::Object(Vec::new()));
     let known = body.get("id").and_then(Id::of).is_some();
@@ -319,10 +325,10 @@ fn things<'a>(method: &str, node: &'a Node) -> Option<Vec<(&'static str, &'a str
     }
 }
 
-/// Reading a thing is reading the endpoint VERB /THINGS/NAME.
+/// Reading a thing is reading the endpoint VERB /THINGS/NAME, in the one spelling of names (`names.rs`).
 fn read(verb: &str, thing: &str, name: &str) -> Result<Operation, Refusal> {
-    let name = if thing == "resources" { address(name)? } else { segments(named(name)?)? };
-    let (method, path) = (Name::canonical(verb), Name::canonical(format!("/{thing}/{name}")));
+    let path = if thing == "resources" { names::resource(name)? } else { names::prompt(name)? };
+    let (method, path) = (Name::canonical(verb), Name::canonical(path.as_str()));
     Ok(Operation::new(Action::Read, Object::Endpoint { method, path }))
 }
 

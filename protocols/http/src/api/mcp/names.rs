@@ -1,49 +1,95 @@
-//! Names of prompts and addresses of resources, in one spelling only.
+//! Names of prompts and addresses of resources, in one spelling only, and as the paths that rules name.
 //!
-//! Promises: a name that two readers could take for different things is refused, never repaired: steps up or in place, empty
-//! segments, escapes that need not be or that change a path, upper case where it means nothing (RFC 3986 §6.2.2). So a rule
-//! about a resource is about all that a server takes for it.
-//! Held by: `fixtures/http/mcp.tsv`, which `tests.rs` plays.
+//! | what | the path |
+//! |---|---|
+//! | the resource `SCHEME://AUTHORITY/A/B?C` | `/resources/SCHEME/AUTHORITY/A/B` |
+//! | the resource `SCHEME:///A/B` or `SCHEME:A/B`, which has no authority | `/resources/SCHEME/-/A/B` |
+//! | the prompt `code review` | `/prompts/code%20review` |
+//!
+//! Promises: the path is a canonical one (`path.rs`), so a rule can name it, and `*` and `**` mean segments of the address.
+//! A query is no part of it, since a server may leave it out; the text of the command has it. A name that two readers could
+//! take for different things is refused, never repaired: steps up or in place, empty segments, escapes that need not be or
+//! that change a path, upper case where it means nothing (RFC 3986 §6.2.2); of the schemes that every library knows also
+//! what these leave out: missing slashes, hosts of files, ports that need not be, a dot at the end, numbers for hosts
+//! (WHATWG URL §3.5, §4.2). So a rule about a resource is about all that a server takes for it.
+//! Held by: `fixtures/http/mcp.tsv`, which `tests.rs` plays, and of which `portcullis-policy` loads each path as a rule.
 
 use super::message::{LONGEST_NAME, PARAMS, Refusal};
+use crate::path::Path;
+use std::net::Ipv4Addr;
 
 /// Bytes of a resource's address.
 const LONGEST_URI: usize = 4096;
+
+/// Schemes whose address has an authority, and its port where it names none (WHATWG URL §3.1).
+const SPECIAL: [(&str, &str); 6] =
+    [("file", ""), ("ftp", "21"), ("http", "80"), ("https", "443"), ("ws", "80"), ("wss", "443")];
 
 fn ambiguous() -> Refusal {
     Refusal::new(PARAMS, "the name can be read two ways; write it without what needs no writing")
 }
 
-/// The name of a prompt.
-pub(super) fn named(name: &str) -> Result<&str, Refusal> {
+/// The path of a prompt of this name.
+pub(super) fn prompt(name: &str) -> Result<Path, Refusal> {
     let strange =
         |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{feff}');
     if name.is_empty() || name.len() > LONGEST_NAME || name.trim() != name || name.chars().any(strange) {
         return Err(ambiguous());
     }
-    Ok(name)
+    // What a path may have as it is stays as people write it in rules.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte);
+    let encoded = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    let name: String = name.bytes().map(encoded).collect();
+    Path::read(&format!("/prompts/{name}")).map_err(|_| ambiguous())
 }
 
-/// Without steps up or in place, which patterns never match and servers walk.
-pub(super) fn segments(name: &str) -> Result<&str, Refusal> {
-    if name.split(['/', '\\']).any(|segment| matches!(segment, "." | "..")) { Err(ambiguous()) } else { Ok(name) }
-}
-
-/// The address of a resource: RFC 3986 in one spelling only.
-pub(super) fn address(uri: &str) -> Result<&str, Refusal> {
+/// The path of the resource at this address, or at the addresses of this template (RFC 6570).
+pub(super) fn resource(uri: &str) -> Result<Path, Refusal> {
     let (scheme, rest) = uri.split_once(':').ok_or_else(ambiguous)?;
     let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.');
-    if uri.len() > LONGEST_URI || scheme.is_empty() || rest.is_empty() || !scheme.bytes().all(lower) {
+    let known = scheme.starts_with(|c: char| c.is_ascii_lowercase()) && scheme.bytes().all(lower);
+    if uri.len() > LONGEST_URI || !known || !is_written(rest) {
         return Err(ambiguous());
     }
-    let path = rest.split_once('?').map_or(rest, |(path, _)| path);
-    let path = path.strip_prefix("//").unwrap_or(path);
-    // The authority, where there is one, is read without case by servers; so is what it escapes.
-    let authority = if rest.starts_with("//") { path.split('/').next().unwrap_or(path) } else { "" };
-    if authority.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'%') || path.contains("//") {
+    let port = SPECIAL.iter().find(|(special, _)| *special == scheme).map(|(_, port)| *port);
+    let address = rest.split_once('?').map_or(rest, |(address, _)| address);
+    let (authority, path) = match address.strip_prefix("//") {
+        Some(address) => address.split_at(address.find('/').unwrap_or(address.len())),
+        // One slash is three to some.
+        None if port.is_some() || address.starts_with('/') || address.is_empty() => return Err(ambiguous()),
+        None => ("", address),
+    };
+    let good = match port {
+        Some("") => authority.is_empty() && path.len() > 1,
+        Some(port) => is_authority(authority, Some(port)) && path.starts_with('/'),
+        None => is_authority(authority, None) || (authority.is_empty() && !path.is_empty()),
+    };
+    if !good {
         return Err(ambiguous());
     }
-    segments(path)?;
+    let authority = if authority.is_empty() { "-" } else { authority };
+    let slash = if path.is_empty() || path.starts_with('/') { "" } else { "/" };
+    let path = format!("/resources/{scheme}/{authority}{slash}{path}").replace('{', "%7B").replace('}', "%7D");
+    Path::read(&path).map_err(|_| ambiguous())
+}
+
+/// Whether it is a host and perhaps a port, written as nobody can write them shorter. `port` is that of the scheme.
+fn is_authority(authority: &str, port: Option<&str>) -> bool {
+    let (host, named) = authority.split_once(':').map_or((authority, None), |(host, named)| (host, Some(named)));
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_~{}".contains(c);
+    let last = host.rsplit('.').next().unwrap_or(host);
+    let number = last.starts_with("0x") || last.chars().all(|c| c.is_ascii_digit());
+    let is_port = |named: &str| {
+        !named.starts_with('0') && named.parse::<u16>().is_ok_and(|_| named.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    host != "-"
+        && host.split('.').all(|label| !label.is_empty() && label.chars().all(plain))
+        && (port.is_none() || !number || host.parse::<Ipv4Addr>().is_ok())
+        && named.is_none_or(|named| is_port(named) && port != Some(named))
+}
+
+/// Whether every byte of it can stand in an address or a template, and every escape must stand there.
+fn is_written(rest: &str) -> bool {
     let mut bytes = rest.bytes();
     while let Some(byte) = bytes.next() {
         let plain = match byte {
@@ -52,10 +98,10 @@ pub(super) fn address(uri: &str) -> Result<&str, Refusal> {
             byte => byte.is_ascii_graphic(),
         };
         if !plain {
-            return Err(ambiguous());
+            return false;
         }
     }
-    Ok(uri)
+    true
 }
 
 /// Whether an escape stands for what needs one and changes no path.

@@ -68,18 +68,6 @@ pub(crate) fn failed(request: &Request, status: StatusCode, why: &str) -> (Head,
     json(status, error(id.as_ref(), INTERNAL, &format!("[portcullis] {why}"), None))
 }
 
-/// A page that may not send requests.
-pub(super) fn foreign_page() -> (Head, Bytes) {
-    let text = "[portcullis] requests from this origin do not pass";
-    json(StatusCode::FORBIDDEN, error(None, REFUSED, text, None))
-}
-
-/// A session that is not the caller's. Clients begin a new one (2025-11-25, "Session Management").
-pub(super) fn no_session(id: Option<&Id>) -> (Head, Bytes) {
-    let text = "[portcullis] there is no such session; begin a new one with `initialize`";
-    json(StatusCode::NOT_FOUND, error(id, message::INVALID, text, None))
-}
-
 fn unread(refusal: &Refusal) -> (Head, Bytes) {
     let data = refusal.version.as_ref().filter(|_| refusal.code == VERSION).map(|requested| {
         let known: Vec<String> = methods::versions().iter().map(|version| quoted(version)).collect();

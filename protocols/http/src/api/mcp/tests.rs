@@ -1,9 +1,10 @@
 mod answers;
+mod record;
 mod requests;
 
 use super::*;
 use crate::api::testing::TestWords;
-use crate::api::{Ended, Part, Reader, Unfit};
+use crate::api::{Ended, Part, Reader, Unfit, Words};
 use crate::frame::{Head, Method};
 use crate::path::{Path, Query};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -18,7 +19,6 @@ fn context() -> Context {
         opaque: Arc::new(Opaque::new(["image/png"])),
         seal: Arc::new(Seal::new(&SecretBox::new(Box::new([7; 32]))).unwrap()),
         holder: Digest::of(b"agent-7 at tools"),
-        origins: Arc::new(["https://app.example.com".into()]),
     }
 }
 
@@ -76,13 +76,17 @@ struct Came {
 
 /// Feeds an answer in these pieces; tools whose name begins with `no` are refused.
 fn answer(asked: Asked, kind: &str, pieces: &[&[u8]], mut words: TestWords) -> Came {
+    answered(asked, kind, pieces, &mut words)
+}
+
+fn answered(asked: Asked, kind: &str, pieces: &[&[u8]], words: &mut dyn Words) -> Came {
     let mut reader = asked.reader;
     let mut came = Came { text: String::new(), end: Ok(()), proposed: Vec::new() };
-    if let Err(why) = reader.on_head(&mut head(200, kind), &mut words) {
+    if let Err(why) = reader.on_head(&mut head(200, kind), words) {
         return Came { end: Err(why), ..came };
     }
     let mut over = false;
-    let mut take = |reader: &mut Box<dyn Reader>, words: &mut TestWords, parts: Vec<Part>| {
+    let mut take = |reader: &mut Box<dyn Reader>, words: &mut dyn Words, parts: Vec<Part>| {
         let mut parts = std::collections::VecDeque::from(parts);
         while let Some(part) = parts.pop_front() {
             assert!(!over);
@@ -109,12 +113,12 @@ fn answer(asked: Asked, kind: &str, pieces: &[&[u8]], mut words: TestWords) -> C
     };
     for piece in pieces {
         let mut parts = Vec::new();
-        reader.on_data(piece, &mut words, &mut parts);
-        take(&mut reader, &mut words, parts);
+        reader.on_data(piece, words, &mut parts);
+        take(&mut reader, words, parts);
     }
     let mut parts = Vec::new();
-    reader.on_end(Ended::Whole, &mut words, &mut parts);
-    take(&mut reader, &mut words, parts);
+    reader.on_end(Ended::Whole, words, &mut parts);
+    take(&mut reader, words, parts);
     assert!(over || came.end.is_err());
     came
 }

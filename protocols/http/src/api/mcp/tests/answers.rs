@@ -55,6 +55,10 @@ fn results_pass_masked_and_otherwise_as_they_were_written() {
             r#"{"content":[{"type":"image","data":"AAAA","mimeType":"image/png"}]}"#,
         ),
         (
+            r#"{"content":[{"type":"image","data":"SECRET","mimeType":"image/png","ssn":"1","_meta":{"x":"SECRET"}}]}"#,
+            r#"{"content":[{"type":"image","data":"SECRET","mimeType":"image/png","ssn":"[masked]","_meta":{"x":"[masked]"}}]}"#,
+        ),
+        (
             r#"{"contents":[{"uri":"a:SECRET","mimeType":"text/plain","text":"SECRET"}]}"#,
             r#"{"contents":[{"uri":"a:[masked]","mimeType":"text/plain","text":"[masked]"}]}"#,
         ),
@@ -318,4 +322,18 @@ proptest! {
         prop_assert!(!came.text.contains("SECRET"));
         let _ = message::of(&request("POST", OLD, &body));
     }
+}
+
+#[test]
+fn a_second_answer_to_one_request_does_not_pass() {
+    let (first, second) = (result(r#"{"content":[]}"#), result(r#"{"content":[{"type":"text","text":"more"}]}"#));
+    let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"x"}}"#;
+    let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"more"}}"#;
+    let came = everywhere(&tool_call, EVENTS, &events(&[&first, log, &second, error]), false);
+    assert_eq!(came.text, [first.as_str(), log].map(|data| format!("event: message\ndata: {data}\n\n")).concat());
+    let listed = || call("tools/list", "{}");
+    let page = result(r#"{"tools":[{"name":"yes"}]}"#);
+    let came = everywhere(&listed, EVENTS, &events(&[&page, &result(r#"{"tools":[{"name":"other"}]}"#)]), false);
+    assert_eq!(came.proposed, ["call tool yes"]);
+    assert!(!came.text.contains("other"));
 }

@@ -88,25 +88,12 @@ fn a_session_id_is_sealed_and_its_holders_alone() {
         for (sealed, holder) in
             [(sealed.as_str(), Digest::of(b"another")), ("upstream-1", context.holder), ("x", context.holder)]
         {
-            let Read::Own(head, _) = send(sealed, holder) else { panic!() };
-            assert_eq!(head.status, StatusCode::NOT_FOUND);
+            // It is refused as a command, so that the record has it, whatever is asked in it.
+            let Read::Asked(asked) = send(sealed, holder) else { panic!() };
+            let fault = asked.command.fault.clone().unwrap();
+            assert_eq!(refused(&asked.request, &denial(Reason::Unreadable(fault))).0.status, StatusCode::NOT_FOUND);
         }
     }
-}
-
-#[test]
-fn pages_may_send_from_listed_origins_only() {
-    let body = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
-    let from = |origins: &str| match read(request("POST", &format!("{OLD}{origins}"), body), &context()) {
-        Read::Asked(asked) => (asked.command.fault.is_none(), asked.request.headers.contains_key("origin")),
-        Read::Own(head, _) => (head.status != StatusCode::FORBIDDEN, false),
-    };
-    assert_eq!(from(""), (true, false));
-    assert_eq!(from(" | origin: https://app.example.com"), (true, false));
-    for origin in ["https://evil.example.com", "https://app.example.com.evil", "null", "https://APP.example.com"] {
-        assert_eq!(from(&format!(" | origin: {origin}")), (false, false));
-    }
-    assert_eq!(from(" | origin: https://app.example.com | origin: https://app.example.com"), (false, false));
 }
 
 #[test]
@@ -153,4 +140,26 @@ fn a_rule_sees_the_arguments_of_a_call_and_the_whole_of_another_message() {
     assert_eq!(call("tools/call", r#"{"name":"refund"}"#).command.fields, fields("{}"));
     let asked = call("prompts/get", r#"{"name":"p","arguments":{"a":"b"}}"#);
     assert_eq!(asked.command.fields, fields(std::str::from_utf8(&asked.request.body).unwrap()));
+}
+
+#[test]
+fn the_arguments_of_a_call_are_a_document_beside_its_name() {
+    let of = |params: &str| {
+        let command = call("tools/call", params).command;
+        let parameter = command.parameters[0].clone();
+        (command.text.as_str().to_owned(), parameter.type_name.to_string(), parameter.value.unwrap().to_string())
+    };
+    let parts = |text: &str, kind: &str, value: &str| (text.to_owned(), kind.to_owned(), value.to_owned());
+    let pay = r#""name":"pay","arguments":{"ssn": "1"}"#;
+    assert_eq!(of(&format!("{{{pay}}}")), parts("pay", "json", r#"{"ssn":"1"}"#));
+    let meta = r#""_meta":{"claudecode/toolUseId":"toolu_1"}"#;
+    assert_eq!(of(&format!("{{{pay},{meta}}}")), parts("pay (toolu_1)", "json", r#"{"ssn":"1"}"#));
+    assert_eq!(of(r#"{"name":"pay"}"#), parts("pay", "json", "{}"));
+    // Secrets of the code in them stay hidden, and what is cut is no document.
+    let sql = r#"{"name":"run_sql","arguments":{"sql":"ALTER ROLE a PASSWORD 'hunter2'"}}"#;
+    let (text, kind, value) = of(sql);
+    assert!(text == "run_sql" && kind == "json" && !value.contains("hunter2"), "{value}");
+    let long = format!(r#"{{"name":"pay","arguments":{{"a":"{}"}}}}"#, "x".repeat(100_000));
+    let (text, kind, _) = of(&long);
+    assert_eq!((text.as_str(), kind.as_str()), ("pay", "document"));
 }
