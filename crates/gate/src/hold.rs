@@ -151,7 +151,7 @@ impl Waiting {
             decision: DecisionId { session: self.session.stream.id(), number: self.number },
             connection: self.session.connection.name.clone(),
             text: self.command.text.clone(),
-            parameters: self.command.parameters.iter().map(for_people).collect(),
+            parameters: self.shown(),
             operations: self.command.operations().iter().map(|op| op.to_string().into()).collect(),
             binding,
             terms: self.terms.clone(),
@@ -159,6 +159,13 @@ impl Waiting {
             makers: self.session.authenticated.makers.clone(),
             created: Timestamp::now(),
         }
+    }
+
+    /// What the command comes with, as people read it before they say yes: documents masked as in the record, long values
+    /// cut. What is approved is the whole of it.
+    fn shown(&self) -> Vec<Parameter> {
+        let masking = self.session.masking_now();
+        self.command.parameters.iter().map(|parameter| cut(masking.shown(parameter))).collect()
     }
 
     fn binding(&self) -> Binding {
@@ -214,12 +221,10 @@ impl Waiting {
     }
 }
 
-/// As much of a value as people read before they say yes; what is approved is the whole of it.
-fn for_people(parameter: &Parameter) -> Parameter {
-    let Some(value) = parameter.value.as_deref().filter(|value| value.len() > READ) else { return parameter.clone() };
-    let end = value.floor_char_boundary(READ);
-    let (shown, rest) = value.split_at_checked(end).unwrap_or_default();
-    Parameter { value: Some(format!("{shown}… ({} bytes more)", rest.len()).into()), ..parameter.clone() }
+fn cut(parameter: Parameter) -> Parameter {
+    let Some(value) = parameter.value.as_deref().filter(|value| value.len() > READ) else { return parameter };
+    let (shown, rest) = value.split_at_checked(value.floor_char_boundary(READ)).unwrap_or_default();
+    Parameter { value: Some(format!("{shown}… ({} bytes more)", rest.len()).into()), ..parameter }
 }
 
 impl Drop for Waiting {

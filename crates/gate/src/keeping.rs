@@ -100,8 +100,8 @@ impl Answer {
 
     /// The masks of the record, for what is built of several parts; `None` where it keeps nothing more.
     #[must_use]
-    pub fn keeping(&self) -> Option<Keeping> {
-        self.records_rows().then(|| Keeping(self.masking()))
+    pub fn keeping(&mut self) -> Option<Keeping> {
+        self.keeps().then(|| Keeping(self.masking()))
     }
 }
 

@@ -102,7 +102,7 @@ impl Words for Output {
         self.answer.keep_text_of(BODY, stream, &Bytes::copy_from_slice(piece));
     }
 
-    fn keeps(&self) -> Keeps {
+    fn keeps(&mut self) -> Keeps {
         match self.answer.keeping() {
             None => Keeps::Nothing,
             Some(keeping) if keeping.is_alike() => Keeps::Alike,

@@ -160,8 +160,8 @@ pub(crate) trait Words {
         self.record(&String::from_utf8_lossy(piece));
     }
 
-    /// What the record makes of an answer.
-    fn keeps(&self) -> Keeps {
+    /// What the record makes of an answer, of which there is something to record.
+    fn keeps(&mut self) -> Keeps {
         Keeps::Nothing
     }
 

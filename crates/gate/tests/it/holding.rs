@@ -5,7 +5,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_approvals::{Ballot, Vote};
 use portcullis_gate::{Hold, Ruling, Session, Settled};
-use portcullis_model::{Action, CredentialKind, EventBody, Operation, Outcome, Principal, Reason};
+use portcullis_model::{Action, CredentialKind, EventBody, Operation, Outcome, Parameter, Principal, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -65,6 +65,33 @@ async fn an_approved_command_passes_and_a_rejected_one_does_not() {
     let (settled, ()) = tokio::join!(hold.settle(), vote(&world, approval, Ballot::No));
     let Settled::Refuse(denial) = settled else { panic!("a rejected command passed") };
     assert_eq!(denial.reason, Reason::Rejected { approval });
+}
+
+#[tokio::test]
+async fn who_is_asked_sees_what_is_sent_masked_as_in_the_record() {
+    let world = World::with_approvers().await;
+    world.gate.set_policy(policy(&format!(
+        "{BUNDLE}\nmask:\n  - id: fields\n    json: [\"$..ssn\"]\n    with: redact\n    unless: {{ groups: [agents] }}\n"
+    )));
+    let session = world.session().await;
+    let parameter = |kind: &str, value: &str| Parameter { type_name: kind.into(), value: Some(value.into()) };
+    let create = command("POST /t", Operation::new(Action::Create, table("t")))
+        .with_parameters(vec![parameter("json", r#"{"ssn":"1","n":2}"#), parameter("int4", "7")]);
+    let Ruling::Hold(hold) = session.ask(session.seal(Bytes::new(), create)) else { panic!("not held") };
+    let approval = hold.approval();
+    let seen = async {
+        let shown = loop {
+            match world.desk.show(approval).await {
+                Ok(shown) => break shown,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        vote(&world, approval, Ballot::No).await;
+        shown.request
+    };
+    let (_, request) = tokio::join!(hold.settle(), seen);
+    assert_eq!(request.text.as_str(), "POST /t");
+    assert_eq!(request.parameters, [parameter("json", r#"{"ssn":"[redacted]","n":2}"#), parameter("int4", "7")]);
 }
 
 #[tokio::test]

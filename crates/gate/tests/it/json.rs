@@ -317,7 +317,7 @@ async fn who_is_exempt_has_another_record_than_answer() {
     let world = world(MASKED).await;
     let session = member_of(&world, "privacy").await;
     let permit = permit(&session);
-    let answer = session.answer(Some(&permit));
+    let mut answer = session.answer(Some(&permit));
     let keeping = answer.keeping().unwrap();
     assert!(!keeping.is_alike() && keeping.masks_paths() && !answer.masks_paths());
 }

@@ -25,20 +25,20 @@ pub(super) enum Kept {
 
 impl Kept {
     /// Of an answer of this type.
-    pub(super) fn of(media: Option<&Media>, words: &dyn Words) -> Self {
+    pub(super) fn of(media: Option<&Media>, words: &mut dyn Words) -> Self {
+        let known = |media: &&Media| media.is_json() || media.is_json_lines() || media.is_events() || media.is_text();
+        let Some(media) = media.filter(known) else { return Self::Nothing };
         let (binds, fields) = match words.keeps() {
             Keeps::Nothing => return Self::Nothing,
             Keeps::Alike => (words.binds(), words.binds_fields()),
             Keeps::Apart(record) => (record.binds(), record.binds_fields()),
         };
-        let known = |media: &&Media| media.is_json() || media.is_json_lines() || media.is_events() || media.is_text();
-        match media.filter(known) {
-            None => Self::Nothing,
-            Some(_) if !binds => Self::Text,
-            Some(media) if media.is_json_lines() => Self::Lines(Vec::new()),
-            Some(media) if media.is_events() => Self::Events(Box::default()),
-            Some(media) if media.is_json() || fields => Self::Document(Vec::new()),
-            Some(_) => Self::Text,
+        match media {
+            _ if !binds => Self::Text,
+            media if media.is_json_lines() => Self::Lines(Vec::new()),
+            media if media.is_events() => Self::Events(Box::default()),
+            media if media.is_json() || fields => Self::Document(Vec::new()),
+            _ => Self::Text,
         }
     }
 

@@ -41,7 +41,7 @@ impl Words for Exempt {
         panic!("{text} is not masked part by part");
     }
 
-    fn keeps(&self) -> Keeps {
+    fn keeps(&mut self) -> Keeps {
         if self.alike { Keeps::Alike } else { Keeps::Apart(Box::new(TestWords::binding())) }
     }
 

@@ -48,7 +48,7 @@ impl Words for Apart {
         self.recorded.push(format!("piece {stream} {}", String::from_utf8_lossy(piece)));
     }
 
-    fn keeps(&self) -> Keeps {
+    fn keeps(&mut self) -> Keeps {
         Keeps::Apart(Box::new(TestWords { binds: self.detects, fields: self.fields, ..TestWords::default() }))
     }
 }
