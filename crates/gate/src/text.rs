@@ -14,7 +14,7 @@
 //! `unless`, is bounded by the result budget, says once that it was cut off, and breaks no character of UTF-8; pieces of
 //! the same moment become one event, which carries the time of the first of them. A mask that cannot be carried out lets
 //! nothing pass. Does not promise to find what was written with pauses, or what `portcullis_masking` says it does not.
-//! Held by: `tests/it/text.rs`.
+//! Held by: `tests/it/text.rs`, and for what is only recorded `tests/it/json.rs`.
 
 use crate::answer::{Answer, Cut};
 use crate::error::Withheld;
