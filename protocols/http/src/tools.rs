@@ -3,9 +3,9 @@
 //! Promises: every call is `call tool NAME`, and what its input does is said besides: command lines through
 //! `portcullis-shell`, SQL through `portcullis-sql`, files and hosts. What tools do with which field is data
 //! (`data/tools.yaml`, and the configuration before it); fields that nobody described are searched for code. Input that
-//! can be read two ways, that is too large or holds code that cannot be read is a fault. What is recorded has the secrets
-//! of that code replaced. Does not promise to see what an agent hides in a file and runs later: what it does then is judged
-//! where it arrives.
+//! can be read two ways, that is too large or holds code that cannot be read is a fault. SQL may be for any database, so
+//! the denies and masks of each are about it. What is recorded has the secrets of that code replaced. Does not promise to
+//! see what an agent hides in a file and runs later: what it does then is judged where it arrives.
 //! Held by: the tests below and `fixtures/http/tools.tsv`.
 
 mod facts;
@@ -17,11 +17,15 @@ mod tests;
 use crate::json::{self, Node, Value};
 use facts::{Role, Tool};
 pub use facts::{ToolField, ToolTable};
-use portcullis_model::{Action, Command, Digest, Fault, Mark, Marks, Object, Operation, Part, Source, Text};
+use portcullis_model::{
+    Action, Command, Digest, Fault, Fields, Mark, Marks, Object, Operation, Part, Reach, Source, Text,
+};
 use portcullis_sql::Dialect;
 use search::Named;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Bytes of the input of one call.
 pub(crate) const LONGEST: usize = 1 << 20;
@@ -36,38 +40,74 @@ const DOCUMENTS: usize = 2;
 /// Bytes of a name.
 const NAME: usize = 256;
 
+/// What the record shows of an input that cannot be read: what is secret in it cannot be told.
+const UNKEPT: &str = "[not kept: it cannot be read]";
+
+/// A call of a tool, read.
+pub(crate) struct Called {
+    /// What it would do.
+    pub(crate) command: Command,
+    /// Its whole input as JSON, without the secrets of the code in it: for the record.
+    pub(crate) input: String,
+}
+
 /// The command that a call of a tool is: `name` called with the JSON text `input`, by the id that the model gave it.
 pub(crate) fn call(table: &ToolTable, name: &str, id: Option<&str>, input: &str) -> Command {
+    called(table, name, id, input).command
+}
+
+/// The same, with what the record may show of the input.
+pub(crate) fn called(table: &ToolTable, name: &str, id: Option<&str>, input: &str) -> Called {
     let digest = Digest::of_parts(&[name.as_bytes(), b"\0", input.as_bytes()]);
-    let faulty = |message: String| {
-        let text = if is_name(name) { name } else { "a tool call" };
-        Command::faulty(Source::Tool, Text::plain(text), Fault::Ambiguous { message: message.into() }, digest)
+    let (node, tool) = match understood(table, name, input) {
+        Ok(understood) => understood,
+        Err(fault) => {
+            let text = if is_name(name) { name } else { "a tool call" };
+            let command = Command::faulty(Source::Tool, Text::plain(text), fault, digest);
+            return Called { command: command.with_fields(Fields::unknown()), input: json::quoted(UNKEPT) };
+        }
     };
-    if !is_name(name) {
-        return faulty("the name of the tool is empty, too long, or not plain text".to_owned());
-    }
-    if input.len() > LONGEST {
-        let fault = Fault::TooLarge { message: format!("the input of tool {name} is larger than 1 MiB").into() };
-        return Command::faulty(Source::Tool, Text::plain(name), fault, digest);
-    }
-    let node = match json::read(input.as_bytes()) {
-        Ok(node) => node,
-        Err(why) => return faulty(format!("the input of tool {name} cannot be read: {}", why.0)),
-    };
-    let Value::Object(members) = &node.value else {
-        return faulty(format!("the input of tool {name} is no JSON object"));
-    };
-    let tool = Tool::of(table, name, |field| node.get(field).and_then(Node::text));
     let mut walk = Walk::default();
-    walk.call(&tool, members);
+    walk.call(&tool, node.members());
     let marks = walk.marks.union(tool.marks());
     let mut operations = vec![Operation::new(Action::Call, Object::Tool(Part::known(name))).marked(marks)];
     operations.append(&mut walk.operations);
     let text = shown(name, id, &node, &walk.hidden);
-    match walk.fault {
+    let command = match walk.fault {
         Some(fault) => Command::faulty(Source::Tool, text, fault, digest),
         None => Command::new(Source::Tool, text, operations, digest).writing(true),
+    };
+    let mut kept = String::new();
+    compact(&node, &walk.hidden, usize::MAX, &mut kept);
+    // To a rule a call is its input: `$.amount` is that of the tool.
+    Called { command: command.with_fields(node.fields(&[])), input: kept }
+}
+
+/// The input, which is one object, and what is known of the tool.
+fn understood<'t>(table: &'t ToolTable, name: &str, input: &str) -> Result<(Node, Tool<'t>), Fault> {
+    let ambiguous = |message: String| Fault::Ambiguous { message: message.into() };
+    if !is_name(name) {
+        return Err(ambiguous("the name of the tool is empty, too long, or not plain text".to_owned()));
     }
+    if input.len() > LONGEST {
+        return Err(Fault::TooLarge { message: format!("the input of tool {name} is larger than 1 MiB").into() });
+    }
+    let node = json::read(input.as_bytes())
+        .map_err(|why| ambiguous(format!("the input of tool {name} cannot be read: {}", why.0)))?;
+    if !matches!(node.value, Value::Object(_)) {
+        return Err(ambiguous(format!("the input of tool {name} is no JSON object")));
+    }
+    let tool = Tool::of(table, name, |field| node.get(field).and_then(Node::text));
+    let tool = tool.ok_or_else(|| Fault::Unsupported { message: "what is known of tools cannot be read".into() })?;
+    Ok((node, tool))
+}
+
+/// The command that a call is whose name or input the masks leave nothing of that a tool could take.
+pub(crate) fn spoilt(id: &str) -> Called {
+    let message = "a mask changes the name of the tool, or its input cannot be masked".into();
+    let digest = Digest::of_parts(&[b"spoilt\0", id.as_bytes()]);
+    let command = Command::faulty(Source::Tool, Text::plain("a tool call"), Fault::Unsupported { message }, digest);
+    Called { command: command.with_fields(Fields::unknown()), input: json::quoted(UNKEPT) }
 }
 
 /// The command that offering these tools to a model is, if there are any: judged before the model may call them.
@@ -133,11 +173,12 @@ impl Walk {
         }
         for (field, node) in members {
             match tool.role(field) {
+                Some(_) if tool.is_nothing(field, node) => {}
                 Some(role) => self.field(role, node),
                 None => self.member(field, node),
             }
         }
-        let absent = |name: &str| !members.iter().any(|(field, node)| field == name && node.value != Value::Null);
+        let absent = |name: &str| !members.iter().any(|(field, node)| field == name && !tool.is_nothing(field, node));
         for field in tool.fields().filter(|field| field.wanted && absent(&field.name)) {
             self.place(field.role, None);
         }
@@ -148,10 +189,8 @@ impl Walk {
 
     /// A field with a role.
     fn field(&mut self, role: Role, node: &Node) {
-        let nothing = matches!(node.value, Value::Null | Value::Bool(false)) || node.text() == Some("");
         match role {
             Role::Text | Role::Directory => {}
-            _ if nothing => {}
             Role::Shell | Role::Argv => self.command_line(node),
             Role::Sql => match node.text() {
                 Some(text) => self.sql(text, node, Named::Sql),
@@ -253,6 +292,7 @@ impl Walk {
         }
         let limits = portcullis_sql::Limits::default();
         let reading = portcullis_sql::read(text, Dialect::Postgres, &portcullis_sql::Scope::unknown(), &limits);
+        self.hide(node, text, &reading.secrets);
         if let Some(fault) = reading.fault {
             match named {
                 Named::Sql => drop(self.fault.get_or_insert(fault)),
@@ -262,9 +302,11 @@ impl Walk {
             }
             return;
         }
-        self.hide(node, text, &reading.secrets);
+        // Where the tool sends it nobody here knows: it may be any database.
+        let reach = Arc::new(Reach::unknown());
         let ruled = |operation: &Operation| operation.action != Action::Session;
-        self.emit(reading.operations().into_iter().filter(ruled));
+        let operations = reading.operations().into_iter().filter(ruled);
+        self.emit(operations.map(|operation| operation.reaching(Arc::clone(&reach))));
     }
 
     /// Every string in a value that nobody described.
@@ -296,7 +338,7 @@ impl Walk {
         self.depth -= 1;
         // Places of the inner text are no places of the input: a secret in it hides all of it.
         if self.depth == 0 && std::mem::take(&mut self.secret_below) {
-            self.hidden.insert(node.span.start, Text::REDACTED.to_owned());
+            self.hide_at(node, Text::REDACTED.to_owned());
         }
     }
 
@@ -315,7 +357,19 @@ impl Walk {
         if self.depth > 0 {
             self.secret_below |= !secrets.is_empty();
         } else if !secrets.is_empty() {
-            self.hidden.insert(node.span.start, Text::redacted(text, secrets).as_str().to_owned());
+            self.hide_at(node, Text::redacted(text, secrets).as_str().to_owned());
+        }
+    }
+
+    fn hide_at(&mut self, node: &Node, shown: String) {
+        match self.hidden.entry(node.span.start) {
+            Entry::Vacant(place) => drop(place.insert(shown)),
+            // Read in two ways, with secrets in both.
+            Entry::Occupied(mut place) => {
+                if *place.get() != shown {
+                    place.insert(Text::REDACTED.to_owned());
+                }
+            }
         }
     }
 
@@ -337,7 +391,7 @@ impl Walk {
 /// What the record shows of a call.
 fn shown(name: &str, id: Option<&str>, node: &Node, hidden: &HashMap<usize, String>) -> Text {
     let mut text = format!("{name} ");
-    compact(node, hidden, &mut text);
+    compact(node, hidden, SHOWN, &mut text);
     let mut text = bounded(&text).to_owned();
     let plain =
         |id: &&str| id.len() <= NAME && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
@@ -352,9 +406,9 @@ fn bounded(text: &str) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// JSON without spaces, with what is hidden replaced.
-fn compact(node: &Node, hidden: &HashMap<usize, String>, out: &mut String) {
-    if out.len() > SHOWN {
+/// JSON without spaces, with what is hidden replaced; whole where that is no longer than `most`.
+fn compact(node: &Node, hidden: &HashMap<usize, String>, most: usize, out: &mut String) {
+    if out.len() > most {
         return;
     }
     if let Some(instead) = hidden.get(&node.span.start) {
@@ -368,7 +422,7 @@ fn compact(node: &Node, hidden: &HashMap<usize, String>, out: &mut String) {
         Value::Array(elements) => {
             for (at, element) in elements.iter().enumerate() {
                 out.push(if at == 0 { '[' } else { ',' });
-                compact(element, hidden, out);
+                compact(element, hidden, most, out);
             }
             out.push_str(if elements.is_empty() { "[]" } else { "]" });
         }
@@ -377,7 +431,7 @@ fn compact(node: &Node, hidden: &HashMap<usize, String>, out: &mut String) {
                 out.push(if at == 0 { '{' } else { ',' });
                 out.push_str(&json::quoted(name));
                 out.push(':');
-                compact(member, hidden, out);
+                compact(member, hidden, most, out);
             }
             out.push_str(if members.is_empty() { "{}" } else { "}" });
         }

@@ -2,9 +2,10 @@
 //!
 //! Promises: a row is data and the walk only follows it; what a configuration says of a field stands before what a row
 //! says, for the tool's whole name and, of `mcp__SERVER__TOOL`, for `TOOL`. A field that neither names has no role and is
-//! searched. Does not promise that a tool is what its name says: whoever offers it chose the name.
+//! searched. Where the rows cannot be read, nothing is known of any tool. Does not promise that a tool is what its name says: whoever offers it chose the name.
 //! Held by: the ledger test below and `fixtures/http/tools.tsv`.
 
+use crate::json::{Node, Value};
 use portcullis_model::{Mark, Marks};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -90,6 +91,8 @@ pub(super) struct Field {
     pub(super) role: Role,
     /// Where it is absent, a place that is not told.
     pub(super) wanted: bool,
+    /// The word that says as much as nothing does.
+    usual: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -110,10 +113,20 @@ pub(super) struct Tool<'t> {
 }
 
 impl<'t> Tool<'t> {
-    /// The tool of this name, called with a text in the field that `text` is asked for.
-    pub(super) fn of<'i>(table: &'t ToolTable, name: &str, text: impl Fn(&str) -> Option<&'i str>) -> Self {
-        static ROWS: LazyLock<BTreeMap<String, Row>> = LazyLock::new(|| load().unwrap_or_default());
-        let row = ROWS.get(name);
+    /// The tool of this name, called with a text in the field that `text` is asked for; `None` where nothing can be known
+    /// of tools.
+    pub(super) fn of<'i>(table: &'t ToolTable, name: &str, text: impl Fn(&str) -> Option<&'i str>) -> Option<Self> {
+        static ROWS: LazyLock<Option<BTreeMap<String, Row>>> = LazyLock::new(|| load(SOURCE).ok());
+        Some(Self::among(ROWS.as_ref()?, table, name, text))
+    }
+
+    fn among<'i>(
+        rows: &'static BTreeMap<String, Row>,
+        table: &'t ToolTable,
+        name: &str,
+        text: impl Fn(&str) -> Option<&'i str>,
+    ) -> Self {
+        let row = rows.get(name);
         let by = row.and_then(|row| row.mode.as_deref());
         let mode = row.and_then(|row| row.modes.get(text(by?)?)).map(Vec::as_slice);
         Self { configured: table.of(name), row, mode: mode.unwrap_or_default(), astray: by.is_some() && mode.is_none() }
@@ -133,6 +146,16 @@ impl<'t> Tool<'t> {
             return Some(Role::Text);
         }
         self.fields().find(|known| known.name == field).map(|known| known.role)
+    }
+
+    /// Whether the field says nothing.
+    pub(super) fn is_nothing(&self, field: &str, node: &Node) -> bool {
+        let usual = || self.fields().find(|known| known.name == field).and_then(|known| known.usual.as_deref());
+        match &node.value {
+            Value::Null | Value::Bool(false) => true,
+            Value::String(text) => text.is_empty() || usual() == Some(text),
+            Value::Bool(true) | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+        }
     }
 
     /// The fields of its row.
@@ -163,8 +186,8 @@ struct RawRows {
     rows: Vec<RawRow>,
 }
 
-fn load() -> Result<BTreeMap<String, Row>, String> {
-    let raw: RawRows = marked_yaml::from_yaml(0, SOURCE).map_err(|error| error.to_string())?;
+fn load(source: &str) -> Result<BTreeMap<String, Row>, String> {
+    let raw: RawRows = marked_yaml::from_yaml(0, source).map_err(|error| error.to_string())?;
     let mut rows = BTreeMap::new();
     for raw in raw.rows {
         if raw.source.len() < 4 || raw.mode.is_some() != raw.modes.is_some() {
@@ -193,8 +216,9 @@ fn fields(text: &str) -> Result<Vec<Field>, String> {
     let field = |word: &str| {
         let (name, role) = word.split_once('=').ok_or_else(|| format!("`{word}` is no field"))?;
         let (name, wanted) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
+        let (role, usual) = role.split_once('!').map_or((role, None), |(role, usual)| (role, Some(usual.to_owned())));
         let role = Role::of(role).ok_or_else(|| format!("no role `{role}`"))?;
-        Ok(Field { name: name.to_owned(), role, wanted })
+        Ok(Field { name: name.to_owned(), role, wanted, usual })
     };
     text.split_whitespace().map(field).collect()
 }
@@ -206,7 +230,7 @@ mod tests {
     /// The ledger: every row parses, none stands twice, each says where its facts come from.
     #[test]
     fn every_row_parses_and_names_no_field_twice() {
-        let rows = load().unwrap_or_else(|error| panic!("{error}"));
+        let rows = load(SOURCE).unwrap_or_else(|error| panic!("{error}"));
         assert!(rows.len() > 50, "{} tools", rows.len());
         for (name, row) in &rows {
             let modes: Vec<&[Field]> =
@@ -222,6 +246,17 @@ mod tests {
         }
     }
 
+    /// What cannot be read is not taken for an empty table, in which no tool would do anything.
+    #[test]
+    fn rows_that_cannot_be_read_are_an_error() {
+        let row = r#"{tools: "a", source: "test", fields: "x=ROLE"}"#;
+        for role in ["magic", "shell y", "text z?=nothing"] {
+            assert!(load(&format!("rows:\n- {}", row.replace("ROLE", role))).is_err(), "{role}");
+        }
+        assert!(load("rows").is_err());
+        assert!(load(&format!("rows:\n- {}", row.replace("ROLE", "text!usual"))).is_ok());
+    }
+
     #[test]
     fn a_configuration_stands_before_the_rows() {
         let fields = |of: &[(&str, ToolField)]| of.iter().map(|(name, field)| ((*name).to_owned(), *field)).collect();
@@ -230,7 +265,7 @@ mod tests {
             ("mcp__a__run".to_owned(), fields(&[("*", ToolField::None)])),
             ("Bash".to_owned(), fields(&[("description", ToolField::Shell)])),
         ]));
-        let role = |tool: &str, field: &str| Tool::of(&table, tool, |_| None).role(field);
+        let role = |tool: &str, field: &str| Tool::of(&table, tool, |_| None).unwrap().role(field);
         assert_eq!(role("run", "q"), Some(Role::Sql));
         assert_eq!(role("mcp__b__run", "q"), Some(Role::Sql));
         assert_eq!(role("mcp__a__run", "q"), Some(Role::Text));

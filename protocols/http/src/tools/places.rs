@@ -38,10 +38,16 @@ pub(super) fn tree(file: Part) -> Operation {
     Operation::new(Action::Read, Object::File(file)).marked(Mark::Recursive)
 }
 
+/// Bytes of a pattern, and patterns that its braces stand for.
+const PATTERN: usize = 4_096;
+const PATTERNS: usize = 64;
+
 /// What a pattern of files reads, if it does not begin in the current directory.
 pub(super) fn glob(pattern: &str) -> Option<Operation> {
     let special = |part: &str| part.contains(['*', '?', '[', '{', '\\']);
-    if pattern.split('/').any(|part| part == "..") {
+    // Braces and backslashes can make a step up that the letters do not show.
+    let steps_up = |pattern: &String| pattern.split('/').any(|part| part.replace('\\', "") == "..");
+    if expanded(pattern).is_none_or(|patterns| patterns.iter().any(steps_up)) {
         return Some(tree(Part::Unknown));
     }
     if !pattern.starts_with(['/', '~']) {
@@ -51,6 +57,56 @@ pub(super) fn glob(pattern: &str) -> Option<Operation> {
     let plain: Vec<&str> = pattern.split('/').take_while(|part| !special(part)).collect();
     let root = plain.join("/");
     Some(tree(if root.is_empty() { file("/") } else { file(&root) }))
+}
+
+/// The patterns without braces that one with them stands for; `None` where they do not close or are too many.
+fn expanded(pattern: &str) -> Option<Vec<String>> {
+    if pattern.len() > PATTERN {
+        return None;
+    }
+    let (mut open, mut done) = (vec![pattern.to_owned()], Vec::new());
+    while let Some(pattern) = open.pop() {
+        match alternatives(&pattern) {
+            Braces::None => done.push(pattern),
+            Braces::Open => return None,
+            Braces::Of(patterns) => open.extend(patterns),
+        }
+        if open.len() + done.len() > PATTERNS {
+            return None;
+        }
+    }
+    Some(done)
+}
+
+enum Braces {
+    None,
+    /// They do not close.
+    Open,
+    /// One pattern for each alternative of the first.
+    Of(Vec<String>),
+}
+
+fn alternatives(pattern: &str) -> Braces {
+    let Some((before, rest)) = pattern.split_once('{') else {
+        return if pattern.contains('}') { Braces::Open } else { Braces::None };
+    };
+    let (mut depth, mut from, mut between) = (0_usize, 0, Vec::new());
+    for (at, byte) in rest.bytes().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth > 0 => depth -= 1,
+            b',' | b'}' if depth == 0 => {
+                between.push(rest.get(from..at).unwrap_or_default());
+                from = at + 1;
+                if byte == b'}' {
+                    let behind = rest.get(from..).unwrap_or_default();
+                    return Braces::Of(between.iter().map(|one| format!("{before}{one}{behind}")).collect());
+                }
+            }
+            _ => {}
+        }
+    }
+    Braces::Open
 }
 
 /// Reaching the host of a URL.
@@ -83,8 +139,9 @@ pub(super) fn patch(text: &str) -> Option<Vec<Operation>> {
     let mut operations = Vec::new();
     let mut updated: Option<Part> = None;
     for line in text.lines() {
-        // Lines of a hunk begin with a space, `+`, `-` or `@`: a header is none of them.
-        let Some(header) = line.trim_end().strip_prefix("*** ") else { continue };
+        // Lines of a hunk begin with a space, `+`, `-` or `@`. Where a hunk may begin, spaces before a header are passed over,
+        // so a line of context that looks like one is taken for it.
+        let Some(header) = line.trim().strip_prefix("*** ") else { continue };
         let named = |kind: &str| header.strip_prefix(kind).map(|path| file(path.trim()));
         if let Some(file) = named("Add File:") {
             operations.extend(on(Action::Insert, file));
@@ -125,6 +182,17 @@ mod tests {
             ("/a\0b", None),
         ] {
             assert_eq!(file(path).as_str(), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn braces_are_what_they_stand_for() {
+        let mut said = expanded("/a/{b,c{d,}}.{x,y}").unwrap();
+        said.sort();
+        assert_eq!(said, ["/a/b.x", "/a/b.y", "/a/c.x", "/a/c.y", "/a/cd.x", "/a/cd.y"]);
+        assert_eq!(expanded("*.rs").unwrap(), ["*.rs"]);
+        for odd in ["{a", "a}", "{a,{b}", &"{a,b}".repeat(7), &"x".repeat(PATTERN + 1)] {
+            assert_eq!(expanded(odd), None, "{odd}");
         }
     }
 

@@ -70,47 +70,43 @@ const STATEMENTS: &[&str] = &[
     "with",
 ];
 
-/// How a field is taken by its name alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a field is taken by its name alone; of two words the later here is stronger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Named {
-    /// SQL and nothing else.
-    Sql,
-    /// SQL, or words to search for.
-    Query,
-    /// A command line.
-    Shell,
     /// Nothing that its name would tell.
     Other,
+    /// A command line.
+    Shell,
+    /// SQL, or words to search for.
+    Query,
+    /// SQL and nothing else.
+    Sql,
 }
 
-/// What the name of a field says.
+/// What the name of a field says: the strongest of its words.
 pub(super) fn named(field: &str) -> Named {
-    let mut words: Vec<String> = vec![String::new()];
+    // Where capitals begin words: not in a name of nothing else.
+    let humps = field.bytes().any(|byte| byte.is_ascii_lowercase());
+    let (mut found, mut word) = (Named::Other, String::new());
     for c in field.chars() {
-        let end = !c.is_ascii_alphanumeric() || c.is_ascii_uppercase();
-        if end && words.last().is_some_and(|word| !word.is_empty()) && (!c.is_ascii_uppercase() || !all_upper(field)) {
-            words.push(String::new());
+        if !c.is_ascii_alphanumeric() || (humps && c.is_ascii_uppercase()) {
+            found = found.max(of_word(&word));
+            word.clear();
         }
-        if c.is_ascii_alphanumeric()
-            && let Some(word) = words.last_mut()
-        {
+        if c.is_ascii_alphanumeric() {
             word.push(c.to_ascii_lowercase());
         }
     }
-    let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
-    if has(&["sql", "statement", "statements"]) {
-        Named::Sql
-    } else if has(&["query", "queries"]) {
-        Named::Query
-    } else if has(&["command", "commands", "cmd", "script", "shell", "bash"]) {
-        Named::Shell
-    } else {
-        Named::Other
-    }
+    found.max(of_word(&word))
 }
 
-fn all_upper(text: &str) -> bool {
-    !text.chars().any(|c| c.is_ascii_lowercase())
+fn of_word(word: &str) -> Named {
+    match word {
+        "sql" | "statement" | "statements" => Named::Sql,
+        "query" | "queries" => Named::Query,
+        "command" | "commands" | "cmd" | "script" | "shell" | "bash" => Named::Shell,
+        _ => Named::Other,
+    }
 }
 
 /// Whether the text begins as SQL does.
@@ -172,6 +168,8 @@ mod tests {
             ("startScript", Named::Shell),
             ("description", Named::Other),
             ("recommand", Named::Other),
+            ("RAW_SQL", Named::Sql),
+            ("cmd query sql", Named::Sql),
             ("", Named::Other),
         ] {
             assert_eq!(named(field), expected, "{field}");

@@ -51,15 +51,61 @@ fn the_record_shows_the_call_without_its_secrets() {
         ("x", r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2'"}"#),
         ("x", r#"{"q":"{\"sql\":\"ALTER ROLE a PASSWORD 'hunter2'\"}"}"#),
         ("shell", r#"{"command":["bash","-c","PGPASSWORD=hunter2 psql -c 'select 1'"]}"#),
+        // Also where the code has a fault.
+        ("x", r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2' )"}"#),
+        ("x", r#"{"query":"ALTER ROLE a PASSWORD 'hunter2' )"}"#),
+        ("Bash", r#"{"command":"PGPASSWORD=hunter2 psql -c 'open"}"#),
     ] {
-        let text = shown(name, input);
-        assert!(!text.contains("hunter2") && text.contains("[redacted]"), "{text}");
+        let called = called(&ToolTable::default(), name, None, input);
+        for text in [called.command.text.as_str(), &called.input] {
+            assert!(!text.contains("hunter2") && text.contains("[redacted]"), "{text}");
+        }
+        assert!(json::read(called.input.as_bytes()).is_ok(), "{}", called.input);
     }
+    // What cannot be read may hold anything.
+    let unread = called(&ToolTable::default(), "x", None, r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2'"#);
+    assert!(!unread.input.contains("hunter2") && !unread.command.text.as_str().contains("hunter2"));
     let long = format!(r#"{{"a":"{}"}}"#, "é".repeat(100_000));
     assert!(shown("x", &long).len() < SHOWN + 64);
     // An id that is no id is not shown.
     let odd = call(&ToolTable::default(), "x", Some("a\nb"), "{}");
     assert_eq!(odd.text.as_str(), "x {}");
+}
+
+/// A deny or mask of another bundle's is about SQL only where that may reach its database.
+#[test]
+fn sql_may_be_for_any_database() {
+    for (name, input) in [
+        ("mcp__db__run_sql", r#"{"sql":"SELECT ssn FROM people"}"#),
+        ("mcp__db__query", r#"{"query":"SELECT ssn FROM people"}"#),
+        ("x", r#"{"y":["SELECT ssn FROM people"]}"#),
+        ("x", r#"{"y":"{\"z\":\"SELECT ssn FROM people\"}"}"#),
+    ] {
+        let command = read(name, input);
+        let [call, sql] = command.operations() else { panic!("{command:?}") };
+        assert!(call.reaches.is_none(), "{input}");
+        assert_eq!(sql.reaches.as_deref(), Some(&Reach::unknown()), "{input}");
+    }
+}
+
+#[test]
+fn rules_see_the_values_of_the_input() {
+    let fields = |input: &str| read("refund", input).fields;
+    let one = |input: &str| Some(Arc::new(json::read(input.as_bytes()).unwrap().fields(&[])));
+    assert_eq!(fields(r#"{"amount":5000}"#), one(r#"{"amount":5000}"#));
+    assert_eq!(fields(r#"{"amount":1,"sql":"no SQL at all"}"#), one(r#"{"amount":1,"sql":"no SQL at all"}"#));
+    for unread in ["", "[5000]", r#"{"amount":1,"amount":5000}"#, r#"{"amount":5000"#] {
+        assert_eq!(fields(unread), Some(Arc::new(Fields::unknown())), "{unread}");
+    }
+    assert_eq!(spoilt("a").command.fields, Some(Arc::new(Fields::unknown())));
+}
+
+/// In the time that one pass takes: this is a minute and more where each capital looks through the whole name.
+#[test]
+fn a_long_name_of_a_field_is_looked_through_once() {
+    let name = "A".repeat(LONGEST / 2);
+    assert!(read("x", &format!(r#"{{"{name}":1}}"#)).fault.is_none());
+    assert!(read("x", &format!(r#"{{"a{name}":1}}"#)).fault.is_none());
 }
 
 #[test]
