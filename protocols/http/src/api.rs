@@ -11,6 +11,7 @@
 
 pub(crate) mod anthropic;
 pub(crate) mod mcp;
+mod model;
 pub(crate) mod openai;
 pub(crate) mod rest;
 #[cfg(test)]

@@ -11,6 +11,7 @@
 mod facts;
 mod places;
 mod search;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -29,8 +30,6 @@ use std::sync::Arc;
 
 /// Bytes of the input of one call.
 pub(crate) const LONGEST: usize = 1 << 20;
-/// Bytes of it that the record shows.
-const SHOWN: usize = 64 << 10;
 /// Texts of one call that are read as code.
 const TEXTS: usize = 128;
 /// Operations of one call.
@@ -72,15 +71,14 @@ pub(crate) fn called(table: &ToolTable, name: &str, id: Option<&str>, input: &st
     let marks = walk.marks.union(tool.marks());
     let mut operations = vec![Operation::new(Action::Call, Object::Tool(Part::known(name))).marked(marks)];
     operations.append(&mut walk.operations);
-    let text = shown(name, id, &node, &walk.hidden);
+    let text = shown::call(name, id, &node, &walk.hidden);
     let command = match walk.fault {
         Some(fault) => Command::faulty(Source::Tool, text, fault, digest),
         None => Command::new(Source::Tool, text, operations, digest).writing(true),
     };
-    let mut kept = String::new();
-    compact(&node, &walk.hidden, usize::MAX, &mut kept);
+    let input = shown::input(&node, &walk.hidden);
     // To a rule a call is its input: `$.amount` is that of the tool.
-    Called { command: command.with_fields(node.fields(&[])), input: kept }
+    Called { command: command.with_fields(node.fields(&[])), input }
 }
 
 /// The input, which is one object, and what is known of the tool.
@@ -118,7 +116,7 @@ pub(crate) fn offers<'n>(names: impl Iterator<Item = &'n str>) -> Option<Command
     }
     let listed = names.iter().copied().collect::<Vec<_>>().join(", ");
     let digest = Digest::of_parts(&[b"offers\0", listed.as_bytes()]);
-    let text = Text::plain(format!("tools on offer: {}", bounded(&listed)));
+    let text = Text::plain(format!("tools on offer: {}", shown::bounded(&listed)));
     if !names.iter().all(|name| is_name(name)) {
         let message = "the name of a tool on offer is empty, too long, or not plain text".into();
         let text = Text::plain("tools on offer");
@@ -384,56 +382,6 @@ impl Walk {
             if self.seen.insert(operation.clone()) {
                 self.operations.push(operation);
             }
-        }
-    }
-}
-
-/// What the record shows of a call.
-fn shown(name: &str, id: Option<&str>, node: &Node, hidden: &HashMap<usize, String>) -> Text {
-    let mut text = format!("{name} ");
-    compact(node, hidden, SHOWN, &mut text);
-    let mut text = bounded(&text).to_owned();
-    let plain =
-        |id: &&str| id.len() <= NAME && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-    if let Some(id) = id.filter(plain) {
-        text.push_str(&format!(" ({id})"));
-    }
-    Text::plain(text)
-}
-
-fn bounded(text: &str) -> &str {
-    let end = text.floor_char_boundary(SHOWN.min(text.len()));
-    text.get(..end).unwrap_or_default()
-}
-
-/// JSON without spaces, with what is hidden replaced; whole where that is no longer than `most`.
-fn compact(node: &Node, hidden: &HashMap<usize, String>, most: usize, out: &mut String) {
-    if out.len() > most {
-        return;
-    }
-    if let Some(instead) = hidden.get(&node.span.start) {
-        return out.push_str(&json::quoted(instead));
-    }
-    match &node.value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Value::Number(digits) => out.push_str(digits),
-        Value::String(text) => out.push_str(&json::quoted(text)),
-        Value::Array(elements) => {
-            for (at, element) in elements.iter().enumerate() {
-                out.push(if at == 0 { '[' } else { ',' });
-                compact(element, hidden, most, out);
-            }
-            out.push_str(if elements.is_empty() { "[]" } else { "]" });
-        }
-        Value::Object(members) => {
-            for (at, (name, member)) in members.iter().enumerate() {
-                out.push(if at == 0 { '{' } else { ',' });
-                out.push_str(&json::quoted(name));
-                out.push(':');
-                compact(member, hidden, most, out);
-            }
-            out.push_str(if members.is_empty() { "{}" } else { "}" });
         }
     }
 }

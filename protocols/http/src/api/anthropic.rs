@@ -20,9 +20,5 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod whole;
-mod words;
 
-pub(in crate::api) use facts::List;
-pub(in crate::api) use request::content;
 pub(crate) use request::read;
-pub(in crate::api) use words::{is_word, mask_sparing, masked_sparing};

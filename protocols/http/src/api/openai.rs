@@ -12,7 +12,6 @@
 //! Held by: `openai/tests.rs`, which feeds every answer whole, by bytes and cut anywhere.
 
 mod answer;
-mod call;
 mod facts;
 mod request;
 mod stream;

@@ -13,6 +13,8 @@ pub(crate) const MASKED: &str = "[masked]";
 pub(crate) struct TestWords {
     pub(crate) binds: bool,
     pub(crate) fields: bool,
+    /// What the canary becomes, where it is not that of every test.
+    pub(crate) masked: Option<&'static str>,
     pub(crate) streams: BTreeMap<u32, String>,
     /// What went to the record.
     pub(crate) recorded: Vec<String>,
@@ -22,6 +24,10 @@ impl TestWords {
     /// Masks that bind, fields too.
     pub(crate) fn binding() -> Self {
         Self { binds: true, fields: true, ..Self::default() }
+    }
+
+    fn masked(&self) -> &'static str {
+        self.masked.unwrap_or(MASKED)
     }
 }
 
@@ -40,21 +46,22 @@ impl Words for TestWords {
         }
         let root = json::read(document.as_bytes()).map_err(|_| NotJson)?;
         let mut edits = Edits::default();
-        mask(&root, self.fields, &mut edits);
+        mask(&root, self.fields, self.masked(), &mut edits);
         Ok((!edits.is_empty()).then(|| edits.apply(document).unwrap()))
     }
 
     fn whole(&mut self, text: &str) -> Option<String> {
-        (self.binds && text.contains(SECRET)).then(|| text.replace(SECRET, MASKED))
+        (self.binds && text.contains(SECRET)).then(|| text.replace(SECRET, self.masked()))
     }
 
     fn piece(&mut self, stream: u32, text: &str) -> String {
         if !self.binds {
             return text.to_owned();
         }
+        let masked = self.masked();
         let held = self.streams.entry(stream).or_default();
         held.push_str(text);
-        let masked = held.replace(SECRET, MASKED);
+        let masked = held.replace(SECRET, masked);
         let keep = (1..SECRET.len()).rev().find(|n| masked.ends_with(&SECRET[..*n])).unwrap_or(0);
         let (out, rest) = masked.split_at(masked.len() - keep);
         *held = rest.to_owned();
@@ -70,18 +77,18 @@ impl Words for TestWords {
     }
 }
 
-fn mask(node: &Node, fields: bool, edits: &mut Edits) {
+fn mask(node: &Node, fields: bool, masked: &str, edits: &mut Edits) {
     if let Some(text) = node.text().filter(|text| text.contains(SECRET)) {
-        edits.replace(node.span.clone(), json::quoted(&text.replace(SECRET, MASKED)));
+        edits.replace(node.span.clone(), json::quoted(&text.replace(SECRET, masked)));
     }
     for element in node.elements() {
-        mask(element, fields, edits);
+        mask(element, fields, masked, edits);
     }
     for (name, member) in node.members() {
         if fields && name == "ssn" {
-            edits.replace(member.span.clone(), json::quoted(MASKED));
+            edits.replace(member.span.clone(), json::quoted(masked));
         } else {
-            mask(member, fields, edits);
+            mask(member, fields, masked, edits);
         }
     }
 }

@@ -66,7 +66,7 @@ fn the_record_shows_the_call_without_its_secrets() {
     let unread = called(&ToolTable::default(), "x", None, r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2'"#);
     assert!(!unread.input.contains("hunter2") && !unread.command.text.as_str().contains("hunter2"));
     let long = format!(r#"{{"a":"{}"}}"#, "é".repeat(100_000));
-    assert!(shown("x", &long).len() < SHOWN + 64);
+    assert!(shown("x", &long).len() < shown::SHOWN + 64);
     // An id that is no id is not shown.
     let odd = call(&ToolTable::default(), "x", Some("a\nb"), "{}");
     assert_eq!(odd.text.as_str(), "x {}");

@@ -3,35 +3,23 @@
 //! Promises: a list is data and code only asks it; where the data could not be read, nothing is listed, so every request is
 //! refused. Held by: the ledger test below.
 
+use crate::api::model::{List, Spared};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 const SOURCE: &str = include_str!("../../../data/anthropic.yaml");
 
-/// Words, some of them beginnings.
-#[derive(Clone, Debug, Default)]
-pub(in crate::api) struct List(Vec<String>);
-
-impl List {
-    pub(in crate::api) fn of(text: &str) -> Self {
-        Self(text.split_whitespace().map(ToOwned::to_owned).collect())
-    }
-
-    /// Whether the word is listed.
-    pub(in crate::api) fn has(&self, word: &str) -> bool {
-        self.0.iter().any(|entry| entry.strip_suffix('*').map_or(entry == word, |prefix| word.starts_with(prefix)))
-    }
-}
-
 /// The lists.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     versions: BTreeMap<String, List>,
+    pub(super) parts: List,
+    pub(super) sources: List,
     pub(super) client_tools: List,
-    pub(super) spared: List,
-    pub(super) signed: List,
+    pub(super) spared: Spared,
     pub(super) results: List,
+    pub(super) request_headers: List,
     pub(super) headers: List,
 }
 
@@ -54,10 +42,16 @@ struct Raw {
     #[cfg_attr(not(test), expect(dead_code, reason = "for people"))]
     source: String,
     versions: BTreeMap<String, String>,
+    parts: String,
+    sources: String,
     client_tools: String,
-    spared: String,
+    own: String,
+    sealed: String,
     signed: String,
+    foreign: String,
+    documents: String,
     results: String,
+    request_headers: String,
     headers: String,
 }
 
@@ -69,10 +63,18 @@ fn load() -> Result<Facts, String> {
     let raw = raw()?;
     Ok(Facts {
         versions: raw.versions.into_iter().map(|(version, members)| (version, List::of(&members))).collect(),
+        parts: List::of(&raw.parts),
+        sources: List::of(&raw.sources),
         client_tools: List::of(&raw.client_tools),
-        spared: List::of(&raw.spared),
-        signed: List::of(&raw.signed),
+        spared: Spared {
+            own: List::of(&raw.own),
+            sealed: List::of(&raw.sealed),
+            signed: List::of(&raw.signed),
+            foreign: List::of(&raw.foreign),
+            documents: List::of(&raw.documents),
+        },
         results: List::of(&raw.results),
+        request_headers: List::of(&raw.request_headers),
         headers: List::of(&raw.headers),
     })
 }
@@ -86,19 +88,21 @@ mod tests {
         let facts = load().unwrap();
         assert!(raw().unwrap().source.len() > 20);
         assert_eq!(facts.versions.len(), 2);
-        let lists = [&facts.client_tools, &facts.spared, &facts.signed, &facts.results, &facts.headers];
+        let Facts { parts, sources, client_tools, spared, results, request_headers, headers, .. } = &facts;
+        let Spared { own, sealed, signed, foreign, documents } = spared;
+        let lists =
+            [parts, sources, client_tools, own, sealed, signed, foreign, documents, results, request_headers, headers];
         for list in facts.versions.values().chain(lists) {
-            let mut words = list.0.clone();
-            words.sort();
-            words.dedup();
-            assert!(!words.is_empty() && words.len() == list.0.len(), "{list:?}");
+            assert!(list.is_sound(), "{list:?}");
         }
-        assert!(facts.client_tools.has("bash_20250124") && !facts.client_tools.has("web_fetch_20250910"));
-        for never in ["text", "content", "input", "cited_text", "title", "data", "thinking"] {
-            assert!(!facts.spared.has(never), "{never}");
+        assert!(client_tools.has("bash_20250124") && !client_tools.has("web_fetch_20250910"));
+        for never in ["text", "content", "input", "cited_text", "title", "data", "thinking", "signature", "user_id"] {
+            assert!(!own.has(never) && !sealed.has(never), "{never}");
         }
-        for never in ["anthropic-organization-id", "set-cookie", "location", "cf-ray"] {
-            assert!(!facts.headers.has(never), "{never}");
+        for never in ["anthropic-organization-id", "set-cookie", "location", "cf-ray", "authorization"] {
+            assert!(!headers.has(never) && !request_headers.has(never), "{never}");
         }
+        // What is not in the conversation but with the provider.
+        assert!(!parts.has("container_upload") && !sources.has("file"));
     }
 }

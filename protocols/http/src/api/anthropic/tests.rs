@@ -3,6 +3,7 @@ mod requests;
 mod streams;
 
 use super::answer::Answering;
+use super::stream::Stream;
 use crate::api::testing::TestWords;
 use crate::api::{Ended, Part, Reader, Unfit};
 use crate::frame::Head;
@@ -16,7 +17,8 @@ use std::sync::Arc;
 
 /// A reader of a message.
 fn message(streams: bool) -> Answering {
-    Answering::message(streams, Arc::new(ToolTable::default()))
+    let tools = Arc::new(ToolTable::default());
+    if streams { Answering::stream(Stream::new(tools)) } else { Answering::message(tools) }
 }
 
 fn denial() -> Denial {

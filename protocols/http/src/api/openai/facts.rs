@@ -3,7 +3,7 @@
 //! Promises: a list is data and code only asks it; where the data could not be read, nothing is listed, so every request is
 //! refused. Held by: the ledger test below.
 
-use crate::api::anthropic::List;
+use crate::api::model::{List, Spared};
 use serde::Deserialize;
 use std::sync::LazyLock;
 
@@ -14,7 +14,11 @@ const SOURCE: &str = include_str!("../../../data/openai.yaml");
 pub(super) struct Facts {
     pub(super) chat: List,
     pub(super) embeddings: List,
-    pub(super) spared: List,
+    pub(super) parts: List,
+    /// Tokens of an answer that nobody limits.
+    pub(super) ceiling: u64,
+    pub(super) spared: Spared,
+    pub(super) request_headers: List,
     pub(super) headers: List,
 }
 
@@ -31,7 +35,13 @@ struct Raw {
     source: String,
     chat: String,
     embeddings: String,
-    spared: String,
+    parts: String,
+    ceiling: u64,
+    own: String,
+    sealed: String,
+    foreign: String,
+    documents: String,
+    request_headers: String,
     headers: String,
 }
 
@@ -44,7 +54,16 @@ fn load() -> Result<Facts, String> {
     Ok(Facts {
         chat: List::of(&raw.chat),
         embeddings: List::of(&raw.embeddings),
-        spared: List::of(&raw.spared),
+        parts: List::of(&raw.parts),
+        ceiling: raw.ceiling,
+        spared: Spared {
+            own: List::of(&raw.own),
+            sealed: List::of(&raw.sealed),
+            signed: List::default(),
+            foreign: List::of(&raw.foreign),
+            documents: List::of(&raw.documents),
+        },
+        request_headers: List::of(&raw.request_headers),
         headers: List::of(&raw.headers),
     })
 }
@@ -54,18 +73,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_list_is_there() {
+    fn every_list_is_there_and_says_nothing_twice() {
         let facts = load().unwrap();
         assert!(raw().unwrap().source.len() > 20);
-        assert!(facts.chat.has("messages") && facts.embeddings.has("input") && facts.headers.has("x-request-id"));
-        for never in ["content", "arguments", "refusal", "text", "url", "input"] {
-            assert!(!facts.spared.has(never), "{never}");
+        let Facts { chat, embeddings, parts, ceiling, spared, request_headers, headers } = &facts;
+        let Spared { own, sealed, signed: _, foreign, documents } = spared;
+        for list in [chat, embeddings, parts, own, sealed, foreign, documents, request_headers, headers] {
+            assert!(list.is_sound(), "{list:?}");
+        }
+        assert!(chat.has("messages") && embeddings.has("input") && headers.has("x-request-id"));
+        assert!(*ceiling >= 100_000);
+        for never in ["content", "arguments", "refusal", "text", "url", "input", "thinking_blocks", "file_id"] {
+            assert!(!own.has(never) && !sealed.has(never), "{never}");
         }
         for never in ["logprobs", "functions", "audio"] {
-            assert!(!facts.chat.has(never), "{never}");
+            assert!(!chat.has(never), "{never}");
         }
-        for never in ["openai-organization", "openai-project", "set-cookie", "location"] {
-            assert!(!facts.headers.has(never), "{never}");
+        for never in ["video_url", "input_audio", "file"] {
+            assert!(!parts.has(never), "{never}");
+        }
+        for never in ["openai-organization", "openai-project", "set-cookie", "location", "authorization"] {
+            assert!(!headers.has(never) && !request_headers.has(never), "{never}");
         }
     }
 }

@@ -1,83 +1,43 @@
 //! A request to the API, read as the command that it is.
 //!
-//! Promises: as for `api: anthropic`: an unknown path, parameter or member is a fault; the model is `generate model NAME`,
-//! what the provider runs or fetches is said besides, what the client would run is on offer. The tokens of a streamed answer
-//! are always asked for, and left out again where the client did not. Held by: `tests.rs`.
+//! Promises: as for `api: anthropic`: an unknown path, parameter, member or part is a fault; the model is
+//! `generate model NAME`, what the provider runs or fetches is said besides, what the client would run is on offer. An
+//! answer that the request does not limit may cost the most of any. The tokens of a streamed answer are always asked for,
+//! and left out again where the client did not. Held by: `tests.rs`.
 
-use super::answer::Answering;
+use super::answer::{CHOICES, Completions};
 use super::facts::facts;
-use crate::api::anthropic::{self, List};
-use crate::api::{Asked, Read, Words};
-use crate::classify;
+use super::stream::Stream;
+use crate::api::model::request::{
+    self, Answer, Body, Message, Received, Runs, Understood, add, ambiguous, asked, bounded, is_listing, keep_headers,
+    unsupported,
+};
+use crate::api::{Read, Words};
 use crate::frame::{Method, Request};
-use crate::json::{self, Edits, Node, Value};
+use crate::json::{Edits, Node, Value};
 use crate::tools::{self, ToolTable};
-use bytes::Bytes;
-use portcullis_model::{Action, Command, Fault, Object, Operation, Part};
+use portcullis_model::{Action, Fault, Object, Operation, Part};
 use std::sync::Arc;
-
-/// Tools of one request, and what else it does.
-const MOST: usize = 1_024;
 
 /// Reads a request.
 pub(crate) fn read(mut request: Request, tools: &Arc<ToolTable>, words: &mut dyn Words) -> Read {
-    let (command, offers, tokens, reader) = match understood(&request, words) {
-        Ok(None) => {
-            let command = classify::request(&request, vec![classify::endpoint(&request.method, &request.path)]);
-            (command, None, 0, Answering::plain())
-        }
-        Ok(Some(chat)) => {
-            if let Some(body) = chat.body {
-                request.body = body;
-            }
-            let reader = match chat.streams {
-                None => Answering::plain(),
-                Some(Streams { usage }) if chat.streamed => Answering::stream(usage, Arc::clone(tools)),
-                Some(_) => Answering::message(Arc::clone(tools)),
-            };
-            (classify::request(&request, chat.operations), chat.offers, chat.tokens, reader)
-        }
-        Err(fault) => (classify::faulty(&request, fault), None, 0, Answering::plain()),
-    };
-    Read::Asked(Box::new(Asked { offers, command, request, tokens, reader: Box::new(reader) }))
+    keep_headers(&mut request, &facts().request_headers, words);
+    let understood = understood(&request, words);
+    asked::<Completions>(request, understood, tools, |counted| Stream::new(counted, Arc::clone(tools)))
 }
 
-/// A request to a model.
-struct Chat {
-    operations: Vec<Operation>,
-    offers: Option<Command>,
-    /// None for embeddings.
-    streams: Option<Streams>,
-    streamed: bool,
-    tokens: u64,
-    body: Option<Bytes>,
-}
-
-struct Streams {
-    /// The client asked for the count of tokens.
-    usage: bool,
-}
-
-fn ambiguous(message: impl Into<Arc<str>>) -> Fault {
-    Fault::Ambiguous { message: message.into() }
-}
-
-fn unsupported(message: impl Into<Arc<str>>) -> Fault {
-    Fault::Unsupported { message: message.into() }
-}
-
-fn understood(request: &Request, words: &mut dyn Words) -> Result<Option<Chat>, Fault> {
-    let path = request.path.as_str();
-    let listed = path.strip_prefix("/v1/models").is_some_and(|rest| {
-        rest.is_empty() || rest.strip_prefix('/').is_some_and(|id| !id.is_empty() && !id.contains('/'))
-    });
+fn understood(request: &Request, words: &mut dyn Words) -> Result<Understood, Fault> {
     if !request.query.is_empty() {
         return Err(unsupported("the query has a parameter that the gateway does not know here"));
     }
-    match (&request.method, path) {
-        (Method::Get, _) if listed && request.body.is_empty() => Ok(None),
-        (Method::Post, "/v1/chat/completions") => chat(request, words).map(Some),
-        (Method::Post, "/v1/embeddings") => embeddings(request, words).map(Some),
+    match (&request.method, request.path.as_str()) {
+        (Method::Get, path) if is_listing(path) && request.body.is_empty() => Ok(Understood::Listing),
+        (Method::Post, "/v1/chat/completions") => {
+            chat(request, words).map(|message| Understood::Message(Box::new(message)))
+        }
+        (Method::Post, "/v1/embeddings") => {
+            embeddings(request, words).map(|message| Understood::Message(Box::new(message)))
+        }
         (_, _) => Err(unsupported(
             "this path or method of the API does not pass; POST /v1/chat/completions, POST /v1/embeddings and GET \
              /v1/models do",
@@ -85,133 +45,123 @@ fn understood(request: &Request, words: &mut dyn Words) -> Result<Option<Chat>, 
     }
 }
 
-/// The body, of no other members than these.
-fn body<'r>(request: &'r Request, known: &List) -> Result<(&'r str, Node), Fault> {
-    let text = anthropic::content(request)?;
-    let body = json::read(text.as_bytes()).map_err(|error| ambiguous(error.to_string()))?;
-    let Value::Object(members) = &body.value else { return Err(ambiguous("the body is no JSON object")) };
-    if let Some((name, _)) = members.iter().find(|(name, _)| !known.has(name)) {
-        let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-        let message = format!("the request has a member `{name}` that the gateway does not pass on; leave it out");
-        return Err(unsupported(message));
-    }
-    Ok((text, body))
-}
-
-fn model(body: &Node) -> Result<Operation, Fault> {
-    let model = body.get("model").and_then(Node::text).filter(|model| tools::is_name(model));
+fn model(body: &Body) -> Result<Operation, Fault> {
+    let model = body.node.get("model").and_then(Node::text).filter(|model| tools::is_name(model));
     let model = model.ok_or_else(|| ambiguous("the request names no model, or not in plain text"))?;
     Ok(Operation::new(Action::Generate, Object::Model(Part::known(model))))
 }
 
-fn embeddings(request: &Request, words: &mut dyn Words) -> Result<Chat, Fault> {
-    let (text, body) = body(request, &facts().embeddings)?;
-    Ok(Chat {
+fn embeddings(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
+    let facts = facts();
+    let body = Received::read(request)?.sent(&facts.embeddings, &facts.spared, Edits::default(), words)?;
+    let input = body.node.get("input").ok_or_else(|| ambiguous("the request has no input"))?;
+    let is_text = match &input.value {
+        Value::String(_) => true,
+        Value::Array(texts) => texts.iter().all(|text| text.text().is_some()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+    };
+    if words.binds() && !is_text {
+        return Err(unsupported("an input of tokens cannot be masked; send it as text"));
+    }
+    Ok(Message {
         operations: vec![model(&body)?],
         offers: None,
-        streams: None,
-        streamed: false,
-        tokens: text.len() as u64 / 4,
-        body: edited(&body, text, Edits::default(), words)?,
+        tokens: body.tokens(),
+        body: body.into_bytes(),
+        answer: Answer::Plain,
     })
 }
 
-fn chat(request: &Request, words: &mut dyn Words) -> Result<Chat, Fault> {
-    let (text, body) = body(request, &facts().chat)?;
+fn chat(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
+    let facts = facts();
+    let received = Received::read(request)?;
+    let mut edits = Edits::default();
+    let counted = counts(&received.node, &mut edits)?;
+    let body = received.sent(&facts.chat, &facts.spared, edits, words)?;
     let mut operations = vec![model(&body)?];
-    let offers = self::tools(&body, &mut operations)?;
-    turns(&body)?;
-    fetched(&body, &mut operations);
-    if operations.len() > MOST {
-        return Err(Fault::TooLarge { message: format!("the request does more than {MOST} things").into() });
+    let offers = request::tools(body.list("tools")?, runs, &mut operations)?;
+    if body.node.get("web_search_options").is_some() {
+        add(&mut operations, tools::offered("web_search"));
     }
-    let count = |name: &str| match body.get(name).map(|node| &node.value) {
-        None | Some(Value::Null) => Ok(None),
-        Some(_) => body.get(name).and_then(Node::number).map(Some).ok_or_else(|| ambiguous("a count is no number")),
-    };
-    let most = count("max_completion_tokens")?.max(count("max_tokens")?).unwrap_or_default();
-    let choices = count("n")?.unwrap_or(1);
-    if choices > super::call::CHOICES {
+    turns(&body)?;
+    fetched(&body.node, &mut operations);
+    let most = body.number("max_completion_tokens")?.max(body.number("max_tokens")?).unwrap_or(facts.ceiling);
+    let choices = body.number("n")?.unwrap_or(1);
+    if choices > CHOICES {
         return Err(Fault::TooLarge { message: "the request asks for more than 16 choices".into() });
     }
-    let streamed = match body.get("stream").map(|node| &node.value) {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(streams)) => *streams,
-        Some(_) => return Err(ambiguous("stream is neither true nor false")),
-    };
-    let mut edits = Edits::default();
-    let usage = streamed && counts(&body, &mut edits)?;
-    Ok(Chat {
-        operations,
+    Ok(Message {
+        operations: bounded(operations)?,
         offers,
-        streams: Some(Streams { usage }),
-        streamed,
-        tokens: most.saturating_mul(choices).saturating_add(text.len() as u64 / 4),
-        body: edited(&body, text, edits, words)?,
+        tokens: most.saturating_mul(choices).saturating_add(body.tokens()),
+        answer: if body.is_true("stream")? { Answer::Stream { counted } } else { Answer::Message },
+        body: body.into_bytes(),
     })
 }
 
 /// Whether the client wants the count of tokens; the gateway always does.
 fn counts(body: &Node, edits: &mut Edits) -> Result<bool, Fault> {
     let wanted = r#"{"include_usage":true}"#;
-    match body.get("stream_options") {
-        Some(options) => {
-            let known = options.members().iter().all(|(name, _)| name == "include_usage");
-            if !known || !matches!(options.value, Value::Object(_) | Value::Null) {
-                return Err(unsupported("stream_options has a member that the gateway does not know"));
-            }
-            let asked = options.get("include_usage").is_some_and(Node::is_true);
-            if !asked {
-                edits.replace(options.span.clone(), wanted);
-            }
-            Ok(asked)
-        }
-        None => {
-            // There is a member behind it: the model.
+    let streams = body.get("stream").is_some_and(Node::is_true);
+    let Some(options) = body.get("stream_options") else {
+        if streams {
+            // There is a member behind it: `stream`.
             let at = body.span.start + 1;
             edits.replace(at..at, format!(r#""stream_options":{wanted},"#));
-            Ok(false)
         }
-    }
-}
-
-/// The tools that the client would run are offers; those that the provider runs are operations of the request.
-fn tools(body: &Node, operations: &mut Vec<Operation>) -> Result<Option<Command>, Fault> {
-    let list: &[Node] = match body.get("tools").map(|node| &node.value) {
-        None | Some(Value::Null) => &[],
-        Some(Value::Array(list)) => list,
-        Some(_) => return Err(ambiguous("tools is no list")),
+        return Ok(false);
     };
-    if list.len() > MOST {
-        return Err(Fault::TooLarge { message: format!("the request offers more than {MOST} tools").into() });
+    let known =
+        |(name, node): &(String, Node)| name == "include_usage" && matches!(node.value, Value::Bool(_) | Value::Null);
+    if !matches!(options.value, Value::Object(_) | Value::Null) || !options.members().iter().all(known) {
+        return Err(unsupported("stream_options has a member that the gateway does not know"));
     }
-    let mut offered = Vec::new();
-    for tool in list {
-        let unnamed = || ambiguous("a tool has no usable name");
-        match tool.get("type").and_then(Node::text).ok_or_else(unnamed)? {
-            kind @ ("function" | "custom") => {
-                let name = tool.get(kind).and_then(|of| of.get("name")).and_then(Node::text);
-                offered.push(name.filter(|name| tools::is_name(name)).ok_or_else(unnamed)?);
-            }
-            kind if tools::is_name(kind) => operations.push(tools::offered(kind)),
-            _ => return Err(unnamed()),
-        }
+    let asked = options.get("include_usage").is_some_and(Node::is_true);
+    if streams && !asked {
+        edits.replace(options.span.clone(), wanted);
     }
-    if body.get("web_search_options").is_some() {
-        operations.push(tools::offered("web_search"));
-    }
-    Ok(tools::offers(offered.into_iter()))
+    Ok(asked)
 }
 
-fn turns(body: &Node) -> Result<(), Fault> {
-    let Some(Value::Array(turns)) = body.get("messages").map(|node| &node.value) else {
+/// Who runs this tool.
+fn runs(tool: &Node) -> Result<Runs<'_>, Fault> {
+    let unnamed = || ambiguous("a tool has no usable name");
+    match tool.get("type").and_then(Node::text).ok_or_else(unnamed)? {
+        "function" => {
+            let name = tool.get("function").and_then(|function| function.get("name")).and_then(Node::text);
+            name.map(Runs::Client).ok_or_else(unnamed)
+        }
+        "custom" => {
+            Err(unsupported("a custom tool is called with text of a form that is not known; offer it as a function"))
+        }
+        kind => Ok(Runs::Provider(kind)),
+    }
+}
+
+/// The conversation is a list of turns of known roles, each of text or of parts that are known.
+fn turns(body: &Body) -> Result<(), Fault> {
+    let Some(Value::Array(turns)) = body.node.get("messages").map(|node| &node.value) else {
         return Err(ambiguous("messages is no list"));
     };
-    let known = |turn: &Node| {
+    for turn in turns {
         let role = turn.get("role").and_then(Node::text);
-        matches!(role, Some("system" | "developer" | "user" | "assistant" | "tool"))
-    };
-    if turns.iter().all(known) { Ok(()) } else { Err(ambiguous("a message has no role that is known")) }
+        if !matches!(role, Some("system" | "developer" | "user" | "assistant" | "tool")) {
+            return Err(ambiguous("a message has no role that is known"));
+        }
+        let known = |part: &Node| part.get("type").and_then(Node::text).is_some_and(|kind| facts().parts.has(kind));
+        let said = match turn.get("content").map(|content| &content.value) {
+            None | Some(Value::Null | Value::String(_)) => true,
+            Some(Value::Array(parts)) => parts.iter().all(known),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => false,
+        };
+        if !said {
+            return Err(unsupported("a message has a part that the gateway does not know; leave it out"));
+        }
+        if turn.get("audio").is_some_and(|audio| audio.value != Value::Null) {
+            return Err(unsupported("a message names a sound that is with the provider; leave it out"));
+        }
+    }
+    Ok(())
 }
 
 /// What the provider fetches for the conversation.
@@ -219,32 +169,8 @@ fn fetched(node: &Node, operations: &mut Vec<Operation>) {
     if let Some(url) = node.get("image_url").map(|image| image.get("url").unwrap_or(image)).and_then(Node::text)
         && !url.starts_with("data:")
     {
-        let operation = tools::reached(url);
-        if operations.len() <= MOST && !operations.contains(&operation) {
-            operations.push(operation);
-        }
+        add(operations, tools::reached(url));
     }
     node.elements().iter().for_each(|element| fetched(element, operations));
     node.members().iter().for_each(|(_, member)| fetched(member, operations));
-}
-
-/// The body with these edits, and with what the masks find replaced.
-fn edited(body: &Node, text: &str, mut edits: Edits, words: &mut dyn Words) -> Result<Option<Bytes>, Fault> {
-    let not_maskable = || unsupported("the request cannot be masked");
-    if words.binds() {
-        for (name, member) in body.members() {
-            // Words of the API and edited already.
-            if !matches!(name.as_str(), "model" | "stream_options") {
-                anthropic::mask_sparing(&facts().spared, member, text, words, &mut edits)
-                    .map_err(|_| not_maskable())?;
-            }
-        }
-    }
-    if edits.is_empty() {
-        return Ok(None);
-    }
-    let masked = edits.apply(text).ok_or_else(not_maskable)?;
-    // What became of it must still be what was read.
-    json::read(masked.as_bytes()).map_err(|_| not_maskable())?;
-    Ok(Some(Bytes::from(masked)))
 }

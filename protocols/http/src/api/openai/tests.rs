@@ -1,6 +1,7 @@
 mod requests;
 
 use super::answer::Answering;
+use super::stream::Stream;
 use crate::api::testing::TestWords;
 use crate::api::{Ended, Part, Reader, Unfit};
 use crate::frame::Head;
@@ -25,7 +26,7 @@ struct Came {
 }
 
 fn streamed() -> Answering {
-    Answering::stream(true, Arc::new(ToolTable::default()))
+    Answering::stream(Stream::new(true, Arc::new(ToolTable::default())))
 }
 
 fn document() -> Answering {
@@ -158,9 +159,13 @@ fn each_choice_is_masked_by_itself() {
     assert!(!came.client.contains("SECRET") && came.client.ends_with(DONE), "{}", came.client);
     assert_eq!(came.used, Some(Tokens { input: 7, output: 4, cache_read: 2, cache_write: 0 }));
     assert!(came.client.contains("\"prompt_tokens\":9"));
-    assert_eq!(came.recorded, ["a SECRET b", "SECRET"]);
+    let kept = |choice: u64, text: &str| {
+        format!(r#"{{"choice":{choice},"type":"message","member":"content","text":"{text}"}}"#)
+    };
+    let kept = [kept(0, "a SECRET b"), kept(1, "SECRET")].join(",");
+    assert_eq!(came.recorded, [format!(r#"{{"role":"assistant","content":[{kept}]}}"#)]);
     // A client that did not ask for the count does not get it; it is counted all the same.
-    let unasked = || Answering::stream(false, Arc::new(ToolTable::default()));
+    let unasked = || Answering::stream(Stream::new(false, Arc::new(ToolTable::default())));
     let came = everywhere(unasked, TestWords::binding, &body.concat());
     assert!(!came.client.contains("usage") && came.used.is_some());
 }
@@ -187,7 +192,7 @@ fn calls_wait_until_their_choice_is_over_and_are_judged_in_order() {
     ];
     let came = read(&body.concat());
     assert_eq!(came.proposed.len(), 3);
-    assert_eq!(came.proposed[0], r#"shell {"command":["ls","SECRET"]} (call_0)"#);
+    assert_eq!(came.proposed[0], r#"shell {"command":["ls","[masked]"]} (call_0)"#);
     let said = &accumulated(&came.client)[&0];
     assert!(said.0.starts_with("now[portcullis] shell was refused: ") && said.0.contains("Ask the pilot."), "{said:?}");
     assert_eq!(said.1, [r#"shell{"command":["ls","[masked]"]}"#, "other{}"]);
@@ -203,6 +208,121 @@ fn calls_wait_until_their_choice_is_over_and_are_judged_in_order() {
         let said = accumulated(&read(&body).client);
         assert!(said[&0].0.starts_with("[portcullis] shell was refused") && said[&0].1.is_empty(), "{input}: {said:?}");
     }
+}
+
+#[test]
+fn json_in_a_text_waits_until_it_is_whole_and_is_masked_by_its_fields() {
+    let body = [
+        says(0, "{\"ss"),
+        says(1, "Here:\n```json\n["),
+        says(0, "n\":5}"),
+        says(1, "{\"ssn\":5}]\n```"),
+        ends(0, "stop"),
+        ends(1, "stop"),
+        DONE.to_owned(),
+    ];
+    let said = accumulated(&read(&body.concat()).client);
+    assert_eq!(said[&0].0, r#"{"ssn":"[masked]"}"#);
+    assert_eq!(said[&1].0, "Here:\n```json\n[{\"ssn\":\"[masked]\"}]\n```");
+    let document = r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"{\"ssn\":5}","reasoning":"a\n[{\"ssn\":5}]"},"finish_reason":"stop"}]}"#;
+    let came = everywhere(self::document, TestWords::binding, document);
+    assert_eq!(came.client, document.replace(":5", r#":\"[masked]\""#));
+}
+
+#[test]
+fn a_call_is_judged_and_recorded_as_it_is_released() {
+    let body = [
+        calls(0, 0, "shell", r#"{"command":["psql","SECRET"],"ssn":5}"#),
+        calls(0, 1, "mcp__db__run_sql", r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2'"}"#),
+        ends(0, "tool_calls"),
+        DONE.to_owned(),
+    ];
+    let came = read(&body.concat());
+    assert_eq!(came.proposed[0], r#"shell {"command":["psql","[masked]"],"ssn":"[masked]"} (call_0)"#);
+    let kept = came.recorded.concat();
+    assert!(
+        kept.contains(r#""id":"call_0","name":"shell","input":{"command":["psql","[masked]"],"ssn":"[masked]"}"#),
+        "{kept}"
+    );
+    assert!(came.client.contains("hunter2") && kept.contains("[redacted]") && !kept.contains("hunter2"), "{kept}");
+}
+
+#[test]
+fn the_record_has_what_came_and_says_what_is_missing() {
+    let half = says(0, "a SEC") + &calls(0, 0, "shell", r#"{"command":["PGPASSWORD=hunter2"#);
+    let came = feed(streamed(), TestWords::binding(), &[half.as_bytes()], Ended::Broken);
+    let [kept] = came.recorded.as_slice() else { panic!("{:?}", came.recorded) };
+    assert!(kept.contains("a SEC") && kept.contains("this is not all") && !kept.contains("hunter2"), "{kept}");
+    // A client that leaves while people decide.
+    let body = says(0, "before") + &calls(0, 0, "shell", "{}") + &ends(0, "tool_calls") + DONE;
+    let document = r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"before","tool_calls":[{"id":"a","type":"function","function":{"name":"shell","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#;
+    for (mut reader, body, ends) in [(streamed(), body.as_str(), false), (self::document(), document, true)] {
+        let (mut words, mut parts) = (TestWords::binding(), Vec::new());
+        reader.on_data(body.as_bytes(), &mut words, &mut parts);
+        if ends {
+            reader.on_end(Ended::Whole, &mut words, &mut parts);
+        }
+        assert!(matches!(parts.last(), Some(Part::Propose(_))), "{parts:?}");
+        reader.on_end(Ended::Broken, &mut words, &mut parts);
+        assert!(matches!(parts.last(), Some(Part::Broken(_))), "{parts:?}");
+        assert!(words.recorded[0].contains("shell") && words.recorded[0].contains("this is not all"));
+        parts.clear();
+        reader.on_verdict(Ok(()), &mut words, &mut parts);
+        assert!(parts.is_empty() && words.recorded.len() == 1);
+    }
+}
+
+#[test]
+fn what_an_answer_used_is_known_when_its_choices_are_over() {
+    let early = USAGE.to_owned() + &says(0, "a");
+    assert_eq!(read(&early).used, None);
+    let used = Some(Tokens { input: 7, output: 4, cache_read: 2, cache_write: 0 });
+    assert_eq!(read(&(says(0, "a") + &ends(0, "stop") + USAGE)).used, used);
+    assert_eq!(read(&(says(0, "a") + USAGE + &ends(0, "stop") + DONE)).used, used);
+}
+
+#[test]
+fn of_a_head_only_what_is_listed_passes() {
+    for (status, passed) in [(200, 200), (401, 502), (429, 429)] {
+        let mut headers = HeaderMap::new();
+        for name in ["x-request-id", "retry-after", "openai-organization", "openai-project", "set-cookie", "etag"] {
+            headers.insert(name, "x".parse().unwrap());
+        }
+        let (mut reader, mut words) = (streamed(), TestWords::binding());
+        let mut head = Head { status: StatusCode::from_u16(status).unwrap(), headers };
+        reader.on_head(&mut head, &mut words).unwrap();
+        let mut names: Vec<&str> = head.headers.keys().map(http::HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["cache-control", "content-type", "retry-after", "x-request-id"]);
+        assert_eq!(head.status.as_u16(), passed);
+    }
+    for status in [201, 206, 302] {
+        let mut head = Head { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new() };
+        assert!(streamed().on_head(&mut head, &mut TestWords::binding()).is_err(), "{status}");
+    }
+}
+
+/// An error to a streamed request, as the client gets it.
+fn failed(status: u16, body: &str) -> String {
+    let (mut reader, mut words) = (streamed(), TestWords::binding());
+    let mut head = Head { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new() };
+    reader.on_head(&mut head, &mut words).unwrap();
+    assert_eq!(head.headers["content-type"], "application/json");
+    let (out, others) = crate::api::testing::feed(&mut reader, &mut words, body.as_bytes(), 7);
+    assert!(matches!(others[..], [Part::End]), "{others:?}");
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn errors_keep_their_type_and_message_and_nothing_else() {
+    assert_eq!(
+        failed(429, r#"{"error":{"type":"tokens","message":"SECRET: slow","code":"x","param":"y"},"account":"z"}"#),
+        r#"{"error":{"message":"[masked]: slow","type":"tokens","param":null,"code":null}}"#
+    );
+    let own = failed(401, r#"{"error":{"type":"invalid_request_error","message":"Incorrect API key provided: sk-1"}}"#);
+    assert!(own.contains("the gateway's own credential") && !own.contains("sk-1"), "{own}");
+    assert!(failed(500, "<html>SECRET</html>").contains("answered 500"));
+    assert!(failed(500, r#"{"error":{"type":"a b","message":"x"}}"#).contains("answered 500"));
 }
 
 #[test]
@@ -225,6 +345,10 @@ fn a_stream_that_breaks_its_grammar_breaks_off() {
         ("no JSON", "data: {\n\n".to_owned()),
         ("a member twice", "data: {\"id\":1,\"id\":2}\n\n".to_owned()),
         ("an id that is no id", says(0, "a").replace("c-1", "c 1")),
+        ("an id that is too long", says(0, "a").replace("c-1", &"c".repeat(257))),
+        ("a delta that is no object", chunk(0, r#""a SECRET""#, "null")),
+        ("calls that are no list", chunk(0, r#"{"tool_calls":{"a":"SECRET"}}"#, "null")),
+        ("an id of a call that is too long", calls(0, 0, "shell", "{}").replace("call_0", &"c".repeat(257))),
         ("a call without an id", calls(0, 0, "shell", "{}").replace("call_0", "") + &ends(0, "tool_calls") + &done),
     ];
     for (what, body) in cases {
@@ -279,8 +403,18 @@ fn a_document_is_masked_and_its_calls_are_judged() {
         "[]",
         r#"{"object":"chat.completion"}"#,
         r#"{"object":"chat.completion","choices":[{}]}"#,
-        r#"{"object":"chat.completion","choices":[{"message":{"content":[1]}}]}"#,
-        r#"{"object":"chat.completion","choices":[{"message":{"content":null,"audio":{}}}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":[1]}}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":null,"audio":{}}}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":0,"message":"a SECRET"}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":0,"message":["a SECRET"]}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"a SECRET","content":"a"}}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","tool_calls":{"a":"SECRET"}}}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","tool_calls":"SECRET"}}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":"a SECRET","message":{"role":"assistant","content":"a"}}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"a SECRET"}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":["SECRET"]}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"a"}},{"index":0,"message":{"role":"assistant","content":"b"}}]}"#,
+        r#"{"object":"chat.completion","choices":{"a":"SECRET"}}"#,
     ] {
         let came = everywhere(document, TestWords::binding, strange);
         assert!(came.broken.is_some() && came.client.is_empty(), "{strange}");

@@ -1,22 +1,20 @@
 //! An answer that comes as one document.
 //!
-//! Promises: the same becomes of each choice as in a stream: the document is read strictly when it is whole, the calls are
-//! asked about in their order, and what is released is the document with its calls written anew, its other values masked in
-//! place and without the likelihoods of its words, which would say them again. Held by: `tests.rs`.
+//! Promises: the same becomes of each choice as in a stream: the document is read strictly when it is whole, and one that
+//! is not shaped as the API says does not pass; the calls are asked about in their order, and what is released is the
+//! document with its calls written anew, its other values masked in place and without the likelihoods of its words, which
+//! would say them again. Held by: `tests.rs`.
 
-use super::call::{CALLS, CHOICES, Call, STRANGE};
+use super::answer::{CHOICES, call, count, reason, written};
 use super::facts::facts;
-use crate::api::anthropic;
+use crate::api::model::{self, Call, Document, Ready, STRANGE, Turn, UNREADABLE};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Edits, Node, Value, quoted};
 use crate::tools::ToolTable;
 use bytes::Bytes;
 use portcullis_model::Denial;
-use portcullis_model::Tokens;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-
-const UNREADABLE: Unfit = Unfit("the answer of the model is not JSON that is read in one way only");
 
 pub(super) struct Whole {
     tools: Arc<ToolTable>,
@@ -24,57 +22,55 @@ pub(super) struct Whole {
     root: Node,
     /// Calls to ask about, each with the place of its choice.
     waiting: VecDeque<(usize, Call)>,
-    asked: Option<(usize, Call)>,
+    asked: Option<(usize, Ready)>,
     /// What passes of each choice's calls, and what is said instead of the others.
     left: Vec<Vec<String>>,
     refused: Vec<Vec<String>>,
+    turn: Turn,
 }
 
-impl Whole {
-    pub(super) fn read(tools: Arc<ToolTable>, body: Vec<u8>) -> Result<Self, Unfit> {
+impl Document for Whole {
+    fn read(tools: Arc<ToolTable>, body: Vec<u8>) -> Result<Self, Unfit> {
         let document = String::from_utf8(body).map_err(|_| UNREADABLE)?;
         let root = json::read(document.as_bytes()).map_err(|_| UNREADABLE)?;
-        let choices = root.get("choices").filter(|node| matches!(node.value, Value::Array(_))).ok_or(STRANGE)?;
-        let choices = choices.elements();
+        let choices = list(root.get("choices"))?.ok_or(STRANGE)?;
         if choices.len() as u64 > CHOICES || root.get("object").and_then(Node::text) != Some("chat.completion") {
             return Err(STRANGE);
         }
-        let mut waiting = VecDeque::new();
+        let (mut waiting, mut turn, mut indices) = (VecDeque::new(), Turn::default(), BTreeSet::new());
         for (at, choice) in choices.iter().enumerate() {
-            let message = choice.get("message").ok_or(STRANGE)?;
-            let spoken = message.get("content").is_none_or(|node| matches!(node.value, Value::Null | Value::String(_)));
-            let old = message.get("function_call").is_some_and(|call| call.value != Value::Null);
-            let sounds = message.get("audio").is_some_and(|audio| audio.value != Value::Null);
-            if !spoken || old || sounds {
+            let index = choice.get("index").and_then(Node::number).filter(|index| *index < CHOICES).ok_or(STRANGE)?;
+            model::reason(choice.get("finish_reason"))?;
+            if !indices.insert(index) {
                 return Err(STRANGE);
             }
-            for call in message.get("tool_calls").map(Node::elements).unwrap_or_default() {
+            for call in calls(choice.get("message").ok_or(STRANGE)?)? {
+                turn.count()?;
                 waiting.push_back((at, read(call)?));
             }
         }
-        if waiting.len() > CALLS {
-            return Err(Unfit("the answer of the model calls too many tools"));
-        }
         let (left, refused) = (vec![Vec::new(); choices.len()], vec![Vec::new(); choices.len()]);
-        Ok(Self { tools, document, root, waiting, asked: None, left, refused })
+        Ok(Self { tools, document, root, waiting, asked: None, left, refused, turn })
     }
 
-    pub(super) fn run(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
+    fn run(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
         let Some((at, call)) = self.waiting.pop_front() else { return self.finish(words, parts) };
-        parts.push(Part::Propose(Box::new(call.command(&self.tools)?)));
+        let mut call = call.ready(&self.tools, words)?;
+        self.turn.keep(call.recorded(&format!(r#""choice":{at},"#)));
+        parts.push(call.propose()?);
         self.asked = Some((at, call));
         Ok(())
     }
 
-    pub(super) fn on_verdict(
+    fn settled(
         &mut self,
         verdict: Result<(), &Denial>,
         words: &mut dyn Words,
         parts: &mut Vec<Part>,
     ) -> Result<(), Unfit> {
         if let Some((at, call)) = self.asked.take() {
-            let (list, said) = match call.settle(verdict, words) {
-                Ok(members) => (self.left.get_mut(at), format!("{{{members}}}")),
+            let (list, said) = match call.settle(verdict) {
+                Ok(()) => (self.left.get_mut(at), format!("{{{}}}", written(&call))),
                 Err(refusal) => (self.refused.get_mut(at), refusal),
             };
             list.ok_or(STRANGE)?.push(said);
@@ -82,26 +78,39 @@ impl Whole {
         self.run(words, parts)
     }
 
+    fn record(&mut self, broke: &Unfit, words: &mut dyn Words) {
+        self.turn.record(Some(broke), words);
+    }
+}
+
+impl Whole {
     fn finish(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
         let mut edits = Edits::default();
-        let unreadable = |_| UNREADABLE;
         for (name, member) in self.root.members() {
-            if name != "choices" && !(matches!(name.as_str(), "id" | "model") && word(member)) {
-                let spared = &facts().spared;
-                anthropic::mask_sparing(spared, member, &self.document, words, &mut edits).map_err(unreadable)?;
+            let own = matches!(name.as_str(), "id" | "model") && model::word(&self.root, name).is_ok();
+            if name != "choices" && !own {
+                facts().spared.mask(member, &self.document, words, &mut edits).map_err(|_| UNREADABLE)?;
             }
         }
         let choices = self.root.get("choices").map(Node::elements).unwrap_or_default();
         for ((choice, left), refused) in choices.iter().zip(&self.left).zip(&self.refused) {
             self.choice(choice, left, refused, words, &mut edits)?;
         }
-        if let Some(usage) = self.root.get("usage") {
-            let mut used = Tokens::default();
-            super::answer::count(usage, &mut used);
-            parts.push(Part::Used(used));
+        for (at, choice) in choices.iter().enumerate() {
+            let about = format!(r#""choice":{at},"type":"message""#);
+            for (name, member) in choice.get("message").map(Node::members).unwrap_or_default() {
+                if let (false, Some(text)) = (name == "role" || name == "tool_calls", member.text()) {
+                    let about = format!(r#"{about},"member":{}"#, quoted(name));
+                    self.turn.keep_text(&about, "text", text, words);
+                }
+            }
         }
-        words.record(&self.document);
-        parts.push(Part::Data(Bytes::from(edits.apply(&self.document).ok_or(STRANGE)?)));
+        let released = edits.apply(&self.document).ok_or(STRANGE)?;
+        if let Some(usage) = self.root.get("usage").filter(|usage| matches!(usage.value, Value::Object(_))) {
+            parts.push(Part::Used(count(usage)));
+        }
+        self.turn.record(None, words);
+        parts.push(Part::Data(Bytes::from(released)));
         parts.push(Part::End);
         Ok(())
     }
@@ -119,13 +128,13 @@ impl Whole {
                 "message" => self.message(member, left, refused, words, edits)?,
                 "logprobs" => edits.replace(member.span.clone(), "null"),
                 "finish_reason" => {
-                    if member.text() == Some("tool_calls") && left.is_empty() && !refused.is_empty() {
-                        edits.replace(member.span.clone(), quoted("stop"));
+                    if let Some(said) = member.text() {
+                        edits.replace(member.span.clone(), quoted(reason(said, left.len(), refused.len())));
                     }
                 }
+                // A number, as it was read.
                 "index" => {}
-                _ => anthropic::mask_sparing(&facts().spared, member, &self.document, words, edits)
-                    .map_err(|_| UNREADABLE)?,
+                _ => facts().spared.mask(member, &self.document, words, edits).map_err(|_| UNREADABLE)?,
             }
         }
         Ok(())
@@ -141,7 +150,7 @@ impl Whole {
     ) -> Result<(), Unfit> {
         let mut said: Vec<String> = Vec::new();
         if let Some(text) = message.get("content").and_then(Node::text).filter(|text| !text.is_empty()) {
-            said.push(words.whole(text).unwrap_or_else(|| text.to_owned()));
+            said.push(model::string(text, words).unwrap_or_else(|| text.to_owned()));
         }
         said.extend_from_slice(refused);
         let content = if said.is_empty() { "null".to_owned() } else { quoted(&said.join("\n\n")) };
@@ -157,24 +166,44 @@ impl Whole {
                 "content" => edits.replace(member.span.clone(), content.clone()),
                 "tool_calls" if member.elements().is_empty() => {}
                 "tool_calls" => edits.replace(member.span.clone(), calls.clone()),
-                "role" if word(member) => {}
-                _ => anthropic::mask_sparing(&facts().spared, member, &self.document, words, edits)
-                    .map_err(|_| UNREADABLE)?,
+                // It is that of the model.
+                "role" => {}
+                _ => facts().spared.mask(member, &self.document, words, edits).map_err(|_| UNREADABLE)?,
             }
         }
         Ok(())
     }
 }
 
-fn word(node: &Node) -> bool {
-    node.text().is_some_and(anthropic::is_word)
+/// The elements of a list; none where there is nothing in its place.
+fn list(node: Option<&Node>) -> Result<Option<&[Node]>, Unfit> {
+    match node.map(|node| &node.value) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Array(elements)) => Ok(Some(elements)),
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => Err(STRANGE),
+    }
 }
 
-fn read(call: &Node) -> Result<Call, Unfit> {
-    let text = |node: &Node, name: &str| node.get(name).and_then(Node::text).map(ToOwned::to_owned).ok_or(STRANGE);
-    let function = call.get("function").ok_or(STRANGE)?;
-    if text(call, "type")? != "function" {
+/// The calls of a message, which says nothing in a form that is not read.
+fn calls(message: &Node) -> Result<&[Node], Unfit> {
+    let is_nothing = |name: &str| message.get(name).is_none_or(|node| node.value == Value::Null);
+    let spoken = is_nothing("content") || message.get("content").and_then(Node::text).is_some();
+    let by_model = message.get("role").and_then(Node::text) == Some("assistant");
+    if !matches!(message.value, Value::Object(_)) || !by_model || !spoken {
         return Err(STRANGE);
     }
-    Ok(Call { id: text(call, "id")?, name: text(function, "name")?, arguments: text(function, "arguments")? })
+    // Calls of an older kind, and sounds.
+    if !is_nothing("function_call") || !is_nothing("audio") {
+        return Err(STRANGE);
+    }
+    Ok(list(message.get("tool_calls"))?.unwrap_or_default())
+}
+
+fn read(given: &Node) -> Result<Call, Unfit> {
+    let text = |node: &Node, name: &str| node.get(name).and_then(Node::text).map(ToOwned::to_owned).ok_or(STRANGE);
+    let function = given.get("function").ok_or(STRANGE)?;
+    if text(given, "type")? != "function" {
+        return Err(STRANGE);
+    }
+    Ok(call(&text(given, "id")?, &text(function, "name")?, &text(function, "arguments")?))
 }

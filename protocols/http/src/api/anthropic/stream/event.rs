@@ -32,7 +32,7 @@ impl Name {
         Self::Error,
     ];
 
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::MessageStart => "message_start",
             Self::BlockStart => "content_block_start",
@@ -83,10 +83,4 @@ pub(super) fn stopped(index: usize, parts: &mut Vec<Part>) {
 
 pub(super) fn ping(parts: &mut Vec<Part>) {
     written(Name::Ping, r#"{"type":"ping"}"#, parts);
-}
-
-/// The answer breaks off.
-pub(super) fn failed(kind: &str, message: &str, parts: &mut Vec<Part>) {
-    let (kind, message) = (quoted(kind), quoted(message));
-    written(Name::Error, &format!(r#"{{"type":"error","error":{{"type":{kind},"message":{message}}}}}"#), parts);
 }

@@ -21,7 +21,7 @@ fn a_document_is_masked_and_its_calls_are_judged() {
     let text = r#"{"type":"text","text":"a SECRET","citations":null}"#;
     let came =
         read(&[text, &call("a", "ls SECRET"), &call("b", "DENY"), r#"{"type":"hologram"}"#].join(", "), "tool_use");
-    assert_eq!(came.proposed, [r#"Bash {"command":"ls SECRET"} (a)"#, r#"Bash {"command":"DENY"} (b)"#]);
+    assert_eq!(came.proposed, [r#"Bash {"command":"ls [masked]"} (a)"#, r#"Bash {"command":"DENY"} (b)"#]);
     let refused = "[portcullis] Bash was refused: ";
     let expected = body(
         r#"{"type":"text","text":"a [masked]","citations":null},{"type":"tool_use","id":"a","name":"Bash","input":{"command": "ls [masked]"}},{"type":"text","text":"#,
@@ -71,6 +71,8 @@ fn what_is_no_message_does_not_pass() {
         r#"{"type":"message","role":"assistant","content":"a"}"#,
         r#"{"type":"message","role":"assistant","content":["a"]}"#,
         r#"{"type":"message","role":"assistant","content":[],"content":[]}"#,
+        r#"{"type":"message","role":"assistant","content":[],"stop_reason":"a SECRET"}"#,
+        r#"{"type":"message","role":"assistant","content":[],"stop_reason":{"a":1}}"#,
         r#"{"type":"message","role":"assistant","content":[{"type":"tool_use","id":"a","name":"x"}]}"#,
         "\u{feff}{\"type\":\"message\",\"role\":\"assistant\",\"content\":[]}",
         "event: ping\ndata: {\"type\":\"ping\"}\n\n",

@@ -161,35 +161,103 @@ fn only_known_paths_parameters_and_heads_pass() {
     assert!(matches!(own, Read::Own(head, body) if head.status == StatusCode::OK && body.is_empty()));
 }
 
+/// What a provider signs or encrypts, and a picture: base64 of some length.
+const SEALED: &str = "SECRETxSECRETxSECRETxSECRETxSECRET+x8/==";
+
+/// A conversation with these values where masks are about them, and what is sealed where they are not.
+fn talk(secret: &str, ssn: &str, thought: &str) -> String {
+    format!(
+        r#"{{"model":"claude-x","max_tokens":10,"system":[{{"type":"text","text":"a {secret}"}}], "messages":[
+        {{"role":"user","content":"{secret}"}},
+        {{"role":"assistant","content":[{{"type":"thinking","thinking":"{thought}","signature":"{SEALED}"}},
+         {{"type":"thinking","thinking":"b","signature":"{secret}"}},
+         {{"type":"redacted_thinking","data":"{SEALED}"}},
+         {{"type":"redacted_thinking","data":"{secret}"}},
+         {{"type":"tool_use","id":"SECRET","name":"t","input":{{"id":"{secret}","ssn":{ssn}}}}}]}},
+        {{"role":"user","content":[{{"type":"tool_result","tool_use_id":"SECRET","content":"{{\"ssn\":{ssn_text}}}"}},
+         {{"type":"tool_result","tool_use_id":"b","content":[{{"type":"text","text":"x {secret} y"}}]}},
+         {{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{SEALED}"}}}},
+         {{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{secret} is no picture"}}}},
+         {{"type":"document","source":{{"type":"text","media_type":"text/plain","data":"{secret}"}}}},
+         {{"type":"text","text":"t","id":"a {secret} in a text","more":{{"type":"thinking","thinking":"{secret}"}}}},
+         {{"type":"web_search_tool_result","content":[{{"encrypted_content":"{SEALED}"}},{{"encrypted_content":"{secret}"}}]}}]}}],
+         "metadata":{{"id":"{secret}","ssn":{ssn},"type":"thinking"}},
+         "tools":[{{"name":"t","input_schema":{{"type":"object","properties":{{"id":"{secret}","ssn":{{"type":"string"}}}}}}}}]}}"#,
+        ssn_text = ssn.replace('"', "\\\"")
+    )
+}
+
 #[test]
 fn a_request_is_masked_where_it_may_be_changed() {
-    let conversation = |secret: &str, ssn: &str| {
-        format!(
-            r#"{{"model":"claude-x","max_tokens":10,"system":[{{"type":"text","text":"a {secret}"}}], "messages":[
-            {{"role":"user","content":"{secret}"}},
-            {{"role":"assistant","content":[{{"type":"thinking","thinking":"SECRET","signature":"SECRET"}},
-             {{"type":"redacted_thinking","data":"SECRET"}},
-             {{"type":"tool_use","id":"SECRET","name":"t","input":{{"id":"{secret}","ssn":{ssn}}}}}]}},
-            {{"role":"user","content":[{{"type":"tool_result","tool_use_id":"SECRET","content":"{{\"ssn\":{ssn_text}}}"}},
-             {{"type":"tool_result","tool_use_id":"b","content":[{{"type":"text","text":"x {secret} y"}}]}},
-             {{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"SECRET"}}}},
-             {{"type":"document","source":{{"type":"text","media_type":"text/plain","data":"{secret}"}}}},
-             {{"type":"text","text":"t","id":"a {secret} in a text"}},
-             {{"type":"x","encrypted_content":"SECRET"}}]}}]}}"#,
-            ssn_text = ssn.replace('"', "\\\"")
-        )
-    };
-    let asked = post(&conversation("SECRET", "5"));
+    let asked = post(&talk("SECRET", "5", "a SECRET thought"));
     assert_eq!(asked.command.fault, None);
     let body = std::str::from_utf8(&asked.request.body).unwrap();
-    assert_eq!(body, conversation("[masked]", r#""[masked]""#));
+    // A signature is over what was thought: it is left out.
+    assert_eq!(body, talk("[masked]", r#""[masked]""#, ""));
+    assert!(post(&talk("", "5", "a thought")).request.body.windows(9).any(|part| part == b"a thought"));
     // What is judged is what is sent.
     assert_eq!(asked.command.digest, asked.request.digest());
     // The same conversation comes out alike each time, and what was masked stays.
     assert_eq!(post(body).request.body, asked.request.body);
     let plain = super::requests::asked(
-        request(Method::Post, "/v1/messages", &conversation("SECRET", "5")),
+        request(Method::Post, "/v1/messages", &talk("SECRET", "5", "SECRET")),
         &mut TestWords::default(),
     );
-    assert_eq!(&*plain.request.body, conversation("SECRET", "5").as_bytes());
+    assert_eq!(&*plain.request.body, talk("SECRET", "5", "SECRET").as_bytes());
+}
+
+#[test]
+fn what_is_judged_is_what_the_masks_leave() {
+    let asked = post(&with(
+        r#","tools":[{"name":"x-SECRET"},{"type":"web_SECRET y","name":"b"}],"system":[{"type":"document","source":{"type":"url","url":"https://SECRET.example/"}}]"#,
+    ));
+    let said = said(&asked);
+    assert!(!said.contains("SECRET") && !format!("{:?}", asked.offers).contains("SECRET"), "{said}");
+}
+
+#[test]
+fn parts_and_sources_that_are_not_known_are_refused() {
+    let message = |part: &str| {
+        said(&post(&format!(r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":[{part}]}}]}}"#)))
+    };
+    for part in [
+        r#"{"type":"container_upload","file_id":"f"}"#,
+        r#"{"type":"hologram"}"#,
+        r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#,
+        r#"{"type":"document","source":{"type":"content","content":[{"type":"image","source":{"type":"file","file_id":"f"}}]}}"#,
+        r#"{"type":"document","source":{"type":"content","content":[{"type":"hologram"}]}}"#,
+        r#"{"type":"tool_result","tool_use_id":"a","content":[{"type":"video","url":"https://x.example"}]}"#,
+        r#"{"type":"web_fetch_tool_result","content":{"type":"x","content":{"source":{"type":"file","file_id":"f"}}}}"#,
+        r#"{"type":"image","source":{}}"#,
+    ] {
+        assert!(message(part).starts_with("fault"), "{part}");
+    }
+    for part in [
+        r#"{"type":"search_result","source":"https://x.example","title":"t","content":[{"type":"text","text":"t"}]}"#,
+        r#"{"type":"tool_result","tool_use_id":"a","content":"x"}"#,
+        r#"{"type":"tool_use","id":"a","name":"t","input":{"source":{"type":"file"}}}"#,
+        r#"{"type":"web_search_tool_result","tool_use_id":"a","content":[{"type":"web_search_result","encrypted_content":"x"}]}"#,
+    ] {
+        assert_eq!(message(part), "generate model m", "{part}");
+    }
+}
+
+#[test]
+fn of_the_clients_headers_those_pass_that_a_provider_needs() {
+    let mut given = request(Method::Post, "/v1/messages", &with(""));
+    for (name, value) in [
+        ("anthropic-beta", "a-2025-01-01,b"),
+        ("user-agent", "SECRET/1"),
+        ("x-stainless-lang", "python"),
+        ("x-api-account", "other"),
+        ("anthropic-organization-id", "other"),
+        ("idempotency-key", "x"),
+    ] {
+        given.headers.insert(name, value.parse().unwrap());
+    }
+    let asked = asked(given, &mut TestWords::binding());
+    let mut names: Vec<&str> = asked.request.headers.keys().map(http::HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["anthropic-beta", "anthropic-version", "content-type", "x-stainless-lang"]);
+    assert_eq!(asked.command.digest, asked.request.digest());
 }

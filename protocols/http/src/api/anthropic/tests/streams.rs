@@ -5,6 +5,9 @@ use proptest::prelude::*;
 
 const START: &str = r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":7,"cache_read_input_tokens":3,"output_tokens":1}}}"#;
 
+/// What a provider encrypts: base64 of some length.
+const SEALED: &str = "SECRETxSECRETxSECRETxSECRETxSECRET+x8/==";
+
 /// A stream of these events, each named by its type.
 fn stream(events: &[String]) -> String {
     let name = |data: &String| json::read(data.as_bytes()).ok()?.get("type")?.text().map(ToOwned::to_owned);
@@ -145,8 +148,11 @@ fn the_input_of_a_call_is_read_strictly_and_masked() {
         assert!(said[0].starts_with("text:[portcullis] Bash was refused"), "{input}: {said:?}");
         assert_eq!(reason, "end_turn");
     }
-    let (said, _) = blocks(&whole(&[call(0, "t", &[r#"{"a":"SEC"#, r#"RET","ssn":5, "n":1e400}"#])], "tool_use"));
-    assert_eq!(said, [r#"tool_uset:{"a":"[masked]","ssn":"[masked]", "n":1e400}"#]);
+    let came = read(&whole(&[call(0, "t", &[r#"{"a":"SEC"#, r#"RET","ssn":5, "n":1e400}"#])], "tool_use"));
+    assert_eq!(accumulated(&came.events()).0, [r#"tool_uset:{"a":"[masked]","ssn":"[masked]", "n":1e400}"#]);
+    // What the client runs is what was judged and what is recorded.
+    assert_eq!(came.proposed, [r#"t {"a":"[masked]","ssn":"[masked]","n":1e400} (toolu_0)"#]);
+    assert!(!came.recorded[0].contains("SECRET"), "{:?}", came.recorded);
     let (said, _) = blocks(&whole(&[call(0, "t", &[])], "tool_use"));
     assert_eq!(said, ["tool_uset:{}"]);
     // A name that a mask would change is not the name of any tool.
@@ -160,6 +166,115 @@ fn the_input_of_a_call_is_read_strictly_and_masked() {
     // And more of it behind: that is two documents.
     events.insert(1, delta(0, "input_json_delta", "partial_json", r#"{"command":"ls"}"#));
     assert!(blocks(&whole(&[events], "tool_use")).0[0].starts_with("text:"));
+}
+
+/// A path that a mask changes is another path, which somebody has to have judged.
+#[test]
+fn a_call_is_judged_as_it_is_released() {
+    for streams in [true, false] {
+        let input = r#"{"command":"rm -rf /srv/SECRET"}"#;
+        let document = format!(
+            r#"{{"type":"message","role":"assistant","content":[{{"type":"tool_use","id":"a","name":"Bash","input":{input}}}]}}"#
+        );
+        let body = if streams { whole(&[call(0, "Bash", &[input])], "tool_use") } else { document };
+        let mut words = TestWords { masked: Some("*"), ..TestWords::binding() };
+        let mut reader = message(streams);
+        let mut parts = Vec::new();
+        reader.on_data(body.as_bytes(), &mut words, &mut parts);
+        reader.on_end(Ended::Whole, &mut words, &mut parts);
+        let (mut came, mut over) = (feed_nothing(), false);
+        let asked = take(parts, &mut came, &mut over).unwrap();
+        let said: Vec<String> = asked.operations().iter().map(ToString::to_string).collect();
+        // A mask made a pattern of it.
+        assert!(said.iter().any(|one| one.starts_with("delete file ? +dynamic")), "{said:?}");
+        assert!(asked.text.as_str().contains("/srv/*") && !asked.text.as_str().contains("SECRET"));
+        let mut parts = Vec::new();
+        reader.on_verdict(Ok(()), &mut words, &mut parts);
+        assert!(take(parts, &mut came, &mut over).is_none() && over);
+        assert!(came.client.contains("/srv/*") && !came.client.contains("SECRET"), "{}", came.client);
+    }
+}
+
+#[test]
+fn json_in_a_text_waits_until_it_is_whole_and_is_masked_by_its_fields() {
+    let cases: [(&[&str], &str); 8] = [
+        (&["{\"ss", "n\":\"12", "3\"}"], r#"{"ssn":"[masked]"}"#),
+        (&[" \n", "[{\"ssn\"", ":1}]\n"], " \n[{\"ssn\":\"[masked]\"}]\n"),
+        (
+            &["Here:\n```json\n{\"ssn\":1", "}\n```\nand SEC", "RET"],
+            "Here:\n```json\n{\"ssn\":\"[masked]\"}\n```\nand [masked]",
+        ),
+        (&["{\"a\":1}\n{\"ssn\":1}"], "{\"a\":1}\n{\"ssn\":\"[masked]\"}"),
+        (&["{\"ssn\":\"123\",\"b"], "[portcullis: JSON that cannot be masked]"),
+        (&["{\"ssn\":1,\"ssn\":2}"], "[portcullis: JSON that cannot be masked]"),
+        (&["[a link](x) SEC", "RET"], "[a link](x) [masked]"),
+        (&["a {\n", "b [SECRET]"], "a {\nb [[masked]]"),
+    ];
+    for (pieces, expected) in cases {
+        let body = whole(&[text(0, pieces), text(1, &["b"])], "end_turn");
+        let came = read(&body);
+        assert_eq!(accumulated(&came.events()).0, [format!("text:{expected}"), "text:b".to_owned()], "{pieces:?}");
+        // The same of a document.
+        let said = json::quoted(&pieces.concat());
+        let document =
+            format!(r#"{{"type":"message","role":"assistant","content":[{{"type":"text","text":{said}}}]}}"#);
+        let came = everywhere(false, TestWords::binding, document.as_bytes());
+        assert!(came.client.contains(&json::quoted(expected)), "{}", came.client);
+    }
+    // Each document is a text of its own to the record, which masks it as one.
+    let came = read(&whole(&[text(0, &["a\n{\"ssn\":1}\nb"])], "end_turn"));
+    let kept = r#"{"role":"assistant","content":[{"type":"text","text":"a\n"},{"type":"text","text":"{\"ssn\":1}"},{"type":"text","text":"\nb"}]}"#;
+    assert_eq!(came.recorded, [kept]);
+    // Where no mask is about fields, nothing waits for the end of a text.
+    let mut words = TestWords { binds: true, ..TestWords::default() };
+    let open = &text(0, &["{\"ssn\":1,"])[..2];
+    let mut parts = Vec::new();
+    message(true).on_data(stream(&[&[START.to_owned()], open].concat()).as_bytes(), &mut words, &mut parts);
+    let (mut came, mut over) = (feed_nothing(), false);
+    assert!(take(parts, &mut came, &mut over).is_none() && came.client.contains("ssn"), "{}", came.client);
+}
+
+#[test]
+fn the_record_has_what_came_and_says_what_is_missing() {
+    let secret = r#"{"command":"PGPASSWORD=hunter2 psql -c 'select 1'"}"#;
+    let came = read(&whole(&[call(0, "Bash", &[secret])], "tool_use"));
+    assert!(came.client.contains("hunter2"), "the client runs it");
+    assert!(came.recorded.concat().contains("[redacted]") && !came.recorded.concat().contains("hunter2"));
+    // An input that breaks off may end in the middle of a secret.
+    let half = [vec![START.to_owned()], text(0, &["a SEC"]), call(1, "Bash", &[&secret[..30]])[..2].to_vec()].concat();
+    let came = feed(message(true), &mut TestWords::binding(), &[stream(&half).as_bytes()], Ended::Broken);
+    assert_eq!(came.recorded.len(), 1, "{:?}", came.recorded);
+    assert!(came.recorded[0].contains("a SEC") && came.recorded[0].contains("Bash"), "{:?}", came.recorded);
+    assert!(came.recorded[0].contains("this is not all") && !came.recorded[0].contains("hunter"));
+    // A client that leaves while people decide.
+    let body = whole(&[text(0, &["before"]), call(1, "Bash", &[r#"{"command":"ls"}"#])], "tool_use");
+    let (mut reader, mut words, mut parts) = (message(true), TestWords::binding(), Vec::new());
+    reader.on_data(body.as_bytes(), &mut words, &mut parts);
+    reader.on_end(Ended::Broken, &mut words, &mut parts);
+    assert!(matches!(parts.last(), Some(Part::Broken(_))));
+    assert!(words.recorded[0].contains("before") && words.recorded[0].contains("this is not all"));
+    parts.clear();
+    reader.on_verdict(Ok(()), &mut words, &mut parts);
+    assert!(parts.is_empty() && words.recorded.len() == 1);
+    // What is too long is left out, and that is said.
+    let long = "a".repeat(600 << 10);
+    let came = feed(
+        message(true),
+        &mut TestWords::default(),
+        &[whole(&[text(0, &[&long, &long])], "end_turn").as_bytes()],
+        Ended::Whole,
+    );
+    assert!(came.broken.is_none() && came.recorded[0].contains("not all is kept"));
+}
+
+#[test]
+fn what_an_answer_used_is_known_at_its_end() {
+    let broke = stream(&[vec![START.to_owned()], text(0, &["a"])].concat());
+    assert_eq!(read(&broke).used, None);
+    assert_eq!(
+        read(&whole(&[text(0, &["a"])], "end_turn")).used,
+        Some(Tokens { input: 7, output: 42, cache_read: 3, cache_write: 0 })
+    );
 }
 
 #[test]
@@ -205,7 +320,7 @@ fn what_the_providers_tools_found_is_masked_and_goes_with_its_call() {
     let searched = |id: &str| {
         let call = r#"{"type":"server_tool_use","id":"srv_1","name":"web_search","input":{}}"#;
         let result = format!(
-            r#"{{"type":"web_search_tool_result","tool_use_id":"{id}","content":[{{"type":"web_search_result","title":"a SECRET","encrypted_content":"SECRET+x"}}]}}"#
+            r#"{{"type":"web_search_tool_result","tool_use_id":"{id}","content":[{{"type":"web_search_result","title":"a SECRET","encrypted_content":"{SEALED}"}}]}}"#
         );
         let query = delta(0, "input_json_delta", "partial_json", r#"{"query":"DENY"}"#);
         vec![starts(0, call), query, stops(0), starts(1, &result), stops(1)]
@@ -214,7 +329,11 @@ fn what_the_providers_tools_found_is_masked_and_goes_with_its_call() {
     assert!(!came.client.contains("web_search_tool_result"), "{}", came.client);
     assert_eq!(accumulated(&came.events()).0.len(), 1);
     let came = read(&whole(&[searched("srv_2")], "end_turn"));
-    assert!(came.client.contains(r#""title":"a [masked]","encrypted_content":"SECRET+x""#), "{}", came.client);
+    assert!(
+        came.client.contains(&format!(r#""title":"a [masked]","encrypted_content":"{SEALED}""#)),
+        "{}",
+        came.client
+    );
     let cited = r#"{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":{"type":"char_location","cited_text":"SECRET"}}}"#;
     let mut events = text(0, &["a"]);
     events.insert(2, cited.to_owned());
@@ -257,6 +376,7 @@ fn an_answer_that_breaks_its_grammar_breaks_off() {
         ("another type", with(vec![]) + "event: ping\ndata: {\"type\":\"message_stop\"}\n\n"),
         ("no UTF-8", with(vec![]) + "event: ping\ndata: {\"type\":\"\u{fffd}\"}\n\n"),
         ("an id that is no id", with([call(0, "x", &[])].concat()).replace("toolu_0", "a b")),
+        ("a reason that is no word", with([text(0, &["a"]), ends("a SECRET")].concat())),
         ("a document", r#"{"type":"message","role":"assistant","content":[]}"#.to_owned()),
     ];
     for (what, body) in cases {
@@ -294,7 +414,7 @@ fn a_call_is_bounded() {
     assert!(came.broken.is_some() && came.proposed.is_empty());
     let many: Vec<Vec<String>> = (0..200).map(|index| call(index, "Bash", &[r#"{"command":"ls"}"#])).collect();
     let came = feed(message(true), &mut TestWords::binding(), &[whole(&many, "tool_use").as_bytes()], Ended::Whole);
-    assert!(came.broken.is_some() && came.proposed.len() == super::super::block::CALLS);
+    assert!(came.broken.is_some() && came.proposed.len() == 128);
 }
 
 /// Some event, in its place or not.

@@ -8,12 +8,16 @@ use crate::path::{Path, Query};
 use bytes::Bytes;
 
 fn asked(method: Method, target: &str, body: &str) -> Asked {
+    with(method, target, body, &mut TestWords::binding())
+}
+
+fn with(method: Method, target: &str, body: &str, words: &mut TestWords) -> Asked {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut headers = HeaderMap::new();
     headers.insert("content-type", "application/json".parse().unwrap());
     let (path, query) = (Path::read(path).unwrap(), Query::read(query).unwrap());
     let request = Request { method, path, query, headers, body: Bytes::from(body.to_owned()) };
-    match read(request, &Arc::new(ToolTable::default()), &mut TestWords::binding()) {
+    match read(request, &Arc::new(ToolTable::default()), words) {
         Read::Asked(asked) => *asked,
         Read::Own(..) => panic!("the gateway answered"),
     }
@@ -35,7 +39,7 @@ fn chat(members: &str) -> Asked {
 fn a_request_is_its_model_and_what_the_provider_runs() {
     assert_eq!(said(&chat("")), r#"generate model "gpt-x""#);
     let asked = chat(
-        r#","tools":[{"type":"function","function":{"name":"shell"}},{"type":"custom","custom":{"name":"c"}},{"type":"web_search"}],"max_tokens":7,"n":2"#,
+        r#","tools":[{"type":"function","function":{"name":"shell"}},{"type":"function","function":{"name":"c"}},{"type":"web_search"}],"max_tokens":7,"n":2"#,
     );
     assert_eq!(said(&asked), r#"generate model "gpt-x" ; call tool web_search"#);
     let offers: Vec<String> = asked.offers.unwrap().operations().iter().map(ToString::to_string).collect();
@@ -44,10 +48,10 @@ fn a_request_is_its_model_and_what_the_provider_runs() {
     let seen = super::requests::asked(
         Method::Post,
         "/v1/chat/completions",
-        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x.example/a"}},{"type":"image_url","image_url":{"url":"data:image/png;base64,SECRET"}}]}]}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x.example/a"}},{"type":"image_url","image_url":{"url":"data:image/png;base64,SECRETxSECRETxSECRETxSECRETxSECRET+x8/=="}}]}]}"#,
     );
     assert_eq!(said(&seen), "generate model m ; connect host x.example:443 +network");
-    assert!(std::str::from_utf8(&seen.request.body).unwrap().contains("base64,SECRET"));
+    assert!(std::str::from_utf8(&seen.request.body).unwrap().contains("base64,SECRETxSECRET"));
 }
 
 #[test]
@@ -57,6 +61,9 @@ fn what_is_not_known_of_a_request_is_refused() {
         r#","functions":[]"#,
         r#","audio":{}"#,
         r#","model":"b""#,
+        r#","tools":[{"type":"custom","custom":{"name":"c"}}]"#,
+        r#","stream_options":{"include_usage":"a SECRET"}"#,
+        r#","stream_options":{"x":1}"#,
         r#","n":17"#,
         r#","n":"2""#,
         r#","max_tokens":-1"#,
@@ -101,4 +108,78 @@ fn what_is_sent_is_masked_and_asks_for_the_count() {
         (said(&embedded).as_str(), &*embedded.request.body),
         ("generate model e", br#"{"model":"e","input":["a [masked]"]}"#.as_slice())
     );
+}
+
+#[test]
+fn parts_that_are_not_known_are_refused() {
+    let message = |members: &str| {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user",{members}}}]}}"#);
+        said(&asked(Method::Post, "/v1/chat/completions", &body))
+    };
+    for members in [
+        r#""content":[{"type":"video_url","video_url":{"url":"https://x.example/a"}}]"#,
+        r#""content":[{"type":"file","file":{"file_id":"f"}}]"#,
+        r#""content":[{"type":"input_audio","input_audio":{"data":"AAAA"}}]"#,
+        r#""content":["a"]"#,
+        r#""content":{"type":"text"}"#,
+        r#""content":null,"audio":{"id":"a"}"#,
+    ] {
+        assert!(message(members).starts_with("fault"), "{members}");
+    }
+    assert_eq!(message(r#""content":[{"type":"text","text":"a"}],"audio":null"#), "generate model m");
+}
+
+#[test]
+fn nothing_is_spared_for_what_it_calls_itself() {
+    let talk = |secret: &str, ssn: &str| {
+        format!(
+            r#"{{"model":"m","messages":[{{"role":"assistant","content":"a","thinking_blocks":[{{"type":"thinking","thinking":"{secret}","signature":"{secret}"}}]}},{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{secret} no picture"}}}}]}}],"metadata":{{"id":"{secret}","ssn":{ssn}}},"response_format":{{"type":"json_schema","json_schema":{{"id":"{secret}"}}}},"tools":[{{"type":"function","function":{{"name":"t","parameters":{{"id":"{secret}"}}}}}}]}}"#
+        )
+    };
+    let asked = asked(Method::Post, "/v1/chat/completions", &talk("SECRET", "5"));
+    assert_eq!(std::str::from_utf8(&asked.request.body).unwrap(), talk("[masked]", r#""[masked]""#));
+}
+
+#[test]
+fn an_answer_without_a_limit_may_cost_the_most_of_any() {
+    let tokens = |members: &str| {
+        let asked = chat(members);
+        asked.tokens - asked.request.body.len() as u64 / 4
+    };
+    assert_eq!((tokens(""), tokens(r#","n":3,"max_tokens":null"#)), (128_000, 384_000));
+    assert_eq!((tokens(r#","max_tokens":7"#), tokens(r#","max_tokens":7,"max_completion_tokens":9"#)), (7, 9));
+}
+
+#[test]
+fn an_input_of_tokens_is_a_text_that_no_mask_reads() {
+    let embed = |words: &mut TestWords, input: &str| {
+        let body = format!(r#"{{"model":"e","input":{input}}}"#);
+        said(&with(Method::Post, "/v1/embeddings", &body, words))
+    };
+    for tokens in ["[1,2]", "[[1,2]]", r#"["a",[1]]"#, "{}", "7"] {
+        assert!(embed(&mut TestWords::binding(), tokens).starts_with("fault"), "{tokens}");
+    }
+    assert_eq!(embed(&mut TestWords::default(), "[1,2]"), "generate model e");
+}
+
+#[test]
+fn of_the_clients_headers_those_pass_that_a_provider_needs() {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("user-agent", "OpenAI/Python 3"),
+        ("openai-project", "other"),
+        ("openai-organization", "other"),
+        ("x-stainless-os", "a SECRET"),
+    ] {
+        headers.insert(name, value.parse().unwrap());
+    }
+    let (path, query) = (Path::read("/v1/models").unwrap(), Query::read("").unwrap());
+    let request = Request { method: Method::Get, path, query, headers, body: Bytes::new() };
+    let Read::Asked(asked) = read(request, &Arc::new(ToolTable::default()), &mut TestWords::binding()) else {
+        panic!("the gateway answered")
+    };
+    let mut names: Vec<&str> = asked.request.headers.keys().map(http::HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["content-type", "user-agent"]);
 }

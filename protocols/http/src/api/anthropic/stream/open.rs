@@ -1,0 +1,232 @@
+//! The block of a streamed answer that has not stopped.
+//!
+//! Promises: text passes as it comes but for what a match or a document may still need; a tool call waits from its start to
+//! its verdict, since clients run it when it stops; thinking waits while a mask binds, and is left out (its signature
+//! stays) where a mask finds something in it, because it cannot be changed. The record gets what was said.
+//! Held by: `tests.rs` of the API.
+
+use super::super::block::{Calls, Kind, call, kind, redacted, shown, signature, text};
+use super::super::facts::facts;
+use super::event::{self, started, wrote};
+use crate::api::model::{Call, Ready, STRANGE, Speech, Turn, UNREADABLE};
+use crate::api::{Part, Unfit, Words};
+use crate::json::{Node, quoted};
+use crate::tools::{self, ToolTable};
+
+const TOO_LONG: Unfit = Unfit("a block of the model's answer is too long");
+
+/// Where a block goes.
+pub(super) struct Place<'a> {
+    /// Its number, as it leaves.
+    pub(super) out: usize,
+    pub(super) words: &'a mut dyn Words,
+    pub(super) parts: &'a mut Vec<Part>,
+}
+
+pub(super) enum Open {
+    /// Text that passes as it comes.
+    Text(&'static Spoken, Speech),
+    Thinking(Thought),
+    Call(Call),
+    /// Came whole with its start: this, for the record.
+    Whole(String),
+    Dropped,
+}
+
+/// What has become of a block.
+pub(super) enum Stopped {
+    Shown,
+    Dropped,
+    /// It is a call, which is asked about.
+    Asks(Box<Ready>),
+}
+
+/// The words of a kind of text: for itself, for its deltas, and for the member in both.
+pub(super) struct Spoken {
+    kind: &'static str,
+    delta: &'static str,
+    member: &'static str,
+    start: &'static str,
+}
+
+const TEXT: Spoken =
+    Spoken { kind: "text", delta: "text_delta", member: "text", start: r#"{"type":"text","text":""}"# };
+const COMPACTION: Spoken = Spoken {
+    kind: "compaction",
+    delta: "compaction_delta",
+    member: "content",
+    start: r#"{"type":"compaction","content":null}"#,
+};
+
+/// Thinking, and its signature.
+pub(super) struct Thought {
+    said: String,
+    signature: String,
+    /// A mask binds.
+    waits: bool,
+    /// Not all that was said is kept.
+    cut: bool,
+}
+
+impl Open {
+    /// A block begins.
+    pub(super) fn start(block: &Node, data: &str, calls: &Calls, place: &mut Place<'_>) -> Result<Self, Unfit> {
+        let given = |member: &str| block.get(member).and_then(Node::text).unwrap_or_default();
+        Ok(match kind(text(block, "type")?) {
+            Some(Kind::Text) => Self::spoken(&TEXT, given(TEXT.member), place)?,
+            Some(Kind::Compaction) => Self::spoken(&COMPACTION, given(COMPACTION.member), place)?,
+            Some(Kind::Thinking) => {
+                started(place.out, r#"{"type":"thinking","thinking":"","signature":""}"#, place.parts);
+                let waits = place.words.binds();
+                let mut thought = Thought { said: String::new(), signature: String::new(), waits, cut: false };
+                thought.on(given("thinking"), given("signature"), place)?;
+                Self::Thinking(thought)
+            }
+            Some(Kind::Redacted) => {
+                let block = redacted(block)?;
+                started(place.out, &block, place.parts);
+                Self::Whole(block)
+            }
+            Some(Kind::Result) if !calls.refused(block) => {
+                let masked = facts().spared.masked(block, data, place.words).map_err(|_| UNREADABLE)?;
+                started(place.out, &masked, place.parts);
+                Self::Whole(data.get(block.span.clone()).unwrap_or_default().to_owned())
+            }
+            Some(Kind::Call) => {
+                let mut call = call(block)?;
+                // The input comes in pieces; where it is whole at the start, there is something in it.
+                if let Some(input) = block.get("input").filter(|input| !input.members().is_empty()) {
+                    data.get(input.span.clone()).unwrap_or_default().clone_into(&mut call.input);
+                }
+                Self::Call(call)
+            }
+            Some(Kind::Result) | None => Self::Dropped,
+        })
+    }
+
+    fn spoken(spoken: &'static Spoken, given: &str, place: &mut Place<'_>) -> Result<Self, Unfit> {
+        started(place.out, spoken.start, place.parts);
+        let mut speech = Speech::new(u32::try_from(place.out).unwrap_or(u32::MAX));
+        spoken.say(&mut speech, given, place)?;
+        Ok(Self::Text(spoken, speech))
+    }
+
+    /// It goes on.
+    pub(super) fn on_delta(&mut self, delta: &Node, data: &str, place: &mut Place<'_>) -> Result<(), Unfit> {
+        let kind = text(delta, "type")?;
+        match self {
+            Self::Text(spoken, _) if kind == "citations_delta" && spoken.kind == TEXT.kind => {
+                let citation = delta.get("citation").ok_or(STRANGE)?;
+                let masked = facts().spared.masked(citation, data, place.words).map_err(|_| UNREADABLE)?;
+                event::cited(place.out, &masked, place.parts);
+                Ok(())
+            }
+            // A compaction that came to nothing has no text.
+            Self::Text(spoken, speech) if kind == spoken.delta => {
+                spoken.say(speech, delta.get(spoken.member).and_then(Node::text).unwrap_or_default(), place)
+            }
+            Self::Thinking(thought) if kind == "thinking_delta" => thought.on(text(delta, "thinking")?, "", place),
+            Self::Thinking(thought) if kind == "signature_delta" => thought.on("", text(delta, "signature")?, place),
+            Self::Call(call) if kind == "input_json_delta" => {
+                call.input.push_str(text(delta, "partial_json")?);
+                if call.input.len() > tools::LONGEST { Err(TOO_LONG) } else { Ok(()) }
+            }
+            Self::Dropped => Ok(()),
+            Self::Text(..) | Self::Thinking(_) | Self::Call(_) | Self::Whole(_) => Err(STRANGE),
+        }
+    }
+
+    /// It is whole. The event for that is its stream's.
+    pub(super) fn stop(self, tools: &ToolTable, turn: &mut Turn, place: &mut Place<'_>) -> Result<Stopped, Unfit> {
+        match self {
+            Self::Call(call) => {
+                let call = call.ready(tools, place.words)?;
+                turn.keep(call.recorded(""));
+                return Ok(Stopped::Asks(Box::new(call)));
+            }
+            Self::Dropped => return Ok(Stopped::Dropped),
+            Self::Text(spoken, mut speech) => {
+                let rest = speech.end(place.words);
+                spoken.show(&rest, place);
+                Self::Text(spoken, speech).keep(turn, place.words);
+            }
+            Self::Thinking(thought) => {
+                thought.show(place);
+                Self::Thinking(thought).keep(turn, place.words);
+            }
+            whole @ Self::Whole(_) => whole.keep(turn, place.words),
+        }
+        Ok(Stopped::Shown)
+    }
+
+    /// For the record, as far as it came.
+    pub(super) fn keep(self, turn: &mut Turn, words: &dyn Words) {
+        match self {
+            Self::Text(spoken, speech) => {
+                turn.keep_speech(&format!(r#""type":"{}""#, spoken.kind), spoken.member, &speech, words);
+            }
+            Self::Thinking(Thought { said, cut, .. }) => {
+                turn.keep(format!(r#"{{"type":"thinking","thinking":{}}}"#, quoted(&said)));
+                if cut {
+                    turn.cut();
+                }
+            }
+            // Half of an input cannot be read: what is secret in it cannot be told.
+            Self::Call(call) => {
+                turn.keep(format!(r#"{{"type":{},"name":{}}}"#, quoted(&call.kind), quoted(&call.name)));
+                turn.cut();
+            }
+            Self::Whole(block) => turn.keep(block),
+            Self::Dropped => {}
+        }
+    }
+}
+
+impl Spoken {
+    /// What may pass of a text now.
+    fn say(&self, speech: &mut Speech, given: &str, place: &mut Place<'_>) -> Result<(), Unfit> {
+        let shown = speech.push(given, place.words)?;
+        self.show(&shown, place);
+        Ok(())
+    }
+
+    fn show(&self, shown: &str, place: &mut Place<'_>) {
+        if !shown.is_empty() {
+            wrote(place.out, self.delta, self.member, shown, place.parts);
+        }
+    }
+}
+
+impl Thought {
+    fn on(&mut self, thought: &str, signed: &str, place: &mut Place<'_>) -> Result<(), Unfit> {
+        let signed = signature(signed)?;
+        if self.said.len() + thought.len() + self.signature.len() + signed.len() <= tools::LONGEST {
+            self.said.push_str(thought);
+            self.signature.push_str(signed);
+        } else if self.waits {
+            return Err(TOO_LONG);
+        } else {
+            self.cut = true;
+        }
+        if !self.waits {
+            Self::write(thought, signed, place);
+        }
+        Ok(())
+    }
+
+    /// What waited.
+    fn show(&self, place: &mut Place<'_>) {
+        if self.waits {
+            Self::write(shown(&self.said, place.words), &self.signature, place);
+        }
+    }
+
+    fn write(thought: &str, signed: &str, place: &mut Place<'_>) {
+        if !thought.is_empty() {
+            wrote(place.out, "thinking_delta", "thinking", thought, place.parts);
+        }
+        if !signed.is_empty() {
+            wrote(place.out, "signature_delta", "signature", signed, place.parts);
+        }
+    }
+}

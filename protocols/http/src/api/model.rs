@@ -1,0 +1,57 @@
+//! What the APIs of models share: how a request is read, how an answer runs, what becomes of a tool call.
+//!
+//! | | |
+//! |---|---|
+//! | [`List`] | words that a data file names |
+//! | [`Spared`] | values masked in place, but for what the API made itself |
+//! | [`request`] | the body as it is sent: masked first, then read |
+//! | [`Call`], [`Ready`] | a tool call: masked first, then judged, recorded and released as that |
+//! | [`Speech`] | a streamed text; JSON in it waits until it is whole |
+//! | [`Turn`] | what the record keeps of an answer |
+//! | [`Answering`], [`Pump`] | the reader of an answer, and of a stream |
+//!
+//! An API says what its documents, events and words are ([`Dialect`], [`Document`], [`Grammar`]) and nothing else.
+//! Promises: what is judged is what is sent or released, to the byte. Held by: the tests below and those of each API.
+
+mod answering;
+mod call;
+mod list;
+mod pump;
+pub(super) mod request;
+mod speech;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod words;
+
+pub(super) use answering::{Answering, Dialect, Document, error};
+pub(super) use call::{Call, Ready};
+pub(super) use list::List;
+pub(super) use pump::{Failure, Grammar, Pump};
+pub(super) use speech::Speech;
+pub(super) use turn::Turn;
+pub(super) use words::{Spared, is_word, string};
+
+use super::Unfit;
+use crate::json::{Node, Value};
+
+/// Bytes of an id, of a model's name, and of a reason.
+pub(super) const ID: usize = 256;
+
+pub(super) const STRANGE: Unfit = Unfit("the answer of the model is not what its API says");
+pub(super) const UNREADABLE: Unfit = Unfit("the answer of the model is not JSON that is read in one way only");
+
+/// A word of the API's own, no longer than an id.
+pub(super) fn word<'n>(node: &'n Node, name: &str) -> Result<&'n str, Unfit> {
+    let text = node.get(name).and_then(Node::text);
+    text.filter(|text| text.len() <= ID && is_word(text)).ok_or(STRANGE)
+}
+
+/// Why a turn ended: a word, or nothing yet.
+pub(super) fn reason(node: Option<&Node>) -> Result<Option<&str>, Unfit> {
+    match node.map(|node| &node.value) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(word)) if !word.is_empty() && word.len() <= ID && is_word(word) => Ok(Some(word)),
+        Some(_) => Err(STRANGE),
+    }
+}

@@ -1,0 +1,238 @@
+//! The answer of a model.
+//!
+//! Promises: how an answer is read follows from what was asked, never from what the answer says it is; of its head only
+//! listed fields pass. An error of the provider's passes as its type and its message, masked; one about the credential of
+//! the gateway's own is said as that. However an answer ends, what was read of it is in the record. Does not promise that
+//! the provider counts as it charges.
+//! Held by: the tests of each API.
+
+use super::{Failure, Grammar, List, Pump, is_word};
+use crate::api::{Ended, Part, Reader, Unfit, Words};
+use crate::frame::Head;
+use crate::json::{self, Node};
+use crate::sse;
+use crate::tools::ToolTable;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use portcullis_model::Denial;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// Bytes of an answer that is one document.
+const DOCUMENT: usize = 64 << 20;
+/// Bytes of an error.
+const ERROR: usize = 1 << 20;
+/// Bytes of an error's type.
+const KIND: usize = 64;
+
+const BROKE_OFF: Unfit = Unfit("the answer of the model broke off");
+const TOO_LONG: Unfit = Unfit("the answer of the model is too long");
+
+/// What an API has of its own.
+pub(in crate::api) trait Dialect: Send + 'static {
+    type Whole: Document;
+    type Events: Grammar;
+
+    /// Fields of a head that the client gets.
+    fn headers() -> &'static List;
+
+    /// An error in the API's words.
+    fn error(kind: &str, message: &str) -> String;
+}
+
+/// An answer that comes as one document.
+pub(in crate::api) trait Document: Sized + Send {
+    fn read(tools: Arc<ToolTable>, body: Vec<u8>) -> Result<Self, Unfit>;
+
+    /// Goes on to the next call, or to the end.
+    fn run(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit>;
+
+    /// What became of the call that was asked about.
+    fn settled(
+        &mut self,
+        verdict: Result<(), &Denial>,
+        words: &mut dyn Words,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), Unfit>;
+
+    /// Gives the record what was read of an answer that does not pass.
+    fn record(&mut self, broke: &Unfit, words: &mut dyn Words);
+}
+
+/// Reads an answer.
+pub(in crate::api) struct Answering<D: Dialect> {
+    mode: Mode<D>,
+}
+
+enum Mode<D: Dialect> {
+    /// A document without calls: models, counts, embeddings.
+    Plain(Vec<u8>, PhantomData<D>),
+    /// A message that gathers.
+    Message(Vec<u8>, Arc<ToolTable>),
+    Whole(Box<D::Whole>),
+    Stream(Box<Pump<D::Events>>),
+    Error(Vec<u8>, StatusCode),
+    Over,
+}
+
+impl<D: Dialect> Answering<D> {
+    pub(in crate::api) const fn plain() -> Self {
+        Self { mode: Mode::Plain(Vec::new(), PhantomData) }
+    }
+
+    pub(in crate::api) const fn message(tools: Arc<ToolTable>) -> Self {
+        Self { mode: Mode::Message(Vec::new(), tools) }
+    }
+
+    pub(in crate::api) fn stream(events: D::Events) -> Self {
+        Self { mode: Mode::Stream(Box::new(Pump::new(events))) }
+    }
+
+    fn broken(&mut self, why: Unfit, parts: &mut Vec<Part>) {
+        self.mode = Mode::Over;
+        parts.push(Part::Broken(why));
+    }
+
+    /// Goes on with a whole answer, if it went.
+    fn went(
+        &mut self,
+        mut whole: Box<D::Whole>,
+        went: Result<(), Unfit>,
+        words: &mut dyn Words,
+        parts: &mut Vec<Part>,
+    ) {
+        match went {
+            Ok(()) => self.mode = Mode::Whole(whole),
+            Err(why) => {
+                whole.record(&why, words);
+                self.broken(why, parts);
+            }
+        }
+    }
+}
+
+impl<D: Dialect> Reader for Answering<D> {
+    fn on_head(&mut self, head: &mut Head, _words: &mut dyn Words) -> Result<(), Unfit> {
+        if head.status.is_client_error() || head.status.is_server_error() {
+            self.mode = Mode::Error(Vec::new(), head.status);
+            // Told to a client, this would be about its own credential.
+            if head.status == StatusCode::UNAUTHORIZED {
+                head.status = StatusCode::BAD_GATEWAY;
+            }
+        } else if head.status != StatusCode::OK {
+            return Err(Unfit("the provider of the model answers with a status that does not pass"));
+        }
+        let unlisted: Vec<HeaderName> =
+            head.headers.keys().filter(|name| !D::headers().has(name.as_str())).cloned().collect();
+        for name in unlisted {
+            head.headers.remove(name);
+        }
+        let kind = match &self.mode {
+            Mode::Stream(_) => "text/event-stream; charset=utf-8",
+            Mode::Plain(..) | Mode::Message(..) | Mode::Whole(_) | Mode::Error(..) | Mode::Over => "application/json",
+        };
+        head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(())
+    }
+
+    fn on_data(&mut self, data: &[u8], words: &mut dyn Words, parts: &mut Vec<Part>) {
+        let (held, most) = match &mut self.mode {
+            Mode::Stream(stream) => return stream.on_data(data, words, parts),
+            Mode::Plain(held, _) | Mode::Message(held, _) => (held, DOCUMENT),
+            Mode::Error(held, _) => (held, ERROR),
+            Mode::Whole(_) | Mode::Over => return,
+        };
+        held.extend_from_slice(data);
+        if held.len() > most {
+            self.broken(TOO_LONG, parts);
+        }
+    }
+
+    fn on_end(&mut self, ended: Ended, words: &mut dyn Words, parts: &mut Vec<Part>) {
+        match std::mem::replace(&mut self.mode, Mode::Over) {
+            Mode::Stream(mut stream) => {
+                stream.on_end(ended, words, parts);
+                self.mode = Mode::Stream(stream);
+            }
+            Mode::Whole(whole) if ended == Ended::Broken => self.went(whole, Err(BROKE_OFF), words, parts),
+            Mode::Plain(..) | Mode::Message(..) if ended == Ended::Broken => self.broken(BROKE_OFF, parts),
+            Mode::Plain(body, _) => match plain(body, words) {
+                Ok(body) => parts.extend([Part::Data(body), Part::End]),
+                Err(why) => self.broken(why, parts),
+            },
+            Mode::Message(body, tools) => match D::Whole::read(tools, body) {
+                Ok(whole) => {
+                    let mut whole = Box::new(whole);
+                    let went = whole.run(words, parts);
+                    self.went(whole, went, words, parts);
+                }
+                Err(why) => self.broken(why, parts),
+            },
+            Mode::Error(body, status) => {
+                let (kind, message) = failed(&body, status, words);
+                parts.extend([Part::Data(Bytes::from(D::error(&kind, &message))), Part::End]);
+            }
+            Mode::Whole(whole) => self.mode = Mode::Whole(whole),
+            Mode::Over => {}
+        }
+    }
+
+    fn on_verdict(&mut self, verdict: Result<(), &Denial>, words: &mut dyn Words, parts: &mut Vec<Part>) {
+        match std::mem::replace(&mut self.mode, Mode::Over) {
+            Mode::Stream(mut stream) => {
+                stream.on_verdict(verdict, words, parts);
+                self.mode = Mode::Stream(stream);
+            }
+            Mode::Whole(mut whole) => {
+                let went = whole.settled(verdict, words, parts);
+                self.went(whole, went, words, parts);
+            }
+            other @ (Mode::Plain(..) | Mode::Message(..) | Mode::Error(..) | Mode::Over) => self.mode = other,
+        }
+    }
+
+    fn keep_alive(&self) -> Option<Bytes> {
+        matches!(self.mode, Mode::Stream(_)).then(|| sse::comment("waiting for approval"))
+    }
+}
+
+/// A document without calls.
+fn plain(body: Vec<u8>, words: &mut dyn Words) -> Result<Bytes, Unfit> {
+    let document = String::from_utf8(body).map_err(|_| super::UNREADABLE)?;
+    json::read(document.as_bytes()).map_err(|_| super::UNREADABLE)?;
+    let masked = words.json_kept(&document).map_err(|_| super::UNREADABLE)?;
+    Ok(masked.unwrap_or(document).into())
+}
+
+/// What the provider says went wrong: type and message; nothing of an answer that is not its API's.
+fn failed(body: &[u8], status: StatusCode, words: &mut dyn Words) -> (String, String) {
+    if status == StatusCode::UNAUTHORIZED {
+        let message =
+            "portcullis: the provider of the model refused the gateway's own credential; nothing is wrong with yours";
+        return ("api_error".to_owned(), message.to_owned());
+    }
+    let said = json::read(body).ok().and_then(|node| told(&node, words));
+    said.unwrap_or_else(|| ("api_error".to_owned(), format!("portcullis: the provider of the model answered {status}")))
+}
+
+/// The type and the message of an error, masked.
+fn told(node: &Node, words: &mut dyn Words) -> Option<(String, String)> {
+    let error = node.get("error")?;
+    let kind = error.get("type").and_then(Node::text).unwrap_or("api_error");
+    let message = error.get("message").and_then(Node::text)?;
+    if kind.is_empty() || kind.len() > KIND || !is_word(kind) {
+        return None;
+    }
+    words.record(message);
+    let message = super::string(message, words).unwrap_or_else(|| message.to_owned());
+    Some((kind.to_owned(), message))
+}
+
+/// The error that a stream says instead of going on.
+pub(in crate::api) fn error(node: &Node, words: &mut dyn Words) -> Failure {
+    match told(node, words) {
+        told @ Some(_) => Failure { why: Unfit("the provider of the model broke off with an error"), told },
+        None => super::STRANGE.into(),
+    }
+}

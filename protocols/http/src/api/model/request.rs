@@ -1,0 +1,248 @@
+//! A request to a model, as it is sent.
+//!
+//! Promises: a body is masked first and read once more where that changed it, and all that is judged comes from what was
+//! read last, which is what is sent. It has listed members only; of the client's headers those that are listed and that
+//! no mask finds anything in go on. Held by: the tests of each API.
+
+use super::{Answering, Dialect, List, Spared};
+use crate::api::{Asked, Read, Words};
+use crate::classify;
+use crate::frame::{Head, Request};
+use crate::json::{self, Edits, Node, Value};
+use crate::tools::{self, ToolTable};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use portcullis_model::{Command, Fault, Operation};
+use std::sync::Arc;
+
+/// Tools that one request may offer, and what else it may do.
+pub(in crate::api) const MOST: usize = 1_024;
+
+pub(in crate::api) fn ambiguous(message: impl Into<Arc<str>>) -> Fault {
+    Fault::Ambiguous { message: message.into() }
+}
+
+pub(in crate::api) fn unsupported(message: impl Into<Arc<str>>) -> Fault {
+    Fault::Unsupported { message: message.into() }
+}
+
+fn too_large(message: String) -> Fault {
+    Fault::TooLarge { message: message.into() }
+}
+
+/// Leaves only the headers that a provider needs: others say who the client is, or choose an account.
+pub(in crate::api) fn keep_headers(request: &mut Request, listed: &List, words: &mut dyn Words) {
+    let mut passes = |name: &HeaderName, value: &HeaderValue| {
+        listed.has(name.as_str()) && value.to_str().is_ok_and(|value| words.whole(value).is_none())
+    };
+    let others: Vec<HeaderName> =
+        request.headers.iter().filter(|(name, value)| !passes(name, value)).map(|(name, _)| name.clone()).collect();
+    for name in others {
+        request.headers.remove(name);
+    }
+}
+
+/// Whether the path is the list of models or one of them.
+pub(in crate::api) fn is_listing(path: &str) -> bool {
+    path.strip_prefix("/v1/models").is_some_and(|rest| {
+        rest.is_empty() || rest.strip_prefix('/').is_some_and(|id| !id.is_empty() && !id.contains('/'))
+    })
+}
+
+/// A body as the client sent it.
+pub(in crate::api) struct Received<'r> {
+    text: &'r str,
+    pub(in crate::api) node: Node,
+}
+
+/// A body as it is sent.
+pub(in crate::api) struct Body {
+    text: String,
+    pub(in crate::api) node: Node,
+}
+
+impl<'r> Received<'r> {
+    /// One object, where the headers say that it is JSON in UTF-8.
+    pub(in crate::api) fn read(request: &'r Request) -> Result<Self, Fault> {
+        let kind = request.header("content-type").unwrap_or_default().to_ascii_lowercase();
+        let mut parts = kind.split(';').map(str::trim);
+        let json = parts.next() == Some("application/json");
+        if !json || !parts.all(|part| matches!(part, "" | "charset=utf-8" | "charset=\"utf-8\"")) {
+            return Err(ambiguous("the body is not said to be application/json in UTF-8"));
+        }
+        let text = std::str::from_utf8(&request.body).map_err(|_| ambiguous("the body is not UTF-8"))?;
+        let node = json::read(text.as_bytes()).map_err(|error| ambiguous(error.to_string()))?;
+        if !matches!(node.value, Value::Object(_)) {
+            return Err(ambiguous("the body is no JSON object"));
+        }
+        Ok(Self { text, node })
+    }
+
+    /// With these edits and what the masks find replaced, of no other members than these.
+    pub(in crate::api) fn sent(
+        self,
+        known: &List,
+        spared: &Spared,
+        mut edits: Edits,
+        words: &mut dyn Words,
+    ) -> Result<Body, Fault> {
+        let Self { text, node } = self;
+        if let Some((name, _)) = node.members().iter().find(|(name, _)| !known.has(name)) {
+            let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+            let message = format!("the request has a member `{name}` that the gateway does not pass on; leave it out");
+            return Err(unsupported(message));
+        }
+        let not_maskable = || unsupported("the request cannot be masked");
+        if words.binds() {
+            spared.mask_body(&node, text, words, &mut edits).map_err(|_| not_maskable())?;
+        }
+        if edits.is_empty() {
+            return Ok(Body { text: text.to_owned(), node });
+        }
+        let text = edits.apply(text).ok_or_else(not_maskable)?;
+        let node = json::read(text.as_bytes()).map_err(|_| not_maskable())?;
+        Ok(Body { text, node })
+    }
+}
+
+impl Body {
+    /// What its text may count as, in tokens.
+    pub(in crate::api) const fn tokens(&self) -> u64 {
+        self.text.len() as u64 / 4
+    }
+
+    pub(in crate::api) fn into_bytes(self) -> Bytes {
+        Bytes::from(self.text)
+    }
+
+    /// A member that is true or false, and false where it is absent.
+    pub(in crate::api) fn is_true(&self, name: &str) -> Result<bool, Fault> {
+        match self.node.get(name).map(|node| &node.value) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(truth)) => Ok(*truth),
+            Some(_) => Err(ambiguous(format!("{name} is neither true nor false"))),
+        }
+    }
+
+    /// A member that is a whole number.
+    pub(in crate::api) fn number(&self, name: &str) -> Result<Option<u64>, Fault> {
+        match self.node.get(name) {
+            None => Ok(None),
+            Some(node) if node.value == Value::Null => Ok(None),
+            Some(node) => node.number().map(Some).ok_or_else(|| ambiguous(format!("{name} is no whole number"))),
+        }
+    }
+
+    /// A member that is a list.
+    pub(in crate::api) fn list(&self, name: &str) -> Result<&[Node], Fault> {
+        match self.node.get(name).map(|node| &node.value) {
+            None | Some(Value::Null) => Ok(&[]),
+            Some(Value::Array(list)) => Ok(list),
+            Some(_) => Err(ambiguous(format!("{name} is no list"))),
+        }
+    }
+}
+
+/// Who runs a tool that a request names.
+pub(in crate::api) enum Runs<'n> {
+    Client(&'n str),
+    Provider(&'n str),
+}
+
+/// The tools that the client would run are offers; those that the provider runs are operations of the request.
+pub(in crate::api) fn tools<'n>(
+    list: &'n [Node],
+    runs: impl Fn(&'n Node) -> Result<Runs<'n>, Fault>,
+    operations: &mut Vec<Operation>,
+) -> Result<Option<Command>, Fault> {
+    if list.len() > MOST {
+        return Err(too_large(format!("the request offers more than {MOST} tools")));
+    }
+    let mut offered = Vec::new();
+    for tool in list {
+        let runs = runs(tool)?;
+        let (Runs::Client(name) | Runs::Provider(name)) = runs;
+        if !tools::is_name(name) {
+            return Err(ambiguous("a tool has no usable name"));
+        }
+        match runs {
+            Runs::Client(name) => offered.push(name),
+            Runs::Provider(name) => add(operations, tools::offered(name)),
+        }
+    }
+    Ok(tools::offers(offered.into_iter()))
+}
+
+/// One more thing that the request does.
+pub(in crate::api) fn add(operations: &mut Vec<Operation>, operation: Operation) {
+    if operations.len() <= MOST && !operations.contains(&operation) {
+        operations.push(operation);
+    }
+}
+
+/// Not more than a rule could be asked about.
+pub(in crate::api) fn bounded(operations: Vec<Operation>) -> Result<Vec<Operation>, Fault> {
+    if operations.len() > MOST {
+        return Err(too_large(format!("the request does more than {MOST} things")));
+    }
+    Ok(operations)
+}
+
+/// What a request to a model comes to.
+pub(in crate::api) struct Message {
+    pub(in crate::api) operations: Vec<Operation>,
+    pub(in crate::api) offers: Option<Command>,
+    pub(in crate::api) tokens: u64,
+    pub(in crate::api) body: Bytes,
+    /// How its answer is read.
+    pub(in crate::api) answer: Answer,
+}
+
+/// How an answer is read.
+pub(in crate::api) enum Answer {
+    Plain,
+    Message,
+    Stream {
+        /// The client asked for the count of tokens.
+        counted: bool,
+    },
+}
+
+/// What a request is.
+pub(in crate::api) enum Understood {
+    /// The gateway answers.
+    Own,
+    /// Models are listed.
+    Listing,
+    Message(Box<Message>),
+}
+
+/// The request as the command that it is, with who reads its answer; `events` reads a stream, told whether the client asked
+/// for the count of tokens.
+pub(in crate::api) fn asked<D: Dialect>(
+    mut request: Request,
+    understood: Result<Understood, Fault>,
+    tools: &Arc<ToolTable>,
+    events: impl FnOnce(bool) -> D::Events,
+) -> Read {
+    let (command, offers, tokens, reader) = match understood {
+        Ok(Understood::Own) => {
+            return Read::Own(Head { status: StatusCode::OK, headers: HeaderMap::new() }, Bytes::new());
+        }
+        Ok(Understood::Listing) => {
+            let command = classify::request(&request, vec![classify::endpoint(&request.method, &request.path)]);
+            (command, None, 0, Answering::<D>::plain())
+        }
+        Ok(Understood::Message(message)) => {
+            request.body = message.body;
+            let reader = match message.answer {
+                Answer::Plain => Answering::plain(),
+                Answer::Message => Answering::message(Arc::clone(tools)),
+                Answer::Stream { counted } => Answering::stream(events(counted)),
+            };
+            (classify::request(&request, message.operations), message.offers, message.tokens, reader)
+        }
+        Err(fault) => (classify::faulty(&request, fault), None, 0, Answering::plain()),
+    };
+    Read::Asked(Box::new(Asked { offers, command, request, tokens, reader: Box::new(reader) }))
+}

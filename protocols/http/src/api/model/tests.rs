@@ -1,0 +1,166 @@
+//! What the APIs of models share: texts with JSON in them, what is spared, and what the record keeps.
+
+use super::words::{Piece, is_sealed, pieces};
+use super::*;
+use crate::api::testing::TestWords;
+use crate::json::{self, Edits};
+use crate::tools;
+use proptest::prelude::*;
+
+#[test]
+fn json_that_begins_a_line_is_found() {
+    use Piece::{Broken, Document, Prose};
+    let cases: &[(&str, &[Piece<'_>])] = &[
+        ("", &[]),
+        ("a {\"b\":1}", &[Prose("a {\"b\":1}")]),
+        (" {\"b\":1}\n", &[Prose(" "), Document("{\"b\":1}"), Prose("\n")]),
+        ("a\r[1] b", &[Prose("a\r"), Document("[1]"), Prose(" b")]),
+        ("[1][2]\n{}", &[Document("[1]"), Document("[2]"), Prose("\n"), Document("{}")]),
+        ("\u{a0}\u{feff}{}", &[Prose("\u{a0}\u{feff}"), Document("{}")]),
+        ("[a](b)\n{x", &[Prose("[a](b)\n{x")]),
+        ("{\"a\":", &[Broken("{\"a\":")]),
+        ("fn a()\n{\n", &[Prose("fn a()\n{\n")]),
+        ("```json\n{\"a\":[{}]}\n```", &[Prose("```json\n"), Document("{\"a\":[{}]}"), Prose("\n```")]),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(pieces(text), *expected, "{text:?}");
+    }
+    // What is too deep for a reader is a document all the same, and what begins too often is not looked into again.
+    let deep = format!("{}{{\"ssn\":1}}{}", "[".repeat(500), "]".repeat(500));
+    assert_eq!(pieces(&deep), [Document(&deep)]);
+    assert!(matches!(pieces(&"[x\n".repeat(100))[..], [Prose(_), Broken(_)]));
+    let nested = "[\n".repeat(200_000) + "x";
+    assert!(matches!(pieces(&nested)[..], [Prose(_), Broken(_)]));
+}
+
+#[test]
+fn a_text_that_only_looks_sealed_is_a_text() {
+    let long = "A".repeat(40);
+    for sealed in [long.as_str(), &(long.clone() + "AA=="), &(long.clone() + "+/8="), &(long.clone() + "-_8")] {
+        assert!(is_sealed(sealed), "{sealed}");
+    }
+    for open in [
+        "",
+        "4111111111111111",
+        "AAAA",
+        &(long.clone() + "A"),
+        &(long.clone() + "a b"),
+        &(long.clone() + "="),
+        &(long.clone() + "AA="),
+        &(long.clone() + "A==="),
+        &(long.clone() + "+-"),
+        &(long + ".AA"),
+    ] {
+        assert!(!is_sealed(open), "{open}");
+    }
+}
+
+#[test]
+fn a_text_is_masked_the_same_however_it_comes() {
+    let mut words = TestWords::binding();
+    let mut speech = Speech::new(0);
+    let mut shown = String::new();
+    for piece in ["a ", "SEC", "RET\n ", " {\"ss", "n\":1}", " SECRET"] {
+        shown.push_str(&speech.push(piece, &mut words).unwrap());
+    }
+    assert_eq!(shown, "a [masked]\n  ");
+    shown.push_str(&speech.end(&mut words));
+    assert_eq!(shown, "a [masked]\n  {\"ssn\":\"[masked]\"} [masked]");
+    assert_eq!((speech.said(), speech.is_kept()), ("a SECRET\n  {\"ssn\":1} SECRET", true));
+    // What waits is bounded.
+    let mut speech = Speech::new(1);
+    let long = "[".to_owned() + &" ".repeat(tools::LONGEST / 2);
+    assert!(speech.push(&long, &mut words).is_ok() && speech.push(&long, &mut words).is_err());
+}
+
+#[test]
+fn the_record_says_what_is_missing() {
+    let recorded = |keep: &dyn Fn(&mut Turn), broke: Option<&Unfit>| {
+        let (mut turn, mut words) = (Turn::default(), TestWords::default());
+        keep(&mut turn);
+        turn.record(broke, &mut words);
+        // Once.
+        turn.record(None, &mut words);
+        words.recorded
+    };
+    assert_eq!(recorded(&|_| (), None), Vec::<String>::new());
+    assert_eq!(recorded(&|turn| turn.keep("1".into()), None), [r#"{"role":"assistant","content":[1]}"#]);
+    let broke = recorded(&|turn| turn.keep("1".into()), Some(&STRANGE));
+    assert!(broke[0].contains(r#""content":[1],"portcullis":"this is not all: "#), "{broke:?}");
+    let long = recorded(&|turn| (0..9).for_each(|_| turn.keep("1".repeat(1 << 20))), None);
+    assert!(long[0].ends_with(r#","portcullis":"not all is kept: it is too long, or a call broke off"}"#));
+    assert!(json::read(long[0].as_bytes()).is_ok() && long[0].len() < 5 << 20);
+}
+
+#[test]
+fn a_call_that_no_tool_could_take_is_refused_whatever_the_verdict() {
+    let table = tools::ToolTable::default();
+    let call = |name: &str, input: &str| Call {
+        kind: "tool_use".into(),
+        id: "a".into(),
+        name: name.into(),
+        server: None,
+        input: input.into(),
+    };
+    for (name, input) in [("SECRET", "{}"), ("a b", "{}"), ("a", "[]"), ("a", "{"), ("a", r#"{"a":1,"a":2}"#)] {
+        let mut ready = call(name, input).ready(&table, &mut TestWords::binding()).unwrap();
+        let Ok(crate::api::Part::Propose(command)) = ready.propose() else { panic!("{name} {input}") };
+        assert!(command.fault.is_some() && ready.propose().is_err(), "{name} {input}");
+        let refusal = ready.settle(Ok(())).unwrap_err();
+        assert!(!refusal.contains("SECRET") && !command.text.as_str().contains("SECRET"), "{refusal}");
+        assert!(json::read(ready.recorded("").as_bytes()).is_ok());
+    }
+    for id in ["", "a b", &"a".repeat(ID + 1)] {
+        let call = Call { id: id.into(), ..call("a", "{}") };
+        assert_eq!(call.ready(&table, &mut TestWords::binding()).err(), Some(STRANGE), "{id}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_pieces_of_a_text_are_the_text(text in "([\\[\\]{}\",:a1 \n\r]|é){0,60}") {
+        let whole: String = pieces(&text).iter().map(|piece| match piece {
+            Piece::Prose(said) | Piece::Document(said) | Piece::Broken(said) => *said,
+        }).collect();
+        prop_assert_eq!(whole, text);
+    }
+
+    #[test]
+    fn how_a_text_is_cut_changes_nothing(
+        text in "([\\[\\]{}\",:a1 \n]|é|SECRET|\\{\"ssn\":1\\}){0,40}",
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let mut at: Vec<usize> = cuts.iter().map(|cut| text.floor_char_boundary(cut.index(text.len() + 1))).collect();
+        at.extend([0, text.len()]);
+        at.sort_unstable();
+        let mut words = TestWords::binding();
+        let mut speech = Speech::new(0);
+        let mut shown = String::new();
+        for pair in at.windows(2) {
+            shown.push_str(&speech.push(&text[pair[0]..pair[1]], &mut words).unwrap());
+        }
+        shown.push_str(&speech.end(&mut words));
+        let whole = string(&text, &mut words).unwrap_or_else(|| text.clone());
+        prop_assert_eq!(&shown, &whole);
+        prop_assert!(!shown.contains("SECRET"));
+    }
+
+    #[test]
+    fn what_is_masked_in_place_stays_json(body in "\\{\"messages\":\\[\\{\"content\":\\[\\{\"type\":\"(thinking|image|x)\",\"(thinking|data|signature|id|input)\":(\"SECRET\"|\\{\"ssn\":1\\}|\"\\{\\}\")\\}\\]\\}\\],\"metadata\":\\{\"id\":\"SECRET\"\\}\\}") {
+        let spared = Spared {
+            own: List::of("type id"),
+            sealed: List::of("encrypted_content"),
+            signed: List::of("thinking"),
+            foreign: List::of("input_schema"),
+            documents: List::of("metadata"),
+        };
+        let node = json::read(body.as_bytes()).unwrap();
+        let mut edits = Edits::default();
+        prop_assert!(spared.mask_body(&node, &body, &mut TestWords::binding(), &mut edits).is_ok());
+        let masked = edits.apply(&body).unwrap();
+        prop_assert!(json::read(masked.as_bytes()).is_ok());
+        // An id is the API's own word where the API has it.
+        let own = body.contains("\"id\":\"SECRET\"}]");
+        prop_assert_eq!(masked.contains("SECRET"), own, "{}", masked);
+    }
+}

@@ -1,0 +1,97 @@
+//! What the record keeps of the answer of a model, and how many calls it may have.
+//!
+//! Promises: the record is one document of what the model said, in its order; where something is missing of it, because
+//! it was too much or because the answer broke off, it says so. It is given once, however the answer ends.
+//! Held by: `tests.rs` and the tests of each API.
+
+use super::Speech;
+use super::words::kept;
+use crate::api::{Unfit, Words};
+use crate::json::{Node, quoted};
+
+/// Calls in one answer.
+pub(in crate::api) const CALLS: usize = 128;
+/// Bytes of an answer that the record keeps.
+const KEPT: usize = 4 << 20;
+
+/// One answer.
+#[derive(Debug, Default)]
+pub(in crate::api) struct Turn {
+    calls: usize,
+    kept: Vec<String>,
+    size: usize,
+    cut: bool,
+}
+
+impl Turn {
+    /// One more call.
+    pub(in crate::api) fn count(&mut self) -> Result<(), Unfit> {
+        self.calls += 1;
+        if self.calls > CALLS {
+            return Err(Unfit("the answer of the model calls too many tools"));
+        }
+        Ok(())
+    }
+
+    /// The record keeps this JSON value.
+    pub(in crate::api) fn keep(&mut self, value: String) {
+        self.size = self.size.saturating_add(value.len());
+        if self.size <= KEPT {
+            self.kept.push(value);
+        } else {
+            self.cut = true;
+        }
+    }
+
+    /// Something is missing that the record would keep.
+    pub(in crate::api) const fn cut(&mut self) {
+        self.cut = true;
+    }
+
+    /// The record keeps a text, as members of objects of this kind: `{ABOUT,"MEMBER":"…"}`.
+    pub(in crate::api) fn keep_speech(&mut self, about: &str, member: &str, speech: &Speech, words: &dyn Words) {
+        self.cut |= !speech.is_kept();
+        self.keep_text(about, member, speech.said(), words);
+    }
+
+    /// The same of a text that is whole: prose and documents each by themselves, so that each is masked as what it is.
+    pub(in crate::api) fn keep_text(&mut self, about: &str, member: &str, text: &str, words: &dyn Words) {
+        for piece in kept(text, words) {
+            self.keep(format!(r#"{{{about},"{member}":{}}}"#, quoted(piece)));
+        }
+    }
+
+    /// A block as it is written, where its member of this name is one text.
+    pub(in crate::api) fn keep_block(
+        &mut self,
+        about: &str,
+        member: &str,
+        block: &Node,
+        document: &str,
+        words: &dyn Words,
+    ) {
+        match block.get(member).and_then(Node::text) {
+            Some(text) if kept(text, words).nth(1).is_some() => self.keep_text(about, member, text, words),
+            _ => self.keep(document.get(block.span.clone()).unwrap_or_default().to_owned()),
+        }
+    }
+
+    /// Gives the record the answer, as far as it came.
+    pub(in crate::api) fn record(&mut self, broke: Option<&Unfit>, words: &mut dyn Words) {
+        let mut missing = Vec::new();
+        if std::mem::take(&mut self.cut) {
+            missing.push("not all is kept: it is too long, or a call broke off".to_owned());
+        }
+        missing.extend(broke.map(|why| format!("this is not all: {}", why.0)));
+        if self.kept.is_empty() && missing.is_empty() {
+            return;
+        }
+        let kept = std::mem::take(&mut self.kept).join(",");
+        let missing = if missing.is_empty() {
+            String::new()
+        } else {
+            format!(r#","portcullis":{}"#, quoted(&missing.join("; ")))
+        };
+        words.record(&format!(r#"{{"role":"assistant","content":[{kept}]{missing}}}"#));
+    }
+}
