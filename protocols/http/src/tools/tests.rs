@@ -1,3 +1,5 @@
+mod judged;
+
 use super::*;
 use proptest::prelude::*;
 
