@@ -18,6 +18,7 @@ mod call;
 mod list;
 mod pump;
 pub(super) mod request;
+mod scan;
 mod speech;
 #[cfg(test)]
 mod tests;

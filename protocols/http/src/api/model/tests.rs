@@ -1,5 +1,6 @@
 //! What the APIs of models share: texts with JSON in them, what is spared, and what the record keeps.
 
+use super::scan::{Scan, scan};
 use super::words::{Piece, is_sealed, pieces};
 use super::*;
 use crate::api::testing::TestWords;
@@ -9,7 +10,8 @@ use proptest::prelude::*;
 
 #[test]
 fn json_that_begins_a_line_is_found() {
-    use Piece::{Broken, Document, Prose};
+    use Piece::{Cut, Document, Prose};
+    let cut = |said: &'static str, lacks: &str| Cut(said, lacks.to_owned());
     let cases: &[(&str, &[Piece<'_>])] = &[
         ("", &[]),
         ("a {\"b\":1}", &[Prose("a {\"b\":1}")]),
@@ -18,19 +20,53 @@ fn json_that_begins_a_line_is_found() {
         ("[1][2]\n{}", &[Document("[1]"), Document("[2]"), Prose("\n"), Document("{}")]),
         ("\u{a0}\u{feff}{}", &[Prose("\u{a0}\u{feff}"), Document("{}")]),
         ("[a](b)\n{x", &[Prose("[a](b)\n{x")]),
-        ("{\"a\":", &[Broken("{\"a\":")]),
-        ("fn a()\n{\n", &[Prose("fn a()\n{\n")]),
+        ("a\n{\"a\":", &[Prose("a\n"), cut("{\"a\":", "null}")]),
+        ("fn a()\n{\n", &[Prose("fn a()\n"), cut("{\n", "}")]),
+        ("[2026-01-05] a\n[dependencies]\n[01]", &[Prose("[2026-01-05] a\n[dependencies]\n[01]")]),
         ("```json\n{\"a\":[{}]}\n```", &[Prose("```json\n"), Document("{\"a\":[{}]}"), Prose("\n```")]),
     ];
     for (text, expected) in cases {
         assert_eq!(pieces(text), *expected, "{text:?}");
     }
-    // What is too deep for a reader is a document all the same, and what begins too often is not looked into again.
+    // What is too deep for a reader is a document all the same.
     let deep = format!("{}{{\"ssn\":1}}{}", "[".repeat(500), "]".repeat(500));
     assert_eq!(pieces(&deep), [Document(&deep)]);
-    assert!(matches!(pieces(&"[x\n".repeat(100))[..], [Prose(_), Broken(_)]));
-    let nested = "[\n".repeat(200_000) + "x";
-    assert!(matches!(pieces(&nested)[..], [Prose(_), Broken(_)]));
+    // A log is prose however long it is; what looks like JSON in every line up to its end is not looked into for ever.
+    assert_eq!(pieces(&"[12:00] {\n".repeat(100_000)).len(), 1);
+    let nested = "[\n".repeat(100_000) + "x";
+    assert!(matches!(pieces(&nested)[..], [Prose(_), Piece::Unread(_)]));
+}
+
+#[test]
+fn what_a_document_lacks_makes_it_whole() {
+    for (text, lacks) in [
+        ("{", "}"),
+        ("[", "]"),
+        ("{\"a", "\":null}"),
+        ("{\"a\"", ":null}"),
+        ("{\"a\":1,", "\"\":null}"),
+        ("[1,", "null]"),
+        ("[tr", "ue]"),
+        ("[-", "0]"),
+        ("[1.", "0]"),
+        ("[1e+", "0]"),
+        ("[\"a\\", "\\\"]"),
+        ("[\"\\u00", "00\"]"),
+        ("[{\"a\":[\"b\"", "]}]"),
+    ] {
+        assert_eq!(scan(text), Scan::Cut(lacks.to_owned()), "{text}");
+        assert!(json::read(format!("{text}{lacks}").as_bytes()).is_ok(), "{text}");
+    }
+    let mut words = TestWords::binding();
+    for (text, masked) in [
+        ("{\"ssn\":\"12", Some("{\"ssn\":\"[masked]")),
+        ("{\"ssn\":12", Some("{\"ssn\":\"[masked]\"")),
+        ("[{\"ssn\":1},{\"b\":\"SECRET", Some("[{\"ssn\":\"[masked]\"},{\"b\":\"[masked]")),
+        ("{\"a\":[1", None),
+        ("{\"a\":1,\"a\":2", Some("[portcullis: JSON that cannot be masked]")),
+    ] {
+        assert_eq!(string(text, &mut words).as_deref(), masked, "{text}");
+    }
 }
 
 #[test]
@@ -120,9 +156,29 @@ proptest! {
     #[test]
     fn the_pieces_of_a_text_are_the_text(text in "([\\[\\]{}\",:a1 \n\r]|é){0,60}") {
         let whole: String = pieces(&text).iter().map(|piece| match piece {
-            Piece::Prose(said) | Piece::Document(said) | Piece::Broken(said) => *said,
+            Piece::Prose(said) | Piece::Document(said) | Piece::Cut(said, _) | Piece::Unread(said) => *said,
         }).collect();
         prop_assert_eq!(whole, text);
+    }
+
+    #[test]
+    fn documents_are_those_of_another_parser(
+        text in "[\\[{]([\\[\\]{}\",:a1e.\\-+\\\\0 \n]|\"[a1]\":|\\\\u00e9|true|null|é){0,24}",
+    ) {
+        let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<serde::de::IgnoredAny>();
+        let other = documents.next().unwrap();
+        match scan(&text) {
+            Scan::Whole(bytes) => {
+                prop_assert!(other.is_ok(), "{}", text);
+                prop_assert_eq!(documents.byte_offset(), bytes);
+            }
+            Scan::Cut(lacks) => {
+                prop_assert!(other.is_err_and(|error| error.is_eof()), "{}", text);
+                let whole = format!("{text}{lacks}");
+                prop_assert!(serde_json::from_str::<serde::de::IgnoredAny>(&whole).is_ok(), "{}", whole);
+            }
+            Scan::Wrong(_) => prop_assert!(other.is_err_and(|error| !error.is_eof()), "{}", text),
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Turn {
     /// The same of a text that is whole: prose and documents each by themselves, so that each is masked as what it is.
     pub(in crate::api) fn keep_text(&mut self, about: &str, member: &str, text: &str, words: &dyn Words) {
         for piece in kept(text, words) {
-            self.keep(format!(r#"{{{about},"{member}":{}}}"#, quoted(piece)));
+            self.keep(format!(r#"{{{about},"{member}":{}}}"#, quoted(&piece)));
         }
     }
 

@@ -9,10 +9,11 @@
 //! middle of a line or in what is only nearly JSON.
 //! Held by: `tests.rs` and the tests of each API.
 
+use super::scan::{Scan, scan};
 use super::{ID, List};
 use crate::api::{NotJson, Words};
 use crate::json::{self, Edits, Node, Value, quoted};
-use serde::de::IgnoredAny;
+use std::borrow::Cow;
 
 /// What stands for JSON whose fields cannot be masked.
 pub(super) const WITHHELD: &str = "[portcullis: JSON that cannot be masked]";
@@ -20,8 +21,10 @@ pub(super) const WITHHELD: &str = "[portcullis: JSON that cannot be masked]";
 /// Bytes from which on a text of base64 is taken for what is sealed, signed or a picture.
 const SEALED: usize = 32;
 
-/// Places of a text where JSON may begin and does not.
-const TRIES: usize = 32;
+/// How often a text is looked through for JSON that is none.
+const TIMES: usize = 8;
+/// Bytes of it that are looked through in any case.
+const ANYWAY: usize = 64 << 10;
 
 /// Which values of an API are never changed.
 #[derive(Debug, Default)]
@@ -196,8 +199,15 @@ pub(in crate::api) fn string(value: &str, words: &mut dyn Words) -> Option<Strin
     for piece in pieces(value) {
         let (said, masked) = match piece {
             Piece::Prose(said) => (said, words.whole(said)),
-            Piece::Document(said) => (said, words.json(said).unwrap_or_else(|_| Some(WITHHELD.to_owned()))),
-            Piece::Broken(said) => (said, Some(WITHHELD.to_owned())),
+            Piece::Document(said) => (said, words.json(said).unwrap_or_else(|_| withheld())),
+            // It is masked with what it lacks, and that is taken away again.
+            Piece::Cut(said, lacks) => match words.json(&format!("{said}{lacks}")) {
+                Ok(masked) => {
+                    (said, masked.map(|masked| masked.strip_suffix(&lacks).map(ToOwned::to_owned).unwrap_or(masked)))
+                }
+                Err(_) => (said, withheld()),
+            },
+            Piece::Unread(said) => (said, withheld()),
         };
         changed |= masked.is_some();
         out.push_str(masked.as_deref().unwrap_or(said));
@@ -205,12 +215,17 @@ pub(in crate::api) fn string(value: &str, words: &mut dyn Words) -> Option<Strin
     changed.then_some(out)
 }
 
-/// A text in the parts that the record keeps and masks each by itself.
-pub(super) fn kept<'t>(text: &'t str, words: &dyn Words) -> impl Iterator<Item = &'t str> {
+fn withheld() -> Option<String> {
+    Some(WITHHELD.to_owned())
+}
+
+/// A text in the parts that the record keeps and masks each by itself: a document that breaks off with what it lacks.
+pub(super) fn kept<'t>(text: &'t str, words: &dyn Words) -> impl Iterator<Item = Cow<'t, str>> {
     let binds = words.binds_fields();
     pieces(text).into_iter().map(move |piece| match piece {
-        Piece::Broken(_) if binds => WITHHELD,
-        Piece::Prose(said) | Piece::Document(said) | Piece::Broken(said) => said,
+        Piece::Unread(_) if binds => Cow::Borrowed(WITHHELD),
+        Piece::Cut(said, lacks) => Cow::Owned(format!("{said}{lacks}")),
+        Piece::Prose(said) | Piece::Document(said) | Piece::Unread(said) => Cow::Borrowed(said),
     })
 }
 
@@ -220,8 +235,10 @@ pub(super) enum Piece<'t> {
     Prose(&'t str),
     /// One JSON document.
     Document(&'t str),
-    /// JSON that breaks off, or too much that begins like it.
-    Broken(&'t str),
+    /// One that breaks off with the text, and what it lacks.
+    Cut(&'t str, String),
+    /// Too much that begins like one.
+    Unread(&'t str),
 }
 
 /// Where in the text a line begins with what JSON begins with. `line` says whether only spaces stood before the text in
@@ -240,35 +257,30 @@ pub(super) fn begins(text: &str, line: &mut bool) -> Option<usize> {
 
 /// The documents of a text, and what lies between them.
 pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let (mut pieces, mut tries) = (Vec::new(), 0);
-    // `prose` is what no document was found in, up to `at`.
+    let mut pieces = Vec::new();
+    let mut room = text.len().saturating_mul(TIMES).saturating_add(ANYWAY);
+    // `prose` is where what no document was found in begins, up to `at`.
     let (mut prose, mut at, mut line) = (0, 0, true);
     let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
     while let Some(found) = begins(part(at, text.len()), &mut line) {
         let start = at + found;
         let rest = part(start, text.len());
-        let mut documents = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();
-        match documents.next() {
-            Some(Ok(_)) => {
-                let end = start + documents.byte_offset();
-                if prose < start {
-                    pieces.push(Piece::Prose(part(prose, start)));
-                }
-                pieces.push(Piece::Document(part(start, end)));
-                (prose, at, line) = (end, end, true);
-            }
-            Some(Err(error)) if tries >= TRIES || (error.is_eof() && rest.contains('"')) => {
-                if prose < start {
-                    pieces.push(Piece::Prose(part(prose, start)));
-                }
-                pieces.push(Piece::Broken(rest));
-                return pieces;
-            }
-            Some(Err(_)) | None => {
-                tries += 1;
+        let (piece, length) = match scan(rest) {
+            Scan::Wrong(bytes) if room >= bytes => {
+                room -= bytes;
                 (at, line) = (start + 1, false);
+                continue;
             }
+            Scan::Wrong(_) => (Piece::Unread(rest), rest.len()),
+            Scan::Whole(bytes) => (Piece::Document(part(start, start + bytes)), bytes),
+            Scan::Cut(lacks) => (Piece::Cut(rest, lacks), rest.len()),
+        };
+        if prose < start {
+            pieces.push(Piece::Prose(part(prose, start)));
         }
+        pieces.push(piece);
+        at = start + length;
+        (prose, line) = (at, true);
     }
     if prose < text.len() {
         pieces.push(Piece::Prose(part(prose, text.len())));
