@@ -1,7 +1,11 @@
-//! Masks for the tests of readers: they replace `SECRET`, wherever it is cut, and the members named `ssn`.
+//! What the tests of readers share: masks that replace `SECRET`, wherever it is cut, and the members named `ssn`; and a
+//! client that takes an answer in whatever pieces it comes.
 
-use super::{Ended, NotJson, Part, Reader, Words};
+use super::{Ended, NotJson, Part, Reader, Unfit, Words};
+use crate::frame::Head;
 use crate::json::{self, Edits, Node};
+use http::{HeaderMap, StatusCode};
+use portcullis_model::{Command, Denial, Reason, Tokens};
 use std::collections::BTreeMap;
 
 /// What the canary becomes.
@@ -109,4 +113,79 @@ pub(crate) fn feed(reader: &mut dyn Reader, words: &mut dyn Words, body: &[u8], 
         }
     }
     (out, others)
+}
+
+/// What came out of an answer.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Came {
+    pub(crate) client: String,
+    pub(crate) proposed: Vec<String>,
+    pub(crate) broken: Option<Unfit>,
+    pub(crate) used: Option<Tokens>,
+    pub(crate) recorded: Vec<String>,
+    /// Nothing may follow.
+    over: bool,
+}
+
+impl Came {
+    /// Takes parts; gives what is proposed, behind which nothing may stand.
+    pub(crate) fn take(&mut self, parts: Vec<Part>) -> Option<Command> {
+        let mut proposed = None;
+        for part in parts {
+            assert!(proposed.is_none(), "something follows a proposal: {part:?}");
+            assert!(!self.over, "something follows the end: {part:?}");
+            match part {
+                Part::Data(data) => self.client.push_str(std::str::from_utf8(&data).unwrap()),
+                Part::Propose(command) => proposed = Some(*command),
+                Part::Used(used) => self.used = Some(used),
+                Part::End => self.over = true,
+                Part::Broken(why) => {
+                    self.over = true;
+                    self.broken = Some(why);
+                }
+            }
+        }
+        proposed
+    }
+
+    /// Whether the answer has ended.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
+/// Feeds an answer in these pieces; a call passes unless its command's text holds `DENY` or it has a fault.
+pub(crate) fn answered(mut reader: impl Reader, mut words: TestWords, pieces: &[&[u8]], ended: Ended) -> Came {
+    let mut head = Head { status: StatusCode::OK, headers: HeaderMap::new() };
+    reader.on_head(&mut head, &mut words).unwrap();
+    let mut came = Came::default();
+    for at in 0..=pieces.len() {
+        let mut parts = Vec::new();
+        match pieces.get(at) {
+            Some(piece) => reader.on_data(piece, &mut words, &mut parts),
+            None => reader.on_end(ended, &mut words, &mut parts),
+        }
+        while let Some(command) = came.take(parts) {
+            parts = Vec::new();
+            let denial = Denial { decision: None, reason: Reason::Withdrawn, message: Some("Ask the pilot.".into()) };
+            let refused = command.fault.is_some() || command.text.as_str().contains("DENY");
+            came.proposed.push(command.text.as_str().to_owned());
+            reader.on_verdict(if refused { Err(&denial) } else { Ok(()) }, &mut words, &mut parts);
+        }
+    }
+    assert!(came.over, "an answer without an end: {came:?}");
+    came.recorded = words.recorded;
+    came
+}
+
+/// The same answer whole, by bytes, and cut once at many places, which must all come to the same.
+pub(crate) fn everywhere<R: Reader>(reader: impl Fn() -> R, words: impl Fn() -> TestWords, body: &[u8]) -> Came {
+    let whole = answered(reader(), words(), &[body], Ended::Whole);
+    let bytes: Vec<&[u8]> = body.chunks(1).collect();
+    assert_eq!(answered(reader(), words(), &bytes, Ended::Whole), whole, "by bytes");
+    for at in (0..body.len()).step_by(1 + body.len() / 200) {
+        let (left, right) = body.split_at(at);
+        assert_eq!(answered(reader(), words(), &[left, right], Ended::Whole), whole, "cut at {at}");
+    }
+    whole
 }

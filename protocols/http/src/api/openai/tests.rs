@@ -2,28 +2,17 @@ mod requests;
 
 use super::answer::Answering;
 use super::stream::Stream;
-use crate::api::testing::TestWords;
-use crate::api::{Ended, Part, Reader, Unfit};
+use crate::api::testing::{self, Came, TestWords, answered};
+use crate::api::{Ended, Part, Reader};
 use crate::frame::Head;
 use crate::json::{self, Node};
 use crate::sse::{Event, Parser};
 use crate::tools::ToolTable;
 use http::{HeaderMap, StatusCode};
 use portcullis_model::Tokens;
-use portcullis_model::{Denial, Reason};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// What came out of an answer.
-#[derive(Debug, Default, PartialEq)]
-struct Came {
-    client: String,
-    proposed: Vec<String>,
-    broken: Option<Unfit>,
-    used: Option<Tokens>,
-    recorded: Vec<String>,
-}
 
 fn streamed() -> Answering {
     Answering::stream(Stream::new(true, Arc::new(ToolTable::default())))
@@ -33,57 +22,9 @@ fn document() -> Answering {
     Answering::message(Arc::new(ToolTable::default()))
 }
 
-/// Feeds an answer in these pieces; a call passes unless its command's text holds `DENY` or it has a fault.
-fn feed(mut reader: Answering, mut words: TestWords, pieces: &[&[u8]], ended: Ended) -> Came {
-    let mut head = Head { status: StatusCode::OK, headers: HeaderMap::new() };
-    reader.on_head(&mut head, &mut words).unwrap();
-    let (mut came, mut over) = (Came::default(), false);
-    for at in 0..=pieces.len() {
-        let mut parts = Vec::new();
-        match pieces.get(at) {
-            Some(piece) => reader.on_data(piece, &mut words, &mut parts),
-            None => reader.on_end(ended, &mut words, &mut parts),
-        }
-        while !parts.is_empty() {
-            let mut proposed = None;
-            for part in std::mem::take(&mut parts) {
-                assert!(proposed.is_none() && !over, "{part:?} follows a proposal or the end");
-                match part {
-                    Part::Data(data) => came.client.push_str(std::str::from_utf8(&data).unwrap()),
-                    Part::Propose(command) => proposed = Some(command),
-                    Part::Used(used) => came.used = Some(used),
-                    Part::End => over = true,
-                    Part::Broken(why) => {
-                        over = true;
-                        came.broken = Some(why);
-                    }
-                }
-            }
-            if let Some(command) = proposed {
-                let denial =
-                    Denial { decision: None, reason: Reason::Withdrawn, message: Some("Ask the pilot.".into()) };
-                let refused = command.fault.is_some() || command.text.as_str().contains("DENY");
-                came.proposed.push(command.text.as_str().to_owned());
-                reader.on_verdict(if refused { Err(&denial) } else { Ok(()) }, &mut words, &mut parts);
-            }
-        }
-    }
-    assert!(over, "an answer without an end: {came:?}");
-    came.recorded = words.recorded;
-    came
-}
-
-/// The same answer whole, by bytes, and cut at many places, which must all come to the same.
+/// The same answer in all kinds of pieces.
 fn everywhere(reader: fn() -> Answering, words: fn() -> TestWords, body: &str) -> Came {
-    let body = body.as_bytes();
-    let whole = feed(reader(), words(), &[body], Ended::Whole);
-    let bytes: Vec<&[u8]> = body.chunks(1).collect();
-    assert_eq!(feed(reader(), words(), &bytes, Ended::Whole), whole, "by bytes");
-    for at in (0..body.len()).step_by(1 + body.len() / 100) {
-        let (left, right) = body.split_at(at);
-        assert_eq!(feed(reader(), words(), &[left, right], Ended::Whole), whole, "cut at {at}");
-    }
-    whole
+    testing::everywhere(reader, words, body.as_bytes())
 }
 
 fn read(body: &str) -> Came {
@@ -198,7 +139,7 @@ fn calls_wait_until_their_choice_is_over_and_are_judged_in_order() {
     assert_eq!(said.1, [r#"shell{"command":["ls","[masked]"]}"#, "other{}"]);
     assert_eq!(said.2, "tool_calls");
     // Nothing of a call leaves before its choice is over.
-    let open = feed(streamed(), TestWords::binding(), &[body[..5].concat().as_bytes()], Ended::Whole);
+    let open = answered(streamed(), TestWords::binding(), &[body[..5].concat().as_bytes()], Ended::Whole);
     assert!(open.broken.is_some() && !open.client.contains("shell") && open.proposed.is_empty());
     // Where none is left the choice does not wait for a result.
     let none = [calls(0, 0, "shell", "{\"command\":[\"DENY\"]}"), ends(0, "tool_calls"), DONE.to_owned()];
@@ -250,7 +191,7 @@ fn a_call_is_judged_and_recorded_as_it_is_released() {
 #[test]
 fn the_record_has_what_came_and_says_what_is_missing() {
     let half = says(0, "a SEC") + &calls(0, 0, "shell", r#"{"command":["PGPASSWORD=hunter2"#);
-    let came = feed(streamed(), TestWords::binding(), &[half.as_bytes()], Ended::Broken);
+    let came = answered(streamed(), TestWords::binding(), &[half.as_bytes()], Ended::Broken);
     let [kept] = came.recorded.as_slice() else { panic!("{:?}", came.recorded) };
     assert!(kept.contains("a SEC") && kept.contains("this is not all") && !kept.contains("hunter2"), "{kept}");
     // A client that leaves while people decide.
@@ -308,7 +249,7 @@ fn failed(status: u16, body: &str) -> String {
     let mut head = Head { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new() };
     reader.on_head(&mut head, &mut words).unwrap();
     assert_eq!(head.headers["content-type"], "application/json");
-    let (out, others) = crate::api::testing::feed(&mut reader, &mut words, body.as_bytes(), 7);
+    let (out, others) = testing::feed(&mut reader, &mut words, body.as_bytes(), 7);
     assert!(matches!(others[..], [Part::End]), "{others:?}");
     String::from_utf8(out).unwrap()
 }
@@ -360,7 +301,7 @@ fn a_stream_that_breaks_its_grammar_breaks_off() {
         }
     }
     let body = says(0, "a") + &ends(0, "stop") + DONE;
-    assert!(feed(streamed(), TestWords::binding(), &[body.as_bytes()], Ended::Broken).broken.is_some());
+    assert!(answered(streamed(), TestWords::binding(), &[body.as_bytes()], Ended::Broken).broken.is_some());
     let error =
         says(0, "a") + "data: {\"error\":{\"type\":\"server_error\",\"message\":\"SECRET down\",\"x\":1}}\n\n" + DONE;
     let came = read(&error);
@@ -438,8 +379,8 @@ proptest! {
         at.extend([0, body.len()]);
         at.sort_unstable();
         let pieces: Vec<&[u8]> = at.windows(2).map(|pair| &body.as_bytes()[pair[0]..pair[1]]).collect();
-        let came = feed(streamed(), TestWords::binding(), &pieces, Ended::Whole);
-        prop_assert_eq!(&came, &feed(streamed(), TestWords::binding(), &[body.as_bytes()], Ended::Whole));
+        let came = answered(streamed(), TestWords::binding(), &pieces, Ended::Whole);
+        prop_assert_eq!(&came, &answered(streamed(), TestWords::binding(), &[body.as_bytes()], Ended::Whole));
         prop_assert!(came.broken.is_some() || came.client.ends_with(DONE));
         for (text, calls, _) in accumulated(&came.client).into_values() {
             prop_assert!(!text.contains("SECRET") && !calls.concat().contains("SECRET"), "{}", came.client);

@@ -83,7 +83,7 @@ fn what_is_no_message_does_not_pass() {
     let utf16: Vec<u8> = body("", "end_turn").encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert!(everywhere(false, TestWords::binding, &utf16).broken.is_some());
     let whole = body("", "end_turn");
-    let came = feed(message(false), &mut TestWords::binding(), &[whole.as_bytes()], Ended::Broken);
+    let came = answered(message(false), TestWords::binding(), &[whole.as_bytes()], Ended::Broken);
     assert!(came.broken.is_some() && came.client.is_empty());
 }
 

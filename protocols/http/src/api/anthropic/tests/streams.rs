@@ -3,13 +3,13 @@
 use super::*;
 use proptest::prelude::*;
 
-const START: &str = r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":7,"cache_read_input_tokens":3,"output_tokens":1}}}"#;
+pub(super) const START: &str = r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":7,"cache_read_input_tokens":3,"output_tokens":1}}}"#;
 
 /// What a provider encrypts: base64 of some length.
 const SEALED: &str = "SECRETxSECRETxSECRETxSECRETxSECRET+x8/==";
 
 /// A stream of these events, each named by its type.
-fn stream(events: &[String]) -> String {
+pub(super) fn stream(events: &[String]) -> String {
     let name = |data: &String| json::read(data.as_bytes()).ok()?.get("type")?.text().map(ToOwned::to_owned);
     events.iter().map(|data| format!("event: {}\ndata: {data}\n\n", name(data).unwrap_or_default())).collect()
 }
@@ -27,14 +27,14 @@ fn stops(index: usize) -> String {
     format!(r#"{{"type":"content_block_stop","index":{index}}}"#)
 }
 
-fn text(index: usize, pieces: &[&str]) -> Vec<String> {
+pub(super) fn text(index: usize, pieces: &[&str]) -> Vec<String> {
     let mut events = vec![starts(index, r#"{"type":"text","text":""}"#)];
     events.extend(pieces.iter().map(|piece| delta(index, "text_delta", "text", piece)));
     events.push(stops(index));
     events
 }
 
-fn call(index: usize, name: &str, pieces: &[&str]) -> Vec<String> {
+pub(super) fn call(index: usize, name: &str, pieces: &[&str]) -> Vec<String> {
     let block = format!(r#"{{"type":"tool_use","id":"toolu_{index}","name":"{name}","input":{{}}}}"#);
     let mut events = vec![starts(index, &block)];
     events.extend(pieces.iter().map(|piece| delta(index, "input_json_delta", "partial_json", piece)));
@@ -50,7 +50,7 @@ fn ends(reason: &str) -> Vec<String> {
 }
 
 /// A whole stream with these blocks in it.
-fn whole(blocks: &[Vec<String>], reason: &str) -> String {
+pub(super) fn whole(blocks: &[Vec<String>], reason: &str) -> String {
     let mut events = vec![START.to_owned()];
     events.extend(blocks.concat());
     events.extend(ends(reason));
@@ -65,7 +65,7 @@ fn read(body: &str) -> Came {
 fn blocks(body: &str) -> (Vec<String>, String) {
     let came = read(body);
     assert_eq!(came.broken, None, "{}", came.client);
-    let (blocks, reason) = accumulated(&came.events());
+    let (blocks, reason) = accumulated(&heard(&came));
     (blocks, reason.unwrap())
 }
 
@@ -73,14 +73,11 @@ fn blocks(body: &str) -> (Vec<String>, String) {
 fn text_is_masked_wherever_it_is_cut() {
     let body = whole(&[text(0, &["a SEC", "RE", "T b ", "S", "ECRETS", "EC"])], "end_turn");
     let came = read(&body);
-    assert_eq!(
-        accumulated(&came.events()),
-        (vec!["text:a [masked] b [masked]SEC".to_owned()], Some("end_turn".into()))
-    );
+    assert_eq!(accumulated(&heard(&came)), (vec!["text:a [masked] b [masked]SEC".to_owned()], Some("end_turn".into())));
     assert_eq!(came.used, Some(Tokens { input: 7, output: 42, cache_read: 3, cache_write: 0 }));
     assert_eq!(came.recorded, [r#"{"role":"assistant","content":[{"type":"text","text":"a SECRET b SECRETSEC"}]}"#]);
     let unbound = everywhere(true, TestWords::default, body.as_bytes());
-    assert_eq!(accumulated(&unbound.events()).0, ["text:a SECRET b SECRETSEC"]);
+    assert_eq!(accumulated(&heard(&unbound)).0, ["text:a SECRET b SECRETSEC"]);
     // Text that stands in the start already.
     let mut events = text(0, &["RET"]);
     events[0] = starts(0, r#"{"type":"text","text":"SEC"}"#);
@@ -90,7 +87,7 @@ fn text_is_masked_wherever_it_is_cut() {
 #[test]
 fn no_delta_is_empty_and_no_event_without_a_name() {
     let came = read(&whole(&[text(0, &["SEC", "RET", ""]), text(1, &[])], "end_turn"));
-    for event in came.events() {
+    for event in heard(&came) {
         assert!(event.name.is_some() && !event.data.contains(r#""text_delta","text":"""#), "{event:?}");
     }
 }
@@ -100,7 +97,7 @@ fn an_allowed_call_passes_whole_and_a_refused_one_is_said() {
     let bash = |index: usize, command: &str| call(index, "Bash", &[r#"{"comm"#, r#"and": ""#, command, r#""}"#]);
     let body = whole(&[text(0, &["now"]), bash(1, "ls /tmp"), bash(2, "DENY"), bash(3, "id")], "tool_use");
     let came = read(&body);
-    let (said, reason) = accumulated(&came.events());
+    let (said, reason) = accumulated(&heard(&came));
     assert_eq!(said[..2], ["text:now", r#"tool_useBash:{"command": "ls /tmp"}"#]);
     assert!(said[2].starts_with("text:[portcullis] Bash was refused: "), "{}", said[2]);
     assert!(said[2].contains("Ask the pilot."));
@@ -126,19 +123,15 @@ fn nothing_of_a_call_passes_before_its_verdict() {
     reader.on_data(body.as_bytes(), &mut words, &mut parts);
     // The end may come while people decide.
     reader.on_end(Ended::Whole, &mut words, &mut parts);
-    let (mut came, mut over) = (feed_nothing(), false);
-    assert!(take(parts, &mut came, &mut over).is_some() && !over);
+    let mut came = Came::default();
+    assert!(came.take(parts).is_some() && !came.is_over());
     assert!(!came.client.contains("Bash") && !came.client.contains("message_delta"), "{}", came.client);
     let waiting = reader.keep_alive().unwrap();
     assert!(waiting.starts_with(b":") && waiting.ends_with(b"\n\n"));
     let mut parts = Vec::new();
     reader.on_verdict(Ok(()), &mut words, &mut parts);
-    assert!(take(parts, &mut came, &mut over).is_none() && over);
+    assert!(came.take(parts).is_none() && came.is_over());
     assert!(came.client.contains("Bash") && came.client.contains("message_stop"));
-}
-
-fn feed_nothing() -> Came {
-    Came { client: String::new(), proposed: Vec::new(), broken: None, used: None, recorded: Vec::new() }
 }
 
 #[test]
@@ -149,7 +142,7 @@ fn the_input_of_a_call_is_read_strictly_and_masked() {
         assert_eq!(reason, "end_turn");
     }
     let came = read(&whole(&[call(0, "t", &[r#"{"a":"SEC"#, r#"RET","ssn":5, "n":1e400}"#])], "tool_use"));
-    assert_eq!(accumulated(&came.events()).0, [r#"tool_uset:{"a":"[masked]","ssn":"[masked]", "n":1e400}"#]);
+    assert_eq!(accumulated(&heard(&came)).0, [r#"tool_uset:{"a":"[masked]","ssn":"[masked]", "n":1e400}"#]);
     // What the client runs is what was judged and what is recorded.
     assert_eq!(came.proposed, [r#"t {"a":"[masked]","ssn":"[masked]","n":1e400} (toolu_0)"#]);
     assert!(!came.recorded[0].contains("SECRET"), "{:?}", came.recorded);
@@ -166,115 +159,6 @@ fn the_input_of_a_call_is_read_strictly_and_masked() {
     // And more of it behind: that is two documents.
     events.insert(1, delta(0, "input_json_delta", "partial_json", r#"{"command":"ls"}"#));
     assert!(blocks(&whole(&[events], "tool_use")).0[0].starts_with("text:"));
-}
-
-/// A path that a mask changes is another path, which somebody has to have judged.
-#[test]
-fn a_call_is_judged_as_it_is_released() {
-    for streams in [true, false] {
-        let input = r#"{"command":"rm -rf /srv/SECRET"}"#;
-        let document = format!(
-            r#"{{"type":"message","role":"assistant","content":[{{"type":"tool_use","id":"a","name":"Bash","input":{input}}}]}}"#
-        );
-        let body = if streams { whole(&[call(0, "Bash", &[input])], "tool_use") } else { document };
-        let mut words = TestWords { masked: Some("*"), ..TestWords::binding() };
-        let mut reader = message(streams);
-        let mut parts = Vec::new();
-        reader.on_data(body.as_bytes(), &mut words, &mut parts);
-        reader.on_end(Ended::Whole, &mut words, &mut parts);
-        let (mut came, mut over) = (feed_nothing(), false);
-        let asked = take(parts, &mut came, &mut over).unwrap();
-        let said: Vec<String> = asked.operations().iter().map(ToString::to_string).collect();
-        // A mask made a pattern of it.
-        assert!(said.iter().any(|one| one.starts_with("delete file ? +dynamic")), "{said:?}");
-        assert!(asked.text.as_str().contains("/srv/*") && !asked.text.as_str().contains("SECRET"));
-        let mut parts = Vec::new();
-        reader.on_verdict(Ok(()), &mut words, &mut parts);
-        assert!(take(parts, &mut came, &mut over).is_none() && over);
-        assert!(came.client.contains("/srv/*") && !came.client.contains("SECRET"), "{}", came.client);
-    }
-}
-
-#[test]
-fn json_in_a_text_waits_until_it_is_whole_and_is_masked_by_its_fields() {
-    let cases: [(&[&str], &str); 8] = [
-        (&["{\"ss", "n\":\"12", "3\"}"], r#"{"ssn":"[masked]"}"#),
-        (&[" \n", "[{\"ssn\"", ":1}]\n"], " \n[{\"ssn\":\"[masked]\"}]\n"),
-        (
-            &["Here:\n```json\n{\"ssn\":1", "}\n```\nand SEC", "RET"],
-            "Here:\n```json\n{\"ssn\":\"[masked]\"}\n```\nand [masked]",
-        ),
-        (&["{\"a\":1}\n{\"ssn\":1}"], "{\"a\":1}\n{\"ssn\":\"[masked]\"}"),
-        (&["{\"ssn\":\"123\",\"b"], "{\"ssn\":\"[masked]\",\"b"),
-        (&["{\"ssn\":1,\"ssn\":2}"], "[portcullis: JSON that cannot be masked]"),
-        (&["[a link](x) SEC", "RET"], "[a link](x) [masked]"),
-        (&["a {\n", "b [SECRET]"], "a {\nb [[masked]]"),
-    ];
-    for (pieces, expected) in cases {
-        let body = whole(&[text(0, pieces), text(1, &["b"])], "end_turn");
-        let came = read(&body);
-        assert_eq!(accumulated(&came.events()).0, [format!("text:{expected}"), "text:b".to_owned()], "{pieces:?}");
-        // The same of a document.
-        let said = json::quoted(&pieces.concat());
-        let document =
-            format!(r#"{{"type":"message","role":"assistant","content":[{{"type":"text","text":{said}}}]}}"#);
-        let came = everywhere(false, TestWords::binding, document.as_bytes());
-        assert!(came.client.contains(&json::quoted(expected)), "{}", came.client);
-    }
-    // Each document is a text of its own to the record, which masks it as one.
-    let came = read(&whole(&[text(0, &["a\n{\"ssn\":1}\nb"])], "end_turn"));
-    let kept = r#"{"role":"assistant","content":[{"type":"text","text":"a\n"},{"type":"text","text":"{\"ssn\":1}"},{"type":"text","text":"\nb"}]}"#;
-    assert_eq!(came.recorded, [kept]);
-    // Where no mask is about fields, nothing waits for the end of a text.
-    let mut words = TestWords { binds: true, ..TestWords::default() };
-    let open = &text(0, &["{\"ssn\":1,"])[..2];
-    let mut parts = Vec::new();
-    message(true).on_data(stream(&[&[START.to_owned()], open].concat()).as_bytes(), &mut words, &mut parts);
-    let (mut came, mut over) = (feed_nothing(), false);
-    assert!(take(parts, &mut came, &mut over).is_none() && came.client.contains("ssn"), "{}", came.client);
-}
-
-#[test]
-fn the_record_has_what_came_and_says_what_is_missing() {
-    let secret = r#"{"command":"PGPASSWORD=hunter2 psql -c 'select 1'"}"#;
-    let came = read(&whole(&[call(0, "Bash", &[secret])], "tool_use"));
-    assert!(came.client.contains("hunter2"), "the client runs it");
-    assert!(came.recorded.concat().contains("[redacted]") && !came.recorded.concat().contains("hunter2"));
-    // An input that breaks off may end in the middle of a secret.
-    let half = [vec![START.to_owned()], text(0, &["a SEC"]), call(1, "Bash", &[&secret[..30]])[..2].to_vec()].concat();
-    let came = feed(message(true), &mut TestWords::binding(), &[stream(&half).as_bytes()], Ended::Broken);
-    assert_eq!(came.recorded.len(), 1, "{:?}", came.recorded);
-    assert!(came.recorded[0].contains("a SEC") && came.recorded[0].contains("Bash"), "{:?}", came.recorded);
-    assert!(came.recorded[0].contains("this is not all") && !came.recorded[0].contains("hunter"));
-    // A client that leaves while people decide.
-    let body = whole(&[text(0, &["before"]), call(1, "Bash", &[r#"{"command":"ls"}"#])], "tool_use");
-    let (mut reader, mut words, mut parts) = (message(true), TestWords::binding(), Vec::new());
-    reader.on_data(body.as_bytes(), &mut words, &mut parts);
-    reader.on_end(Ended::Broken, &mut words, &mut parts);
-    assert!(matches!(parts.last(), Some(Part::Broken(_))));
-    assert!(words.recorded[0].contains("before") && words.recorded[0].contains("this is not all"));
-    parts.clear();
-    reader.on_verdict(Ok(()), &mut words, &mut parts);
-    assert!(parts.is_empty() && words.recorded.len() == 1);
-    // What is too long is left out, and that is said.
-    let long = "a".repeat(600 << 10);
-    let came = feed(
-        message(true),
-        &mut TestWords::default(),
-        &[whole(&[text(0, &[&long, &long])], "end_turn").as_bytes()],
-        Ended::Whole,
-    );
-    assert!(came.broken.is_none() && came.recorded[0].contains("not all is kept"));
-}
-
-#[test]
-fn what_an_answer_used_is_known_at_its_end() {
-    let broke = stream(&[vec![START.to_owned()], text(0, &["a"])].concat());
-    assert_eq!(read(&broke).used, None);
-    assert_eq!(
-        read(&whole(&[text(0, &["a"])], "end_turn")).used,
-        Some(Tokens { input: 7, output: 42, cache_read: 3, cache_write: 0 })
-    );
 }
 
 #[test]
@@ -306,7 +190,7 @@ fn thinking_passes_unchanged_or_not_at_all() {
     assert_eq!(blocks(&thinking(&["a ", "b"])).0, ["thinking:a bc2ln=="]);
     assert_eq!(blocks(&thinking(&["a SEC", "RET"])).0, ["thinking:c2ln=="]);
     let unbound = everywhere(true, TestWords::default, thinking(&["a SEC", "RET"]).as_bytes());
-    assert_eq!(accumulated(&unbound.events()).0, ["thinking:a SECRETc2ln=="]);
+    assert_eq!(accumulated(&heard(&unbound)).0, ["thinking:a SECRETc2ln=="]);
     let redacted = |data: &str| {
         let block = format!(r#"{{"type":"redacted_thinking","data":"{data}"}}"#);
         whole(&[vec![starts(0, &block), stops(0)]], "end_turn")
@@ -327,7 +211,7 @@ fn what_the_providers_tools_found_is_masked_and_goes_with_its_call() {
     };
     let came = read(&whole(&[searched("srv_1")], "end_turn"));
     assert!(!came.client.contains("web_search_tool_result"), "{}", came.client);
-    assert_eq!(accumulated(&came.events()).0.len(), 1);
+    assert_eq!(accumulated(&heard(&came)).0.len(), 1);
     let came = read(&whole(&[searched("srv_2")], "end_turn"));
     assert!(
         came.client.contains(&format!(r#""title":"a [masked]","encrypted_content":"{SEALED}""#)),
@@ -382,7 +266,7 @@ fn an_answer_that_breaks_its_grammar_breaks_off() {
     for (what, body) in cases {
         let came = read(&body);
         assert!(came.broken.is_some(), "{what}: {}", came.client);
-        let events = came.events();
+        let events = heard(&came);
         // The client sees an error last, which its SDK raises.
         assert_eq!(events.last().and_then(|event| event.name.as_deref()), Some("error"), "{what}");
         // A stop that was passed already cannot be taken back.
@@ -392,7 +276,7 @@ fn an_answer_that_breaks_its_grammar_breaks_off() {
     }
     // A connection that broke off is not made whole by what came before.
     let body = whole(&[text(0, &["a"])], "end_turn");
-    let came = feed(message(true), &mut TestWords::binding(), &[body.as_bytes()], Ended::Broken);
+    let came = answered(message(true), TestWords::binding(), &[body.as_bytes()], Ended::Broken);
     assert!(came.broken.is_some());
 }
 
@@ -402,7 +286,7 @@ fn an_error_of_the_provider_passes_masked_and_ends_it() {
     let came =
         read(&stream(&[vec![START.to_owned()], text(0, &["a"]), vec![error.to_owned()], ends("end_turn")].concat()));
     assert!(came.broken.is_some());
-    let last = came.events().pop().unwrap();
+    let last = heard(&came).pop().unwrap();
     assert_eq!(last.data, r#"{"type":"error","error":{"type":"overloaded_error","message":"[masked] is full"}}"#);
 }
 
@@ -410,10 +294,10 @@ fn an_error_of_the_provider_passes_masked_and_ends_it() {
 fn a_call_is_bounded() {
     let long = "a".repeat(600 << 10);
     let body = whole(&[call(0, "Bash", &[&long, &long])], "tool_use");
-    let came = feed(message(true), &mut TestWords::binding(), &[body.as_bytes()], Ended::Whole);
+    let came = answered(message(true), TestWords::binding(), &[body.as_bytes()], Ended::Whole);
     assert!(came.broken.is_some() && came.proposed.is_empty());
     let many: Vec<Vec<String>> = (0..200).map(|index| call(index, "Bash", &[r#"{"command":"ls"}"#])).collect();
-    let came = feed(message(true), &mut TestWords::binding(), &[whole(&many, "tool_use").as_bytes()], Ended::Whole);
+    let came = answered(message(true), TestWords::binding(), &[whole(&many, "tool_use").as_bytes()], Ended::Whole);
     assert!(came.broken.is_some() && came.proposed.len() == 128);
 }
 
@@ -452,10 +336,10 @@ proptest! {
         at.extend([0, body.len()]);
         at.sort_unstable();
         let pieces: Vec<&[u8]> = at.windows(2).map(|pair| &body.as_bytes()[pair[0]..pair[1]]).collect();
-        let came = feed(message(true), &mut TestWords::binding(), &pieces, Ended::Whole);
-        let one = feed(message(true), &mut TestWords::binding(), &[body.as_bytes()], Ended::Whole);
+        let came = answered(message(true), TestWords::binding(), &pieces, Ended::Whole);
+        let one = answered(message(true), TestWords::binding(), &[body.as_bytes()], Ended::Whole);
         prop_assert_eq!(&came, &one);
-        let out = came.events();
+        let out = heard(&came);
         let stop = out.iter().any(|event| event.name.as_deref() == Some("message_stop"));
         prop_assert!(came.broken.is_some() || stop);
         let said: String = out.iter().filter_map(|event| {
