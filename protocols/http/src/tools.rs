@@ -19,7 +19,7 @@ use crate::json::{self, Node, Value};
 use facts::{Role, Tool};
 pub use facts::{ToolField, ToolTable};
 use portcullis_model::{
-    Action, Command, Digest, Fault, Fields, Mark, Marks, Object, Operation, Part, Reach, Source, Text,
+    Action, Command, Digest, Fault, Fields, Mark, Marks, Object, Operation, Parameter, Part, Reach, Source, Text,
 };
 use portcullis_sql::Dialect;
 use search::Named;
@@ -39,31 +39,16 @@ const DOCUMENTS: usize = 2;
 /// Bytes of a name.
 const NAME: usize = 256;
 
-/// What the record shows of an input that cannot be read: what is secret in it cannot be told.
-const UNKEPT: &str = "[not kept: it cannot be read]";
-
-/// A call of a tool, read.
-pub(crate) struct Called {
-    /// What it would do.
-    pub(crate) command: Command,
-    /// Its whole input as JSON, without the secrets of the code in it: for the record.
-    pub(crate) input: String,
-}
-
-/// The command that a call of a tool is: `name` called with the JSON text `input`, by the id that the model gave it.
+/// The command that a call of a tool is: `name` called with the JSON text `input`, by the id that the model gave it. Its
+/// text is the name; the input stands beside it as the document that it is, which the record masks by its fields. One that
+/// cannot be read does not: what is secret in it cannot be told.
 pub(crate) fn call(table: &ToolTable, name: &str, id: Option<&str>, input: &str) -> Command {
-    called(table, name, id, input).command
-}
-
-/// The same, with what the record may show of the input.
-pub(crate) fn called(table: &ToolTable, name: &str, id: Option<&str>, input: &str) -> Called {
     let digest = Digest::of_parts(&[name.as_bytes(), b"\0", input.as_bytes()]);
     let (node, tool) = match understood(table, name, input) {
         Ok(understood) => understood,
         Err(fault) => {
-            let text = if is_name(name) { name } else { "a tool call" };
-            let command = Command::faulty(Source::Tool, Text::plain(text), fault, digest);
-            return Called { command: command.with_fields(Fields::unknown()), input: json::quoted(UNKEPT) };
+            let text = if is_name(name) { shown::call(name, id) } else { Text::plain("a tool call") };
+            return Command::faulty(Source::Tool, text, fault, digest).with_fields(Fields::unknown());
         }
     };
     let mut walk = Walk::default();
@@ -71,14 +56,14 @@ pub(crate) fn called(table: &ToolTable, name: &str, id: Option<&str>, input: &st
     let marks = walk.marks.union(tool.marks());
     let mut operations = vec![Operation::new(Action::Call, Object::Tool(Part::known(name))).marked(marks)];
     operations.append(&mut walk.operations);
-    let text = shown::call(name, id, &node, &walk.hidden);
+    let text = shown::call(name, id);
     let command = match walk.fault {
         Some(fault) => Command::faulty(Source::Tool, text, fault, digest),
         None => Command::new(Source::Tool, text, operations, digest).writing(true),
     };
-    let input = shown::input(&node, &walk.hidden);
+    let kept = Parameter { type_name: "json".into(), value: Some(shown::input(&node, &walk.hidden).into()) };
     // To a rule a call is its input: `$.amount` is that of the tool.
-    Called { command: command.with_fields(node.fields(&[])), input }
+    command.with_parameters(vec![kept]).with_fields(node.fields(&[]))
 }
 
 /// The input, which is one object, and what is known of the tool.
@@ -100,12 +85,12 @@ fn understood<'t>(table: &'t ToolTable, name: &str, input: &str) -> Result<(Node
     Ok((node, tool))
 }
 
-/// The command that a call is whose name or input the masks leave nothing of that a tool could take.
-pub(crate) fn spoilt(id: &str) -> Called {
+/// The command that a call is of whose name or input the masks leave nothing that a tool could take.
+pub(crate) fn spoilt(id: &str) -> Command {
     let message = "a mask changes the name of the tool, or its input cannot be masked".into();
     let digest = Digest::of_parts(&[b"spoilt\0", id.as_bytes()]);
-    let command = Command::faulty(Source::Tool, Text::plain("a tool call"), Fault::Unsupported { message }, digest);
-    Called { command: command.with_fields(Fields::unknown()), input: json::quoted(UNKEPT) }
+    let fault = Fault::Unsupported { message };
+    Command::faulty(Source::Tool, shown::call("a tool call", Some(id)), fault, digest).with_fields(Fields::unknown())
 }
 
 /// The command that offering these tools to a model is, if there are any: judged before the model may call them.

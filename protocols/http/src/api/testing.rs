@@ -154,7 +154,13 @@ impl Came {
     }
 }
 
-/// Feeds an answer in these pieces; a call passes unless its command's text holds `DENY` or it has a fault.
+/// A command as the record has it.
+pub(crate) fn said(command: &Command) -> String {
+    let parameters = command.parameters.iter().filter_map(|parameter| parameter.value.as_deref());
+    [command.text.as_str()].into_iter().chain(parameters).collect::<Vec<_>>().join(" ")
+}
+
+/// Feeds an answer in these pieces; a call passes unless its command holds `DENY` or has a fault.
 pub(crate) fn answered(mut reader: impl Reader, mut words: TestWords, pieces: &[&[u8]], ended: Ended) -> Came {
     let mut head = Head { status: StatusCode::OK, headers: HeaderMap::new() };
     reader.on_head(&mut head, &mut words).unwrap();
@@ -168,8 +174,9 @@ pub(crate) fn answered(mut reader: impl Reader, mut words: TestWords, pieces: &[
         while let Some(command) = came.take(parts) {
             parts = Vec::new();
             let denial = Denial { decision: None, reason: Reason::Withdrawn, message: Some("Ask the pilot.".into()) };
-            let refused = command.fault.is_some() || command.text.as_str().contains("DENY");
-            came.proposed.push(command.text.as_str().to_owned());
+            let said = said(&command);
+            let refused = command.fault.is_some() || said.contains("DENY");
+            came.proposed.push(said);
             reader.on_verdict(if refused { Err(&denial) } else { Ok(()) }, &mut words, &mut parts);
         }
     }

@@ -1,27 +1,21 @@
 //! What the record shows of a tool call.
 //!
-//! Promises: what the walk hid of the input stands in neither form, nothing that is no plain id stands behind the call, and
-//! the input as JSON is whole and JSON. Held by: `tests.rs`.
+//! Promises: what the walk hid of the input does not stand in what is shown of it, which is whole and JSON; nothing that is no
+//! plain id stands behind the name. Held by: `tests.rs`.
 
 use super::NAME;
 use crate::json::{self, Node, Value};
 use portcullis_model::Text;
 use std::collections::HashMap;
 
-/// Bytes of a call's text.
-pub(super) const SHOWN: usize = 64 << 10;
+/// Bytes of a list of names.
+const SHOWN: usize = 64 << 10;
 
-/// A call, as far as the record shows it.
-pub(super) fn call(name: &str, id: Option<&str>, node: &Node, hidden: &HashMap<usize, String>) -> Text {
-    let mut text = format!("{name} ");
-    compact(node, hidden, SHOWN, &mut text);
-    let mut text = bounded(&text).to_owned();
+/// A call without its input.
+pub(super) fn call(name: &str, id: Option<&str>) -> Text {
     let plain =
         |id: &&str| id.len() <= NAME && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-    if let Some(id) = id.filter(plain) {
-        text.push_str(&format!(" ({id})"));
-    }
-    Text::plain(text)
+    Text::plain(id.filter(plain).map_or_else(|| name.to_owned(), |id| format!("{name} ({id})")))
 }
 
 /// As much of a text as the record shows.
@@ -33,15 +27,12 @@ pub(super) fn bounded(text: &str) -> &str {
 /// A whole input as JSON.
 pub(super) fn input(node: &Node, hidden: &HashMap<usize, String>) -> String {
     let mut text = String::new();
-    compact(node, hidden, usize::MAX, &mut text);
+    compact(node, hidden, &mut text);
     text
 }
 
-/// JSON without spaces, with what is hidden replaced; whole where that is no longer than `most`.
-fn compact(node: &Node, hidden: &HashMap<usize, String>, most: usize, out: &mut String) {
-    if out.len() > most {
-        return;
-    }
+/// JSON without spaces, with what is hidden replaced.
+fn compact(node: &Node, hidden: &HashMap<usize, String>, out: &mut String) {
     if let Some(instead) = hidden.get(&node.span.start) {
         return out.push_str(&json::quoted(instead));
     }
@@ -53,7 +44,7 @@ fn compact(node: &Node, hidden: &HashMap<usize, String>, most: usize, out: &mut 
         Value::Array(elements) => {
             for (at, element) in elements.iter().enumerate() {
                 out.push(if at == 0 { '[' } else { ',' });
-                compact(element, hidden, most, out);
+                compact(element, hidden, out);
             }
             out.push_str(if elements.is_empty() { "[]" } else { "]" });
         }
@@ -62,7 +53,7 @@ fn compact(node: &Node, hidden: &HashMap<usize, String>, most: usize, out: &mut 
                 out.push(if at == 0 { '{' } else { ',' });
                 out.push_str(&json::quoted(name));
                 out.push(':');
-                compact(member, hidden, most, out);
+                compact(member, hidden, out);
             }
             out.push_str(if members.is_empty() { "{}" } else { "}" });
         }

@@ -43,11 +43,14 @@ fn calls_do_what_the_table_says() {
 
 #[test]
 fn the_record_shows_the_call_without_its_secrets() {
-    let shown = |name: &str, input: &str| read(name, input).text.as_str().to_owned();
-    assert_eq!(
-        shown("Read", r#"{ "file_path" : "/x\u0041", "limit": 1E2 }"#),
-        r#"Read {"file_path":"/xA","limit":1E2} (toolu_1)"#
-    );
+    let shown = |name: &str, input: &str| {
+        let command = read(name, input);
+        let kept = command.parameters.first().map(|kept| (kept.type_name.to_string(), kept.value.clone().unwrap()));
+        (command.text.as_str().to_owned(), kept)
+    };
+    let (text, kept) = shown("Read", r#"{ "file_path" : "/x\u0041", "limit": 1E2 }"#);
+    assert_eq!(text, "Read (toolu_1)");
+    assert_eq!(kept, Some(("json".to_owned(), r#"{"file_path":"/xA","limit":1E2}"#.into())));
     for (name, input) in [
         ("Bash", r#"{"command":"PGPASSWORD=hunter2 psql -h db app -c 'select 1'"}"#),
         ("x", r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2'"}"#),
@@ -58,20 +61,16 @@ fn the_record_shows_the_call_without_its_secrets() {
         ("x", r#"{"query":"ALTER ROLE a PASSWORD 'hunter2' )"}"#),
         ("Bash", r#"{"command":"PGPASSWORD=hunter2 psql -c 'open"}"#),
     ] {
-        let called = called(&ToolTable::default(), name, None, input);
-        for text in [called.command.text.as_str(), &called.input] {
-            assert!(!text.contains("hunter2") && text.contains("[redacted]"), "{text}");
-        }
-        assert!(json::read(called.input.as_bytes()).is_ok(), "{}", called.input);
+        let (text, kept) = shown(name, input);
+        let (_, kept) = kept.unwrap();
+        assert!(!text.contains("hunter2") && !kept.contains("hunter2") && kept.contains("[redacted]"), "{kept}");
+        assert!(json::read(kept.as_bytes()).is_ok(), "{kept}");
     }
     // What cannot be read may hold anything.
-    let unread = called(&ToolTable::default(), "x", None, r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2'"#);
-    assert!(!unread.input.contains("hunter2") && !unread.command.text.as_str().contains("hunter2"));
-    let long = format!(r#"{{"a":"{}"}}"#, "é".repeat(100_000));
-    assert!(shown("x", &long).len() < shown::SHOWN + 64);
+    assert_eq!(shown("x", r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2'"#), ("x (toolu_1)".to_owned(), None));
     // An id that is no id is not shown.
     let odd = call(&ToolTable::default(), "x", Some("a\nb"), "{}");
-    assert_eq!(odd.text.as_str(), "x {}");
+    assert_eq!(odd.text.as_str(), "x");
 }
 
 /// A deny or mask of another bundle's is about SQL only where that may reach its database.
@@ -99,7 +98,7 @@ fn rules_see_the_values_of_the_input() {
     for unread in ["", "[5000]", r#"{"amount":1,"amount":5000}"#, r#"{"amount":5000"#] {
         assert_eq!(fields(unread), Some(Arc::new(Fields::unknown())), "{unread}");
     }
-    assert_eq!(spoilt("a").command.fields, Some(Arc::new(Fields::unknown())));
+    assert_eq!(spoilt("a").fields, Some(Arc::new(Fields::unknown())));
 }
 
 /// In the time that one pass takes: this is a minute and more where each capital looks through the whole name.

@@ -9,7 +9,7 @@ use super::{ID, STRANGE, is_word};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, quoted};
 use crate::reply;
-use crate::tools::{self, Called, ToolTable};
+use crate::tools::{self, ToolTable};
 use portcullis_model::{Command, Denial};
 
 /// A call as the model said it.
@@ -40,17 +40,16 @@ impl Call {
             // What cannot be read is a fault by itself.
             Err(_) => json::read(input.as_bytes()).is_err().then_some(input),
         };
-        let (called, input) = match masked {
+        let (command, input) = match masked {
             Some(input) if !renamed => {
                 let full = server.as_ref().map(|server| format!("mcp__{server}__{name}"));
-                (tools::called(table, full.as_deref().unwrap_or(&name), Some(&id), &input), input)
+                (tools::call(table, full.as_deref().unwrap_or(&name), Some(&id), &input), input)
             }
             Some(_) | None => (tools::spoilt(&id), String::new()),
         };
-        let Called { command, input: kept } = called;
         let shown: String = shown.as_ref().unwrap_or(&name).chars().filter(|c| !c.is_control()).take(128).collect();
         let readable = command.fault.is_none();
-        Ok(Ready { kind, id, name, server, input, kept, shown, command: Some(Box::new(command)), readable })
+        Ok(Ready { kind, id, name, server, input, shown, command: Some(Box::new(command)), readable })
     }
 }
 
@@ -62,8 +61,6 @@ pub(in crate::api) struct Ready {
     name: String,
     server: Option<String>,
     input: String,
-    /// The input without the secrets of its code.
-    kept: String,
     /// The name, for people.
     shown: String,
     command: Option<Box<Command>>,
@@ -108,9 +105,9 @@ impl Ready {
         &self.input
     }
 
-    /// For the record, with these members first.
+    /// For the record, with these members first: the input is in the record with the command that the call is.
     pub(in crate::api) fn recorded(&self, about: &str) -> String {
-        let (kind, id, name, input) = (quoted(&self.kind), quoted(&self.id), quoted(&self.name), &self.kept);
-        format!(r#"{{{about}"type":{kind},"id":{id},"name":{name},"input":{input}}}"#)
+        let (kind, id, name) = (quoted(&self.kind), quoted(&self.id), quoted(&self.name));
+        format!(r#"{{{about}"type":{kind},"id":{id},"name":{name}}}"#)
     }
 }

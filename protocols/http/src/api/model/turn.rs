@@ -1,7 +1,8 @@
 //! What the record keeps of the answer of a model, and how many calls it may have.
 //!
-//! Promises: the record is one document of what the model said, in its order; where something is missing of it, because
-//! it was too much or because the answer broke off, it says so. It is given once, however the answer ends.
+//! Promises: the record is what the model said, in its order, a document in a text by itself, so that it is masked as one;
+//! where something is missing, because it was too much or because the answer broke off, it says so. It is given once,
+//! however the answer ends. What a tool was to be called with is in the record with the command that the call is.
 //! Held by: `tests.rs` and the tests of each API.
 
 use super::Speech;
@@ -14,11 +15,19 @@ pub(in crate::api) const CALLS: usize = 128;
 /// Bytes of an answer that the record keeps.
 const KEPT: usize = 4 << 20;
 
+#[derive(Debug)]
+enum Kept {
+    /// A JSON value among others.
+    Value(String),
+    /// A document by itself.
+    Document(String),
+}
+
 /// One answer.
 #[derive(Debug, Default)]
 pub(in crate::api) struct Turn {
     calls: usize,
-    kept: Vec<String>,
+    kept: Vec<Kept>,
     size: usize,
     cut: bool,
 }
@@ -35,9 +44,14 @@ impl Turn {
 
     /// The record keeps this JSON value.
     pub(in crate::api) fn keep(&mut self, value: String) {
-        self.size = self.size.saturating_add(value.len());
+        let size = value.len();
+        self.keep_one(Kept::Value(value), size);
+    }
+
+    fn keep_one(&mut self, kept: Kept, size: usize) {
+        self.size = self.size.saturating_add(size);
         if self.size <= KEPT {
-            self.kept.push(value);
+            self.kept.push(kept);
         } else {
             self.cut = true;
         }
@@ -54,10 +68,13 @@ impl Turn {
         self.keep_text(about, member, speech.said(), words);
     }
 
-    /// The same of a text that is whole: prose and documents each by themselves, so that each is masked as what it is.
+    /// The same of a text that is whole.
     pub(in crate::api) fn keep_text(&mut self, about: &str, member: &str, text: &str, words: &dyn Words) {
         for piece in kept(text, words) {
-            self.keep(format!(r#"{{{about},"{member}":{}}}"#, quoted(&piece)));
+            match piece {
+                Ok(prose) => self.keep(format!(r#"{{{about},"{member}":{}}}"#, quoted(prose))),
+                Err(document) => self.keep_one(Kept::Document(document.clone().into_owned()), document.len()),
+            }
         }
     }
 
@@ -71,7 +88,7 @@ impl Turn {
         words: &dyn Words,
     ) {
         match block.get(member).and_then(Node::text) {
-            Some(text) if kept(text, words).nth(1).is_some() => self.keep_text(about, member, text, words),
+            Some(text) if kept(text, words).any(|piece| piece.is_err()) => self.keep_text(about, member, text, words),
             _ => self.keep(document.get(block.span.clone()).unwrap_or_default().to_owned()),
         }
     }
@@ -86,12 +103,29 @@ impl Turn {
         if self.kept.is_empty() && missing.is_empty() {
             return;
         }
-        let kept = std::mem::take(&mut self.kept).join(",");
+        let mut values: Vec<String> = Vec::new();
+        for kept in std::mem::take(&mut self.kept) {
+            match kept {
+                Kept::Value(value) => values.push(value),
+                Kept::Document(document) => {
+                    said(&mut values, "", words);
+                    words.record(&document);
+                }
+            }
+        }
         let missing = if missing.is_empty() {
             String::new()
         } else {
             format!(r#","portcullis":{}"#, quoted(&missing.join("; ")))
         };
-        words.record(&format!(r#"{{"role":"assistant","content":[{kept}]{missing}}}"#));
+        said(&mut values, &missing, words);
+    }
+}
+
+/// Records these values, if there are any, with what is missing behind them.
+fn said(values: &mut Vec<String>, missing: &str, words: &mut dyn Words) {
+    if !values.is_empty() || !missing.is_empty() {
+        let values = std::mem::take(values).join(",");
+        words.record(&format!(r#"{{"role":"assistant","content":[{values}]{missing}}}"#));
     }
 }

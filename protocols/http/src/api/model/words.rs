@@ -219,13 +219,15 @@ fn withheld() -> Option<String> {
     Some(WITHHELD.to_owned())
 }
 
-/// A text in the parts that the record keeps and masks each by itself: a document that breaks off with what it lacks.
-pub(super) fn kept<'t>(text: &'t str, words: &dyn Words) -> impl Iterator<Item = Cow<'t, str>> {
+/// A text in the parts that the record keeps and masks each by itself: prose, and documents; one that breaks off with what
+/// it lacks.
+pub(super) fn kept<'t>(text: &'t str, words: &dyn Words) -> impl Iterator<Item = Result<&'t str, Cow<'t, str>>> {
     let binds = words.binds_fields();
     pieces(text).into_iter().map(move |piece| match piece {
-        Piece::Unread(_) if binds => Cow::Borrowed(WITHHELD),
-        Piece::Cut(said, lacks) => Cow::Owned(format!("{said}{lacks}")),
-        Piece::Prose(said) | Piece::Document(said) | Piece::Unread(said) => Cow::Borrowed(said),
+        Piece::Unread(_) if binds => Ok(WITHHELD),
+        Piece::Prose(said) | Piece::Unread(said) => Ok(said),
+        Piece::Document(said) => Err(Cow::Borrowed(said)),
+        Piece::Cut(said, lacks) => Err(Cow::Owned(format!("{said}{lacks}"))),
     })
 }
 

@@ -133,7 +133,7 @@ fn calls_wait_until_their_choice_is_over_and_are_judged_in_order() {
     ];
     let came = read(&body.concat());
     assert_eq!(came.proposed.len(), 3);
-    assert_eq!(came.proposed[0], r#"shell {"command":["ls","[masked]"]} (call_0)"#);
+    assert_eq!(came.proposed[0], r#"shell (call_0) {"command":["ls","[masked]"]}"#);
     let said = &accumulated(&came.client)[&0];
     assert!(said.0.starts_with("now[portcullis] shell was refused: ") && said.0.contains("Ask the pilot."), "{said:?}");
     assert_eq!(said.1, [r#"shell{"command":["ls","[masked]"]}"#, "other{}"]);
@@ -179,13 +179,12 @@ fn a_call_is_judged_and_recorded_as_it_is_released() {
         DONE.to_owned(),
     ];
     let came = read(&body.concat());
-    assert_eq!(came.proposed[0], r#"shell {"command":["psql","[masked]"],"ssn":"[masked]"} (call_0)"#);
-    let kept = came.recorded.concat();
-    assert!(
-        kept.contains(r#""id":"call_0","name":"shell","input":{"command":["psql","[masked]"],"ssn":"[masked]"}"#),
-        "{kept}"
-    );
-    assert!(came.client.contains("hunter2") && kept.contains("[redacted]") && !kept.contains("hunter2"), "{kept}");
+    assert_eq!(came.proposed[0], r#"shell (call_0) {"command":["psql","[masked]"],"ssn":"[masked]"}"#);
+    assert!(came.proposed[1].contains("[redacted]") && !came.proposed[1].contains("hunter2"), "{:?}", came.proposed);
+    let kept = |id: &str, name: &str| format!(r#"{{"choice":0,"type":"function","id":"{id}","name":"{name}"}}"#);
+    let kept = [kept("call_0", "shell"), kept("call_1", "mcp__db__run_sql")].join(",");
+    assert!(came.client.contains("hunter2"), "the client runs it");
+    assert_eq!(came.recorded, [format!(r#"{{"role":"assistant","content":[{kept}]}}"#)]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn a_document_is_masked_and_its_calls_are_judged() {
     let text = r#"{"type":"text","text":"a SECRET","citations":null}"#;
     let came =
         read(&[text, &call("a", "ls SECRET"), &call("b", "DENY"), r#"{"type":"hologram"}"#].join(", "), "tool_use");
-    assert_eq!(came.proposed, [r#"Bash {"command":"ls [masked]"} (a)"#, r#"Bash {"command":"DENY"} (b)"#]);
+    assert_eq!(came.proposed, [r#"Bash (a) {"command":"ls [masked]"}"#, r#"Bash (b) {"command":"DENY"}"#]);
     let refused = "[portcullis] Bash was refused: ";
     let expected = body(
         r#"{"type":"text","text":"a [masked]","citations":null},{"type":"tool_use","id":"a","name":"Bash","input":{"command": "ls [masked]"}},{"type":"text","text":"#,
@@ -56,7 +56,7 @@ fn thinking_and_results_are_treated_as_in_a_stream() {
     let came = read(&[server, result].join(","), "end_turn");
     assert!(!came.client.contains("web_search_tool_result"), "{}", came.client);
     let mcp = r#"{"type":"mcp_tool_use","id":"s","server_name":"db","name":"run","input":{"sql":"DROP TABLE t"}}"#;
-    assert_eq!(read(mcp, "end_turn").proposed, [r#"mcp__db__run {"sql":"DROP TABLE t"} (s)"#]);
+    assert_eq!(read(mcp, "end_turn").proposed, [r#"mcp__db__run (s) {"sql":"DROP TABLE t"}"#]);
 }
 
 #[test]

@@ -27,7 +27,8 @@ fn a_call_is_judged_as_it_is_released() {
         let said: Vec<String> = asked.operations().iter().map(ToString::to_string).collect();
         // A mask made a pattern of it.
         assert!(said.iter().any(|one| one.starts_with("delete file ? +dynamic")), "{said:?}");
-        assert!(asked.text.as_str().contains("/srv/*") && !asked.text.as_str().contains("SECRET"));
+        let asked = testing::said(&asked);
+        assert!(asked.contains("/srv/*") && !asked.contains("SECRET"), "{asked}");
         let mut parts = Vec::new();
         reader.on_verdict(Ok(()), &mut words, &mut parts);
         assert!(came.take(parts).is_none() && came.is_over());
@@ -63,8 +64,8 @@ fn json_in_a_text_waits_until_it_is_whole_and_is_masked_by_its_fields() {
     }
     // Each document is a text of its own to the record, which masks it as one.
     let came = read(&whole(&[text(0, &["a\n{\"ssn\":1}\nb"])], "end_turn"));
-    let kept = r#"{"role":"assistant","content":[{"type":"text","text":"a\n"},{"type":"text","text":"{\"ssn\":1}"},{"type":"text","text":"\nb"}]}"#;
-    assert_eq!(came.recorded, [kept]);
+    let kept = |said: &str| format!(r#"{{"role":"assistant","content":[{{"type":"text","text":"{said}"}}]}}"#);
+    assert_eq!(came.recorded, [kept("a\\n"), r#"{"ssn":1}"#.to_owned(), kept("\\nb")]);
     // Where no mask is about fields, nothing waits for the end of a text.
     let mut words = TestWords { binds: true, ..TestWords::default() };
     let open = &text(0, &["{\"ssn\":1,"])[..2];
@@ -79,7 +80,8 @@ fn the_record_has_what_came_and_says_what_is_missing() {
     let secret = r#"{"command":"PGPASSWORD=hunter2 psql -c 'select 1'"}"#;
     let came = read(&whole(&[call(0, "Bash", &[secret])], "tool_use"));
     assert!(came.client.contains("hunter2"), "the client runs it");
-    assert!(came.recorded.concat().contains("[redacted]") && !came.recorded.concat().contains("hunter2"));
+    assert!(came.proposed[0].contains("[redacted]") && !came.proposed[0].contains("hunter2"));
+    assert_eq!(came.recorded, [r#"{"role":"assistant","content":[{"type":"tool_use","id":"toolu_0","name":"Bash"}]}"#]);
     // An input that breaks off may end in the middle of a secret.
     let half = [vec![START.to_owned()], text(0, &["a SEC"]), call(1, "Bash", &[&secret[..30]])[..2].to_vec()].concat();
     let came = answered(message(true), TestWords::binding(), &[stream(&half).as_bytes()], Ended::Broken);

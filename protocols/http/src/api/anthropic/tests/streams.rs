@@ -102,11 +102,11 @@ fn an_allowed_call_passes_whole_and_a_refused_one_is_said() {
     assert!(said[2].starts_with("text:[portcullis] Bash was refused: "), "{}", said[2]);
     assert!(said[2].contains("Ask the pilot."));
     assert_eq!((said[3].as_str(), reason.as_deref()), (r#"tool_useBash:{"command": "id"}"#, Some("tool_use")));
-    assert_eq!(came.proposed[0], r#"Bash {"command":"ls /tmp"} (toolu_1)"#);
+    assert_eq!(came.proposed[0], r#"Bash (toolu_1) {"command":"ls /tmp"}"#);
     assert_eq!(came.proposed.len(), 3);
     // Nothing of a refused call is left but its name.
     assert!(!came.client.contains("DENY"));
-    assert!(came.recorded[0].contains("DENY"));
+    assert!(came.proposed[1].contains("DENY") && came.recorded[0].contains(r#""id":"toolu_2","name":"Bash""#));
     // Where none is left the turn does not wait for a result.
     let (said, reason) = blocks(&whole(&[bash(0, "DENY"), bash(1, "DENY")], "tool_use"));
     assert!(said.iter().all(|block| block.starts_with("text:")));
@@ -144,7 +144,7 @@ fn the_input_of_a_call_is_read_strictly_and_masked() {
     let came = read(&whole(&[call(0, "t", &[r#"{"a":"SEC"#, r#"RET","ssn":5, "n":1e400}"#])], "tool_use"));
     assert_eq!(accumulated(&heard(&came)).0, [r#"tool_uset:{"a":"[masked]","ssn":"[masked]", "n":1e400}"#]);
     // What the client runs is what was judged and what is recorded.
-    assert_eq!(came.proposed, [r#"t {"a":"[masked]","ssn":"[masked]","n":1e400} (toolu_0)"#]);
+    assert_eq!(came.proposed, [r#"t (toolu_0) {"a":"[masked]","ssn":"[masked]","n":1e400}"#]);
     assert!(!came.recorded[0].contains("SECRET"), "{:?}", came.recorded);
     let (said, _) = blocks(&whole(&[call(0, "t", &[])], "tool_use"));
     assert_eq!(said, ["tool_uset:{}"]);
