@@ -3,11 +3,15 @@
 //! Promises: what is read here says one thing to every reader: one host, one path, one credential, one framing. What could
 //! say two is refused, never repaired: CONNECT, TRACE and `*`, methods not in capitals, a host that is missing, repeated
 //! or contradicted, an upgrade, a transfer coding other than `chunked`, a body where a method has none, a header that
-//! may stand once and stands twice, a method behind the method, a credential in the query. What belongs to one hop, what
-//! claims to come from a proxy, and every credential goes no further: the closed lists below.
+//! may stand once and stands twice, one whose name readers fold, a method behind the method, a credential in the query.
+//! What belongs to one hop, what claims to come from a proxy, and every credential goes no further: `names.rs` has the lists.
 //! Does not promise to see what the library below has refused already or made one of (a `Content-Length` beside
 //! `chunked`, equal lengths twice, a fragment): nothing is forwarded as it was received.
 //! Held by: `head/tests.rs`, which plays `fixtures/http/requests.tsv` over a socket.
+
+mod names;
+
+pub(crate) use names::{names_a_method, put};
 
 use crate::coding::{Coding, Undecodable};
 use crate::frame::{Method, Request};
@@ -16,6 +20,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use names::{CREDENTIALS, OF_THE_BACKEND, ONCE, goes_no_further, names_a_secret, says_one_thing};
 use portcullis_model::Name;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{HashMap, HashSet};
@@ -26,84 +31,6 @@ use std::sync::Arc;
 pub(crate) const LARGEST: usize = 64 * 1024;
 /// Headers of a head.
 pub(crate) const HEADERS: usize = 100;
-
-/// Of one hop (RFC 9110 §7.6.1, RFC 9113 §8.2.2), or about its framing, which is made anew (RFC 9112 §6).
-const OF_ONE_HOP: [&str; 14] = [
-    "connection",
-    "content-encoding",
-    "content-length",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "max-forwards",
-    "proxy-authenticate",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-/// What proves somebody, to us or to whoever is behind us (RFC 9110 §11.6.2, §11.7.2, RFC 6265 §4.2).
-const CREDENTIALS: [&str; 5] = ["authorization", "cookie", "cookie2", "proxy-authorization", "x-api-key"];
-/// What claims to tell where a request comes from or where it goes (RFC 7239, RFC 9110 §7.6.3, and what products made of
-/// the same). `x-forwarded-*` and `x-portcullis-*` go with them.
-const FORWARDING: [&str; 14] = [
-    "cf-connecting-ip",
-    "client-ip",
-    "fastly-client-ip",
-    "forwarded",
-    "true-client-ip",
-    "via",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-host",
-    "x-original-host",
-    "x-original-url",
-    "x-real-ip",
-    "x-rewrite-url",
-    "x-remote-user",
-];
-/// What puts another method behind the one that is judged.
-const OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
-/// May stand once (RFC 9110 §5.3, RFC 9112 §6).
-const ONCE: [&str; 14] = [
-    "accept-encoding",
-    "anthropic-version",
-    "authorization",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "mcp-method",
-    "mcp-name",
-    "mcp-protocol-version",
-    "mcp-session-id",
-    "transfer-encoding",
-    "x-api-key",
-];
-/// Parameters of a query that carry credentials (RFC 6750 §2.3, RFC 6749 §2.3.1, RFC 7523 §2.2, and what APIs made of
-/// them): they end in logs.
-const SECRET_PARAMETERS: [&str; 17] = [
-    "access_token",
-    "api-key",
-    "api_key",
-    "apikey",
-    "auth_token",
-    "authorization",
-    "bearer",
-    "client_assertion",
-    "client_secret",
-    "id_token",
-    "jwt",
-    "passwd",
-    "password",
-    "refresh_token",
-    "token",
-    "x-amz-security-token",
-    "x-api-key",
-];
 
 /// Why a head is refused, in words the client may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,17 +132,16 @@ fn method(parts: &Parts) -> Result<Method, Refusal> {
 /// Each header by itself.
 fn check_names(headers: &HeaderMap) -> Result<(), Refusal> {
     for name in headers.keys() {
-        // Backends that make variables of headers see no difference between the two.
-        let dashed = name.as_str().replace('_', "-");
-        let known = |list: &[&str]| list.contains(&dashed.as_str());
-        if dashed != name.as_str() && (known(&ONCE) || goes_no_further(&dashed)) {
-            return Err(bad("the name of a header is written with `_` in the place of `-`"));
+        if !says_one_thing(name.as_str()) {
+            return Err(bad(
+                "the name of a header has something else than letters, digits and `-`, which readers fold",
+            ));
         }
-        if known(&OVERRIDES) {
+        if names_a_method(name.as_str()) {
             return Err(bad("a header would put another method in the place of the request's"));
         }
         let values = headers.get_all(name);
-        if known(&ONCE) && values.iter().count() > 1 {
+        if ONCE.contains(&name.as_str()) && values.iter().count() > 1 {
             return Err(bad("a header that may stand once stands twice"));
         }
         if !values.iter().all(|value| value.to_str().is_ok()) {
@@ -299,11 +225,10 @@ fn host(parts: &Parts) -> Result<String, Refusal> {
 
 fn check_query(query: &Query) -> Result<(), Refusal> {
     for (name, _) in query.iter() {
-        let name = name.to_ascii_lowercase();
-        if SECRET_PARAMETERS.contains(&name.as_str()) {
+        if names_a_secret(name) {
             return Err(bad("a credential stands in the query; send it as `Authorization: Bearer TOKEN`"));
         }
-        if name == "_method" {
+        if names_a_method(name) {
             return Err(bad("the query would put another method in the place of the request's"));
         }
     }
@@ -354,16 +279,6 @@ fn place(host: &str, path: Path, routes: &Routes) -> Result<(Name, bool, Path), 
     }
 }
 
-/// Whether a header of this name is for the gateway alone.
-fn goes_no_further(name: &str) -> bool {
-    OF_ONE_HOP.contains(&name)
-        || CREDENTIALS.contains(&name)
-        || FORWARDING.contains(&name)
-        || name.starts_with("x-forwarded")
-        || name.starts_with("x-portcullis-")
-        || name.starts_with("proxy-")
-}
-
 /// The headers that may pass to whoever answers.
 fn passing(headers: &HeaderMap) -> HeaderMap {
     let named: HashSet<String> = named_by_connection(headers).collect();
@@ -372,21 +287,6 @@ fn passing(headers: &HeaderMap) -> HeaderMap {
     };
     headers.iter().filter(passes).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
-
-/// What of an answer's head is between the backend and the gateway: of one hop, about a length that may change, about
-/// the backend's own host and its users.
-const OF_THE_BACKEND: [&str; 10] = [
-    "alt-svc",
-    "clear-site-data",
-    "nel",
-    "public-key-pins",
-    "refresh",
-    "report-to",
-    "set-cookie",
-    "set-cookie2",
-    "strict-transport-security",
-    "x-accel-redirect",
-];
 
 /// The headers of an answer that may pass to its reader. Its coding and its length stay: the reader is behind whoever
 /// decodes it, and keeps the length only of what it changes nothing of.

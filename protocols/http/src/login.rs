@@ -7,6 +7,7 @@
 //! Held by: the tests below and `upstream/tests.rs`.
 
 use crate::error::{Error, Result};
+use crate::head::put;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use portcullis_gate::{Lease, Proof};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,7 +25,7 @@ pub(crate) fn show(lease: Lease, headers: &mut HeaderMap) -> Result<()> {
         let mut value = HeaderValue::from_str(value.expose_secret())
             .map_err(|_| unusable("the value of a header has characters that no header has"))?;
         value.set_sensitive(true);
-        headers.insert(name, value);
+        put(headers, name, value);
     }
     Ok(())
 }

@@ -1,3 +1,4 @@
+use super::names::{FORWARDING, OF_ONE_HOP};
 use super::*;
 use crate::serve::collect;
 use crate::serve::listener;
@@ -153,8 +154,14 @@ fn parts(headers: &[(&'static str, &'static str)]) -> Parts {
 #[test]
 fn what_is_for_the_gateway_goes_no_further() {
     let lists = OF_ONE_HOP.iter().chain(&CREDENTIALS).chain(&FORWARDING);
-    let all =
-        lists.copied().chain(["x-forwarded-for", "x-forwarded-host", "x-portcullis-user", "accept-encoding", "x-hop"]);
+    let all = lists.copied().chain([
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-portcullis-user",
+        "accept-encoding",
+        "x-hop",
+        "private-token",
+    ]);
     let mut headers = HeaderMap::new();
     for name in all {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static("x-hop"));

@@ -9,6 +9,7 @@ use crate::api::{Api, mcp::Seal, rest::Opaque};
 use crate::core::Target;
 use crate::error::{Error, Result, Side};
 use crate::frame::Request;
+use crate::head::put;
 use crate::login;
 use crate::path::Path;
 use crate::tools::ToolTable;
@@ -139,7 +140,7 @@ impl Way {
         // A coding that is there all the same is decoded; asking for none saves both sides the work.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         for (name, value) in &self.headers {
-            headers.insert(name.clone(), value.clone());
+            put(&mut headers, name.clone(), value.clone());
         }
         // The library would take it for this hop's.
         if headers.contains_key(header::HOST) || headers.contains_key(header::TRANSFER_ENCODING) {
