@@ -1,7 +1,8 @@
 //! The way back: what a backend answers, counted, recorded and released.
 //!
 //! Promises: a frame reaches a client only as [`Released`], made here or by [`Session::say`](crate::Session::say); it
-//! carries the place in the record that must be durable before it leaves, that of the newest command it answers; what
+//! carries the place in the record that must be durable before it leaves, that of the newest command it answers (with
+//! its approval, where people gave one); what
 //! is recorded of a result is bounded, and the part that was cut off is marked `truncated`.
 //! [`Answer::plan`] says what becomes of each column of a result; the protocol, which knows its own formats, replaces the
 //! values with what the [`Mask`](crate::Mask) gives, and says how many it replaced, which goes into the record.
@@ -28,7 +29,6 @@ use crate::session::Inner;
 use crate::text::{Flow, Gathered};
 use portcullis_model::{Command, EventBody, MaskedColumn, RecordedColumn};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Bytes of result rows gathered before they go to the record as one event.
 const RESULT_BATCH: usize = 32 * 1024;
@@ -254,10 +254,9 @@ impl Answer {
     }
 
     /// What follows answers the session's newest command too (an answer can propose commands of its own): it leaves once
-    /// that is in the record.
+    /// all that the session has recorded is durable, the approval of that command with it.
     pub fn behind_newest(&mut self) {
-        let newest = self.session.newest.load(Ordering::Relaxed);
-        self.wait_for = self.wait_for.max(self.session.wait_to_release(newest));
+        self.wait_for = self.wait_for.max(self.session.wait_to_release(self.session.stream.newest()));
     }
 
     pub(crate) fn cut(&mut self) {

@@ -220,9 +220,9 @@ impl Gate {
         });
         self.0.counters.entered();
         let shared = Arc::clone(&self.0);
-        let (commands, newest) = (AtomicU64::new(0), AtomicU64::new(0));
+        let commands = AtomicU64::new(0);
         let masking = ArcSwapOption::empty();
-        let inner = Inner { shared, stream, authenticated, connection, ended, commands, newest, masking };
+        let inner = Inner { shared, stream, authenticated, connection, ended, commands, masking };
         Ok(Session { inner: Arc::new(inner) })
     }
 

@@ -30,7 +30,6 @@ struct Waiting {
     session: Arc<Inner>,
     command: Arc<Command>,
     number: u64,
-    sequence: u64,
     approval: ApprovalId,
     terms: Vec<HoldTerms>,
     armed: bool,
@@ -42,11 +41,10 @@ impl<F> Hold<F> {
         frame: F,
         command: Arc<Command>,
         number: u64,
-        sequence: u64,
         terms: Vec<HoldTerms>,
     ) -> Self {
         let approval = ApprovalId::new();
-        Self { frame, waiting: Waiting { session, command, number, sequence, approval, terms, armed: true } }
+        Self { frame, waiting: Waiting { session, command, number, approval, terms, armed: true } }
     }
 
     /// The request.
@@ -139,9 +137,10 @@ impl Waiting {
             return Settled::Refuse(self.refused("overtaken", Vec::new(), reason));
         }
         self.armed = false;
-        let permit = self.session.permit(&self.command, self.number, self.sequence, &judged);
-        // The approval itself must be in the record before what it allowed is sent.
-        let wait_for = self.session.wait_to_send(&self.command, self.session.stream.newest());
+        // The approval itself must be in the record before what it allowed is sent, or answered where it only reads.
+        let sequence = self.session.stream.newest();
+        let permit = self.session.permit(&self.command, self.number, sequence, &judged);
+        let wait_for = self.session.wait_to_send(&self.command, sequence);
         Settled::Forward(Cleared { frame, wait_for }, permit)
     }
 

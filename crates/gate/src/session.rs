@@ -38,8 +38,6 @@ pub(crate) struct Inner {
     pub(crate) connection: Connection,
     pub(crate) ended: CancellationToken,
     pub(crate) commands: AtomicU64,
-    /// The record's sequence number of the newest command.
-    pub(crate) newest: AtomicU64,
     /// The masks that bound its newest command.
     pub(crate) masking: ArcSwapOption<Masking>,
 }
@@ -108,15 +106,15 @@ impl Session {
     /// The way back of one command's answer, or of what the backend says unasked.
     #[must_use]
     pub fn answer(&self, permit: Option<&Permit>) -> Answer {
-        let sequence = permit.map_or_else(|| self.inner.newest.load(Ordering::Relaxed), |permit| permit.sequence);
+        let sequence = permit.map_or_else(|| self.inner.stream.newest(), |permit| permit.sequence);
         let wait_for = self.inner.wait_to_release(sequence);
         Answer::new(Arc::clone(&self.inner), permit, wait_for)
     }
 
-    /// Releases what the gateway itself says: denials, notices, its own errors. It leaves once the newest command is in
-    /// the record, so that nobody is told of a decision that is not kept.
+    /// Releases what the gateway itself says: denials, notices, its own errors. It leaves once everything before it is in
+    /// the record, the votes and outcomes of held commands too, so that nobody is told of a decision that is not kept.
     pub fn say<F>(&self, frame: F) -> Released<F> {
-        Released { frame, wait_for: self.inner.wait_to_release(self.inner.newest.load(Ordering::Relaxed)) }
+        Released { frame, wait_for: self.inner.wait_to_release(self.inner.stream.newest()) }
     }
 
     /// Records how a command ended, with the digest of the data that followed it where some did.
@@ -195,7 +193,6 @@ impl Inner {
             self.ended.cancel();
             return Ruling::Refuse(self.denial(None, Reason::RecordUnavailable, None));
         };
-        self.newest.store(sequence, Ordering::Relaxed);
         // Preparing runs nothing: people are asked when it is run.
         let passes = effect == Effect::Allow || (effect == Effect::Hold && command.prepares());
         if passes {
@@ -204,7 +201,7 @@ impl Inner {
         }
         match judged.decision.verdict {
             Verdict::Deny(reason) => Ruling::Refuse(self.denial(Some(number), reason, judged.decision.message)),
-            Verdict::Hold(terms) => Ruling::Hold(Hold::new(Arc::clone(self), frame, command, number, sequence, terms)),
+            Verdict::Hold(terms) => Ruling::Hold(Hold::new(Arc::clone(self), frame, command, number, terms)),
             // It passed above.
             Verdict::Allow => Ruling::Refuse(self.denial(Some(number), Reason::Withdrawn, None)),
         }

@@ -1,13 +1,14 @@
 //! Waiting for people.
 
-use crate::world::{BUNDLE, World, command, policy, table};
+use crate::world::{BUNDLE, Sink, World, command, policy, reads, table};
 use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_approvals::{Ballot, Vote};
-use portcullis_gate::{Hold, Ruling, Session, Settled};
+use portcullis_gate::{Downstream, Hold, Ruling, Session, Settled};
 use portcullis_model::{Action, CredentialKind, EventBody, Operation, Outcome, Parameter, Principal, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 fn creates(session: &Session) -> Ruling<Bytes> {
     let create = command("create table t ()", Operation::new(Action::Create, table("t")));
@@ -65,6 +66,48 @@ async fn an_approved_command_passes_and_a_rejected_one_does_not() {
     let (settled, ()) = tokio::join!(hold.settle(), vote(&world, approval, Ballot::No));
     let Settled::Refuse(denial) = settled else { panic!("a rejected command passed") };
     assert_eq!(denial.reason, Reason::Rejected { approval });
+}
+
+/// An answer that proposed it, the gateway's own words about it, and its own answer: each waits for the votes.
+#[tokio::test]
+async fn nothing_of_an_approved_command_leaves_before_its_approval_is_durable() {
+    let world = World::with_approvers().await;
+    let session = world.session().await;
+    let Ruling::Forward(_, before) = session.ask(session.seal(Bytes::new(), reads("select 1"))) else {
+        panic!("not allowed")
+    };
+    let mut proposing = session.answer(Some(&before));
+    let hold = held(&session);
+    let approval = hold.approval();
+    world.settle(&session).await;
+    world.log.block();
+    let (settled, ()) = tokio::join!(hold.settle(), vote(&world, approval, Ballot::Yes));
+    let Settled::Forward(_, permit) = settled else { panic!("an approved command did not pass") };
+    proposing.behind_newest();
+    let frame = Bytes::from_static(b"x");
+    let released = [
+        proposing.release(frame.clone()),
+        session.say(frame.clone()),
+        session.answer(Some(&permit)).release(frame.clone()),
+    ];
+    let mut waiting = Vec::new();
+    for released in released {
+        let sink = Sink::default();
+        let sent = Arc::clone(&sink.sent);
+        let mut downstream = Downstream::new(sink, &session);
+        downstream.push(released);
+        let polled = futures_util::poll!(std::future::poll_fn(|cx| downstream.poll_send(cx)));
+        let left = polled.is_ready() || sent.load(SeqCst) > 0;
+        waiting.push((downstream, sent, left));
+    }
+    // A log that is blocked while the world ends would never let it end.
+    world.log.release();
+    for (number, (mut downstream, sent, left)) in waiting.into_iter().enumerate() {
+        assert!(!left, "number {number} left");
+        std::future::poll_fn(|cx| downstream.poll_send(cx)).await.unwrap();
+        assert_eq!(sent.load(SeqCst), 1);
+    }
+    drop((before, permit));
 }
 
 #[tokio::test]
