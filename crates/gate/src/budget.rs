@@ -12,7 +12,7 @@ use crate::clearance::Permit;
 use crate::session::{Inner, Session};
 use bytes::Bytes;
 use jiff::Timestamp;
-use portcullis_model::{Denial, Digest, Effect, EventBody, Principal, Reason, Spent, Tokens};
+use portcullis_model::{Action, Command, Denial, Digest, Effect, EventBody, Object, Principal, Reason, Spent, Tokens};
 use portcullis_policy::Budget;
 use portcullis_store::{Expect, Put, StoreError, Table};
 use std::sync::Arc;
@@ -54,15 +54,15 @@ impl From<StoreError> for NotTaken {
 }
 
 impl Session {
-    /// Takes what this command may use at most from every budget that is about it: a request, and so many tokens of this
-    /// model.
+    /// Takes what this command may use at most from every budget that is about it, by the models that it asks: a request,
+    /// and so many tokens.
     ///
     /// # Errors
     /// The denial: a budget is used up, or cannot be counted. Nothing is taken then.
-    pub async fn reserve(&self, permit: &Permit, model: Option<&str>, tokens: u64) -> Result<Reservation, Denial> {
+    pub async fn reserve(&self, permit: &Permit, tokens: u64) -> Result<Reservation, Denial> {
         let inner = &self.inner;
         let policy = inner.shared.policy.load_full();
-        let budgets = policy.set.budgets(self.principal(), self.connection(), model);
+        let budgets = policy.set.budgets(self.principal(), self.connection(), &models(permit.command()));
         let now = Timestamp::now();
         let mut held = Reservation { session: Arc::clone(inner), tokens, taken: Vec::new() };
         for budget in budgets {
@@ -155,6 +155,17 @@ async fn change(table: &dyn Table, count: &Count, less: u64, more: u64, limit: O
         }
     }
     Err(NotTaken::Uncounted)
+}
+
+/// Every model that a command may be answered by; one that is not known is none of a name.
+fn models(command: &Command) -> Vec<Option<&str>> {
+    let asked = command.operations().iter().filter(|operation| operation.action == Action::Generate);
+    asked
+        .map(|operation| match &operation.object {
+            Object::Model(model) => model.as_str(),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The counts of a budget for this principal at this moment.

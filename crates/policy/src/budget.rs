@@ -1,8 +1,8 @@
 //! `budgets` of a bundle: how much each principal may use of models there.
 //!
 //! Promises: a budget is about the principals and connections of its bundle, and counts for each of them by itself; with
-//! `models` it is about those only, and about a request whose model is not known. Several that are about one request bind
-//! it together. Does not count: the gate does, in the store, by days of UTC and whole minutes.
+//! `models` it is about requests that may be answered by one of those, a model that is not known among them, and about
+//! none that asks no model. Several that are about one request bind it together. Does not count: the gate does, in the store, by days of UTC and whole minutes.
 //! Held by: `budget/tests.rs`.
 
 use crate::glob::{Glob, Quoting, Segment, alternatives};
@@ -33,11 +33,11 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Whether it is about requests to this model; one that is not known may be any.
+    /// Whether it is about a request that may be answered by any of these models; one that is not known may be any.
     #[must_use]
-    pub fn is_about(&self, model: Option<&str>) -> bool {
+    pub fn is_about(&self, models: &[Option<&str>]) -> bool {
         let listed = |model| self.globs.iter().any(|glob| glob.matches(model));
-        self.models.is_none() || model.is_none_or(listed)
+        self.models.is_none() || models.iter().any(|model| model.is_none_or(listed))
     }
 
     /// Reads the budget at `path`; every problem is reported.
@@ -81,11 +81,11 @@ fn limit(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str) -> Option<u64>
 }
 
 impl PolicySet {
-    /// The budgets that bind this principal's requests to this model here, in file order.
+    /// The budgets that bind this principal's request to these models here, in file order.
     #[must_use]
-    pub fn budgets(&self, principal: &Principal, connection: &Connection, model: Option<&str>) -> Vec<Arc<Budget>> {
+    pub fn budgets(&self, principal: &Principal, connection: &Connection, models: &[Option<&str>]) -> Vec<Arc<Budget>> {
         let bundles = self.bundles.iter().filter(|bundle| bundle.scope.applies(principal, connection));
-        bundles.flat_map(|bundle| &bundle.budgets).filter(|budget| budget.is_about(model)).cloned().collect()
+        bundles.flat_map(|bundle| &bundle.budgets).filter(|budget| budget.is_about(models)).cloned().collect()
     }
 }
 

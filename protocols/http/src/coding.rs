@@ -8,7 +8,7 @@
 //! Held by: the tests below.
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use flate2::{Decompress, FlushDecompress, Status};
 use http::{HeaderMap, header};
 use std::fmt;
@@ -152,8 +152,26 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Undecodable`], and again for whatever is fed after it.
-    pub(crate) fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Undecodable> {
-        let fed = self.run(data, out);
+    pub(crate) fn feed(&mut self, mut data: &[u8], out: &mut Vec<u8>) -> Result<(), Undecodable> {
+        while self.step(&mut data, out, usize::MAX)? {}
+        Ok(())
+    }
+
+    /// Decodes some of the next bytes, which it takes out of `data`: about `most` of what comes out, and half a megabyte
+    /// beyond it at the most. Whether there is more: with `data` as it is left then, before anything else is fed.
+    ///
+    /// # Errors
+    /// [`Undecodable`], and again for whatever is fed after it.
+    pub(crate) fn feed_some(&mut self, data: &mut Bytes, out: &mut Vec<u8>, most: usize) -> Result<bool, Undecodable> {
+        let mut left = data.as_ref();
+        let more = self.step(&mut left, out, most);
+        let left = left.len();
+        data.advance(data.len() - left);
+        more
+    }
+
+    fn step(&mut self, data: &mut &[u8], out: &mut Vec<u8>, most: usize) -> Result<bool, Undecodable> {
+        let fed = self.run(data, out, most);
         if let Err(why) = fed {
             self.state = State::Failed(why);
         }
@@ -181,38 +199,45 @@ impl Decoder {
         whole
     }
 
-    fn run(&mut self, mut data: &[u8], out: &mut Vec<u8>) -> Result<(), Undecodable> {
+    /// Whether it stopped for what came out, and not for want of more.
+    fn run(&mut self, data: &mut &[u8], out: &mut Vec<u8>, most: usize) -> Result<bool, Undecodable> {
         if let State::Failed(why) = self.state {
             return Err(why);
         }
-        self.choose_deflate(&mut data, out)?;
-        let mut piece = [0; PIECE];
+        self.choose_deflate(data, out)?;
+        let (mut piece, before) = ([0; PIECE], out.len());
         loop {
             if self.state == State::Done {
-                return if data.is_empty() { Ok(()) } else { Err(Undecodable::Trailing) };
+                return if data.is_empty() { Ok(false) } else { Err(Undecodable::Trailing) };
             }
             if let Inner::Gzip(decoder) = &mut self.inner {
                 // What it gives is taken out of it below, so that a limit is seen between two pieces.
                 let part = data.get(..data.len().min(512)).unwrap_or_default();
                 let taken = gzip(decoder, part)?;
-                data = data.get(taken..).unwrap_or_default();
+                *data = data.get(taken..).unwrap_or_default();
                 self.taken += taken as u64;
                 let given = std::mem::take(decoder.get_mut());
                 self.give(&given, out)?;
                 if data.is_empty() {
-                    return Ok(());
+                    return Ok(false);
+                }
+                if out.len() - before >= most {
+                    return Ok(true);
                 }
                 continue;
             }
             let step = self.inner.step(data, &mut piece)?;
-            data = data.get(step.taken..).unwrap_or_default();
+            *data = data.get(step.taken..).unwrap_or_default();
             self.taken += step.taken as u64;
             self.give(piece.get(..step.given).unwrap_or_default(), out)?;
             if step.ended {
                 self.state = State::Done;
             } else if step.taken == 0 && step.given == 0 {
                 // It wants more, or is stuck in the middle of what it was given.
-                return if data.is_empty() { Ok(()) } else { Err(Undecodable::Malformed) };
+                return if data.is_empty() { Ok(false) } else { Err(Undecodable::Malformed) };
+            }
+            if out.len() - before >= most {
+                return Ok(true);
             }
         }
     }
@@ -230,7 +255,8 @@ impl Decoder {
             let zlib = first & 0x0f == 8 && first >> 4 <= 7 && u16::from_be_bytes([first, byte]).is_multiple_of(31);
             self.inner = Inner::Inflate(Box::new(Decompress::new(zlib)));
             // One byte decodes to nothing, or to a whole empty text.
-            self.run(&[first], out)?;
+            let mut first: &[u8] = &[first];
+            self.run(&mut first, out, usize::MAX)?;
         }
         Ok(())
     }

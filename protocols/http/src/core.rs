@@ -23,9 +23,7 @@ use crate::tools::ToolTable;
 use bytes::Bytes;
 use http::StatusCode;
 use portcullis_gate::{Cleared, Hold, Outgoing, Permit, Released, Reservation, Ruling, Session, Settled, Weight};
-use portcullis_model::{
-    Action, ApprovalId, Command, DecisionId, Denial, Digest, Fault, HoldTerms, Object, Outcome, Reason,
-};
+use portcullis_model::{ApprovalId, DecisionId, Denial, Digest, Fault, HoldTerms, Outcome, Reason};
 use relay::Relay;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +70,6 @@ pub(crate) enum Waiting {
 /// What a request may use at most.
 pub(crate) struct Reserve {
     pub(crate) permit: Permit,
-    pub(crate) model: Option<Arc<str>>,
     pub(crate) tokens: u64,
 }
 
@@ -104,8 +101,7 @@ struct Prepared {
     head_only: bool,
     /// The request itself, where a refusal answers something in it.
     request: Option<Request>,
-    /// The model that it asks, and the tokens that it may use.
-    model: Option<Arc<str>>,
+    /// The tokens that it may use.
     tokens: u64,
     /// What was taken for it.
     reservation: Option<Reservation>,
@@ -155,7 +151,6 @@ impl Core {
             outgoing: matches!(self.target.api, Api::Anthropic | Api::OpenAi).then_some(sent.outgoing),
             head_only: request.method == Method::Head,
             request: mcp.then(|| request.clone()),
-            model: model(&command),
             tokens,
             reservation: None,
         };
@@ -190,8 +185,7 @@ impl Core {
             self.refuse(&denial, prepared.request.as_ref(), steps);
             return;
         }
-        let (model, tokens) = (prepared.model.clone(), prepared.tokens);
-        steps.reserve = Some(Reserve { permit, model, tokens });
+        steps.reserve = Some(Reserve { permit, tokens: prepared.tokens });
         self.phase = Phase::Reserving(cleared, prepared);
     }
 
@@ -237,10 +231,23 @@ impl Core {
         self.look(steps);
     }
 
-    /// Bytes of its body, as they came.
-    pub(crate) fn on_data(&mut self, data: &[u8], steps: &mut Steps) {
+    /// Bytes of its body, as they came. What they decode to is taken in steps: [`Core::is_behind`].
+    pub(crate) fn on_data(&mut self, data: Bytes, steps: &mut Steps) {
         if let Phase::Answering(relay) = &mut self.phase {
             relay.on_data(data, steps);
+        }
+        self.look(steps);
+    }
+
+    /// Whether bytes that came are not read to their end yet: [`Core::on_more`] before anything else of the backend's.
+    pub(crate) fn is_behind(&self) -> bool {
+        matches!(&self.phase, Phase::Answering(relay) if relay.is_behind())
+    }
+
+    /// There is room for more of what came.
+    pub(crate) fn on_more(&mut self, steps: &mut Steps) {
+        if let Phase::Answering(relay) = &mut self.phase {
+            relay.on_more(steps);
         }
         self.look(steps);
     }
@@ -264,7 +271,8 @@ impl Core {
             Phase::Sent(permit, prepared) => {
                 let message = Some(error.told().into());
                 self.session.settle(permit, Outcome::Failed { status: error.status().as_str().into(), message }, None);
-                steps.used = prepared.reservation.map(|reservation| (reservation, 0));
+                // What was sent may run, whoever stopped waiting for it.
+                steps.used = prepared.reservation.filter(|_| never_sent(error)).map(|reservation| (reservation, 0));
                 let (head, body) = failed(self.target.api, prepared.request.as_ref(), error.status(), error.told());
                 self.say(head, body, steps);
             }
@@ -281,7 +289,7 @@ impl Core {
             }
             Phase::Held(Prepared { request: Some(request), .. }, patience) => {
                 patience.waited += KEEP_ALIVE;
-                (patience.waited >= mcp::PATIENCE).then(|| mcp::held(request, patience.approval, &patience.terms))
+                (patience.waited >= mcp::PATIENCE).then(|| mcp::withdrawn(request, patience.approval, &patience.terms))
             }
             Phase::Fresh | Phase::Held(..) | Phase::Reserving(..) | Phase::Sent(..) | Phase::Over => None,
         };
@@ -308,10 +316,12 @@ impl Core {
         }
     }
 
-    /// The client went away: what runs is recorded as interrupted, what waits as withdrawn. What it took from budgets stays
-    /// taken: the model goes on, and nobody learns for how long.
+    /// The client went away: what runs is recorded as interrupted, with what was read of its answer, what waits as withdrawn.
+    /// What it took from budgets stays taken: the model goes on, and nobody learns for how long.
     pub(crate) fn on_gone(&mut self, steps: &mut Steps) {
-        self.phase = Phase::Over;
+        if let Phase::Answering(relay) = std::mem::replace(&mut self.phase, Phase::Over) {
+            relay.on_gone();
+        }
         steps.end = true;
     }
 
@@ -345,12 +355,12 @@ impl Core {
     }
 }
 
-/// The model that a command asks.
-fn model(command: &Command) -> Option<Arc<str>> {
-    command.operations().iter().find_map(|operation| match (&operation.action, &operation.object) {
-        (Action::Generate, Object::Model(model)) => model.as_str().map(Arc::from),
-        _ => None,
-    })
+/// Whether the error is one that comes before anything is sent.
+const fn never_sent(error: &Error) -> bool {
+    match error {
+        Error::Net(_) | Error::Credential(_) => true,
+        Error::Client(_) | Error::Backend(_) | Error::Timeout { .. } | Error::RecordUnavailable => false,
+    }
 }
 
 /// An error that is nobody's refusal, in the words of the API.
@@ -360,3 +370,6 @@ fn failed(api: Api, request: Option<&Request>, status: StatusCode, why: &str) ->
         None => reply::failed(api, status, why),
     }
 }
+
+#[cfg(test)]
+mod tests;

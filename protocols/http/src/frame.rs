@@ -132,8 +132,9 @@ impl Weight for ToClient {
     fn weight(&self) -> usize {
         match self {
             Self::Head(head) => 64 + head.headers.len() * 64,
-            Self::Data(data) => data.len(),
-            Self::End | Self::Abort => 1,
+            // However little one holds, it takes its place.
+            Self::Data(data) => data.len().max(64),
+            Self::End | Self::Abort => 64,
         }
     }
 }

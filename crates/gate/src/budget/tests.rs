@@ -63,7 +63,7 @@ fn each_principal_budget_and_window_has_its_own_count() {
         database: None,
         login: "".into(),
     };
-    let budgets = set.budgets(&who("a"), &connection, None);
+    let budgets = set.budgets(&who("a"), &connection, &[]);
     let keys = |subject: &str, second: i64| -> Vec<Bytes> {
         let now = Timestamp::from_second(second).unwrap();
         budgets.iter().flat_map(|budget| counts(budget, &who(subject), now)).map(|count| count.key).collect()

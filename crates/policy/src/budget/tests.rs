@@ -14,17 +14,19 @@ budgets:
 #[test]
 fn a_budget_is_about_the_principals_connections_and_models_that_it_names() {
     let set = load(&[BUNDLE]);
-    let ids = |principal: &Principal, connection: &Connection, model| -> Vec<String> {
-        set.budgets(principal, connection, model).iter().map(|budget| budget.id.rule.to_string()).collect()
+    let ids = |principal: &Principal, connection: &Connection, models: &[Option<&str>]| -> Vec<String> {
+        set.budgets(principal, connection, models).iter().map(|budget| budget.id.rule.to_string()).collect()
     };
-    assert_eq!(ids(&agent(), &shop(), Some("claude-opus-4")), ["all", "big"]);
-    assert_eq!(ids(&agent(), &shop(), Some("exact")), ["all", "big"]);
-    assert_eq!(ids(&agent(), &shop(), None), ["all", "big"]);
-    assert_eq!(ids(&agent(), &shop(), Some("claude-haiku-4")), ["all"]);
+    assert_eq!(ids(&agent(), &shop(), &[Some("claude-opus-4")]), ["all", "big"]);
+    assert_eq!(ids(&agent(), &shop(), &[Some("exact")]), ["all", "big"]);
+    assert_eq!(ids(&agent(), &shop(), &[None]), ["all", "big"]);
+    assert_eq!(ids(&agent(), &shop(), &[Some("claude-haiku-4")]), ["all"]);
+    assert_eq!(ids(&agent(), &shop(), &[Some("claude-haiku-4"), Some("exact")]), ["all", "big"], "as a fallback");
+    assert_eq!(ids(&agent(), &shop(), &[]), ["all"], "no model is asked");
     let elsewhere = Connection { name: Name::canonical("crm"), ..shop() };
-    assert!(ids(&agent(), &elsewhere, None).is_empty());
-    assert!(ids(&Principal { groups: [].into(), ..agent() }, &shop(), None).is_empty());
-    let [all, big] = set.budgets(&agent(), &shop(), None).try_into().unwrap();
+    assert!(ids(&agent(), &elsewhere, &[None]).is_empty());
+    assert!(ids(&Principal { groups: [].into(), ..agent() }, &shop(), &[None]).is_empty());
+    let [all, big] = set.budgets(&agent(), &shop(), &[None]).try_into().unwrap();
     assert_eq!((all.tokens_per_day, all.requests_per_minute, all.line), (Some(1000), Some(5), 4));
     assert_eq!((big.tokens_per_day, big.requests_per_minute), (Some(100), None));
 }

@@ -38,7 +38,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use message::{Message, Refusal, Said, What};
 use portcullis_model::{Command, Digest, Fields, Operation, Parameter, Text};
-pub(crate) use reply::{PATIENCE, failed, held, refused};
+pub(crate) use reply::{PATIENCE, failed, refused, withdrawn};
 pub use seal::Seal;
 use shape::Expects;
 use std::sync::Arc;

@@ -13,10 +13,12 @@ use crate::frame::{Head, Request, ToClient};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use portcullis_gate::{Permit, Reservation, Ruling, Session, Settled};
-use portcullis_model::{Command, Denial, Outcome, Tokens};
+use portcullis_model::{Command, Denial, Outcome, Reason, Tokens};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// Bytes that are decoded before the client's side is asked for room again, or little more.
+const STEP: usize = 64 * 1024;
 /// Bytes of one decoded answer, and how many each encoded one may stand for.
 const CAPS: Caps = Caps { decoded: 8 << 30, ratio: 1024 };
 
@@ -34,6 +36,8 @@ pub(super) struct Relay {
     reservation: Option<Reservation>,
     used: Option<Tokens>,
     decoder: Option<Decoder>,
+    /// What came and is not decoded yet, or not to its end.
+    behind: Option<Bytes>,
     /// The head, until it leaves.
     head: Option<Head>,
     status: StatusCode,
@@ -63,6 +67,7 @@ impl Relay {
             reservation,
             used: None,
             decoder: None,
+            behind: None,
             head: None,
             status: StatusCode::OK,
             gathered: Vec::new(),
@@ -114,13 +119,26 @@ impl Relay {
         }
     }
 
-    pub(super) fn on_data(&mut self, data: &[u8], steps: &mut Steps) {
-        let Some(decoder) = &mut self.decoder else { return };
+    pub(super) const fn is_behind(&self) -> bool {
+        self.behind.is_some() && self.wants_data()
+    }
+
+    pub(super) fn on_data(&mut self, data: Bytes, steps: &mut Steps) {
+        self.behind = Some(data);
+        self.on_more(steps);
+    }
+
+    /// Decodes and reads one step of what came.
+    pub(super) fn on_more(&mut self, steps: &mut Steps) {
+        let (Some(decoder), Some(mut data)) = (&mut self.decoder, self.behind.take()) else { return };
         let mut decoded = Vec::new();
-        if decoder.feed(data, &mut decoded).is_err() {
-            self.decoder = None;
-            self.on_end(Ended::Broken, steps);
-            return;
+        match decoder.feed_some(&mut data, &mut decoded, STEP) {
+            Ok(more) => self.behind = more.then_some(data),
+            Err(_) => {
+                self.decoder = None;
+                self.on_end(Ended::Broken, steps);
+                return;
+            }
         }
         self.feed(&decoded, steps);
         if self.permit.is_some() && !self.gathered.is_empty() {
@@ -129,6 +147,7 @@ impl Relay {
     }
 
     pub(super) fn on_end(&mut self, mut ended: Ended, steps: &mut Steps) {
+        self.behind = None;
         if let Some(mut decoder) = self.decoder.take()
             && decoder.end().is_err()
         {
@@ -140,6 +159,35 @@ impl Relay {
         let mut parts = Vec::new();
         self.reader.on_end(ended, &mut self.output, &mut parts);
         self.take(parts, steps);
+    }
+
+    /// The client went away. Its reader is told, so that what it held back is in the record, and what the answer has said
+    /// of its use; nothing is released and nothing is proposed any more.
+    pub(super) fn on_gone(mut self) {
+        let withdrawn = Denial { decision: None, reason: Reason::Withdrawn, message: None };
+        let (mut proposed, mut ended) = (self.waiting, false);
+        while proposed || !ended {
+            let mut parts = Vec::new();
+            if proposed {
+                self.reader.on_verdict(Err(&withdrawn), &mut self.output, &mut parts);
+            } else {
+                ended = true;
+                self.reader.on_end(Ended::Broken, &mut self.output, &mut parts);
+            }
+            proposed = false;
+            for part in parts {
+                match part {
+                    Part::Propose(_) => proposed = true,
+                    Part::Used(tokens) => self.used = Some(tokens),
+                    Part::Data(_) | Part::End | Part::Broken(_) => {}
+                }
+            }
+        }
+        self.output.finish();
+        if let Some((permit, used)) = self.permit.take().zip(self.used) {
+            self.session.used(&permit, used);
+            // Dropped unsettled, it is recorded as interrupted.
+        }
     }
 
     pub(super) fn on_settled(&mut self, settled: Settled<Proposal>, steps: &mut Steps) {
@@ -283,11 +331,17 @@ impl Relay {
                 self.session.used(&permit, used);
             }
             // Of an answer that said nothing of it, nobody knows what it used: what was taken stays taken. An error of the
-            // provider's uses nothing.
+            // provider's uses nothing; one of whoever stands before it says nothing about that.
             let used = self.used.map(|used| used.input + used.output + used.cache_read + used.cache_write);
-            let used = used.or_else(|| (!self.status.is_success()).then_some(0));
+            let used = used.or_else(|| is_providers_error(self.status).then_some(0));
             steps.used = self.reservation.take().zip(used);
             self.session.settle(permit, outcome, None);
         }
     }
+}
+
+/// Whether an answer of this status says that nothing was run.
+fn is_providers_error(status: StatusCode) -> bool {
+    (status.is_client_error() || status.is_server_error())
+        && !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
 }

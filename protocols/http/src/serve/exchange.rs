@@ -151,10 +151,10 @@ impl Relay {
         for released in self.steps.down.drain(..) {
             self.down.push(released);
         }
-        if let Some(Reserve { permit, model, tokens }) = self.steps.reserve.take() {
+        if let Some(Reserve { permit, tokens }) = self.steps.reserve.take() {
             let session = Arc::clone(&self.session);
             self.reserving = Some(Box::pin(async move {
-                let reserved = session.reserve(&permit, model.as_deref(), tokens).await;
+                let reserved = session.reserve(&permit, tokens).await;
                 (permit, reserved)
             }));
         }
@@ -211,6 +211,10 @@ impl Relay {
         while waited.as_mut().poll(cx).is_ready() {
             waited.as_mut().reset(Instant::now() + KEEP_ALIVE);
             self.core.on_waited(&mut self.steps);
+            if self.steps.end {
+                // Nobody waits for it any more: it is withdrawn.
+                self.hold = None;
+            }
             for released in self.steps.down.drain(..) {
                 self.down.push(released);
             }
@@ -251,16 +255,21 @@ impl Relay {
 
     /// What the backend says, through the core. True if there was anything.
     fn take_backend(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut taken = false;
-        while !self.steps.end && self.core.wants_backend() && self.down.backlog() < HIGH && self.session.has_room() {
+        let mut taken = 0;
+        while taken < TURNS
+            && !self.steps.end
+            && self.core.wants_backend()
+            && self.down.backlog() < HIGH
+            && self.session.has_room()
+        {
             let took = if self.answered.is_some() { self.take_head(cx) } else { self.take_body(cx) };
             if !took {
                 break;
             }
             self.apply();
-            taken = true;
+            taken += 1;
         }
-        taken
+        taken > 0
     }
 
     fn take_head(&mut self, cx: &mut Context<'_>) -> bool {
@@ -285,13 +294,17 @@ impl Relay {
     }
 
     fn take_body(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.core.is_behind() {
+            self.core.on_more(&mut self.steps);
+            return true;
+        }
         let Some(body) = &mut self.body else { return false };
         let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else { return false };
         match frame {
             Some(Ok(frame)) => {
                 // Trailers are no part of what was read, and go no further.
                 if let Ok(data) = frame.into_data() {
-                    self.core.on_data(&data, &mut self.steps);
+                    self.core.on_data(data, &mut self.steps);
                 }
             }
             None => {

@@ -76,44 +76,50 @@ impl ClientBody {
         body.send_item(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
+    /// Puts back what hyper has no room for.
+    fn unstage(&mut self, frame: ToClient) {
+        self.weight += frame.weight();
+        self.staged.push_front(frame);
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        match self.staged.pop_front() {
-            None => return Poll::Ready(Ok(false)),
-            Some(ToClient::Head(head)) => self.begin(head)?,
-            Some(ToClient::Data(mut data)) => {
+        let Some(next) = self.staged.pop_front() else { return Poll::Ready(Ok(false)) };
+        self.weight -= next.weight();
+        match next {
+            ToClient::Head(head) => self.begin(head)?,
+            ToClient::Data(mut data) => {
                 match self.poll_room(cx) {
                     Poll::Ready(room) => room?,
                     Poll::Pending => {
-                        self.staged.push_front(ToClient::Data(data));
+                        self.unstage(ToClient::Data(data));
                         return Poll::Pending;
                     }
                 }
                 let piece = data.split_to(data.len().min(PIECE));
                 if !data.is_empty() {
-                    self.staged.push_front(ToClient::Data(data));
+                    self.unstage(ToClient::Data(data));
                 }
                 if !piece.is_empty() {
                     self.send(Piece::Data(piece))?;
                 }
             }
-            Some(ToClient::End) => {
+            ToClient::End => {
                 match self.poll_room(cx) {
                     Poll::Ready(Ok(())) => self.send(Piece::End).unwrap_or_default(),
                     // It had all of what was announced and does not wait for more.
                     Poll::Ready(Err(_)) => {}
                     Poll::Pending => {
-                        self.staged.push_front(ToClient::End);
+                        self.unstage(ToClient::End);
                         return Poll::Pending;
                     }
                 }
                 self.body = None;
             }
-            Some(ToClient::Abort) => {
+            ToClient::Abort => {
                 self.body = None;
                 self.head = None;
             }
         }
-        self.weight = self.staged.iter().map(portcullis_gate::Weight::weight).sum();
         Poll::Ready(Ok(true))
     }
 }
@@ -122,12 +128,12 @@ impl Outlet for ClientBody {
     type Frame = ToClient;
 
     fn stage(&mut self, frame: ToClient) {
-        self.weight += frame.weight().max(1);
+        self.weight += frame.weight();
         self.staged.push_back(frame);
     }
 
     fn staged(&self) -> usize {
-        if self.staged.is_empty() { 0 } else { self.weight.max(1) }
+        self.weight
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

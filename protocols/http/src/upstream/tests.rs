@@ -90,6 +90,23 @@ async fn data_waits_for_its_reader() {
 }
 
 #[tokio::test]
+async fn however_little_a_piece_holds_it_takes_its_place() {
+    let mut world = world();
+    world.outlet.stage(head(None));
+    let before = world.outlet.staged();
+    (0..100).for_each(|_| world.outlet.stage(data(1)));
+    assert!(world.outlet.staged() >= before + 6400, "{}", world.outlet.staged());
+    let mut body = std::pin::pin!(async {
+        let mut body = world.head.await.unwrap().into_body();
+        while let Some(Ok(_)) = next(&mut body).await {}
+    });
+    world.outlet.stage(ToClient::End);
+    let (flushed, ()) = tokio::join!(flush(&mut world.outlet), body.as_mut());
+    flushed.unwrap();
+    assert_eq!(world.outlet.staged(), 0);
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_told_and_one_that_had_all_is_not() {
     let mut left = world();
     left.outlet.stage(head(None));

@@ -2,7 +2,7 @@
 //!
 //! | what | how |
 //! |---|---|
-//! | a tool call that is refused or waits for people | 200, a result with `isError: true`: every client gives it to its model |
+//! | a tool call that is refused or waited for people in vain | 200, a result with `isError: true`: every client gives it to its model |
 //! | another request that is refused | 200, a JSON-RPC error |
 //! | a message that cannot be read | the status that the protocol has for it, a JSON-RPC error |
 //! | GET, DELETE, a notification that is refused | 403, a JSON-RPC error |
@@ -45,12 +45,14 @@ pub(crate) fn refused(request: &Request, denial: &Denial) -> (Head, Bytes) {
     }
 }
 
-/// A call that still waits when [`PATIENCE`] is over.
-pub(crate) fn held(request: &Request, approval: ApprovalId, terms: &[HoldTerms]) -> (Head, Bytes) {
+/// A call that still waited when [`PATIENCE`] was over. Its request goes with it: what is asked for again is asked anew.
+pub(crate) fn withdrawn(request: &Request, approval: ApprovalId, terms: &[HoldTerms]) -> (Head, Bytes) {
     let rules: Vec<String> = terms.iter().map(|terms| terms.rule.to_string()).collect();
     let text = format!(
-        "[portcullis] not run yet: approval {approval} is pending, held by {}. Once it is given, make the same call again.",
-        rules.join(", ")
+        "[portcullis] not run: held by {}, and nobody decided about approval {approval} within {} seconds, so that it is \
+         withdrawn. Nothing waits any more: make the call again when somebody is there to approve it.",
+        rules.join(", "),
+        PATIENCE.as_secs()
     );
     match message::of(request) {
         Err(refusal) => unread(&refusal),

@@ -115,7 +115,7 @@ fn a_refused_call_is_the_result_of_a_tool_that_failed() {
     let fault = Fault::Syntax { message: "no SQL".into(), position: None };
     assert_eq!(value(refused(&new, &denial(Reason::Unreadable(fault)))).1["result"]["isError"], true);
     let approval = ApprovalId::new();
-    let (status, said) = value(held(&old, approval, &[]));
+    let (status, said) = value(withdrawn(&old, approval, &[]));
     assert!(status == 200 && said.to_string().contains(&approval.to_string()) && said["result"]["isError"] == true);
     let read = request("POST", OLD, r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a:b"}}"#);
     let (status, said) = value(refused(&read, &by_rule));

@@ -1,0 +1,231 @@
+//! What becomes of one exchange, whatever happens in it: holds, masks, budgets, and peers that leave.
+
+mod rig;
+
+use crate::api::Api;
+use crate::error::{Error, Side};
+use portcullis_approvals::Ballot;
+use rig::{BUNDLE, House, Rig, policy};
+use std::io::Write as _;
+
+const MESSAGES: &str = "/v1/messages";
+const ASK: &str =
+    r#"{"model":"claude-small","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+const EVENTS: &str = "text/event-stream";
+
+/// The answer of a model: this text, then a call of `Bash` with this command.
+fn stream(text: &str, command: Option<&str>) -> String {
+    let start = r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-small","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":11,"output_tokens":1}}}"#;
+    let mut events = vec![("message_start", start.to_owned())];
+    let mut block = |index: usize, start: &str, delta: String| {
+        let event = |kind: &str, rest: String| format!(r#"{{"type":"{kind}","index":{index}{rest}}}"#);
+        events.push(("content_block_start", event("content_block_start", format!(r#","content_block":{start}"#))));
+        events.push(("content_block_delta", event("content_block_delta", format!(r#","delta":{delta}"#))));
+        events.push(("content_block_stop", event("content_block_stop", String::new())));
+    };
+    block(0, r#"{"type":"text","text":""}"#, format!(r#"{{"type":"text_delta","text":"{text}"}}"#));
+    if let Some(command) = command {
+        let input = format!(r#"{{"type":"input_json_delta","partial_json":"{{\"command\":\"{command}\"}}"}}"#);
+        block(1, r#"{"type":"tool_use","id":"toolu_1","name":"Bash","input":{}}"#, input);
+    }
+    let reason = if command.is_some() { "tool_use" } else { "end_turn" };
+    let delta = format!(
+        r#"{{"type":"message_delta","delta":{{"stop_reason":"{reason}","stop_sequence":null}},"usage":{{"output_tokens":7}}}}"#
+    );
+    events.push(("message_delta", delta));
+    events.push(("message_stop", r#"{"type":"message_stop"}"#.to_owned()));
+    events.iter().map(|(name, data)| format!("event: {name}\ndata: {data}\n\n")).collect()
+}
+
+/// A request to a model, sent.
+async fn asked(house: &House) -> Rig {
+    let mut rig = house.exchange(Api::Anthropic).await;
+    rig.ask("POST", MESSAGES, ASK).await;
+    assert_eq!(rig.sent.len(), 1, "{:?}", rig.told);
+    rig
+}
+
+#[tokio::test]
+async fn a_held_request_is_sent_once_people_say_so_and_not_before() {
+    let house = House::new().await;
+    let mut rig = house.exchange(Api::Rest).await;
+    rig.ask("POST", "/orders", "{}").await;
+    assert!(rig.is_held() && rig.sent.is_empty() && rig.told.status == 0);
+    rig.decided(&house, Ballot::Yes).await;
+    assert_eq!(rig.sent.len(), 1);
+    rig.answer(200, "application/json", None, b"{\"id\":7}").await;
+    rig.end().await;
+    assert_eq!((rig.told.status, rig.told.body.as_str(), rig.told.ended), (200, "{\"id\":7}", Some(true)));
+    let told = house.told(&rig).await;
+    assert_eq!(told[..3], ["1 POST /orders", "1 hold", "1 vote approved"]);
+    assert_eq!(told.last().unwrap(), "1 completed 200");
+}
+
+#[tokio::test]
+async fn a_held_request_that_people_reject_is_never_sent() {
+    let house = House::new().await;
+    let mut rig = house.exchange(Api::Rest).await;
+    rig.ask("POST", "/orders", "{}").await;
+    rig.decided(&house, Ballot::No).await;
+    assert_eq!((rig.told.status, rig.told.ended, rig.sent.len()), (403, Some(true), 0));
+    assert_eq!(house.told(&rig).await, ["1 POST /orders", "1 hold", "1 vote rejected", "1 refused"]);
+}
+
+#[tokio::test]
+async fn what_was_masked_under_other_masks_is_not_sent_when_it_is_approved() {
+    let house = House::new().await;
+    let held = BUNDLE.replace("allow: { actions: [generate]", "hold: { actions: [generate]");
+    let held = held.replace("\"model *\"] }", "\"model *\"] }\n    approvers: { groups: [dba] }");
+    house.gate.set_policy(policy(&held));
+    for (mask, sent) in [("", 1), ("mask:\n  - { id: mail, detect: [email], with: redact }\n", 0)] {
+        let mut rig = house.exchange(Api::Anthropic).await;
+        rig.ask("POST", MESSAGES, ASK).await;
+        assert!(rig.is_held(), "{:?}", rig.told);
+        house.gate.set_policy(policy(&format!("{held}{mask}")));
+        rig.decided(&house, Ballot::Yes).await;
+        assert_eq!(rig.sent.len(), sent, "{:?}", rig.told);
+        assert_eq!(rig.told.status, if sent == 1 { 0 } else { 403 });
+        rig.gone().await;
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_breaks_off_is_an_error_before_the_head_and_an_abort_behind_it() {
+    let house = House::new().await;
+    let broken = || Error::Backend("reset".into());
+    let mut before = house.exchange(Api::Rest).await;
+    before.ask("GET", "/orders", "").await;
+    before.broken(broken()).await;
+    assert_eq!((before.told.status, before.told.ended), (502, Some(true)));
+    assert_eq!(house.told(&before).await, ["1 GET /orders", "1 failed 502"]);
+    let mut behind = house.exchange(Api::Rest).await;
+    behind.ask("GET", "/orders", "").await;
+    behind.answer(200, "text/plain", None, b"half of").await;
+    behind.broken(broken()).await;
+    assert_eq!((behind.told.status, behind.told.ended), (200, Some(false)));
+    assert_eq!(house.told(&behind).await.last().unwrap(), "1 failed 502");
+}
+
+#[tokio::test]
+async fn what_an_answer_proposes_waits_for_people_while_its_client_is_kept() {
+    for (ballot, passes) in [(Ballot::Yes, true), (Ballot::No, false)] {
+        let house = House::new().await;
+        let mut rig = asked(&house).await;
+        rig.answer(200, EVENTS, None, stream("ok", Some("uptime")).as_bytes()).await;
+        assert!(rig.is_held());
+        assert!(!rig.told.body.contains("uptime") && rig.told.ended.is_none(), "{}", rig.told.body);
+        let before = rig.told.body.len();
+        rig.waited().await;
+        assert!(rig.told.body.len() > before, "nothing keeps the client");
+        rig.decided(&house, ballot).await;
+        rig.end().await;
+        assert_eq!(rig.told.ended, Some(true));
+        assert_eq!(rig.told.body.contains("input_json_delta"), passes, "{}", rig.told.body);
+        let told = house.told(&rig).await;
+        assert!(told.iter().any(|line| line.starts_with("2 vote")), "{told:?}");
+        assert_eq!(told.iter().any(|line| line == "2 completed proposed"), passes, "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_call_that_nobody_decides_about_is_withdrawn_and_its_client_told_so() {
+    let house = House::new().await;
+    let mut rig = house.exchange(Api::Mcp).await;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"wipe","arguments":{}}}"#;
+    rig.ask("POST", "/", call).await;
+    assert!(rig.is_held(), "{:?}", rig.told);
+    for _ in 0..5 {
+        assert!(rig.told.ended.is_none());
+        rig.waited().await;
+    }
+    assert_eq!((rig.told.status, rig.told.ended, rig.is_held()), (200, Some(true), false));
+    assert!(rig.told.body.contains("withdrawn") && !rig.told.body.contains("pending"), "{}", rig.told.body);
+    assert_eq!(house.told(&rig).await.last().unwrap(), "1 withdrawn");
+}
+
+/// How many of so many tokens are left of 1000 today, by taking them.
+async fn fits(rig: &Rig, tokens: u64) -> bool {
+    let mut other = rig.another(Api::Anthropic);
+    let ask = ASK.replace("\"max_tokens\":100", &format!("\"max_tokens\":{tokens}"));
+    other.ask("POST", MESSAGES, &ask).await;
+    let fits = other.sent.len() == 1;
+    // Never sent: all of it is given back.
+    if fits {
+        other.broken(Error::Credential("none".into())).await;
+    }
+    fits
+}
+
+#[tokio::test]
+async fn a_budget_is_given_back_only_what_was_surely_not_used() {
+    let silent = || Error::Timeout { side: Side::Backend, doing: "to begin an answer" };
+    let dial = || {
+        let source = std::io::Error::other("refused");
+        Error::Net(portcullis_net::Error::Dial { address: "127.0.0.1:1".into(), source })
+    };
+    for (error, given_back) in [
+        (dial(), true),
+        (Error::Credential("none".into()), true),
+        (silent(), false),
+        (Error::Backend("x".into()), false),
+    ] {
+        let house = House::new().await;
+        let told = error.to_string();
+        let mut rig = asked(&house).await;
+        rig.broken(error).await;
+        assert_eq!(fits(&rig, 900).await, given_back, "{told}");
+    }
+    for (status, given_back) in [(400, true), (529, true), (504, false)] {
+        let house = House::new().await;
+        let mut rig = asked(&house).await;
+        rig.answer(status, "application/json", None, br#"{"type":"error","error":{"type":"x","message":"y"}}"#).await;
+        rig.end().await;
+        assert_eq!(fits(&rig, 900).await, given_back, "{status}");
+    }
+    let house = House::new().await;
+    let mut rig = asked(&house).await;
+    rig.answer(200, EVENTS, None, stream("ok", None).as_bytes()).await;
+    rig.end().await;
+    assert!(fits(&rig, 900).await, "what was not used of it is given back");
+    assert!(house.told(&rig).await.contains(&"1 used 11+7".to_owned()));
+}
+
+#[tokio::test]
+async fn what_a_client_got_before_it_left_is_in_the_record_and_nothing_more_is_asked() {
+    let house = House::new().await;
+    let mut rig = asked(&house).await;
+    let whole = stream("the words that it read", Some("uptime"));
+    let (read, _) = whole.split_once("event: message_delta").unwrap();
+    let (before, _) =
+        read.split_once("event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":1").unwrap();
+    rig.answer(200, EVENTS, None, before.as_bytes()).await;
+    rig.gone().await;
+    let told = house.told(&rig).await;
+    assert!(told.iter().any(|line| line.contains("the words that it read")), "{told:?}");
+    assert!(told.contains(&"1 used 11+1".to_owned()), "{told:?}");
+    assert_eq!(told.last().unwrap(), "1 interrupted");
+    // While people decide about what it proposes, the same, and the proposal is withdrawn.
+    let mut rig = asked(&house).await;
+    rig.answer(200, EVENTS, None, whole.as_bytes()).await;
+    assert!(rig.is_held());
+    rig.gone().await;
+    let told = house.told(&rig).await;
+    assert!(told.contains(&"2 withdrawn".to_owned()) && told.contains(&"1 interrupted".to_owned()), "{told:?}");
+    assert!(!told.iter().any(|line| line.starts_with("3 ")), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_grows_when_it_is_decoded_is_decoded_in_steps() {
+    let house = House::new().await;
+    let mut rig = house.exchange(Api::Rest).await;
+    rig.ask("GET", "/orders", "").await;
+    let text = vec![b'a'; 4 << 20];
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&text).unwrap();
+    let encoded = encoder.finish().unwrap();
+    rig.answer(200, "text/plain", Some("gzip"), &encoded[..64]).await;
+    let steps = rig.data(&encoded[64..]).await;
+    rig.end().await;
+    assert_eq!((rig.told.body.len(), rig.told.ended), (text.len(), Some(true)));
+    assert!(steps >= 7, "{steps}");
+}
