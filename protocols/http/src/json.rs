@@ -1,20 +1,20 @@
 //! JSON as every reader must see it, with the place of each value in the text.
 //!
 //! Promises: what is read here is one document in UTF-8 that no reader can read two ways: no byte order mark, no name
-//! twice in an object (compared unescaped), no lone surrogate, at most [`DEPTH`] levels (RFC 8259, RFC 7493 §2). Numbers
-//! keep their digits. Each value knows its span, so a text can be changed in places ([`Edits`]) while every other byte stays.
-//! Does not promise to be cheap on deep documents: each level is scanned once by the library for each level above it.
+//! twice in an object (compared unescaped), no lone surrogate, at most [`DEPTH`] levels and [`VALUES`] values (RFC 8259,
+//! RFC 7493 §2). Numbers keep their digits. Each value knows its span, so a text can be changed in places ([`Edits`]) while
+//! every other byte stays. A document is read in one pass (`json/scan.rs`).
 //! Held by: the tests below.
 
+mod scan;
+
 use portcullis_model::{Fields, Leaf, Scalar, Step};
-use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-use std::collections::HashSet;
-use std::fmt;
 use std::ops::Range;
 
 /// Levels of objects and lists.
 pub(crate) const DEPTH: usize = 64;
+/// Values of one document: each is many times as large in memory as it may be in the text.
+pub(crate) const VALUES: usize = 500_000;
 
 /// The text is not JSON that every reader reads alike.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,82 +51,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Node, NotStrict> {
     if text.starts_with('\u{feff}') {
         return Err(NotStrict("the body begins with a byte order mark".to_owned()));
     }
-    let whole: &RawValue = serde_json::from_str(text).map_err(not_json)?;
-    node(text, whole, 0)
-}
-
-fn not_json(error: serde_json::Error) -> NotStrict {
-    // What the library says names a position and never a value.
-    NotStrict(format!("the body is not JSON that is read in one way only: {error}"))
-}
-
-fn node(text: &str, raw: &RawValue, depth: usize) -> Result<Node, NotStrict> {
-    if depth > DEPTH {
-        return Err(NotStrict(format!("the body is nested more than {DEPTH} deep")));
-    }
-    let written = raw.get();
-    // The library lends the part of `text` that it read.
-    let start = (written.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
-    let span = start..start.wrapping_add(written.len());
-    let value = match written.as_bytes().first() {
-        Some(b'{') => {
-            let members = serde_json::Deserializer::from_str(written).deserialize_map(Members).map_err(not_json)?;
-            let read = |(name, raw): (String, &RawValue)| Ok((name, node(text, raw, depth + 1)?));
-            Value::Object(members.into_iter().map(read).collect::<Result<_, _>>()?)
-        }
-        Some(b'[') => {
-            let elements = serde_json::Deserializer::from_str(written).deserialize_seq(Elements).map_err(not_json)?;
-            Value::Array(elements.into_iter().map(|raw| node(text, raw, depth + 1)).collect::<Result<_, _>>()?)
-        }
-        Some(b'"') => Value::String(serde_json::from_str(written).map_err(not_json)?),
-        Some(b't') => Value::Bool(true),
-        Some(b'f') => Value::Bool(false),
-        Some(b'n') => Value::Null,
-        Some(_) => Value::Number(written.into()),
-        None => return Err(NotStrict("the body is empty".to_owned())),
-    };
-    Ok(Node { value, span })
-}
-
-/// The members of an object, none of them twice.
-struct Members;
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(String, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members: Self::Value = Vec::new();
-        let mut seen = HashSet::new();
-        while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-            if !seen.insert(name.clone()) {
-                return Err(A::Error::custom("a name occurs twice in one object"));
-            }
-            members.push((name, value));
-        }
-        Ok(members)
-    }
-}
-
-struct Elements;
-
-impl<'de> Visitor<'de> for Elements {
-    type Value = Vec<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut elements = Vec::new();
-        while let Some(element) = seq.next_element()? {
-            elements.push(element);
-        }
-        Ok(elements)
-    }
+    scan::document(text)
 }
 
 impl Node {
@@ -274,6 +199,8 @@ pub(crate) fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
 
     #[test]
     fn each_value_knows_its_place_and_its_digits() {
@@ -322,6 +249,42 @@ mod tests {
         ];
         for case in cases {
             assert!(read(case).is_err(), "{}", String::from_utf8_lossy(case));
+        }
+    }
+
+    #[test]
+    fn how_many_values_there_are_is_bounded() {
+        let many = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
+        assert!(read(many(VALUES).as_bytes()).is_ok());
+        let told = read(many(VALUES + 1).as_bytes()).unwrap_err();
+        assert_eq!(told.0, "the body has more than 500000 values");
+        let lists = format!("[{}[]]", "[],".repeat(VALUES));
+        assert!(read(lists.as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_serde_json_reads(text in "[\\[\\]{}\":,a01.eE+\\-\\\\u n]{0,10}") {
+            let theirs: Option<&RawValue> = serde_json::from_str(&text).ok();
+            let ours = read(text.as_bytes()).ok();
+            prop_assert_eq!(theirs.is_some(), ours.is_some(), "{}", &text);
+            if let Some((theirs, ours)) = theirs.zip(ours) {
+                prop_assert_eq!(theirs.get(), &text[ours.span.clone()]);
+            }
+        }
+
+        #[test]
+        fn bytes_of_any_kind_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            read(&bytes).ok();
+        }
+
+        #[test]
+        fn a_string_says_what_it_says_to_the_library(text in ".{0,20}", other in any::<u16>()) {
+            let written = format!("[{},\"\\u{other:04x}\"]", quoted(&text));
+            let theirs: Option<Vec<String>> = serde_json::from_str(&written).ok();
+            let ours = read(written.as_bytes()).ok();
+            let ours = ours.map(|node| node.elements().iter().map(|one| one.text().unwrap().to_owned()).collect::<Vec<_>>());
+            prop_assert_eq!(theirs, ours);
         }
     }
 
