@@ -21,7 +21,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use names::{CREDENTIALS, OF_THE_BACKEND, ONCE, goes_no_further, names_a_secret, says_one_thing};
-use portcullis_model::Name;
+use portcullis_model::{Command, Digest, Fault, Name, Source, Text};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr as _;
@@ -29,6 +29,8 @@ use std::sync::Arc;
 
 /// Bytes of a head.
 pub(crate) const LARGEST: usize = 64 * 1024;
+/// Characters of a path that was not read, in the record.
+const SHOWN: usize = 1024;
 /// Headers of a head.
 pub(crate) const HEADERS: usize = 100;
 
@@ -37,6 +39,18 @@ pub(crate) const HEADERS: usize = 100;
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) why: &'static str,
+}
+
+impl Refusal {
+    /// The same for the record.
+    pub(crate) fn fault(self) -> Fault {
+        let message = self.why.into();
+        match self.status {
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Fault::TooLarge { message },
+            StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT => Fault::Ambiguous { message },
+            _ => Fault::Unsupported { message },
+        }
+    }
 }
 
 const fn bad(why: &'static str) -> Refusal {
@@ -69,6 +83,49 @@ pub(crate) struct Received {
     pub(crate) agent: Option<Arc<str>>,
 }
 
+/// Its host names one connection and its path another.
+pub(crate) const fn contradicted() -> Refusal {
+    bad("`Host` names one connection and the path another")
+}
+
+/// Whom a head comes from that says more than one thing, and what it is about.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    /// The connection that it surely names.
+    pub(crate) connection: Name,
+    /// The one credential in it.
+    pub(crate) credential: SecretString,
+    /// The request as a command that cannot be read.
+    pub(crate) command: Command,
+    /// What the client calls itself.
+    pub(crate) agent: Option<Arc<str>>,
+}
+
+/// What can be said of a head that was refused; `None` where nobody says who asks, or of what.
+pub(crate) fn unread(parts: &Parts, refusal: Refusal, routes: &Routes) -> Option<Unread> {
+    let alone = |name: HeaderName| parts.headers.get_all(name).iter().count() < 2;
+    if !alone(header::AUTHORIZATION) || !alone(HeaderName::from_static("x-api-key")) {
+        return None;
+    }
+    let credential = credential(&parts.headers).ok().flatten()?;
+    let by_host = host(parts).ok().and_then(|host| routes.hosts.get(&host).cloned());
+    let path = parts.uri.path();
+    let first = path.strip_prefix('/').and_then(|rest| rest.split('/').next()).map(Name::canonical);
+    let connection = by_host.or_else(|| first.filter(|name| routes.names.contains(name)))?;
+    // A query may be what was refused, for the credential in it.
+    let query = if parts.uri.query().is_some() { "?…" } else { "" };
+    let shown: String = path.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    let line = format!("{} {shown}{query}", parts.method.as_str().escape_debug());
+    let whole = [parts.method.as_str(), " ", path, "?", parts.uri.query().unwrap_or_default()].map(str::as_bytes);
+    let command = Command::faulty(Source::Request, Text::plain(line), refusal.fault(), Digest::of_parts(&whole));
+    Some(Unread { connection, credential, command, agent: agent(&parts.headers) })
+}
+
+fn agent(headers: &HeaderMap) -> Option<Arc<str>> {
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    agent.map(|agent| agent.chars().take(128).collect::<String>().into())
+}
+
 /// Reads one. `sends_body` is whether one follows.
 ///
 /// # Errors
@@ -95,8 +152,7 @@ pub(crate) fn read(parts: &Parts, sends_body: bool, routes: &Routes) -> Result<R
     }
     let credential = credential(&parts.headers)?;
     let (connection, contradicted, path) = place(&host, path, routes)?;
-    let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let agent = agent.map(|agent| agent.chars().take(128).collect::<String>().into());
+    let agent = agent(&parts.headers);
     let headers = passing(&parts.headers);
     let request = Request { method, path, query, headers, body: Bytes::new() };
     Ok(Received { connection, contradicted, credential, request, coding, agent })
@@ -303,8 +359,8 @@ pub(crate) fn answered(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// Whether two credentials are one, without a word about where they differ.
-pub(crate) fn digest(credential: &SecretString) -> portcullis_model::Digest {
-    portcullis_model::Digest::of_parts(&[b"credential of a client", credential.expose_secret().as_bytes()])
+pub(crate) fn digest(credential: &SecretString) -> Digest {
+    Digest::of_parts(&[b"credential of a client", credential.expose_secret().as_bytes()])
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 mod answering;
 mod way;
 
-pub(crate) use answering::{ClientAnswer, ClientBody, Streamed};
+pub(crate) use answering::{ClientAnswer, ClientBody, Once, Slot, Streamed};
 pub use way::Destination;
 pub(crate) use way::{Way, deepest};
 

@@ -197,3 +197,34 @@ fn what_is_the_backends_own_goes_no_further() {
     let left: Vec<String> = answered(&headers).keys().map(ToString::to_string).collect();
     assert_eq!(left, ["content-encoding", "content-type"]);
 }
+
+#[test]
+fn a_head_that_is_refused_says_whom_to_record_it_for_or_nothing() {
+    let unread = |uri: &str, headers: &[(&'static str, &'static str)]| {
+        let mut request = http::Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let parts = request.body(()).unwrap().into_parts().0;
+        let refusal = read(&parts, false, &routes()).unwrap_err();
+        super::unread(&parts, refusal, &routes())
+    };
+    let known = [("host", "gw"), ("authorization", "Bearer abcdef")];
+    let found = unread("/crm/a%2Fb?access_token=hunter2", &known).unwrap();
+    assert_eq!((found.connection.as_str(), found.credential.expose_secret()), ("crm", "abcdef"));
+    assert_eq!(found.command.text.as_str(), "GET /crm/a%2Fb?…");
+    assert!(matches!(&found.command.fault, Some(Fault::Ambiguous { .. })));
+    assert!(!format!("{found:?}").contains("hunter2") && !format!("{found:?}").contains("abcdef"));
+    let by_host = unread("//a", &[("host", "shop.example"), ("x-api-key", "abcdef")]).unwrap();
+    assert_eq!(by_host.connection.as_str(), "shop");
+    for (uri, headers) in [
+        ("/crm//a", &[("host", "gw")][..]),
+        ("/none//a", &known),
+        ("//crm/a", &known),
+        ("/crm//a", &[("host", "gw"), ("authorization", "Basic dTpw")]),
+        ("/crm//a", &[("host", "gw"), ("authorization", "Bearer a"), ("authorization", "Bearer a")]),
+        ("/crm//a", &[("host", "gw"), ("authorization", "Bearer a"), ("x-api-key", "b")]),
+    ] {
+        assert!(unread(uri, headers).is_none(), "{uri} {headers:?}");
+    }
+}

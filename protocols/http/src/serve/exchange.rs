@@ -1,24 +1,26 @@
 //! One request and its answer: what the core says, done.
 //!
-//! Promises: a body is collected before anything is asked; the backend is read only while the client's side and the record
+//! Promises: a body is collected before anything is asked, and a request whose client is gone by then was never asked; one
+//! whose head or body cannot be read is in the record, as its caller's, before that caller is told; the backend is read only while the client's side and the record
 //! have room; a backend that goes silent is not waited for longer than its connection says; a client that goes away ends
 //! what runs and withdraws what waits; where the record fails nothing more is released, and the client is not left waiting.
 //! Held by: `tests/it/http*.rs` of the binary.
 
-use super::body::collect;
-use super::front::{Arrived, Responder, closing, whole};
+use super::body::{Unread, collect};
+use super::front::{Asks, Responder, closing, whole};
 use crate::api::KEEP_ALIVE;
+use crate::classify;
 use crate::core::{Core, Proposal, Reserve, Steps, Waiting};
 use crate::error::{Error, Side};
 use crate::frame::{Head, Request};
 use crate::head::{self, Refusal};
 use crate::reply;
-use crate::upstream::{Answered, ClientBody, RequestSender, Way, deepest};
+use crate::upstream::{Answered, ClientBody, Once, RequestSender, Slot, Way, deepest};
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use hyper::body::{Body as _, Incoming};
 use portcullis_gate::{Downstream, Permit, Reservation, SendError, Session, Settled, Upstream};
-use portcullis_model::Denial;
+use portcullis_model::{Command, Denial};
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -44,25 +46,54 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// From the body to the end of the answer.
-    pub(super) async fn run(self, arrived: Arrived) {
-        let Arrived { received, mut body, responder } = arrived;
+    /// From the body to the end of the answer. What its client leaves before it is whole was never asked.
+    pub(super) async fn run(self, asks: Asks, mut body: Unread, responder: Responder) {
+        let gone = responder.gone.clone();
+        let received = match asks {
+            Asks::This(received) if received.contradicted => {
+                let refusal = head::contradicted();
+                let command = classify::faulty(&received.request, refusal.fault());
+                return self.refuse(command, refusal, body, responder).await;
+            }
+            Asks::This(received) => received,
+            Asks::Unread(command, refusal) => return self.refuse(*command, refusal, body, responder).await,
+        };
         let mut request = received.request;
-        match collect(&mut body.body, received.coding, self.most, self.patience).await {
-            Ok(body) => request.body = body,
-            Err(Refusal { status, why }) => {
-                let refused = whole(reply::malformed(Some(self.way.target.api), status, why));
-                responder.answer.send((closing(refused), body)).ok();
-                return;
+        let collected = collect(&mut body.body, received.coding, self.most, self.patience);
+        match gone.run_until_cancelled(collected).await {
+            None => return,
+            Some(Ok(body)) => request.body = body,
+            Some(Err(refusal)) => {
+                let command = classify::faulty(&request, refusal.fault());
+                return self.refuse(command, refusal, body, responder).await;
             }
         }
-        self.session.room().await;
+        if gone.run_until_cancelled(self.session.room()).await.is_none() || gone.is_cancelled() {
+            return;
+        }
         let mut relay = Relay::new(self, responder);
         relay.core.on_request(request, &mut relay.steps);
         relay.apply();
         poll_fn(|cx| relay.poll(cx)).await;
     }
+
+    /// Answers a request that cannot be judged, once the record has it.
+    async fn refuse(self, command: Command, refusal: Refusal, body: Unread, responder: Responder) {
+        if responder.gone.run_until_cancelled(self.session.room()).await.is_none() {
+            return;
+        }
+        // What cannot be read is refused by every policy, and there is nothing that could be sent.
+        drop(self.session.ask(self.session.seal(Nothing, command)));
+        let told = whole(reply::malformed(Some(self.way.target.api), refusal.status, refusal.why));
+        let mut down = Downstream::new(Slot::new(responder.answer), &self.session);
+        down.push(self.session.say(Once((closing(told), body))));
+        // Where the record has failed, or the client is gone, nobody is told anything.
+        poll_fn(|cx| down.poll_send(cx)).await.ok();
+    }
 }
+
+/// What is sent for a request that cannot be read.
+struct Nothing;
 
 enum Held {
     Request(BoxFuture<'static, Settled<Request>>),
@@ -88,6 +119,8 @@ struct Relay {
     patience: Duration,
     room: Option<BoxFuture<'static, ()>>,
     gone: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The client is gone, and what it did not use of its budgets may still be given back.
+    left: bool,
 }
 
 impl Relay {
@@ -110,12 +143,23 @@ impl Relay {
             patience,
             room: None,
             gone: Box::pin(responder.gone.cancelled_owned()),
+            left: false,
             session,
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
+            // Before anything else: for somebody who is gone nothing is sent any more.
+            if !self.left && self.gone.as_mut().poll(cx).is_ready() {
+                self.left = true;
+                self.core.on_gone(&mut self.steps);
+                (self.hold, self.reserving) = (None, None);
+            }
+            if self.left {
+                self.poll_budgets(cx);
+                return if self.giving_back.is_none() { Poll::Ready(()) } else { Poll::Pending };
+            }
             let mut progress = self.poll_hold(cx) | self.poll_budgets(cx);
             self.poll_waited(cx);
             self.poll_room(cx);
@@ -126,10 +170,6 @@ impl Relay {
                 return Poll::Ready(());
             }
             if self.steps.end && self.down.backlog() == 0 && self.giving_back.is_none() {
-                return Poll::Ready(());
-            }
-            if self.gone.as_mut().poll(cx).is_ready() {
-                self.core.on_gone(&mut self.steps);
                 return Poll::Ready(());
             }
             // What was not asked because too much waited wakes nobody: it is asked again once there is room.

@@ -1,7 +1,8 @@
 //! What hyper calls: one request in, the head of one answer out.
 //!
-//! Promises: a head that is not read in one way only is answered here, and so is a request without a credential: nothing of
-//! either reaches the gate. Everything else goes to the task that owns the connection, and waits for it. What an answer is
+//! Promises: a request without a credential is answered here, and nothing of it reaches the gate; one whose head is not read
+//! in one way only is so too where it does not say who asks and of what, and else is refused by the task that owns the
+//! connection, which has it recorded. Everything else goes to that task and waits for it. What an answer is
 //! shaped like before anybody is known is taken from the request, never from the connection it names.
 //! Held by: the raw table of `head/tests.rs`, `tests/it/http*.rs` of the binary.
 
@@ -9,7 +10,7 @@ use super::body::Unread;
 use super::{Http, REQUESTS};
 use crate::api::Api;
 use crate::frame::Head;
-use crate::head::{self, HEADERS, LARGEST, Received};
+use crate::head::{self, HEADERS, LARGEST, Received, Refusal};
 use crate::reply;
 use crate::upstream::{ClientAnswer, Streamed};
 use bytes::Bytes;
@@ -21,6 +22,8 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use portcullis_gate::NotEntered;
+use portcullis_model::{Command, Name};
+use secrecy::SecretString;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,9 +36,24 @@ const WINDOWS: u32 = 1024 * 1024;
 
 /// A request on its way to the connection's task.
 pub(super) struct Arrived {
-    pub(super) received: Received,
+    pub(super) connection: Name,
+    /// What its client proves itself with; taken by whoever asks about it.
+    pub(super) credential: Option<SecretString>,
+    /// What the client calls itself.
+    pub(super) agent: Option<Arc<str>>,
+    /// Which API it looks like.
+    pub(super) shape: Option<Api>,
+    pub(super) asks: Asks,
     pub(super) body: Unread,
     pub(super) responder: Responder,
+}
+
+/// What was read of its head.
+pub(super) enum Asks {
+    /// All.
+    This(Box<Received>),
+    /// It is refused, in the record too once it is known who asked.
+    Unread(Box<Command>, Refusal),
 }
 
 /// The gateway's own words, and what was not read of the request that they answer.
@@ -71,18 +89,31 @@ impl Service<Request<Incoming>> for Front {
         let shape = shape(parts.uri.path(), &parts.headers);
         let sends_body = !body.is_end_stream();
         let body = Unread { body, version: parts.version };
-        let received = match head::read(&parts, sends_body, &self.http.routes) {
-            Ok(received) => received,
+        let routes = &self.http.routes;
+        let (answer, answered) = oneshot::channel();
+        let (stream, streamed) = oneshot::channel();
+        let responder = Responder { answer, stream, gone: CancellationToken::new() };
+        let arrived = match head::read(&parts, sends_body, routes) {
+            Ok(mut received) => {
+                let Some(credential) = received.credential.take() else {
+                    let nobody = NotEntered::Identity { retry_after: None };
+                    return told((whole(reply::not_entered(shape, &nobody, "")), body));
+                };
+                let (connection, agent) = (received.connection.clone(), received.agent.take());
+                let (credential, asks) = (Some(credential), Asks::This(Box::new(received)));
+                Arrived { connection, credential, agent, shape, asks, body, responder }
+            }
             Err(refusal) => {
-                return told((closing(whole(reply::malformed(shape, refusal.status, refusal.why))), body));
+                let Some(unread) = head::unread(&parts, refusal, routes) else {
+                    return told((closing(whole(reply::malformed(shape, refusal.status, refusal.why))), body));
+                };
+                let head::Unread { connection, credential, command, agent } = unread;
+                let (credential, asks) = (Some(credential), Asks::Unread(Box::new(command), refusal));
+                Arrived { connection, credential, agent, shape, asks, body, responder }
             }
         };
-        if received.credential.is_none() {
-            let nobody = NotEntered::Identity { retry_after: None };
-            return told((whole(reply::not_entered(shape, &nobody, "")), body));
-        }
         let arrivals = self.arrivals.clone();
-        Box::pin(async move { Ok(ask(arrivals, received, body, shape).await) })
+        Box::pin(async move { Ok(ask(arrivals, arrived, answered, streamed).await) })
     }
 }
 
@@ -95,17 +126,14 @@ fn told((response, unread): Told) -> BoxFuture<'static, Result<Response<ClientAn
 
 async fn ask(
     arrivals: mpsc::Sender<Arrived>,
-    received: Received,
-    body: Unread,
-    shape: Option<Api>,
+    arrived: Arrived,
+    answered: oneshot::Receiver<Told>,
+    streamed: oneshot::Receiver<Response<Streamed>>,
 ) -> Response<ClientAnswer> {
-    let (answer, answered) = oneshot::channel();
-    let (stream, streamed) = oneshot::channel();
-    let gone = CancellationToken::new();
+    let shape = arrived.shape;
     // Dropped with this future, where hyper drops it; behind the head, the body has one of its own.
-    let guard = gone.clone().drop_guard();
-    let responder = Responder { answer, stream, gone };
-    if arrivals.send(Arrived { received, body, responder }).await.is_err() {
+    let guard = arrived.responder.gone.clone().drop_guard();
+    if arrivals.send(arrived).await.is_err() {
         return unrecorded(shape);
     }
     let response = tokio::select! {

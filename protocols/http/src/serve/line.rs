@@ -1,12 +1,13 @@
 //! The task of one client connection: its sessions, and the exchanges that run in them.
 //!
 //! Promises: an identity is asked about once for each credential and connection name, however many requests show it at
-//! once; a session that nothing runs in makes room for the seventeenth; sessions end with the connection, each saying why.
-//! Held by: `tests/it/http*.rs` of the binary.
+//! once; no more wait for it than may run at once, whatever a client cuts short; a session that nothing runs in makes room
+//! for the seventeenth; sessions end with the connection, each saying why.
+//! Held by: the test below and `tests/it/http*.rs` of the binary.
 
-use super::Http;
 use super::exchange::Exchange;
 use super::front::{Arrived, Front, closing, whole};
+use super::{Http, REQUESTS};
 use crate::api::Api;
 use crate::head;
 use crate::login;
@@ -178,14 +179,21 @@ impl Line {
 
     /// A request: into its session, or to the door.
     fn take(&mut self, mut arrived: Arrived) {
-        let Some(credential) = arrived.received.credential.take() else { return };
-        let key = (head::digest(&credential), arrived.received.connection.clone());
+        if arrived.responder.gone.is_cancelled() {
+            return;
+        }
+        let Some(credential) = arrived.credential.take() else { return };
+        let key = (head::digest(&credential), arrived.connection.clone());
         match self.sessions.get_mut(&key) {
             Some(Entry::Open(session, _)) => {
                 let session = Arc::clone(session);
                 self.begin(session, arrived);
             }
-            Some(Entry::Entering(waiting)) => waiting.push(arrived),
+            Some(Entry::Entering(waiting)) => {
+                if let Some(arrived) = join(waiting, arrived, |one| one.responder.gone.is_cancelled()) {
+                    turn_away(arrived, "too many requests wait over one connection; send them again");
+                }
+            }
             None => self.arrive(key, credential, arrived),
         }
     }
@@ -195,9 +203,7 @@ impl Line {
             self.enter(key.clone(), credential, &arrived);
             self.sessions.insert(key, Entry::Entering(vec![arrived]));
         } else {
-            let why = "too many sessions over one connection; open another";
-            let full = reply::failed(Api::Rest, StatusCode::SERVICE_UNAVAILABLE, why);
-            arrived.responder.answer.send((closing(whole(full)), arrived.body)).ok();
+            turn_away(arrived, "too many sessions over one connection; open another");
         }
     }
 
@@ -229,7 +235,7 @@ impl Line {
             login: None,
             client: ClientInfo {
                 address: self.peer.to_string().into(),
-                application: arrived.received.agent.clone(),
+                application: arrived.agent.clone(),
                 transport: Arc::clone(&self.transport),
             },
             from: self.peer.ip(),
@@ -268,14 +274,12 @@ impl Line {
     }
 
     fn refuse(&self, arrived: Arrived, why: &NotEntered, connection: &Name) {
-        let received = &arrived.received;
         // Whoever is known is told in the words of the API; nobody else learns which it is.
         let api = match why {
             NotEntered::Denied(_) | NotEntered::RecordUnavailable => self.way(connection).map(|way| way.target.api),
             _ => None,
         };
-        let api = api.or_else(|| super::front::shape(received.request.path.as_str(), &received.request.headers));
-        let answer = whole(reply::not_entered(api, why, connection.as_str()));
+        let answer = whole(reply::not_entered(api.or(arrived.shape), why, connection.as_str()));
         arrived.responder.answer.send((answer, arrived.body)).ok();
     }
 
@@ -286,26 +290,56 @@ impl Line {
     /// Runs an exchange.
     fn begin(&mut self, session: Arc<Session>, arrived: Arrived) {
         let Some(way) = self.way(&session.connection().name) else { return };
-        let api = way.target.api;
-        if arrived.received.contradicted {
-            let why = "`Host` names one connection and the path another";
-            let refused = whole(reply::malformed(Some(api), StatusCode::BAD_REQUEST, why));
-            arrived.responder.answer.send((closing(refused), arrived.body)).ok();
+        let Arrived { asks, body, responder, .. } = arrived;
+        if responder.gone.is_cancelled() {
             return;
         }
         let settings = &self.http.settings;
-        let most = match api {
+        let most = match way.target.api {
             Api::Anthropic | Api::OpenAi => settings.model_body,
             Api::Rest | Api::Mcp => settings.body,
         };
         let exchange = Exchange { session, way, most, patience: settings.handshake };
-        self.exchanges.spawn(exchange.run(arrived));
+        self.exchanges.spawn(exchange.run(asks, body, responder));
     }
+}
+
+/// Lets one wait too; gives it back where too many wait. A client can cut its requests short and make others as fast as
+/// it likes: those that are gone wait no more.
+fn join<T>(waiting: &mut Vec<T>, one: T, is_gone: impl Fn(&T) -> bool) -> Option<T> {
+    waiting.retain(|one| !is_gone(one));
+    if waiting.len() >= REQUESTS {
+        return Some(one);
+    }
+    waiting.push(one);
+    None
+}
+
+/// Answers a request that there is no place for.
+fn turn_away(arrived: Arrived, why: &str) {
+    let full = reply::failed(Api::Rest, StatusCode::SERVICE_UNAVAILABLE, why);
+    arrived.responder.answer.send((closing(whole(full)), arrived.body)).ok();
 }
 
 /// Ends a session that nothing runs in. One that something still runs in records that it was interrupted when it goes.
 fn close(session: Arc<Session>, end: End) {
     if let Ok(session) = Arc::try_unwrap(session) {
         session.end(end.reason());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_are_gone_do_not_pile_up_and_no_more_wait_than_may_run() {
+        let (mut waiting, gone) = (Vec::new(), |one: &usize| one.is_multiple_of(2));
+        for one in 0..1000 {
+            join(&mut waiting, one, gone);
+            assert!(waiting.len() <= REQUESTS);
+        }
+        assert_eq!(waiting.iter().filter(|one| !gone(one)).count(), REQUESTS);
+        assert_eq!(join(&mut waiting, 1001, gone), Some(1001));
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Response, header};
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame};
-use portcullis_gate::{Outlet, Weight as _};
+use portcullis_gate::{Outlet, Weight};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -139,6 +139,50 @@ impl Outlet for ClientBody {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while ready!(self.poll_next(cx))? {}
         Poll::Ready(Ok(()))
+    }
+}
+
+/// An answer in one piece.
+pub(crate) struct Once<T>(pub(crate) T);
+
+impl<T> Weight for Once<T> {
+    fn weight(&self) -> usize {
+        64
+    }
+}
+
+/// Where such an answer leaves.
+pub(crate) struct Slot<T> {
+    slot: Option<oneshot::Sender<T>>,
+    staged: Option<T>,
+}
+
+impl<T> Slot<T> {
+    pub(crate) const fn new(slot: oneshot::Sender<T>) -> Self {
+        Self { slot: Some(slot), staged: None }
+    }
+}
+
+impl<T> Outlet for Slot<T> {
+    type Frame = Once<T>;
+
+    fn stage(&mut self, frame: Once<T>) {
+        self.staged = Some(frame.0);
+    }
+
+    fn staged(&self) -> usize {
+        usize::from(self.staged.is_some())
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match (self.staged.take(), self.slot.take()) {
+            (Some(said), Some(slot)) => Poll::Ready(slot.send(said).map_err(|_| io::ErrorKind::BrokenPipe.into())),
+            (None, slot) => {
+                self.slot = slot;
+                Poll::Ready(Ok(()))
+            }
+            (Some(_), None) => Poll::Ready(Err(io::Error::other("a second answer"))),
+        }
     }
 }
 
