@@ -2,7 +2,8 @@
 //!
 //! Promises: exhaustive over `Object`, allocates nothing for names (a path is cut in place on the stack up to sixteen
 //! segments). Where the object is not wholly known, [`Certainty`] says which way to lean: an allow needs the match to
-//! hold whatever the unknown part is, a deny or hold only that it may (DESIGN 3, patterns).
+//! hold whatever the unknown part is, a deny or hold only that it may (DESIGN 3, patterns). What a service may read as the
+//! same, as a path with and without a slash at its end, is such a case.
 //!
 //! A `table` pattern covers every column of what it matches; `column` patterns are asked column by column, since several
 //! rules may each cover some (`decide.rs`). Held by: `pattern/tests.rs`, `decide/tests.rs`.
@@ -91,7 +92,7 @@ impl Pattern {
             }
             Self::Endpoint { method, path } => {
                 let Object::Endpoint { method: found, path: at } = object else { return false };
-                method.matches(found.as_str()) && takes_path(path, at.as_str())
+                method.matches(found.as_str()) && takes_endpoint(path, at.as_str(), certainty)
             }
             Self::Session(kind) => matches!(object, Object::Session(found) if kind.matches(found.word())),
         }
@@ -163,6 +164,17 @@ fn takes_subcommand(pattern: Option<&Segments>, name: &Part, word: Option<&Name>
 
 fn takes_path(pattern: &Segments, path: &str) -> bool {
     takes_segments(pattern, path.split('/'))
+}
+
+/// `/a` and `/a/` are two paths to the gateway and one to many services: what refuses or holds one does so with the other,
+/// what allows one allows nothing else.
+fn takes_endpoint(pattern: &Segments, path: &str, certainty: Certainty) -> bool {
+    let other = || match path.strip_suffix('/') {
+        Some("") => false,
+        Some(without) => takes_path(pattern, without),
+        None => takes_segments(pattern, path.split('/').chain(std::iter::once(""))),
+    };
+    takes_path(pattern, path) || (certainty == Certainty::Possibly && other())
 }
 
 fn takes_segments<'p>(pattern: &Segments, segments: impl Iterator<Item = &'p str>) -> bool {

@@ -33,7 +33,8 @@ impl Path {
             return Err(Ambiguous("the path is too long"));
         }
         let rest = text.strip_prefix('/').ok_or(Ambiguous("the path does not begin with `/`"))?;
-        // A slash at the end is part of the path: backends tell `/a` from `/a/`, and so do rules.
+        // A slash at the end is part of the path, since some backends tell `/a` from `/a/`; what a rule refuses or holds of
+        // one it does of the other too, since some do not.
         let segments = rest.strip_suffix('/').unwrap_or(rest);
         if !rest.is_empty() {
             for segment in segments.split('/') {

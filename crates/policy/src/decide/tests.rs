@@ -47,6 +47,30 @@ fn the_strictest_wins_and_nothing_is_deny() {
 }
 
 #[test]
+fn a_slash_at_the_end_of_a_path_leads_round_no_rule() {
+    const ALL: &str = "id: all, allow: { actions: [insert], objects: ['endpoint POST /**'] }";
+    const ASK: &str =
+        "id: ask, hold: { actions: [insert], objects: ['endpoint POST /orders'] }, approvers: { groups: [dba] }";
+    const NONE: &str = "id: none, deny: { actions: [insert], objects: ['endpoint * /orders/*/refund/'] }";
+    const ONE: &str = "id: one, allow: { actions: [insert], objects: ['endpoint POST /orders'] }";
+    let post = |path: &str| {
+        let object = Object::Endpoint { method: Name::canonical("POST"), path: Name::canonical(path) };
+        vec![Operation::new(Action::Insert, object)]
+    };
+    for (rules, path, expected) in [
+        (&[ALL, ASK, NONE][..], "/orders", "hold ask"),
+        (&[ALL, ASK, NONE], "/orders/", "hold ask"),
+        (&[ALL, ASK, NONE], "/orders/7", "allow"),
+        (&[ALL, ASK, NONE], "/orders/7/refund", "deny none"),
+        (&[ALL, ASK, NONE], "/orders/7/refund/", "deny none"),
+        (&[ONE], "/orders", "allow"),
+        (&[ONE], "/orders/", "deny: insert endpoint POST /orders/"),
+    ] {
+        assert_eq!(verdict_of(rules, &post(path)), expected, "{path}");
+    }
+}
+
+#[test]
 fn a_decision_reports_every_match_in_file_order_and_the_deciding_message() {
     let set = load(&[&bundle(&[WRITE, UNBOUNDED, READ])]);
     let operations = [

@@ -188,6 +188,15 @@ fn what_is_not_known_is_taken_surely_by_a_star_and_possibly_by_anything() {
         ("file /etc/**", Object::Unknown, false, true),
         ("*", Object::Unknown, true, true),
         ("*", Object::Session(SessionKind::Shell), false, true),
+        ("endpoint POST /orders", endpoint("POST", "/orders/"), false, true),
+        ("endpoint POST /orders/", endpoint("POST", "/orders"), false, true),
+        ("endpoint POST /orders/*", endpoint("POST", "/orders/7/"), false, true),
+        ("endpoint POST /orders/*", endpoint("POST", "/orders/"), false, false),
+        ("endpoint POST /orders/*", endpoint("POST", "/orders"), false, false),
+        ("endpoint POST /orders", endpoint("PUT", "/orders/"), false, false),
+        ("endpoint POST /orders", endpoint("POST", "/orders/7"), false, false),
+        ("endpoint POST /", endpoint("POST", "/"), true, true),
+        ("endpoint POST /a", endpoint("POST", "/"), false, false),
     ] {
         let operation = Operation::new(Action::Read, object);
         assert_eq!(takes(pattern, &operation, Surely), surely, "{pattern} surely on {operation}");
