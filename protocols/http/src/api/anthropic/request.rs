@@ -89,7 +89,7 @@ fn message(request: &Request, counts: bool, words: &mut dyn Words) -> Result<Mes
         operations: bounded(operations)?,
         offers,
         tokens: if counts { 0 } else { most.saturating_add(body.tokens()) },
-        body: body.into_bytes(),
+        body: body.changed(),
         answer: match (counts, streams) {
             (true, _) => Answer::Plain,
             (false, true) => Answer::Stream { counted: true },

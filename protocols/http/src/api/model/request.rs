@@ -57,7 +57,9 @@ pub(in crate::api) struct Received<'r> {
 
 /// A body as it is sent.
 pub(in crate::api) struct Body {
-    text: String,
+    /// Where it is not the one that was received.
+    changed: Option<String>,
+    size: usize,
     pub(in crate::api) node: Node,
 }
 
@@ -97,22 +99,23 @@ impl<'r> Received<'r> {
             spared.mask_body(&node, text, words, &mut edits).map_err(|_| not_maskable())?;
         }
         if edits.is_empty() {
-            return Ok(Body { text: text.to_owned(), node });
+            return Ok(Body { changed: None, size: text.len(), node });
         }
         let text = edits.apply(text).ok_or_else(not_maskable)?;
         let node = json::read(text.as_bytes()).map_err(|_| not_maskable())?;
-        Ok(Body { text, node })
+        Ok(Body { size: text.len(), changed: Some(text), node })
     }
 }
 
 impl Body {
     /// What its text may count as, in tokens.
     pub(in crate::api) const fn tokens(&self) -> u64 {
-        self.text.len() as u64 / 4
+        self.size as u64 / 4
     }
 
-    pub(in crate::api) fn into_bytes(self) -> Bytes {
-        Bytes::from(self.text)
+    /// What is sent instead of the body that was received.
+    pub(in crate::api) fn changed(self) -> Option<Bytes> {
+        self.changed.map(Bytes::from)
     }
 
     /// A member that is true or false, and false where it is absent.
@@ -193,7 +196,8 @@ pub(in crate::api) struct Message {
     pub(in crate::api) operations: Vec<Operation>,
     pub(in crate::api) offers: Option<Command>,
     pub(in crate::api) tokens: u64,
-    pub(in crate::api) body: Bytes,
+    /// Where it is not the one that was received.
+    pub(in crate::api) body: Option<Bytes>,
     /// How its answer is read.
     pub(in crate::api) answer: Answer,
 }
@@ -234,7 +238,9 @@ pub(in crate::api) fn asked<D: Dialect>(
             (command, None, 0, Answering::<D>::plain())
         }
         Ok(Understood::Message(message)) => {
-            request.body = message.body;
+            if let Some(body) = message.body {
+                request.body = body;
+            }
             let reader = match message.answer {
                 Answer::Plain => Answering::plain(),
                 Answer::Message => Answering::message(Arc::clone(tools)),

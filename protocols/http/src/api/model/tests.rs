@@ -123,6 +123,12 @@ fn the_record_says_what_is_missing() {
     assert_eq!(recorded(&|turn| turn.keep("1".into()), None), [r#"{"role":"assistant","content":[1]}"#]);
     let broke = recorded(&|turn| turn.keep("1".into()), Some(&STRANGE));
     assert!(broke[0].contains(r#""content":[1],"portcullis":"this is not all: "#), "{broke:?}");
+    // Documents are kept by themselves, and not without end.
+    let many = recorded(&|turn| turn.keep_text(r#""a":1"#, "b", &"[1]\n".repeat(9_000), &TestWords::default()), None);
+    assert_eq!(
+        (many.len(), many[0].as_str(), many[1].as_str()),
+        (128, "[1]", r#"{"role":"assistant","content":[{"a":1,"b":"\n"}]}"#)
+    );
     let long = recorded(&|turn| (0..9).for_each(|_| turn.keep("1".repeat(1 << 20))), None);
     assert!(long[0].ends_with(r#","portcullis":"not all is kept: it is too long, or a call broke off"}"#));
     assert!(json::read(long[0].as_bytes()).is_ok() && long[0].len() < 5 << 20);

@@ -12,6 +12,8 @@ use crate::json::{Node, quoted};
 
 /// Calls in one answer.
 pub(in crate::api) const CALLS: usize = 128;
+/// Documents in the texts of an answer that the record keeps each by itself.
+const DOCUMENTS: usize = 64;
 /// Bytes of an answer that the record keeps.
 const KEPT: usize = 4 << 20;
 
@@ -27,6 +29,7 @@ enum Kept {
 #[derive(Debug, Default)]
 pub(in crate::api) struct Turn {
     calls: usize,
+    documents: usize,
     kept: Vec<Kept>,
     size: usize,
     cut: bool,
@@ -71,10 +74,16 @@ impl Turn {
     /// The same of a text that is whole.
     pub(in crate::api) fn keep_text(&mut self, about: &str, member: &str, text: &str, words: &dyn Words) {
         for piece in kept(text, words) {
-            match piece {
-                Ok(prose) => self.keep(format!(r#"{{{about},"{member}":{}}}"#, quoted(prose))),
-                Err(document) => self.keep_one(Kept::Document(document.clone().into_owned()), document.len()),
-            }
+            let said = match &piece {
+                Ok(prose) => prose,
+                Err(document) if self.documents < DOCUMENTS => {
+                    self.documents += 1;
+                    self.keep_one(Kept::Document(document.to_string()), document.len());
+                    continue;
+                }
+                Err(document) => document.as_ref(),
+            };
+            self.keep(format!(r#"{{{about},"{member}":{}}}"#, quoted(said)));
         }
     }
 

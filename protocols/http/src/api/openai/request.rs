@@ -67,7 +67,7 @@ fn embeddings(request: &Request, words: &mut dyn Words) -> Result<Message, Fault
         operations: vec![model(&body)?],
         offers: None,
         tokens: body.tokens(),
-        body: body.into_bytes(),
+        body: body.changed(),
         answer: Answer::Plain,
     })
 }
@@ -85,8 +85,10 @@ fn chat(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
     }
     turns(&body)?;
     fetched(&body.node, &mut operations);
-    let most = body.number("max_completion_tokens")?.max(body.number("max_tokens")?).unwrap_or(facts.ceiling);
-    let choices = body.number("n")?.unwrap_or(1);
+    // Nothing is no limit, and no choices are one.
+    let limit = body.number("max_completion_tokens")?.max(body.number("max_tokens")?);
+    let most = limit.filter(|most| *most > 0).unwrap_or(facts.ceiling);
+    let choices = body.number("n")?.unwrap_or(1).max(1);
     if choices > CHOICES {
         return Err(Fault::TooLarge { message: "the request asks for more than 16 choices".into() });
     }
@@ -95,7 +97,7 @@ fn chat(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
         offers,
         tokens: most.saturating_mul(choices).saturating_add(body.tokens()),
         answer: if body.is_true("stream")? { Answer::Stream { counted } } else { Answer::Message },
-        body: body.into_bytes(),
+        body: body.changed(),
     })
 }
 

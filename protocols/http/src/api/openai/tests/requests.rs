@@ -147,6 +147,7 @@ fn an_answer_without_a_limit_may_cost_the_most_of_any() {
         asked.tokens - asked.request.body.len() as u64 / 4
     };
     assert_eq!((tokens(""), tokens(r#","n":3,"max_tokens":null"#)), (128_000, 384_000));
+    assert_eq!(tokens(r#","max_tokens":0,"n":0"#), 128_000);
     assert_eq!((tokens(r#","max_tokens":7"#), tokens(r#","max_tokens":7,"max_completion_tokens":9"#)), (7, 9));
 }
 
