@@ -37,7 +37,7 @@ use answer::Answering;
 use bytes::Bytes;
 use http::HeaderValue;
 use message::{Message, Refusal, Said, What};
-use portcullis_model::{Command, Digest, Fields, Operation, Parameter, Text};
+use portcullis_model::{Command, Digest, Operation, Text};
 pub(crate) use reply::{PATIENCE, failed, refused, withdrawn};
 pub use seal::Seal;
 use shape::Expects;
@@ -118,12 +118,9 @@ fn forward(request: &mut Request, message: &Message, session: Option<&str>) -> R
 fn command(request: &Request, message: &Message, tools: &ToolTable) -> Command {
     match &message.said {
         Said::Request(_, What::Tool { name, call, .. }) => {
-            let input = arguments(&request.body);
-            let mut command = apart(tools::call(tools, name, call.as_deref(), input), name, call.as_deref());
+            let mut command = tools::call(tools, name, call.as_deref(), arguments(&request.body));
             command.digest = request.digest();
-            // To a rule a call is its arguments: `$.amount` is that of the tool, not of the message.
             command
-                .with_fields(json::read(input.as_bytes()).map_or_else(|_| Fields::unknown(), |read| read.fields(&[])))
         }
         Said::Request(_, What::Read(operations, names)) => {
             plain(request, operations.clone(), format!("{} {names}", message.method))
@@ -134,19 +131,6 @@ fn command(request: &Request, message: &Message, tools: &ToolTable) -> Command {
         | Said::Stream
         | Said::Close => plain(request, vec![Operation::session()], message.method.clone()),
     }
-}
-
-/// A call with its name for a text and its arguments beside it as the document that they are: the record masks that by its
-/// fields.
-fn apart(mut command: Command, name: &str, call: Option<&str>) -> Command {
-    let arguments = command.text.as_str().strip_prefix(name).and_then(|rest| rest.strip_prefix(' '));
-    let Some(arguments) = arguments.map(str::to_owned) else { return command };
-    let id = call.map(|id| format!(" ({id})")).filter(|id| arguments.ends_with(id.as_str())).unwrap_or_default();
-    let arguments = arguments.strip_suffix(id.as_str()).unwrap_or(&arguments);
-    // What is cut is none.
-    let kind = if json::read(arguments.as_bytes()).is_ok() { "json" } else { "document" };
-    command.text = Text::plain(format!("{name}{id}"));
-    command.with_parameters(vec![Parameter { type_name: kind.into(), value: Some(arguments.into()) }])
 }
 
 /// The arguments of a tool call, in the body that is sent: they may have moved with the capabilities. What is no JSON is a

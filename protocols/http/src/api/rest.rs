@@ -27,6 +27,7 @@ mod tests;
 use crate::api::{Asked, Read, Words};
 use crate::classify;
 use crate::frame::Request;
+use crate::head::names_a_method;
 use crate::json::{self, Node};
 use crate::path::Query;
 use answer::Answering;
@@ -41,21 +42,6 @@ const CONDITIONS: [header::HeaderName; 5] =
     [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_MATCH];
 
 const ANOTHER_METHOD: &str = "the body names another method; send the request with that method";
-
-/// Names by which a body puts another method in the place of the request's (Rails, Laravel and Symfony in forms, Laravel
-/// in JSON too), and the headers that some take from there.
-const OVERRIDES: [&str; 4] = ["_method", "x_http_method", "x_http_method_override", "x_method_override"];
-
-/// Whether a member or a field of this name does that: PHP cuts blanks off and makes `_` of what a variable cannot have,
-/// and an element of a list is the list.
-fn names_a_method(name: &str) -> bool {
-    let name = name.split('\0').next().unwrap_or_default().trim();
-    let list = name.char_indices().skip(1).find(|(_, c)| *c == '[');
-    let base = list.and_then(|(at, _)| name.get(..at)).unwrap_or(name);
-    let fold = |c: char| if c.is_whitespace() || matches!(c, '.' | '-' | '[' | '+') { '_' } else { c };
-    let folded: String = base.chars().map(fold).flat_map(char::to_lowercase).collect();
-    OVERRIDES.contains(&folded.as_str())
-}
 
 /// Reads a request.
 pub(crate) fn read(mut request: Request, opaque: &Arc<Opaque>, words: &mut dyn Words) -> Read {

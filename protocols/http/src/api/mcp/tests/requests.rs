@@ -155,11 +155,11 @@ fn the_arguments_of_a_call_are_a_document_beside_its_name() {
     let meta = r#""_meta":{"claudecode/toolUseId":"toolu_1"}"#;
     assert_eq!(of(&format!("{{{pay},{meta}}}")), parts("pay (toolu_1)", "json", r#"{"ssn":"1"}"#));
     assert_eq!(of(r#"{"name":"pay"}"#), parts("pay", "json", "{}"));
-    // Secrets of the code in them stay hidden, and what is cut is no document.
+    // Secrets of the code in them stay hidden; the record cuts what is long, masked before.
     let sql = r#"{"name":"run_sql","arguments":{"sql":"ALTER ROLE a PASSWORD 'hunter2'"}}"#;
     let (text, kind, value) = of(sql);
     assert!(text == "run_sql" && kind == "json" && !value.contains("hunter2"), "{value}");
     let long = format!(r#"{{"name":"pay","arguments":{{"a":"{}"}}}}"#, "x".repeat(100_000));
     let (text, kind, _) = of(&long);
-    assert_eq!((text.as_str(), kind.as_str()), ("pay", "document"));
+    assert_eq!((text.as_str(), kind.as_str()), ("pay", "json"));
 }
