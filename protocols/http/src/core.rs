@@ -9,7 +9,7 @@
 //! reader gave it and the gate released it; the head of an answer waits for its first byte, so that an answer that cannot
 //! be passed on is an error of its own status; one that breaks off later never looks whole; however an exchange ends, its
 //! commands are settled. Does not promise to read any API: `api/` does.
-//! Held by: `core/tests.rs` and `tests/it/http*.rs` of the binary.
+//! Held by: `core/tests.rs`, and `tests/it/http*.rs` of the binary.
 
 mod relay;
 

@@ -110,11 +110,15 @@ pub(crate) fn unread(parts: &Parts, refusal: Refusal, routes: &Routes) -> Option
     let credential = credential(&parts.headers).ok().flatten()?;
     let by_host = host(parts).ok().and_then(|host| routes.hosts.get(&host).cloned());
     let path = parts.uri.path();
-    let first = path.strip_prefix('/').and_then(|rest| rest.split('/').next()).map(Name::canonical);
-    let connection = by_host.or_else(|| first.filter(|name| routes.names.contains(name)))?;
+    let rest = path.strip_prefix('/').unwrap_or_default();
+    let (first, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (connection, below) = match by_host {
+        Some(connection) => (connection, path),
+        None => (Some(Name::canonical(first)).filter(|name| routes.names.contains(name))?, below),
+    };
     // A query may be what was refused, for the credential in it.
     let query = if parts.uri.query().is_some() { "?…" } else { "" };
-    let shown: String = path.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    let shown: String = below.chars().take(SHOWN).flat_map(char::escape_debug).collect();
     let line = format!("{} {shown}{query}", parts.method.as_str().escape_debug());
     let whole = [parts.method.as_str(), " ", path, "?", parts.uri.query().unwrap_or_default()].map(str::as_bytes);
     let command = Command::faulty(Source::Request, Text::plain(line), refusal.fault(), Digest::of_parts(&whole));

@@ -21,6 +21,7 @@ mod conform_ssh;
 mod drivers;
 mod http;
 mod http_models;
+mod http_sessions;
 mod masking_drivers;
 mod masking_grammar;
 mod masking_record;

@@ -3,7 +3,7 @@
 //! Promises: a head leaves with the first bytes that its reader gives, with their length where they are all there is; what an
 //! answer proposes is asked about before anything behind it is read; what follows a proposal leaves once that is in the
 //! record. What ends early is settled as failed and never looks whole to a client that was told of a length or of chunks.
-//! Held by: `tests.rs` beside this folder.
+//! Held by: `core/tests.rs`.
 
 use crate::answer::Output;
 use crate::api::{Api, Ended, Part, Reader, Unfit};
