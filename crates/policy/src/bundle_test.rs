@@ -126,15 +126,22 @@ impl fmt::Display for TestOutcome {
     }
 }
 
-/// Runs a test: decides its command, read by the caller into `operations`, on `connection`.
+/// Runs a test: decides its command, read by the caller into `operations` and, where it has them, `fields`, on
+/// `connection`.
 #[must_use]
-pub fn run_test(set: &PolicySet, test: &PolicyTest, operations: &[Operation], connection: &Connection) -> TestOutcome {
+pub fn run_test(
+    set: &PolicySet,
+    test: &PolicyTest,
+    operations: &[Operation],
+    fields: Option<&Body>,
+    connection: &Connection,
+) -> TestOutcome {
     let decision = set.decide(&Case {
         principal: &test.principal,
         connection,
         operations,
         home: None,
-        fields: test.fields.as_deref(),
+        fields: fields.or(test.fields.as_deref()),
         at: test.at,
     });
     let matched = |rule: &RuleId, effect| decision.matches.iter().any(|one| one.rule == *rule && one.effect == effect);

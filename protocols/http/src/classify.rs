@@ -27,10 +27,12 @@ pub fn endpoint_of(method: &str, path: &str) -> Result<Operation, String> {
     Ok(endpoint(&method, &path))
 }
 
-/// What a call of a tool would do, read as the gateway reads it where the connection says nothing of the tool.
+/// What a call of a tool would do and the fields of its input, read as the gateway reads it where the connection says
+/// nothing of the tool.
 #[must_use]
-pub fn call_of(tool: &str, input: &str) -> Vec<Operation> {
-    crate::tools::call(&ToolTable::default(), tool, None, input).operations().to_vec()
+pub fn call_of(tool: &str, input: &str) -> (Vec<Operation>, Option<Fields>) {
+    let call = crate::tools::call(&ToolTable::default(), tool, None, input);
+    (call.operations().to_vec(), call.fields.as_deref().cloned())
 }
 
 /// The operation that a method on a path is (DESIGN 2).

@@ -15,7 +15,7 @@ tests:
 fn run(expect: &str, operations: &[Operation]) -> TestOutcome {
     let text = format!("{RULES}  - {{ as: {{ user: a }}, on: shop, run: SELECT 1, expect: {expect} }}\n");
     let set = load(&[&text]);
-    run_test(&set, &set.tests()[0], operations, &shop())
+    run_test(&set, &set.tests()[0], operations, None, &shop())
 }
 
 #[test]

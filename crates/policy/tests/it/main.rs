@@ -68,7 +68,7 @@ fn failures(set: &PolicySet) -> Vec<String> {
         .filter(|test| is_sql(test))
         .filter_map(|test| {
             let (operations, connection) = (operations(test), connection(test));
-            let outcome = run_test(set, test, &operations, &connection);
+            let outcome = run_test(set, test, &operations, None, &connection);
             let case = Case {
                 principal: &test.principal,
                 connection: &connection,

@@ -98,23 +98,23 @@ fn test(files: &[PathBuf], config: Option<&Path>, json: bool) -> Result<ExitCode
     let set = load(files, config)?;
     let mut failed = 0_usize;
     for test in set.tests() {
-        let (text, operations) = match &test.command {
-            TestCommand::Sql(sql) => (Arc::clone(sql), read_sql(sql)),
-            TestCommand::Shell(line) => (Arc::clone(line), read_shell(line).operations),
+        let (text, (operations, fields)) = match &test.command {
+            TestCommand::Sql(sql) => (Arc::clone(sql), (read_sql(sql), None)),
+            TestCommand::Shell(line) => (Arc::clone(line), (read_shell(line).operations, None)),
             TestCommand::Http { method, path } => {
                 let operation = portcullis_http::endpoint_of(method, path)
                     .map_err(|why| Failure::Refused(format!("{}:{}: {why}", test.file, test.line)))?;
-                (format!("{method} {path}").into(), vec![operation])
+                (format!("{method} {path}").into(), (vec![operation], None))
             }
             TestCommand::Model(model) => {
                 let object = Object::Model(Part::known(Arc::clone(model)));
-                (Arc::clone(model), vec![Operation::new(Action::Generate, object)])
+                (Arc::clone(model), (vec![Operation::new(Action::Generate, object)], None))
             }
             TestCommand::Tool { name, input } => {
                 (format!("{name} {input}").into(), portcullis_http::call_of(name, input))
             }
         };
-        let outcome = run_test(&set, test, &operations, &connection(test.on.as_str()));
+        let outcome = run_test(&set, test, &operations, fields.as_ref(), &connection(test.on.as_str()));
         failed += usize::from(!outcome.passed);
         report(test, &text, &outcome, json);
     }

@@ -15,6 +15,7 @@
     reason = "a test may fail loudly; clippy's own exception covers the test functions but not what they call"
 )]
 
+mod approvals;
 mod conform;
 mod conform_http;
 mod conform_ssh;

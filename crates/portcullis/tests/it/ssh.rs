@@ -164,7 +164,7 @@ impl Host {
 }
 
 /// A new directory that the server's sessions may write to.
-fn directory(server: &Sshd) -> PathBuf {
+pub(crate) fn directory(server: &Sshd) -> PathBuf {
     let made = tempfile::Builder::new().prefix("w-").tempdir_in(server.directory()).unwrap().keep();
     run(Command::new("chmod").arg("777").arg(&made)).unwrap();
     made.canonicalize().unwrap()

@@ -5,7 +5,7 @@
 //! `crates/policy` holds the same for SQL alone, without a reader of command lines.
 
 use portcullis_model::{
-    Action, Connection, Decision, Effect, Name, Object, Operation, Part, Protocol, RuleId, SessionKind,
+    Action, Connection, Decision, Effect, Fields, Name, Object, Operation, Part, Protocol, RuleId, SessionKind,
 };
 use portcullis_policy::{Case, Expectation, PolicySet, PolicyTest, SourceFile, TestCommand, run_test};
 use std::path::Path;
@@ -22,9 +22,9 @@ fn bundles() -> Vec<SourceFile> {
         .collect()
 }
 
-fn operations(test: &PolicyTest) -> Vec<Operation> {
+fn operations(test: &PolicyTest) -> (Vec<Operation>, Option<Fields>) {
     let public = || portcullis_sql::Scope::assuming(Name::canonical("public"));
-    match &test.command {
+    let operations = match &test.command {
         TestCommand::Sql(text) => {
             let limits = portcullis_sql::Limits::default();
             portcullis_sql::read(text, portcullis_sql::Dialect::Postgres, &public(), &limits).operations()
@@ -38,8 +38,9 @@ fn operations(test: &PolicyTest) -> Vec<Operation> {
         TestCommand::Model(model) => {
             vec![Operation::new(Action::Generate, Object::Model(Part::known(Arc::clone(model))))]
         }
-        TestCommand::Tool { name, input } => portcullis_http::call_of(name, input),
-    }
+        TestCommand::Tool { name, input } => return portcullis_http::call_of(name, input),
+    };
+    (operations, None)
 }
 
 fn connection(name: &Name) -> Connection {
@@ -55,8 +56,8 @@ fn connection(name: &Name) -> Connection {
 /// Every test of a set, with what is decided.
 fn decided(set: &PolicySet) -> Vec<(&PolicyTest, Decision)> {
     let decide = |test| {
-        let (operations, connection) = (operations(test), connection(&test.on));
-        let outcome = run_test(set, test, &operations, &connection);
+        let ((operations, fields), connection) = (operations(test), connection(&test.on));
+        let outcome = run_test(set, test, &operations, fields.as_ref(), &connection);
         assert!(outcome.passed, "{}:{}: {outcome}", test.file, test.line);
         let case = Case {
             principal: &test.principal,
