@@ -10,6 +10,7 @@
 //! | `GET /api/v1/logins` | anybody | where people log in |
 //! | `GET /api/v1/whoami`, `/connections`, `/ca` | any principal | itself; what is configured; how to verify the gateway |
 //! | `GET POST /api/v1/tokens`, `DELETE /api/v1/tokens/ID` | admin | tokens |
+//! | `POST /api/v1/revocations` | admin | ends what a provider gave somebody |
 //! | `POST /api/v1/policy/reload` | admin | bundles read again |
 //! | `GET /api/v1/approvals`, `/approvals/ID` | approver, auditor | what waits for people, and what became of it |
 //! | `POST /api/v1/approvals/ID/votes` | approver, by an interactive login | yes or no |
@@ -155,6 +156,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/ca", get(caller::authority))
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{id}", delete(tokens::revoke))
+        .route("/revocations", post(tokens::revoke_logins))
         .route("/policy/reload", post(policy::reload))
         .route("/approvals", get(approvals::list))
         .route("/approvals/{id}", get(approvals::show))

@@ -1,4 +1,5 @@
-//! Tokens: make, list, revoke. The text of a token is in one answer and nowhere else.
+//! Tokens: make, list, revoke, and what identity providers gave revoked. The text of a token is in one answer and nowhere
+//! else.
 
 use crate::Api;
 use crate::caller::Admin;
@@ -79,6 +80,26 @@ pub(crate) async fn revoke(
         Revocation::AlreadyRevoked { .. } => {}
         Revocation::Unknown => return Err(ApiError::NotFound(format!("no token has the id {id}"))),
     }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whose logins end.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Person {
+    issuer: Arc<str>,
+    subject: Arc<str>,
+}
+
+pub(crate) async fn revoke_logins(
+    State(api): State<Arc<Api>>,
+    Admin(by): Admin,
+    Json(person): Json<Person>,
+) -> Result<StatusCode, ApiError> {
+    // Revoked before it is recorded, as a token is.
+    api.identity.revoke_oidc(&person.issuer, &person.subject, &by, Timestamp::now()).await.map_err(told)?;
+    let change = AdminAction::LoginsRevoked { issuer: person.issuer, subject: person.subject };
+    api.journal.record(&by.principal, change)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_audit::{Durability, Recorder, Stream};
 use portcullis_credentials::Credentials;
-use portcullis_identity::{Authenticated, Identity, Proof};
+use portcullis_identity::{Authenticated, Identity, Proof, Standing};
 use portcullis_masking::Key;
 use portcullis_model::{
     AdminAction, ClientInfo, Connection, Denial, EventBody, Name, Principal, Protocol, Reason, SessionId, SessionKind,
@@ -211,13 +211,14 @@ impl Gate {
             gateway: Arc::clone(&self.0.version),
         };
         let stream = self.0.recorder.begin(started, now).map_err(|_| NotEntered::RecordUnavailable)?;
-        let ended = self.0.registry.enter(LiveSession {
+        let live = LiveSession {
             id: stream.id(),
             principal: authenticated.principal.clone(),
             connection: connection.clone(),
             client: address,
             started: now,
-        });
+        };
+        let ended = self.0.registry.enter(live, authenticated.clone());
         self.0.counters.entered();
         let shared = Arc::clone(&self.0);
         let commands = AtomicU64::new(0);
@@ -287,6 +288,12 @@ impl Gate {
     #[must_use]
     pub fn kill(&self, session: SessionId) -> bool {
         self.0.registry.end(session)
+    }
+
+    /// Ends every session whose identity was revoked or ran out; how many. To be called when standings change
+    /// ([`Identity::changes`]) and, since the clock changes them too, from time to time.
+    pub fn end_fallen(&self, now: Timestamp) -> usize {
+        self.0.registry.end_unless(|authenticated| self.0.identity.standing(authenticated, now) == Standing::Good)
     }
 
     /// What was decided so far.

@@ -1,10 +1,12 @@
 //! Which sessions are open now, so that an administrator can list and end them, and counters for metrics.
 //!
-//! Promises: a session is listed from its entry to its drop; ending one wakes its task at once. Does not promise to
+//! Promises: a session is listed from its entry to its drop; ending one wakes its task at once, and so does the end of what
+//! its identity stands on, once somebody looks ([`Gate::end_fallen`](crate::Gate::end_fallen)). Does not promise to
 //! know the sessions of other gateways on the same store: that list is each gateway's own.
 //! Held by: `tests/it/entry.rs`.
 
 use jiff::Timestamp;
+use portcullis_identity::Authenticated;
 use portcullis_model::{Connection, Effect, Principal, SessionId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,22 +81,31 @@ impl Counters {
     }
 }
 
-/// The open sessions by id. Entered and left once a session, read by administrators: a lock held for one map operation.
+/// A session in the registry.
+struct Open {
+    session: LiveSession,
+    authenticated: Authenticated,
+    ended: CancellationToken,
+}
+
+/// The open sessions by id. Entered and left once a session, read by administrators and when standings change: a lock held
+/// for one map operation.
 #[derive(Default)]
 pub(crate) struct Registry {
     #[expect(clippy::disallowed_types, reason = "one map operation a session; never held across an await")]
-    open: std::sync::Mutex<BTreeMap<SessionId, (LiveSession, CancellationToken)>>,
+    open: std::sync::Mutex<BTreeMap<SessionId, Open>>,
 }
 
 impl Registry {
-    fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<SessionId, (LiveSession, CancellationToken)>) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<SessionId, Open>) -> T) -> T {
         // A panic while it was held leaves the map whole: every use is one map operation.
         f(&mut self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    pub(crate) fn enter(&self, session: LiveSession) -> CancellationToken {
+    pub(crate) fn enter(&self, session: LiveSession, authenticated: Authenticated) -> CancellationToken {
         let ended = CancellationToken::new();
-        self.with(|open| open.insert(session.id, (session, ended.clone())));
+        let (id, open) = (session.id, Open { session, authenticated, ended: ended.clone() });
+        self.with(|sessions| sessions.insert(id, open));
         ended
     }
 
@@ -103,10 +114,18 @@ impl Registry {
     }
 
     pub(crate) fn list(&self) -> Vec<LiveSession> {
-        self.with(|open| open.values().map(|(session, _)| session.clone()).collect())
+        self.with(|open| open.values().map(|open| open.session.clone()).collect())
     }
 
     pub(crate) fn end(&self, id: SessionId) -> bool {
-        self.with(|open| open.get(&id).map(|(_, ended)| ended.cancel()).is_some())
+        self.with(|open| open.get(&id).map(|open| open.ended.cancel()).is_some())
+    }
+
+    /// Ends every session whose identity does not stand; how many.
+    pub(crate) fn end_unless(&self, stands: impl Fn(&Authenticated) -> bool) -> usize {
+        self.with(|sessions| {
+            let fallen = sessions.values().filter(|open| !open.ended.is_cancelled() && !stands(&open.authenticated));
+            fallen.map(|open| open.ended.cancel()).count()
+        })
     }
 }

@@ -36,7 +36,7 @@ pub use error::{IdentityError, Refused, Why};
 pub use fuzz::{fuzz_certificate, fuzz_stored, fuzz_token};
 pub use key::TokenKey;
 pub use oidc::fuzz::fuzz_oidc;
-pub use oidc::{Endpoints, Fetch, FetchError, Flaw, Issuer, OidcTrust};
+pub use oidc::{Fetch, FetchError, Flaw, Issuer, OidcTrust};
 pub use record::{NewToken, TokenInfo};
 pub use roles::{Role, Roles};
 pub use ssh::{Extensions, LONGEST_SESSION, SSH_AUTHORITY_ISSUER, SSH_KEY_ISSUER, SshTrust};
@@ -307,6 +307,7 @@ impl Identity {
         }
         Ok(done)
     }
+
     /// Revokes everything that a provider gave this person until now: when this returns, no session of this gateway stands
     /// on it, and none opens with it. A token issued after counts, once the clocks' skew of a minute has passed.
     ///
@@ -322,11 +323,5 @@ impl Identity {
         let entry = oidc::revoked::revoke(&*self.table, issuer, subject, by.principal.user.clone(), now).await?;
         self.revocations.revoked_person(&entry);
         Ok(())
-    }
-
-    /// Where to log in at a trusted provider, as far as it has said so.
-    #[must_use]
-    pub fn endpoints(&self, issuer: &str) -> Option<Arc<Endpoints>> {
-        self.oidc.endpoints(issuer)
     }
 }

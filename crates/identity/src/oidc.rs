@@ -19,7 +19,7 @@ mod provider;
 pub(crate) mod revoked;
 mod token;
 
-pub use provider::{Endpoints, Fetch, FetchError};
+pub use provider::{Fetch, FetchError};
 pub(crate) use token::looks_like_one;
 
 use crate::error::{IdentityError, Why};
@@ -216,10 +216,6 @@ impl Oidc {
         };
         let providers = fetch.map_or_else(Vec::new, start);
         Self { issuers, providers }
-    }
-
-    pub(crate) fn endpoints(&self, issuer: &str) -> Option<Arc<Endpoints>> {
-        self.of(issuer).and_then(|(_, provider)| provider.endpoints())
     }
 
     fn of(&self, issuer: &str) -> Option<(&Issuer, &Provider)> {

@@ -177,6 +177,13 @@ pub enum AdminAction {
         /// Which.
         token: TokenId,
     },
+    /// Everything that an identity provider gave somebody until now was revoked.
+    LoginsRevoked {
+        /// The provider.
+        issuer: Arc<str>,
+        /// Who, as the provider calls them.
+        subject: Arc<str>,
+    },
     /// Somebody voted on a request for approval.
     ApprovalVoted {
         /// Which.

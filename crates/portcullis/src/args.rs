@@ -131,6 +131,17 @@ pub(crate) enum TokenCommand {
         /// The token's id.
         id: String,
     },
+    /// End what an identity provider gave somebody until now, in open sessions too.
+    RevokeLogins {
+        #[command(flatten)]
+        gateway: GatewayArgs,
+        /// The provider.
+        #[arg(long, value_name = "URL")]
+        issuer: String,
+        /// Who, as the provider calls them (`sub`).
+        #[arg(long)]
+        subject: String,
+    },
 }
 
 #[derive(Debug, Args)]

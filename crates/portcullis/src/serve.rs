@@ -8,6 +8,7 @@
 use crate::args::ServeArgs;
 use crate::assemble::{self, Ground};
 use crate::error::Failure;
+use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_config::Config;
 use portcullis_console::{Api, Health, Journal, Reload};
@@ -29,6 +30,9 @@ use tracing_subscriber::EnvFilter;
 
 /// How often the bundles are looked at.
 const LOOK_AT_POLICY: Duration = Duration::from_secs(2);
+
+/// How often sessions are looked at whose token may have run out.
+const LOOK_AT_IDENTITIES: Duration = Duration::from_secs(1);
 
 /// How often the gateway's own certificate is looked at; it is renewed weeks before it runs out.
 const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(12 * 60 * 60);
@@ -137,6 +141,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
     }
     running.serve_socket(&config, api).await?;
     running.follow_policy(config);
+    running.follow_identity();
     if let Some((authority, certificates)) = authority.zip(certificates) {
         running.renew_certificate(authority, certificates);
     }
@@ -279,6 +284,25 @@ impl Running {
     }
 
     /// Takes changed bundles by itself, unless they are weaker.
+    /// Ends sessions whose identity was revoked, at once, and those whose token ran out, within a second.
+    fn follow_identity(&mut self) {
+        let (gate, drain) = (self.gate.clone(), self.drain.clone());
+        let mut changes = gate.identity().changes();
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = drain.draining() => return,
+                    Ok(()) = changes.changed() => {}
+                    () = tokio::time::sleep(LOOK_AT_IDENTITIES) => {}
+                }
+                let ended = gate.end_fallen(Timestamp::now());
+                if ended > 0 {
+                    tracing::info!(sessions = ended, "sessions ended with the identity they stood on");
+                }
+            }
+        });
+    }
+
     fn follow_policy(&mut self, config: Arc<Config>) {
         let (gate, drain) = (self.gate.clone(), self.drain.clone());
         self.tasks.spawn(async move {

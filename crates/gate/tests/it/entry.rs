@@ -66,6 +66,10 @@ async fn a_revoked_token_ends_what_its_sessions_may_do() {
     world.identity.revoke_token(id, &Authenticated::local_admin(None), Timestamp::now()).await.unwrap();
     let Ruling::Refuse(denial) = ask("select 2") else { panic!("passed with a revoked token") };
     assert_eq!(denial.reason, Reason::IdentityRevoked);
+    let other = world.session().await;
+    assert_eq!(world.gate.end_fallen(Timestamp::now()), 1);
+    assert!(session.ended().is_cancelled() && !other.ended().is_cancelled());
+    assert_eq!(world.gate.end_fallen(Timestamp::now()), 0, "it is ended once");
 }
 
 #[tokio::test]

@@ -60,23 +60,11 @@ pub trait Fetch: Send + Sync + 'static {
     fn get<'a>(&'a self, url: &'a str, limit: usize) -> BoxFuture<'a, Result<Bytes, FetchError>>;
 }
 
-/// Where to log in at a provider, as its discovery document says. Each is `https`, or on loopback.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Endpoints {
-    /// Where a browser is sent.
-    pub authorization: Option<Arc<str>>,
-    /// Where a code is exchanged for tokens.
-    pub token: Option<Arc<str>>,
-    /// Where a login on another device begins.
-    pub device_authorization: Option<Arc<str>>,
-}
-
 /// What is known of a provider.
 #[derive(Clone, Default)]
 struct Known {
     keys: Arc<Keys>,
     as_of: Option<Instant>,
-    endpoints: Option<Arc<Endpoints>>,
     /// How often somebody who asked has been answered.
     rounds: u64,
 }
@@ -97,10 +85,6 @@ impl Provider {
         let mut task = JoinSet::new();
         task.spawn(Keeper { issuer, fetch, jwks_uri: None, known: known_to }.keep(asked));
         Self { known, ask, waiting: Semaphore::new(WAITING), _task: task }
-    }
-
-    pub(crate) fn endpoints(&self) -> Option<Arc<Endpoints>> {
-        self.known.borrow().endpoints.clone()
     }
 
     /// The key that this token says it is signed with.
@@ -199,9 +183,7 @@ impl Keeper {
     async fn discover(&mut self) -> Result<(), FetchError> {
         let issuer = issuer_url(&self.issuer).ok_or(FetchError::Wrong("the issuer is no URL to be asked"))?;
         let document = self.get(&document_of(&self.issuer, &issuer)?).await?;
-        let (jwks_uri, endpoints) = read_document(&document, &self.issuer, &issuer)?;
-        self.jwks_uri = Some(jwks_uri);
-        self.known.send_modify(|known| known.endpoints = Some(Arc::new(endpoints)));
+        self.jwks_uri = Some(read_document(&document, &self.issuer, &issuer)?);
         Ok(())
     }
 }
@@ -229,7 +211,8 @@ fn document_of(issuer: &str, parsed: &Url) -> Result<Url, FetchError> {
     if url.origin() == parsed.origin() { Ok(url) } else { Err(FetchError::Wrong("the issuer is no URL to be asked")) }
 }
 
-fn read_document(bytes: &[u8], issuer: &str, parsed: &Url) -> Result<(Url, Endpoints), FetchError> {
+/// Where a provider's keys are, as its discovery document says.
+fn read_document(bytes: &[u8], issuer: &str, parsed: &Url) -> Result<Url, FetchError> {
     let document = json::object(bytes).ok_or(FetchError::Wrong("the discovery document is none"))?;
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     if text("issuer") != Some(issuer) {
@@ -241,14 +224,7 @@ fn read_document(bytes: &[u8], issuer: &str, parsed: &Url) -> Result<(Url, Endpo
         (may_be_asked(&url) && (url.scheme() == "https" || url.origin() == parsed.origin())).then_some(url)
     };
     let jwks_uri = text("jwks_uri").and_then(there);
-    let jwks_uri = jwks_uri.ok_or(FetchError::Wrong("the discovery document does not say where the keys are"))?;
-    let endpoint = |name: &str| text(name).and_then(there).map(|url| Arc::from(url.as_str()));
-    let endpoints = Endpoints {
-        authorization: endpoint("authorization_endpoint"),
-        token: endpoint("token_endpoint"),
-        device_authorization: endpoint("device_authorization_endpoint"),
-    };
-    Ok((jwks_uri, endpoints))
+    jwks_uri.ok_or(FetchError::Wrong("the discovery document does not say where the keys are"))
 }
 
 #[cfg(test)]

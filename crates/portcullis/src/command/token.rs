@@ -34,6 +34,12 @@ pub(crate) async fn run(args: TokenArgs) -> Result<(), Failure> {
             client.ask(Method::DELETE, &format!("/api/v1/tokens/{id}"), None).await?;
             println!("revoked {id}");
         }
+        TokenCommand::RevokeLogins { gateway, issuer, subject } => {
+            let client = Client::open(&gateway).await?;
+            let person = json!({ "issuer": issuer, "subject": subject });
+            client.ask(Method::POST, "/api/v1/revocations", Some(person)).await?;
+            println!("revoked what {issuer} gave {subject} until now");
+        }
     }
     Ok(())
 }

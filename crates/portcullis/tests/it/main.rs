@@ -23,6 +23,7 @@ mod drivers;
 mod http;
 mod http_models;
 mod http_sessions;
+mod login;
 mod masking_drivers;
 mod masking_grammar;
 mod masking_record;

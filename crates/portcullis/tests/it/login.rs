@@ -1,0 +1,163 @@
+//! Logins at an identity provider, end to end: with a code, with a browser, and what a provider's token opens.
+//!
+//! Promises: `portcullis login` keeps a token that the gateway accepts and that can vote, and prints none; a provider's token is psql's password; a revocation ends an open session.
+
+use crate::approvals::{World, told};
+use crate::surroundings::{BINARY, eventually, libpq_client, server};
+use portcullis_testkit::gateway::Settings;
+use portcullis_testkit::shop;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+fn world() -> World {
+    let upstream = "{ protocol: http, upstream: \"http://127.0.0.1:1\", api: rest }";
+    World::open(Settings::new(BINARY).connection("crm", upstream), "")
+}
+
+/// `portcullis login` with this home for what it keeps.
+fn login(world: &World, home: &Path, words: &[&str]) -> Child {
+    let mut command = client(world, home);
+    command.arg("login").args(words).args(["--gateway", &world.gateway.address("console").unwrap()]);
+    command.arg("--ca").arg(world.gateway.ca_file());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn client(world: &World, home: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.env_remove("PORTCULLIS_TOKEN").env("XDG_STATE_HOME", home).current_dir(world.gateway.directory());
+    command
+}
+
+/// The first line that it prints.
+fn first_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    line
+}
+
+/// What a browser does with a form: the status, and where it is sent.
+fn post(url: &str, form: &[(&str, &str)]) -> (String, String) {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--max-time", "30", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}"]);
+    form.iter().for_each(|(name, value)| drop(command.args(["--data-urlencode", &format!("{name}={value}")])));
+    let output = command.arg(url).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (status, to) = text.split_once(' ').unwrap();
+    (status.to_owned(), to.to_owned())
+}
+
+/// `name=value` of a query, decoded.
+fn pair(text: &str) -> (String, String) {
+    let decode = |text: &str| {
+        let mut bytes = Vec::new();
+        let mut rest = text.as_bytes();
+        while let Some((first, after)) = rest.split_first() {
+            let hex = after.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+            match (first, hex) {
+                (b'%', Some(byte)) => {
+                    bytes.push(byte);
+                    rest = &after[2..];
+                }
+                (b'+', _) => {
+                    bytes.push(b' ');
+                    rest = after;
+                }
+                _ => {
+                    bytes.push(*first);
+                    rest = after;
+                }
+            }
+        }
+        String::from_utf8(bytes).unwrap()
+    };
+    let (name, value) = text.split_once('=').unwrap();
+    (decode(name), decode(value))
+}
+
+/// Who the kept token is.
+fn whoami(world: &World, home: &Path) -> String {
+    let mut command = client(world, home);
+    command.args(["whoami", "--gateway", &world.gateway.address("console").unwrap(), "--ca"]);
+    told(&command.arg(world.gateway.ca_file()).output().unwrap())
+}
+
+#[test]
+fn a_code_typed_elsewhere_logs_in_and_the_login_can_vote() {
+    let (world, home) = (world(), tempfile::tempdir().unwrap());
+    let mut child = login(&world, home.path(), &[]);
+    let line = first_line(&mut child);
+    let (url, code) = line.trim().strip_prefix("Open ").unwrap().split_once(" and enter ").unwrap();
+    assert_eq!(post(url, &[("user_code", code), ("user", "dana"), ("password", "wrong")]).0, "401");
+    assert_eq!(post(url, &[("user_code", code), ("user", "dana"), ("password", "dana")]).0, "200");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && told(&output).contains("logged in as dana until"), "{}", told(&output));
+    let file = home.path().join("portcullis/token");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let token = fs::read_to_string(&file).unwrap();
+    assert!(!told(&output).contains(token.trim()) && !world.gateway.log_text().contains(token.trim()));
+    let who = whoami(&world, home.path());
+    assert!(who.contains("dana") && who.contains("approver"), "{who}");
+    // A vote on nothing is refused for that only: the login itself may vote.
+    let nothing = world.approvals(&["approve", "00000000-0000-7000-8000-000000000000"], token.trim());
+    assert!(told(&nothing).contains("there is no request"), "{}", told(&nothing));
+    world.gateway.stop(&[]).unwrap();
+}
+
+#[test]
+fn a_browser_comes_back_with_a_code_and_its_state() {
+    let (world, home) = (world(), tempfile::tempdir().unwrap());
+    let mut child = login(&world, home.path(), &["--browser"]);
+    let line = first_line(&mut child);
+    let url = line.trim().strip_prefix("Open ").unwrap();
+    // The page carries on what the browser was sent with.
+    let (page, along) = url.split_once('?').unwrap();
+    let along: Vec<(String, String)> = along.split('&').map(pair).collect();
+    let mut form: Vec<(&str, &str)> = along.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    form.extend([("user", "dana"), ("password", "dana")]);
+    let (status, back) = post(page, &form);
+    assert!(status.starts_with('3') && back.starts_with("http://127.0.0.1:"), "{status} {back}");
+    // Somebody else's visit is not the answer.
+    let (origin, _) = back.split_once("/?").unwrap();
+    assert_eq!(post(&format!("{origin}/?code=x&state=y"), &[]).0, "404");
+    assert_eq!(post(&back, &[]).0, "200");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(whoami(&world, home.path()).contains("dana"));
+    world.gateway.stop(&[]).unwrap();
+}
+
+#[test]
+fn a_providers_token_is_psqls_password_until_it_is_revoked() {
+    let Some(server) = server() else { return };
+    let database = server.create_database("login", shop::SQL).unwrap();
+    let world = World::open(Settings::new(BINARY).postgres("shop", server, &database), "");
+    let psql = |token: &str| {
+        let mut command = libpq_client("psql", &world.gateway.dsn("shop", "token", token).unwrap()).unwrap();
+        command.args(["-X", "-At"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let token = world.login("dana", "dba", 5);
+    let mut child = psql(&token);
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "SELECT name FROM products WHERE id = 1;").unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(!line.trim().is_empty());
+    let issuer = world.provider.issuer();
+    let revoked = world.gateway.command(&["token", "revoke-logins", "--issuer", issuer, "--subject", "dana"]);
+    assert!(revoked.unwrap().contains("revoked"));
+    // The session ends by itself, and none begins with the same token.
+    eventually("the end of the session", || {
+        let _ended = writeln!(input, "SELECT 1;").and_then(|()| input.flush());
+        child.try_wait().unwrap().is_some()
+    });
+    drop(input);
+    let words = told(&child.wait_with_output().unwrap());
+    assert!(words.contains("FATAL"), "{words}");
+    let words = told(&psql(&token).wait_with_output().unwrap());
+    assert!(words.contains("authentication failed") || words.contains("FATAL"), "{words}");
+    world.gateway.stop(&[]).unwrap();
+}
