@@ -417,17 +417,24 @@ impl Pump {
         came
     }
 
-    /// Says what is left to be said, and closes both sockets.
+    /// Says what is left to be said, and closes both sockets: each once nothing more for it waits for the record.
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.close_client.close();
-        self.close_backend.close();
         let mut done = true;
-        for sent in [self.up.poll_send(cx), self.down.poll_send(cx)] {
-            match sent {
-                Poll::Ready(Err(SendError::RecordUnavailable)) => self.close_client.close_without_record(),
-                Poll::Ready(_) => {}
-                Poll::Pending => done = false,
+        match self.down.poll_send(cx) {
+            Poll::Ready(sent) => {
+                match sent {
+                    Err(SendError::RecordUnavailable) => self.close_client.close_without_record(),
+                    Ok(()) | Err(_) => self.close_client.close(),
+                }
+                done &= self.down.poll_send(cx).is_ready();
             }
+            Poll::Pending => done = false,
+        }
+        if self.up.poll_send(cx).is_ready() {
+            self.close_backend.close();
+            done &= self.up.poll_send(cx).is_ready();
+        } else {
+            done = false;
         }
         ready(&mut self.cancelling, cx);
         if done && self.cancelling.is_none() { Poll::Ready(()) } else { Poll::Pending }
