@@ -1,5 +1,6 @@
 //! The surroundings of a gateway, real ones: PostgreSQL and SSH servers, a certificate authority, an identity provider, a small
-//! shop's data, recording and faking peers, a raw client, and the gateway's own binary. For tests and for the demo, so held to production lints.
+//! shop's data, a sample REST API, a scripted model, recording and faking peers, a raw client, and the gateway's own binary.
+//! For tests and for the demo, so held to production lints.
 //!
 //! Promises: nothing started here outlives the process that started it ([`process`]); no fixed ports; no network; what
 //! the machine lacks is a reason to skip ([`TestkitError::is_absence`]), never a silent pass.
@@ -8,7 +9,9 @@
 
 mod account;
 pub mod certificates;
+pub mod claude;
 pub mod conform;
+pub mod crm;
 mod error;
 pub mod fake;
 pub mod gateway;
@@ -32,7 +35,10 @@ pub use relay::relay;
 pub use ssh::Sshd;
 
 /// Sixteen bytes of the system's randomness in hexadecimal: passwords and nonces of throwaway servers.
-fn random_hex() -> Result<String, TestkitError> {
+///
+/// # Errors
+/// [`TestkitError::Io`].
+pub fn random_hex() -> Result<String, TestkitError> {
     use std::io::Read;
     let mut bytes = [0; 16];
     std::fs::File::open("/dev/urandom")
