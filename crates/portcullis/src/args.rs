@@ -19,7 +19,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Build everything a configuration names and print all problems at once.
     Check(CheckArgs),
-    /// Run a gateway in front of a sample shop and print ready-to-paste lines.
+    /// Run a gateway in front of sample systems and print ready-to-paste lines.
     Demo(DemoArgs),
     /// Make, list and revoke tokens.
     Token(TokenArgs),
@@ -86,6 +86,12 @@ pub(crate) struct DemoArgs {
     /// The address SSH clients connect to: 127.0.0.1:6422, and a free port of 127.0.0.1 with --script.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) ssh: Option<SocketAddr>,
+    /// The address HTTP clients connect to: 127.0.0.1:6480, and a free port of 127.0.0.1 with --script.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
+    /// The address people log in and approve at: 127.0.0.1:6444, and a free port of 127.0.0.1 with --script.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) console: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]

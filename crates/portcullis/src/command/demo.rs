@@ -1,32 +1,40 @@
-//! `portcullis demo`: a gateway in front of a real PostgreSQL with a small shop and a real OpenSSH server with a few files,
-//! three identities, and lines to paste.
+//! `portcullis demo`: a gateway in front of a real PostgreSQL with a small shop, a real OpenSSH server with a few files, a REST
+//! API and a scripted model; three identities, an identity provider with a person who approves, and lines to paste.
 //!
-//! Promises: everything in it is the product itself, reached as a user would reach it: the real `psql` and `ssh`, this
+//! Promises: everything in it is the product itself, reached as a user would reach it: the real `psql`, `ssh` and `curl`, this
 //! binary's own commands, shipped policy bundles. Nothing outlives the command. `--script` checks every step's output and exits
 //! non-zero if one is not as it says. Does not promise to be a production set-up: the sample server has no durability.
 //! Held by: itself, in `scripts/test`.
 
 mod host;
+mod people;
 mod script;
+mod services;
+mod show;
 
 use crate::args::DemoArgs;
 use crate::assemble;
 use crate::error::Failure;
 use crate::serve::{self, Running};
 use host::Host;
+use people::People;
 use portcullis_testkit::postgres::Options;
 use portcullis_testkit::{Postgres, postgres::Installation, shop};
+use services::Services;
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The shipped bundles that the demo uses, and one of its own.
-const POLICIES: [(&str, &str); 3] = [
+/// The shipped bundles that the demo uses, and its own.
+const POLICIES: [(&str, &str); 6] = [
     ("agents-careful-writes.yaml", include_str!("../../../../policies/agents-careful-writes.yaml")),
+    ("agents-models.yaml", include_str!("../../../../policies/agents-models.yaml")),
     ("dba.yaml", include_str!("../../../../policies/dba.yaml")),
     ("shop-masks.yaml", include_str!("demo/shop-masks.yaml")),
+    ("shop-approvals.yaml", include_str!("demo/shop-approvals.yaml")),
+    ("crm.yaml", include_str!("demo/crm.yaml")),
 ];
 
 /// The identities: user, group, what they are for.
@@ -61,13 +69,18 @@ struct Demo {
     tokens: Vec<String>,
     /// The machine behind SSH, or why there is none.
     host: Result<Host, String>,
+    /// The person who approves, or why there is none.
+    people: Result<People, String>,
+    services: Services,
     _server: Postgres,
     _place: Place,
 }
 
 pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     serve::logging();
-    println!("Starting PostgreSQL with a small shop, a machine behind SSH, and a gateway in front of both …");
+    println!(
+        "Starting PostgreSQL with a small shop, a machine behind SSH, two HTTP services, and a gateway in front of them …"
+    );
     let demo = start(args).await?;
     let outcome = if args.script { script::play(&demo).await } else { demo.show_and_wait().await };
     let stopped = demo.running.stop().await;
@@ -78,10 +91,18 @@ async fn start(args: &DemoArgs) -> Result<Demo, Failure> {
     let place = place(args.dir.as_deref())?;
     let server = blocking("the sample server", server).await?;
     let host = blocking("the sample machine", host::start).await?;
+    let people = blocking("the identity provider", people::start).await?;
+    let services = blocking("the sample services", services::start).await?;
     let local = |port| SocketAddr::from(([127, 0, 0, 1], if args.script { 0 } else { port }));
-    let postgres = args.postgres.unwrap_or_else(|| local(6442));
-    let ssh = host.is_ok().then(|| args.ssh.unwrap_or_else(|| local(6422)));
-    let config = write_files(&place.path, &server, postgres, host.as_ref().ok().zip(ssh))?;
+    let listen = Listen {
+        postgres: args.postgres.unwrap_or_else(|| local(6442)),
+        ssh: args.ssh.unwrap_or_else(|| local(6422)),
+        http: args.http.unwrap_or_else(|| local(6480)),
+        console: args.console.unwrap_or_else(|| local(6444)),
+    };
+    let sample =
+        Sample { server: &server, host: host.as_ref().ok(), people: people.as_ref().ok(), services: &services };
+    let config = write_files(&place.path, &listen, &sample)?;
     let running = serve::start(assemble::load(&config)?).await?;
     if let Some(address) = running.ssh {
         let config = config.clone();
@@ -92,7 +113,8 @@ async fn start(args: &DemoArgs) -> Result<Demo, Failure> {
     for (user, group, _) in IDENTITIES {
         tokens.push(token(&config, user, group).await?);
     }
-    Ok(Demo { running, config, authority, tokens, host, _server: server, _place: place })
+    services::write_client_files(&config, &authority, tokens.first().map_or("", String::as_str))?;
+    Ok(Demo { running, config, authority, tokens, host, people, services, _server: server, _place: place })
 }
 
 /// Runs what blocks.
@@ -127,18 +149,60 @@ fn server() -> Result<Postgres, Failure> {
     Ok(server)
 }
 
-/// The configuration, as a user would write it, with the shipped bundles beside it.
-fn write_files(
-    place: &Path,
-    server: &Postgres,
+/// Where the gateway listens.
+struct Listen {
     postgres: SocketAddr,
-    host: Option<(&Host, SocketAddr)>,
-) -> Result<PathBuf, Failure> {
+    ssh: SocketAddr,
+    http: SocketAddr,
+    console: SocketAddr,
+}
+
+/// What it stands in front of, and who vouches for its people.
+struct Sample<'a> {
+    server: &'a Postgres,
+    host: Option<&'a Host>,
+    people: Option<&'a People>,
+    services: &'a Services,
+}
+
+/// The configuration, as a user would write it, with the shipped bundles beside it.
+fn write_files(place: &Path, listen: &Listen, sample: &Sample<'_>) -> Result<PathBuf, Failure> {
     let policies = place.join("policies");
     fs::create_dir_all(&policies)?;
     for (name, text) in POLICIES {
         fs::write(policies.join(name), text)?;
     }
+    let mut connections = vec![shop_connection(place, sample.server)?];
+    let mut identity = vec!["roles: { admin: [dba], auditor: [audit], approver: [dba] }".to_owned()];
+    let Listen { postgres, ssh, http, console } = listen;
+    let mut listeners = format!("postgres: \"{postgres}\", http: \"{http}\", console: \"{console}\"");
+    if let Some(host) = sample.host {
+        let (connection, key) = host.write_files(place)?;
+        listeners = format!("{listeners}, ssh: \"{ssh}\"");
+        identity.push(format!("ssh_keys: [{key}]"));
+        connections.push(connection);
+    }
+    identity.extend(sample.people.map(People::configured));
+    connections.extend(sample.services.write_files(place)?);
+    let text = format!(
+        "# The demo's gateway: a listener for each protocol, a connection for each system, the shipped bundles.\n\
+         data_dir: ./data\n\
+         listen: {{ {listeners} }}\n\
+         identity:\n  {}\n\
+         connections:\n  \
+           # The passwords and keys stay here; clients never see them.\n  \
+           {}\n\
+         policies: [policies/*.yaml]\n",
+        identity.join("\n  "),
+        connections.join("\n  "),
+    );
+    let config = place.join("portcullis.yaml");
+    fs::write(&config, text)?;
+    Ok(config)
+}
+
+/// The shop's line for the configuration, and the files that it names.
+fn shop_connection(place: &Path, server: &Postgres) -> Result<String, Failure> {
     let secret = place.join("shop.password");
     fs::write(&secret, server.password())?;
     restrict(&secret)?;
@@ -150,28 +214,10 @@ fn write_files(
         }
         None => "tls: disable",
     };
-    let (mut listen, mut keys, mut machine) = (format!("postgres: \"{postgres}\""), String::new(), String::new());
-    if let Some((host, ssh)) = host {
-        let (connection, key) = host.write_files(place)?;
-        listen = format!("{listen}, ssh: \"{ssh}\"");
-        keys = format!("  ssh_keys: [{key}]\n");
-        machine = format!("  {connection}\n");
-    }
-    let text = format!(
-        "# The demo's gateway: a listener for each protocol, a connection for each system, the shipped bundles.\n\
-         data_dir: ./data\n\
-         listen: {{ {listen}, console: \"127.0.0.1:0\" }}\n\
-         identity:\n  roles: {{ admin: [dba], auditor: [audit] }}\n{keys}\
-         connections:\n  \
-           # The password and the key stay here; clients never see them.\n  \
-           shop: {{ protocol: postgres, address: \"{}\", database: shop, username: {LOGIN}, password: {{ file: shop.password }}, {tls} }}\n\
-         {machine}\
-         policies: [policies/*.yaml]\n",
+    Ok(format!(
+        "shop: {{ protocol: postgres, address: \"{}\", database: shop, username: {LOGIN}, password: {{ file: shop.password }}, {tls} }}",
         server.address(),
-    );
-    let config = place.join("portcullis.yaml");
-    fs::write(&config, text)?;
-    Ok(config)
+    ))
 }
 
 fn restrict(file: &Path) -> Result<(), Failure> {
@@ -183,6 +229,8 @@ fn restrict(file: &Path) -> Result<(), Failure> {
 fn portcullis(config: &Path, words: &[&str]) -> Result<Command, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(words).arg("--config").arg(config);
+    // Whoever runs the demo may have a gateway of their own.
+    command.env_remove("PORTCULLIS_GATEWAY").env_remove("PORTCULLIS_CA");
     Ok(command)
 }
 
@@ -208,61 +256,10 @@ impl Demo {
     }
 
     async fn show_and_wait(&self) -> Result<(), Failure> {
-        println!("\nReady. Paste a line:\n");
-        for ((user, _, what), token) in IDENTITIES.iter().zip(&self.tokens).take(2) {
-            println!("  # {what}\n  PGPASSWORD={token} psql \"{}\"\n", self.dsn(user)?);
-        }
-        println!("Then try, as the agent:\n");
-        println!("  SELECT id, name, city, email, phone FROM customers LIMIT 3;");
-        println!("  DROP TABLE orders;");
-        println!("  SELECT id FROM customers WHERE ssn LIKE '9%';");
-        println!("  DELETE FROM orders;");
-        println!("  UPDATE orders SET status = 'paid' WHERE id = 1;\n");
-        self.show_host();
-        let exe = std::env::current_exe()?;
-        let (exe, config) = (exe.display(), self.config.display());
-        println!("And, as the auditor:\n");
-        println!("  {exe} sessions list --config {config}");
-        println!("  {exe} sessions show SESSION --config {config}");
-        println!("  {exe} sessions verify --config {config}\n");
-        println!("The policy is in {}. Ctrl-C ends the demo.", self.config.with_file_name("policies").display());
+        self.show()?;
         std::io::stdout().flush()?;
         tokio::signal::ctrl_c().await?;
         println!();
         Ok(())
-    }
-
-    /// The lines for the machine behind SSH.
-    fn show_host(&self) {
-        let (host, address) = match (&self.host, self.running.ssh) {
-            (Ok(host), Some(address)) => (host, address),
-            (Err(why), _) => return println!("No machine behind SSH: {why}.\n"),
-            (Ok(_), None) => return,
-        };
-        let place = self.config.parent().unwrap_or(Path::new("."));
-        let at = place.display();
-        println!(
-            "The same agent on a machine, with a key; known_hosts has the gateway's own, so nothing is trusted unseen:\n"
-        );
-        println!("  # a shell of the gateway's own, in which each line is judged");
-        let plain = if host.terminals { "" } else { "-T " };
-        if !host.terminals {
-            println!(
-                "  # -T: terminals of this machine cannot be given to the server's account, so there is no prompt"
-            );
-        }
-        println!(
-            "  ssh {plain}-i {at}/agent-7.key -o IdentitiesOnly=yes -o UserKnownHostsFile={at}/known_hosts -p {} build-box@{}\n",
-            address.port(),
-            address.ip()
-        );
-        let config = format!("-F {at}/ssh_config");
-        let notes = host.at("work/notes.txt");
-        println!("  # the same with less to type: {at}/ssh_config says all of it");
-        println!("  ssh {config} build-box 'grep -n rm {notes}'");
-        println!("  ssh {config} build-box 'rm -rf {}'", host.at("work"));
-        println!("  ssh {config} build-box 'cat {}'", host.at("work/settings.txt"));
-        println!("  scp {config} build-box:{notes} .");
-        println!("  sftp {config} build-box:{}\n", host.at("work"));
     }
 }

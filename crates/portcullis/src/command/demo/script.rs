@@ -1,6 +1,9 @@
 //! The demo played by itself: each step is what a person would type, and what they must see.
 
+mod approval;
+mod conversation;
 mod host;
+mod http;
 mod step;
 
 use super::{Demo, portcullis};
@@ -18,12 +21,19 @@ pub(super) async fn play(demo: &Demo) -> Result<(), Failure> {
     let mut play = Play { demo, wrong: 0, played: 0 };
     play.agent().await?;
     play.host().await?;
+    play.http().await?;
+    play.approvals().await?;
     play.dba().await?;
     play.strangers().await?;
     play.auditor().await?;
     println!("\n{} steps, {} wrong", play.played, play.wrong);
-    if let Err(why) = &demo.host {
-        println!("not played: the steps over SSH: {why}");
+    let missing = [
+        ("over SSH", demo.host.as_ref().err()),
+        ("over HTTP", demo.services.curl.as_ref().err()),
+        ("with a person", demo.people.as_ref().err()),
+    ];
+    for (steps, why) in missing.into_iter().filter_map(|(steps, why)| Some((steps, why?))) {
+        println!("not played: the steps {steps}: {why}");
     }
     if play.wrong == 0 { Ok(()) } else { Err(Failure::Refused(format!("{} steps of the demo are wrong", play.wrong))) }
 }

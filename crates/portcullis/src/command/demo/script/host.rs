@@ -255,12 +255,12 @@ impl Play<'_> {
 }
 
 /// What is wrong, unless this holds.
-fn unless(holds: bool, wrong: &str) -> Vec<String> {
+pub(super) fn unless(holds: bool, wrong: &str) -> Vec<String> {
     if holds { Vec::new() } else { vec![wrong.to_owned()] }
 }
 
 /// A word as a shell would need it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }

@@ -1,14 +1,14 @@
 //! One step of the script: what is typed, what must be seen of it, and how it must end.
 //!
-//! Promises: both outputs of a command are read as a terminal would show them; a step that is not as it says is counted
-//! and told, and the script goes on, so that one run shows everything that is wrong.
-//! Does not promise a time limit: a step that never ends is a finding too, and whoever runs the script sees which.
+//! Promises: a step that is not as it says is counted and told, and the script goes on, so that one run shows everything that
+//! is wrong. A command that waits for another step is begun in one and ends in a later one.
 //! Held by: the demo's script, in `scripts/test`.
 
 use super::Play;
+use super::conversation::Conversation;
+use crate::command::demo::blocking;
 use crate::error::Failure;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// One step of the script.
 pub(super) struct Step<'a> {
@@ -46,13 +46,64 @@ impl Ends {
 impl Play<'_> {
     /// Plays it; what it printed.
     pub(super) async fn step(&mut self, step: Step<'_>) -> Result<String, Failure> {
-        self.played += 1;
-        println!("\n── {}. {}\n", self.played, step.title);
+        self.entitle(step.title);
         println!("$ {}", step.typed);
         let Step { command, input, expect, never, ends, .. } = step;
-        let (output, status) = tokio::task::spawn_blocking(move || execute(command, &input))
-            .await
-            .map_err(|error| Failure::refused("a step", error))??;
+        let whole = blocking("a step", move || Conversation::start(command, &input)?.end()).await?;
+        Ok(self.ended(whole, expect, never, ends))
+    }
+
+    /// Plays it up to the line with this text, or only starts it where there is none to wait for; what it printed so far.
+    pub(super) async fn begin(
+        &mut self,
+        title: &str,
+        typed: &str,
+        command: Command,
+        input: &str,
+        until: Option<&'static str>,
+    ) -> Result<(Conversation, String), Failure> {
+        self.entitle(title);
+        println!("$ {typed}");
+        let input = input.to_owned();
+        let begun = blocking("a step", move || {
+            let mut conversation = Conversation::start(command, &input)?;
+            let said = until.map_or(Ok(String::new()), |text| conversation.until(text))?;
+            Ok((conversation, said))
+        });
+        let (conversation, said) = begun.await?;
+        println!("{}", said.trim_end());
+        if let Some(text) = until {
+            self.verdict("it waits", &judge(&said, true, &[text], &[]));
+        }
+        Ok((conversation, said))
+    }
+
+    /// The rest of what was begun.
+    pub(super) async fn finish(
+        &mut self,
+        title: &str,
+        begun: Conversation,
+        expect: &[&str],
+        never: &[&str],
+        ends: Ends,
+    ) -> Result<String, Failure> {
+        self.entitle(title);
+        let rest = blocking("a step", move || begun.end()).await?;
+        Ok(self.ended(rest, expect, never, ends))
+    }
+
+    fn entitle(&mut self, title: &str) {
+        self.played += 1;
+        println!("\n── {}. {title}\n", self.played);
+    }
+
+    fn ended(
+        &mut self,
+        (output, status): (String, Option<i32>),
+        expect: &[&str],
+        never: &[&str],
+        ends: Ends,
+    ) -> String {
         println!("{}", output.trim_end());
         match status {
             Some(0) => {}
@@ -60,7 +111,7 @@ impl Play<'_> {
             None => println!("(ended by a signal)"),
         }
         self.verdict("as it must be", &judge(&output, ends.is(status), expect, never));
-        Ok(output)
+        output
     }
 
     /// Says what is so, or what is wrong with it.
@@ -72,22 +123,6 @@ impl Play<'_> {
             wrong.iter().for_each(|wrong| println!("✗ {wrong}"));
         }
     }
-}
-
-/// Runs it with both outputs in one pipe. Blocks.
-fn execute(mut command: Command, input: &str) -> Result<(String, Option<i32>), Failure> {
-    let (mut reader, writer) = std::io::pipe()?;
-    command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer);
-    let mut child = command.spawn().map_err(|error| Failure::refused("a client did not start", error))?;
-    // The parent's copies of the pipe end with the command, or reading would never.
-    drop(command);
-    if let Some(mut stdin) = child.stdin.take() {
-        // A client that left early has closed its end; what it said is in the output.
-        let _left = stdin.write_all(input.as_bytes());
-    }
-    let mut output = Vec::new();
-    std::io::Read::read_to_end(&mut reader, &mut output)?;
-    Ok((String::from_utf8_lossy(&output).into_owned(), child.wait()?.code()))
 }
 
 fn judge(output: &str, ended_right: bool, expect: &[&str], never: &[&str]) -> Vec<String> {
