@@ -6,7 +6,7 @@ mod host;
 mod http;
 mod step;
 
-use super::{Demo, portcullis};
+use super::{Demo, blocking, portcullis};
 use crate::error::Failure;
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ const MASKED_SESSION: usize = 3;
 
 /// Plays every step; fails if one was not as it says.
 pub(super) async fn play(demo: &Demo) -> Result<(), Failure> {
-    let mut play = Play { demo, wrong: 0, played: 0 };
+    let mut play = Play { demo, earlier: earlier(demo).await?, wrong: 0, played: 0 };
     play.agent().await?;
     play.host().await?;
     play.http().await?;
@@ -40,6 +40,8 @@ pub(super) async fn play(demo: &Demo) -> Result<(), Failure> {
 
 struct Play<'a> {
     demo: &'a Demo,
+    /// Sessions that an earlier demo left in the same directory.
+    earlier: Vec<String>,
     played: usize,
     wrong: usize,
 }
@@ -139,12 +141,7 @@ impl Play<'_> {
         let listed = self
             .own("The auditor lists what happened", &["sessions", "list"], &["agent-7", "dba-1", "shop"], Ends::Well)
             .await?;
-        let agents: Vec<String> = listed
-            .lines()
-            .filter(|line| line.contains("agent-7") && line.contains("shop"))
-            .filter_map(|line| line.split_whitespace().next())
-            .map(str::to_owned)
-            .collect();
+        let agents = self.sessions(&listed, "shop");
         let session = agents.first().cloned().unwrap_or_default();
         self.own(
             "… opens a session: statements, decisions, results",
@@ -171,6 +168,13 @@ impl Play<'_> {
         let text = fs::read_to_string(&export)?.replacen("SELECT id, name, city", "SELECT id, name, ssn!", 1);
         fs::write(&export, text)?;
         self.offline("One edited statement, and the proof names it", &export, &key, &[&session], Ends::Badly).await
+    }
+
+    /// The agent's sessions on a connection in a listing, without those of earlier demos, oldest first.
+    fn sessions(&self, listed: &str, connection: &str) -> Vec<String> {
+        let ours = listed.lines().filter(|line| line.contains("agent-7") && line.contains(connection));
+        let ids = ours.filter_map(|line| line.split_whitespace().next()).map(str::to_owned);
+        ids.filter(|id| !self.earlier.contains(id)).collect()
     }
 
     async fn sql(&mut self, title: &str, sql: &str, expect: &[&str], never: &[&str]) -> Result<(), Failure> {
@@ -218,6 +222,14 @@ impl Play<'_> {
         self.step(step).await?;
         Ok(())
     }
+}
+
+/// The sessions that are listed before anything is played.
+async fn earlier(demo: &Demo) -> Result<Vec<String>, Failure> {
+    let mut command = portcullis(&demo.config, &["sessions", "list"])?;
+    let output = blocking("sessions list", move || Ok(command.output()?)).await?;
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(listed.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
 }
 
 /// The real psql: no start-up file, every statement echoed, errors with their codes, both streams in order.

@@ -88,12 +88,11 @@ impl Play<'_> {
     async fn approved(&mut self, id: &str) -> Result<(), Failure> {
         let listed =
             self.own("The auditor finds the session", &["sessions", "list"], &["agent-7", "shop"], Ends::Well).await?;
-        let session = listed.lines().rfind(|line| line.contains("agent-7") && line.contains("shop"));
-        let session = session.and_then(|line| line.split_whitespace().next()).unwrap_or_default();
+        let session = self.sessions(&listed, "shop").pop().unwrap_or_default();
         let verdict = format!("approval {id} approved {PERSON}");
         self.own(
             "… and in it what waited, who said yes, and what came of it",
-            &["sessions", "show", session],
+            &["sessions", "show", &session],
             &["DELETE FROM orders", "HELD", "shop-approvals/deletes-wait", &verdict, "DELETE 1"],
             Ends::Well,
         )

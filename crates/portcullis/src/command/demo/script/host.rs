@@ -192,12 +192,7 @@ impl Play<'_> {
         let listed = self
             .own("The auditor finds every session on the machine", &["sessions", "list"], &["build-box"], Ends::Well)
             .await?;
-        let sessions: Vec<String> = listed
-            .lines()
-            .filter(|line| line.contains("build-box"))
-            .filter_map(|line| line.split_whitespace().next())
-            .map(str::to_owned)
-            .collect();
+        let sessions = self.sessions(&listed, "build-box");
         let session = |nth: usize| sessions.get(nth).cloned().unwrap_or_default();
         self.own(
             "… what was asked, what was decided and why",
