@@ -99,7 +99,8 @@ fn the_shipped_bundles_judge_calls_as_they_say() {
     for test in set.tests() {
         let TestCommand::Tool { name, input } = &test.command else { continue };
         let here = connection(test.on.as_str(), Protocol::Http, "");
-        let outcome = run_test(&set, test, read(name, input).operations(), &here);
+        let call = read(name, input);
+        let outcome = run_test(&set, test, call.operations(), call.fields.as_deref(), &here);
         assert!(outcome.passed, "{}:{}: {outcome}", test.file, test.line);
         run += 1;
     }
