@@ -5,8 +5,11 @@
 //! | refused by policy | 403 | problem+json (RFC 9457) | `permission_error` | `permission_denied` | see `api/mcp` |
 //! | cannot be read | 400, 413 | problem+json | `invalid_request_error` | `invalid_request_error` | |
 //! | over a budget | 429 | problem+json | `rate_limit_error` | `rate_limit_exceeded` | |
-//! | identity refused or revoked | 401 | problem+json | `authentication_error` | `invalid_api_key` | |
-//! | the record or the backend failed | 502, 503, 504 | problem+json | `api_error` | `server_error` | |
+//! | identity refused or revoked | 401 | problem+json | `authentication_error` | `invalid_api_key` | JSON-RPC error |
+//! | the record or the backend failed | 502, 503, 504 | problem+json | `api_error` | `server_error` | JSON-RPC error |
+//!
+//! What is told of a request to a tool server before its message was read has no id of its own: it is null, and the
+//! problem is the error's `data`. Clients of the protocol show nothing else of an answer that is no success.
 //!
 //! Promises: each text names rule, reason, decision and next step; `x-should-retry: false` stands where trying again
 //! cannot help, since clients of models try again by themselves; nothing here is made of what the backend said.
@@ -63,7 +66,12 @@ impl Problem<'_> {
 
     fn body(&self, api: Api) -> Value {
         match api {
-            Api::Rest | Api::Mcp => self.json(),
+            Api::Rest => self.json(),
+            Api::Mcp => json!({
+                "jsonrpc": "2.0",
+                "id": null,
+                "error": { "code": self.status.as_u16(), "message": self.sentence, "data": self.json() },
+            }),
             Api::Anthropic => json!({
                 "type": "error",
                 "error": { "type": anthropic_type(self.status), "message": self.sentence },
@@ -84,8 +92,8 @@ impl Problem<'_> {
         let api = api.unwrap_or(Api::Rest);
         let body = Bytes::from(self.body(api).to_string());
         let kind = match api {
-            Api::Rest | Api::Mcp => "application/problem+json",
-            Api::Anthropic | Api::OpenAi => "application/json",
+            Api::Rest => "application/problem+json",
+            Api::Mcp | Api::Anthropic | Api::OpenAi => "application/json",
         };
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -240,8 +248,9 @@ mod tests {
     fn each_api_reads_rule_reason_decision_and_next_step() {
         let rule = RuleId { bundle: "crm".into(), rule: "no-deletes".into() };
         let denial = denial(Reason::Rule { rule, operation: "delete endpoint DELETE /orders/7".into() });
+        let message = "/error/message";
         for (api, place) in
-            [(Api::Rest, "/detail"), (Api::Anthropic, "/error/message"), (Api::OpenAi, "/error/message")]
+            [(Api::Rest, "/detail"), (Api::Anthropic, message), (Api::OpenAi, message), (Api::Mcp, message)]
         {
             let (head, body) = refused(api, &denial);
             assert_eq!(head.status, StatusCode::FORBIDDEN);
@@ -276,6 +285,10 @@ mod tests {
         );
         let (head, _) = not_entered(None, &NotEntered::Identity { retry_after: None }, "crm");
         assert!(head.status == 401 && head.headers.contains_key(header::WWW_AUTHENTICATE));
+        let (_, body) = not_entered(Some(Api::Mcp), &NotEntered::Identity { retry_after: None }, "tools");
+        let said: Value = serde_json::from_slice(&body).unwrap();
+        let id = said.get("id").unwrap();
+        assert!(id.is_null() && said["error"]["message"].as_str().unwrap().contains("the identity was refused"));
         let (head, _) = failed(Api::Anthropic, StatusCode::BAD_GATEWAY, "gone");
         assert!(!head.headers.contains_key(SHOULD_RETRY));
     }

@@ -174,10 +174,13 @@ pub(super) fn shape(path: &str, headers: &HeaderMap) -> Option<Api> {
     if headers.contains_key("anthropic-version") || below("/v1/messages") || below("/v1/messages/count_tokens") {
         return Some(Api::Anthropic);
     }
-    ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/models"]
-        .iter()
-        .any(|end| below(end))
-        .then_some(Api::OpenAi)
+    if ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/models"].iter().any(|end| below(end)) {
+        return Some(Api::OpenAi);
+    }
+    // The first message of a session has no header of the protocol's own, but must accept both of these.
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let takes_both = accepts.contains("application/json") && accepts.contains("text/event-stream");
+    (takes_both || headers.contains_key("mcp-protocol-version")).then_some(Api::Mcp)
 }
 
 /// HTTP/1.1 and HTTP/2 within our limits.
@@ -215,6 +218,13 @@ mod tests {
         assert_eq!(shape("/claude/v1/messages", &headers), Some(Api::Anthropic));
         assert_eq!(shape("/nobody/v1/chat/completions", &headers), Some(Api::OpenAi));
         assert_eq!(shape("/crm/orders", &headers), None);
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        assert_eq!(shape("/tools/", &headers), Some(Api::Mcp));
+        assert_eq!(shape("/claude/v1/messages", &headers), Some(Api::Anthropic));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        assert_eq!(shape("/tools/", &headers), None);
+        headers.insert("mcp-protocol-version", HeaderValue::from_static("2025-11-25"));
+        assert_eq!(shape("/tools/", &headers), Some(Api::Mcp));
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
         assert_eq!(shape("/claude/v1/models", &headers), Some(Api::Anthropic));
     }

@@ -98,11 +98,11 @@ pub(super) fn tool_error(id: &Id, stateless: bool, text: &str) -> String {
     )
 }
 
-/// An error of JSON-RPC.
+/// An error of JSON-RPC. Its id is null where the request's is not known (JSON-RPC 2.0 §5): clients take none without.
 pub(super) fn error(id: Option<&Id>, code: i64, text: &str, data: Option<&str>) -> String {
-    let id = id.map(|id| format!(r#""id":{},"#, id.written())).unwrap_or_default();
+    let id = id.map_or_else(|| "null".to_owned(), Id::written);
     let data = data.map(|data| format!(r#","data":{data}"#)).unwrap_or_default();
-    format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{}{data}}}}}"#, quoted(text))
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{}{data}}}}}"#, quoted(text))
 }
 
 fn json(status: StatusCode, body: String) -> (Head, Bytes) {
