@@ -15,7 +15,7 @@
 //! cannot help, since clients of models try again by themselves; nothing here is made of what the backend said.
 //! Held by: the tests below.
 
-use crate::api::Api;
+use crate::api::{Api, anthropic};
 use crate::frame::Head;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -36,6 +36,8 @@ struct Problem<'a> {
     next_step: Option<&'a str>,
     /// Everything in one text, for clients that show one text only.
     sentence: String,
+    /// What the SDKs of an API go by.
+    details: Option<Value>,
     /// Whether the same request may pass later without anybody doing anything.
     passing: bool,
 }
@@ -44,7 +46,7 @@ impl Problem<'_> {
     fn plain(status: StatusCode, title: &'static str, detail: impl Into<String>, passing: bool) -> Self {
         let detail = detail.into();
         let sentence = format!("portcullis: {title}: {detail}");
-        Self { status, title, detail, rule: None, decision: None, next_step: None, sentence, passing }
+        Self { status, title, detail, rule: None, decision: None, next_step: None, sentence, details: None, passing }
     }
 
     fn json(&self) -> Value {
@@ -72,11 +74,13 @@ impl Problem<'_> {
                 "id": null,
                 "error": { "code": self.status.as_u16(), "message": self.sentence, "data": self.json() },
             }),
-            Api::Anthropic => json!({
-                "type": "error",
-                "error": { "type": anthropic_type(self.status), "message": self.sentence },
-                "request_id": self.decision,
-            }),
+            Api::Anthropic => {
+                let mut error = json!({ "type": anthropic_type(self.status), "message": self.sentence });
+                if let (Some(details), Some(error)) = (&self.details, error.as_object_mut()) {
+                    error.insert("details".to_owned(), details.clone());
+                }
+                json!({ "type": "error", "error": error, "request_id": self.decision })
+            }
             Api::OpenAi => json!({
                 "error": {
                     "message": self.sentence,
@@ -195,6 +199,10 @@ fn problem(denial: &Denial) -> Problem<'_> {
         decision: denial.decision.as_ref().map(ToString::to_string),
         next_step: denial.told().next,
         sentence: format!("portcullis: {}", refusal_text(denial)),
+        details: match &denial.reason {
+            Reason::Unreadable(fault) => anthropic::details(fault),
+            _ => None,
+        },
         passing: false,
     }
 }

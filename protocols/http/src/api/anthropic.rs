@@ -21,4 +21,12 @@ mod stream;
 mod tests;
 mod whole;
 
+use portcullis_model::Fault;
 pub(crate) use request::read;
+use serde_json::{Value, json};
+
+/// What SDKs go by, beside the text, where a request does not pass: without a thread they ask once more, by themselves.
+pub(crate) fn details(fault: &Fault) -> Option<Value> {
+    let kept = fault.message() == request::KEPT;
+    kept.then(|| json!({ "error_code": facts::facts().kept_error, "unsupported": [facts::facts().kept] }))
+}

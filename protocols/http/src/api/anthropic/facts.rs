@@ -14,6 +14,8 @@ const SOURCE: &str = include_str!("../../../data/anthropic.yaml");
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     versions: BTreeMap<String, List>,
+    pub(super) kept: String,
+    pub(super) kept_error: String,
     pub(super) parts: List,
     pub(super) sources: List,
     pub(super) client_tools: List,
@@ -42,6 +44,8 @@ struct Raw {
     #[cfg_attr(not(test), expect(dead_code, reason = "for people"))]
     source: String,
     versions: BTreeMap<String, String>,
+    kept: String,
+    kept_error: String,
     parts: String,
     sources: String,
     client_tools: String,
@@ -63,6 +67,8 @@ fn load() -> Result<Facts, String> {
     let raw = raw()?;
     Ok(Facts {
         versions: raw.versions.into_iter().map(|(version, members)| (version, List::of(&members))).collect(),
+        kept: raw.kept,
+        kept_error: raw.kept_error,
         parts: List::of(&raw.parts),
         sources: List::of(&raw.sources),
         client_tools: List::of(&raw.client_tools),
@@ -95,6 +101,7 @@ mod tests {
         for list in facts.versions.values().chain(lists) {
             assert!(list.is_sound(), "{list:?}");
         }
+        assert!(facts.versions.values().all(|members| !members.has(&facts.kept)) && !facts.kept_error.is_empty());
         assert!(client_tools.has("bash_20250124") && !client_tools.has("web_fetch_20250910"));
         for never in ["text", "content", "input", "cited_text", "title", "data", "thinking", "signature", "user_id"] {
             assert!(!own.has(never) && !sealed.has(never), "{never}");

@@ -22,6 +22,9 @@ use crate::tools::{self, ToolTable};
 use portcullis_model::{Action, Fault, Object, Operation, Part};
 use std::sync::Arc;
 
+/// Why a conversation that the provider keeps does not pass.
+pub(super) const KEPT: &str = "a conversation that the provider keeps could be anybody's, and what is kept is not masked; send it whole, without a thread";
+
 /// Models that one request may name.
 const MODELS: usize = 16;
 
@@ -74,7 +77,11 @@ fn message(request: &Request, counts: bool, words: &mut dyn Words) -> Result<Mes
     let known = facts().members(version).ok_or_else(|| {
         unsupported("the request has no anthropic-version that the gateway knows; 2023-06-01 and 2026-10-21 are")
     })?;
-    let body = Received::read(request)?.sent(known, &facts().spared, Edits::default(), words)?;
+    let received = Received::read(request)?;
+    if received.node.get(&facts().kept).is_some() {
+        return Err(unsupported(KEPT));
+    }
+    let body = received.sent(known, &facts().spared, Edits::default(), words)?;
     let mut operations = models(&body)?;
     let offers = request::tools(body.list("tools")?, runs, &mut operations)?;
     let most = match body.number("max_tokens")? {

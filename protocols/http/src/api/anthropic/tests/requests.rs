@@ -6,6 +6,7 @@ use crate::api::{Asked, Read};
 use crate::frame::{Method, Request};
 use crate::path::{Path, Query};
 use bytes::Bytes;
+use portcullis_model::{Denial, Reason};
 
 fn request(method: Method, target: &str, body: &str) -> Request {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -260,4 +261,19 @@ fn of_the_clients_headers_those_pass_that_a_provider_needs() {
     names.sort_unstable();
     assert_eq!(names, ["anthropic-beta", "anthropic-version", "content-type", "x-stainless-lang"]);
     assert_eq!(asked.command.digest, asked.request.digest());
+}
+
+#[test]
+fn who_asks_for_a_conversation_that_is_kept_is_told_to_send_it_whole() {
+    for thread in [r#"{"type":"create"}"#, r#"{"type":"continue","previous_message_id":"msg_of_anybody"}"#, "null"] {
+        let fault = post(&with(&format!(r#","thread":{thread}"#))).command.fault.unwrap();
+        let denial = Denial { decision: None, reason: Reason::Unreadable(fault), message: None };
+        let (head, body) = crate::reply::refused(crate::api::Api::Anthropic, &denial);
+        let said: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(head.status, 403);
+        assert_eq!(said["error"]["details"]["error_code"], "thread_unsupported_request", "{said}");
+        assert!(said["error"]["message"].as_str().unwrap().contains("send it whole"), "{said}");
+    }
+    let other = post(&with(r#","container":"x""#)).command.fault.unwrap();
+    assert!(crate::api::anthropic::details(&other).is_none());
 }
