@@ -236,6 +236,9 @@ key_of() { cat "$@" | sha256sum | cut -c1-16; }
 
 make_python() { python3 -m venv "$1" && "$1/bin/pip" install --quiet --disable-pip-version-check -r $drivers_source/requirements.txt; }
 make_node() { cp $drivers_source/node/package*.json "$1" && (cd "$1" && npm ci --no-audit --no-fund --loglevel=error); }
+make_python_sdks() { python3 -m venv "$1" && "$1/bin/pip" install --quiet --disable-pip-version-check -r $drivers_source/sdks/requirements.txt; }
+make_node_sdks() { cp $drivers_source/sdks/node/package*.json "$1" && (cd "$1" && npm ci --no-audit --no-fund --loglevel=error); }
+make_node_agent() { cp $drivers_source/sdks/agent/package*.json "$1" && (cd "$1" && npm ci --no-audit --no-fund --loglevel=error); }
 make_go() { (cd $drivers_source/go && GOFLAGS=-mod=readonly go build -o "$1/pgx" .); }
 make_java() {
   local digest artifact
@@ -248,8 +251,13 @@ fetch_drivers() {
   export PORTCULLIS_DRIVERS="$cache/drivers"
   mkdir -p "$PORTCULLIS_DRIVERS"
   cached python "$(key_of $drivers_source/requirements.txt)-$(python3 -V | cut -d' ' -f2)" make_python
-  if command -v npm >/dev/null; then cached node "$(key_of $drivers_source/node/package-lock.json)" make_node
-  else skipped+=("node-postgres: npm is not installed"); fi
+  cached python-sdks "$(key_of $drivers_source/sdks/requirements.txt)-$(python3 -V | cut -d' ' -f2)" make_python_sdks
+  if command -v npm >/dev/null; then
+    cached node "$(key_of $drivers_source/node/package-lock.json)" make_node
+    cached node-sdks "$(key_of $drivers_source/sdks/node/package-lock.json)" make_node_sdks
+    # Proprietary, and the largest by far: a directory of its own, so that nothing else depends on it.
+    cached node-agent "$(key_of $drivers_source/sdks/agent/package-lock.json)" make_node_agent
+  else skipped+=("node-postgres, and the SDKs for Node: npm is not installed"); fi
   if command -v go >/dev/null; then cached go "$(key_of $drivers_source/go/go.sum $drivers_source/go/*.go)" make_go
   else skipped+=("pgx: Go is not installed"); fi
   if command -v java >/dev/null && command -v mvn >/dev/null; then cached java "$(key_of $drivers_source/java/jdbc.lock)" make_java

@@ -37,6 +37,7 @@ mod psql;
 mod raw;
 mod record;
 mod rust_drivers;
+mod sdks;
 mod ssh;
 mod ssh_authority;
 mod ssh_bundles;

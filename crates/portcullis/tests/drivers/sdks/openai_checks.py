@@ -1,0 +1,159 @@
+"""openai for Python: chat completions whole and streamed, tools, models, embeddings, and which error each refusal is."""
+
+import json
+
+import openai
+import pydantic
+
+from sdk_checks import MASKED, TOKEN, URL, check, equal, finish, raises, says
+
+BASH = [{"type": "function", "function": {"name": "Bash", "parameters": {"type": "object", "properties": {"command": {"type": "string"}}}}}]
+ASKED = []
+# The SDK's own client; it only counts what is asked.
+client = openai.OpenAI(
+    base_url=f"{URL}/v1", api_key=TOKEN, http_client=openai.DefaultHttpxClient(event_hooks={"request": [ASKED.append]})
+)
+
+
+def request(word, model="gpt-small", **more):
+    return {"model": model, "messages": [{"role": "user", "content": f"my mail is me@home.example; {word}"}], **more}
+
+
+def streamed(**asked):
+    """The text, the calls by their index, the reason and the tokens of a streamed completion."""
+    text, calls, reason, used = "", {}, None, None
+    for chunk in client.chat.completions.create(stream=True, **asked):
+        used = chunk.usage or used
+        for choice in chunk.choices:
+            text += choice.delta.content or ""
+            reason = choice.finish_reason or reason
+            for call in choice.delta.tool_calls or []:
+                name, arguments = calls.get(call.index, ("", ""))
+                calls[call.index] = (name + (call.function.name or ""), arguments + (call.function.arguments or ""))
+    return text, list(calls.values()), reason, used
+
+
+@check
+def a_completion_is_masked():
+    completion = client.chat.completions.create(**request("case-mask", temperature=0, max_completion_tokens=64))
+    choice = completion.choices[0]
+    equal((choice.message.content, choice.finish_reason, completion.usage.total_tokens), (MASKED, "stop", 18))
+
+
+@check
+def a_stream_is_masked():
+    text, calls, reason, used = streamed(**request("case-mask"))
+    equal((text, calls, reason, used), (MASKED, [], "stop", None))
+    text, _, _, used = streamed(**request("case-mask", stream_options={"include_usage": True}))
+    equal((text, used.total_tokens), (MASKED, 18))
+    with client.chat.completions.stream(**request("case-mask")) as stream:
+        for _ in stream:
+            pass
+        equal(stream.get_final_completion().choices[0].message.content, MASKED)
+
+
+@check
+def a_tool_call_that_rules_refuse_never_comes():
+    message = client.chat.completions.create(**request("case-drop", tools=BASH)).choices[0]
+    equal((message.message.tool_calls or [], message.finish_reason), ([], "stop"))
+    text, calls, reason, _ = streamed(**request("case-drop", tools=BASH))
+    equal((calls, reason), ([], "stop"))
+    for said in (message.message.content, text):
+        says(said, "I shall.", "Bash was refused", "sdks/no-destruction", "drop table", "Ask a person to destroy data.")
+
+
+@check
+def a_tool_call_that_rules_allow_comes_whole():
+    choice = client.chat.completions.create(**request("case-list", tools=BASH, tool_choice="auto")).choices[0]
+    call = choice.message.tool_calls[0].function
+    _, calls, reason, _ = streamed(**request("case-list", tools=BASH))
+    equal((choice.finish_reason, reason, len(calls)), ("tool_calls", "tool_calls", 1))
+    for name, arguments in [(call.name, call.arguments), calls[0]]:
+        equal((name, json.loads(arguments)), ("Bash", {"command": "ls /tmp"}))
+
+
+@check
+def models_and_embeddings():
+    equal([model.id for model in client.models.list()], ["gpt-small"])
+    equal(client.models.retrieve("gpt-small").owned_by, "system")
+    # Unasked, the SDK wants Base64; both are numbers again.
+    for more in ({}, {"encoding_format": "float"}):
+        found = client.embeddings.create(model="text-embedding-small", input="my mail is me@home.example", **more)
+        equal(found.data[0].embedding, [1.0, -0.5, 0.25])
+
+
+@check
+def what_a_conversation_may_have():
+    call = {"id": "call_1", "type": "function", "function": {"name": "Bash", "arguments": '{"command": "ls"}'}}
+    turns = [
+        {"role": "developer", "content": "be brief"},
+        {"role": "user", "name": "me", "content": [
+            {"type": "text", "text": "look"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}},
+        ]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "tmp"},
+    ]
+    completion = client.chat.completions.create(
+        model="gpt-small", messages=turns, tools=BASH, parallel_tool_calls=False, reasoning_effort="low", seed=7, user="agent",
+        stop=["END"], store=False, metadata={"of": "a test"}, max_completion_tokens=64, extra_headers={"OpenAI-Project": "other"},
+    )
+    equal(completion.choices[0].message.content, "Hello.")
+
+
+class City(pydantic.BaseModel):
+    city: str
+    mail: str
+
+
+@check
+def an_answer_of_a_form_is_masked_in_its_form():
+    completion = client.chat.completions.parse(**request("case-json", response_format=City))
+    equal(completion.choices[0].message.parsed, City(city="Rome", mail="[redacted]"))
+
+
+@check
+def what_does_not_pass_says_so():
+    ASKED.clear()
+    error = raises(openai.PermissionDeniedError, lambda: client.responses.create(model="gpt-small", input="hi"))
+    says(str(error), "/v1/chat/completions")
+    equal(len(ASKED), 1)
+
+
+@check
+def a_refusal_says_why_and_is_not_asked_again():
+    for more in ({}, {"stream": True}):
+        ASKED.clear()
+        error = raises(openai.PermissionDeniedError, lambda: client.chat.completions.create(**request("hi", model="other-model", **more)))
+        says(str(error), "no rule allows generate model", "other-model")
+        equal(len(ASKED), 1)
+
+
+@check
+def a_budget_is_a_rate_limit_and_is_not_asked_again():
+    ASKED.clear()
+    error = raises(openai.RateLimitError, lambda: client.chat.completions.create(**request("hi", model="gpt-large")))
+    says(str(error), "large")
+    equal(len(ASKED), 1)
+
+
+@check
+def nobody_is_told_so():
+    stranger = openai.OpenAI(base_url=f"{URL}/v1", api_key="nobody-issued-this")
+    raises(openai.AuthenticationError, lambda: stranger.chat.completions.create(**request("hi")))
+
+
+@check
+def a_stream_that_was_cut_is_never_whole():
+    for word in ("case-short", "case-broken"):
+        ASKED.clear()
+        raises(openai.APIConnectionError, lambda: streamed(**request(word)))
+        equal(len(ASKED), 1)
+
+
+@check
+def the_connection_is_as_good_as_before():
+    equal(client.chat.completions.create(**request("case-mask")).choices[0].message.content, MASKED)
+
+
+finish()
