@@ -79,3 +79,18 @@ pub enum ClaimError {
     #[error(transparent)]
     Desk(#[from] DeskError),
 }
+
+/// Why a request was not left.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaveError {
+    /// The requester's: so many of theirs wait already.
+    #[error("{} requests of this principal wait for people already", crate::LEFT)]
+    TooMany,
+    /// It was asked for by another gateway, or by an earlier run of this one.
+    #[error("the request is another run's of the gateway")]
+    NotOurs,
+    /// The gateway's, or no such request.
+    #[error(transparent)]
+    Desk(#[from] DeskError),
+}

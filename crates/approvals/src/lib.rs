@@ -11,12 +11,15 @@
 //! withdrawn when it starts again. Every change is made under the version of what it was judged on, so of two claims,
 //! or of a claim and a withdrawal, one wins. A store that fails gives an error, never an approval.
 //!
+//! A request may be left open with nobody waiting for it, and whoever asks for the same again finds it ([`Desk::left`]).
+//!
 //! Does not promise: to know that a login was interactive; whoever makes a [`Vote`] vouches for it.
-//! Held by: `tests.rs` beside this file, and the unit tests of `vote.rs` and `binding.rs`.
+//! Held by: `tests.rs` beside this file, `left/tests.rs`, and the unit tests of `vote.rs` and `binding.rs`.
 
 mod binding;
 mod error;
 mod fuzz;
+mod left;
 mod request;
 mod vote;
 
@@ -24,15 +27,16 @@ mod vote;
 mod tests;
 
 pub use binding::Binding;
-pub use error::{ClaimError, DeskError, OpenError, VoteError};
+pub use error::{ClaimError, DeskError, LeaveError, OpenError, VoteError};
 pub use fuzz::fuzz_stored;
+pub use left::{LEFT, Left};
 pub use request::{Cast, Request, Shown, State, Tally};
 pub use vote::{Ballot, NotAVoter, Vote};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use portcullis_model::ApprovalId;
+use portcullis_model::{ApprovalId, HoldTerms, Principal};
 use portcullis_store::{Expect, Put, StoreError, Table, Versioned};
 use request::Stored;
 use std::sync::Arc;
@@ -175,6 +179,29 @@ impl Desk {
     /// [`ClaimError`]: not approved, out of time, used before, or for something else.
     pub async fn claim(&self, id: ApprovalId, binding: &Binding) -> Result<(), ClaimError> {
         self.core()?.claim(id, binding).await
+    }
+
+    /// What became of the request that was left for this command under these terms, where there is one.
+    ///
+    /// # Errors
+    /// Nobody can vote here, or the store failed.
+    pub async fn left(
+        &self,
+        requester: &Principal,
+        binding: &Binding,
+        terms: &[HoldTerms],
+    ) -> Result<Option<Left>, DeskError> {
+        self.core()?.left(requester, binding, terms).await
+    }
+
+    /// Leaves a request open with nobody waiting for it, to be found with [`Desk::left`]. Where one for the same was left
+    /// before, this one is withdrawn and that one is said.
+    ///
+    /// # Errors
+    /// [`LeaveError`]: the requester has left too many, or the request is none of this run's. It is then not left, and
+    /// still to be withdrawn.
+    pub async fn leave(&self, id: ApprovalId) -> Result<Left, LeaveError> {
+        self.core()?.leave(id).await
     }
 
     /// Takes a request back; one that was decided stays decided, except that an approval can no longer be claimed.

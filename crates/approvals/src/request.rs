@@ -140,7 +140,7 @@ impl Stored {
     }
 
     /// Where it stands at this moment.
-    fn state(&self, now: Timestamp) -> State {
+    pub(crate) fn state(&self, now: Timestamp) -> State {
         let over = match self.state {
             State::Open => now >= self.deadline,
             State::Approved => self.valid_until.is_none_or(|until| now >= until),
@@ -152,6 +152,12 @@ impl Stored {
     /// The last moment at which anything can happen to it.
     pub(crate) fn last_moment(&self) -> Timestamp {
         self.valid_until.map_or(self.deadline, |until| until.max(self.deadline))
+    }
+
+    /// The last moment at which anything could happen to it, whenever it is approved.
+    pub(crate) fn last_possible_moment(&self) -> Timestamp {
+        let valid = self.request.terms.iter().map(|terms| terms.valid).min().unwrap_or_default();
+        self.last_moment().max(self.deadline.checked_add(valid).unwrap_or(Timestamp::MAX))
     }
 
     /// What became of it; `None` while it is open.

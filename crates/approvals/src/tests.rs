@@ -64,7 +64,7 @@ fn person(user: &str, groups: &[&str]) -> Principal {
     }
 }
 
-fn terms(rule: &str, groups: &[&str], approvals: u32) -> HoldTerms {
+pub(crate) fn terms(rule: &str, groups: &[&str], approvals: u32) -> HoldTerms {
     HoldTerms {
         rule: RuleId { bundle: "shop".into(), rule: rule.into() },
         groups: groups.iter().map(|group| Arc::from(*group)).collect(),
@@ -77,14 +77,14 @@ fn terms(rule: &str, groups: &[&str], approvals: u32) -> HoldTerms {
 }
 
 /// A desk whose clock is the runtime's, which a test can move.
-struct House {
+pub(crate) struct House {
     table: Arc<SlowTable>,
     clock: Clock,
-    desk: Desk,
+    pub(crate) desk: Desk,
 }
 
 impl House {
-    async fn build() -> Self {
+    pub(crate) async fn build() -> Self {
         let (wall, start) = (Timestamp::now(), Instant::now());
         let clock: Clock = Arc::new(move || wall + start.elapsed());
         let table = Arc::new(SlowTable(MemoryTable::new()));
@@ -97,11 +97,11 @@ impl House {
     }
 
     /// Another run of a gateway over the same table.
-    async fn run(&self, seat: &str) -> Desk {
+    pub(crate) async fn run(&self, seat: &str) -> Desk {
         Self::sit(&self.table, seat, &self.clock).await
     }
 
-    fn request(&self, terms: Vec<HoldTerms>) -> Request {
+    pub(crate) fn request(&self, terms: Vec<HoldTerms>) -> Request {
         let requester = principal("agent-7", CredentialKind::Token(TokenId::new()));
         Request {
             id: ApprovalId::new(),
@@ -131,20 +131,20 @@ impl House {
         Vote::new(voter, now, now, ballot).unwrap()
     }
 
-    async fn yes(&self, id: ApprovalId, user: &str, groups: &[&str]) -> Result<Tally, VoteError> {
+    pub(crate) async fn yes(&self, id: ApprovalId, user: &str, groups: &[&str]) -> Result<Tally, VoteError> {
         self.desk.vote(id, &self.ballot(person(user, groups), Ballot::Yes)).await
     }
 
-    async fn no(&self, id: ApprovalId, user: &str, groups: &[&str]) -> Result<Tally, VoteError> {
+    pub(crate) async fn no(&self, id: ApprovalId, user: &str, groups: &[&str]) -> Result<Tally, VoteError> {
         self.desk.vote(id, &self.ballot(person(user, groups), Ballot::No)).await
     }
 
-    async fn state(&self, id: ApprovalId) -> State {
+    pub(crate) async fn state(&self, id: ApprovalId) -> State {
         self.desk.show(id).await.unwrap().state
     }
 }
 
-fn one_dba() -> Vec<HoldTerms> {
+pub(crate) fn one_dba() -> Vec<HoldTerms> {
     vec![terms("schema-change", &["dba"], 1)]
 }
 

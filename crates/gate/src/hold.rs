@@ -3,17 +3,22 @@
 //! Promises: nothing of a held command is sent before [`Hold::settle`] says so; it says so only after the desk's approval
 //! was claimed, once, for exactly this command by exactly this principal, and after the command was judged again and is
 //! still at most held by the rules that were approved. Dropping a hold, or the future of its settling, withdraws the
-//! request and records that. A desk that fails is a refusal.
-//! Held by: `tests/it/holding.rs`.
+//! request and records that. A desk that fails is a refusal. [`Hold::settle_within`] ends its wait without ending its
+//! request (`leaving.rs`).
+//! Held by: `tests/it/holding.rs`, `tests/it/leaving.rs`.
 
 use crate::clearance::{Cleared, Settled};
 use crate::session::Inner;
 use jiff::Timestamp;
-use portcullis_approvals::{Binding, OpenError, Request, Verdict as Vote};
+use portcullis_approvals::{Binding, DeskError, OpenError, Request, Verdict as Vote};
 use portcullis_model::{
-    ApprovalId, Command, DecisionId, Denial, EventBody, HoldTerms, Outcome, Parameter, Reason, RuleId, Verdict,
+    ApprovalId, Command, DecisionId, Denial, Digest, EventBody, HoldTerms, Outcome, Parameter, Reason, RuleId, Verdict,
 };
 use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What the record says of a request that nobody waits for any more, and that stays open.
+pub(crate) const LEFT: &str = "left";
 
 /// Bytes of one value that are shown to whoever is asked.
 const READ: usize = 16 * 1024;
@@ -21,17 +26,23 @@ const READ: usize = 16 * 1024;
 /// A command that waits for people. Dropping it withdraws the request.
 #[must_use = "a hold is settled, or its request is withdrawn"]
 pub struct Hold<F> {
-    frame: F,
-    waiting: Waiting,
+    pub(crate) frame: F,
+    pub(crate) waiting: Waiting,
 }
 
 /// The wait itself, without the frame: dropping it armed is the withdrawal.
-struct Waiting {
-    session: Arc<Inner>,
-    command: Arc<Command>,
-    number: u64,
-    approval: ApprovalId,
-    terms: Vec<HoldTerms>,
+pub(crate) struct Waiting {
+    pub(crate) session: Arc<Inner>,
+    pub(crate) command: Arc<Command>,
+    pub(crate) number: u64,
+    pub(crate) approval: ApprovalId,
+    pub(crate) terms: Vec<HoldTerms>,
+    /// What tells this command from others, where that is not all of it.
+    pub(crate) same: Option<Digest>,
+    /// Which request is waited for.
+    pub(crate) told: watch::Sender<ApprovalId>,
+    /// The request was left by somebody before: whoever stops waiting for it leaves it as it is.
+    pub(crate) found: bool,
     armed: bool,
 }
 
@@ -44,7 +55,9 @@ impl<F> Hold<F> {
         terms: Vec<HoldTerms>,
     ) -> Self {
         let approval = ApprovalId::new();
-        Self { frame, waiting: Waiting { session, command, number, approval, terms, armed: true } }
+        let (told, _) = watch::channel(approval);
+        let (same, found, armed) = (None, false, true);
+        Self { frame, waiting: Waiting { session, command, number, approval, terms, same, told, found, armed } }
     }
 
     /// The request.
@@ -90,19 +103,18 @@ impl Waiting {
     async fn approved(self) -> Result<Self, Denial> {
         let desk = self.session.shared.desk.clone();
         let binding = self.binding();
-        let expires = match desk.open(self.request(binding)).await {
-            Ok(expires) => expires,
-            Err(error) => return Err(self.unavailable(&error)),
-        };
-        self.session.record([EventBody::ApprovalRequested {
-            command: self.number,
-            approval: self.approval,
-            rule: self.rule().map_or_else(|| "".into(), |rule| rule.to_string().into()),
-            expires,
-        }]);
+        if let Err(error) = self.open(binding).await {
+            return Err(self.unavailable(&error));
+        }
+        let voted = desk.watch(self.approval).await;
+        self.voted(voted, &binding).await
+    }
+
+    /// Takes what people said about its own request.
+    pub(crate) async fn voted(self, voted: Result<Vote, DeskError>, binding: &Binding) -> Result<Self, Denial> {
         let approval = self.approval;
-        match desk.watch(approval).await {
-            Ok(Vote::Approved { by }) => match desk.claim(approval, &binding).await {
+        match voted {
+            Ok(Vote::Approved { by }) => match self.session.shared.desk.claim(approval, binding).await {
                 Ok(()) => {
                     self.record_verdict("approved", by);
                     Ok(self)
@@ -115,16 +127,24 @@ impl Waiting {
             Ok(Vote::Rejected { by }) => Err(self.refused("rejected", vec![by], Reason::Rejected { approval })),
             Ok(Vote::Expired) => Err(self.refused("expired", Vec::new(), Reason::Expired { approval })),
             Ok(Vote::Withdrawn) => Err(self.refused("withdrawn", Vec::new(), Reason::Withdrawn)),
-            Err(error) => {
-                tracing::error!(%approval, %error, "the approval service failed");
-                let reason = self.nobody();
-                Err(self.refused("unavailable", Vec::new(), reason))
-            }
+            Err(error) => Err(self.failed(&error)),
         }
     }
 
+    /// Asks people.
+    pub(crate) async fn open(&self, binding: Binding) -> Result<(), OpenError> {
+        let expires = self.session.shared.desk.open(self.request(binding)).await?;
+        self.session.record([EventBody::ApprovalRequested {
+            command: self.number,
+            approval: self.approval,
+            rule: self.rule().map_or_else(|| "".into(), |rule| rule.to_string().into()),
+            expires,
+        }]);
+        Ok(())
+    }
+
     /// Judges again and clears: what was approved must still be at most what was held.
-    fn clear<F>(mut self, frame: F) -> Settled<F> {
+    pub(crate) fn clear<F>(mut self, frame: F) -> Settled<F> {
         let judged = self.session.judge(&self.command, Timestamp::now());
         let approved = |rule: &RuleId| self.terms.iter().any(|terms| terms.rule == *rule);
         let reason = match &judged.decision.verdict {
@@ -167,22 +187,24 @@ impl Waiting {
         self.command.parameters.iter().map(|parameter| cut(masking.shown(parameter))).collect()
     }
 
-    fn binding(&self) -> Binding {
+    pub(crate) fn binding(&self) -> Binding {
         let connection = &self.session.connection;
         let database = connection.database.as_ref().map(ToString::to_string).unwrap_or_default();
         let context = self.command.context.map(|digest| *digest.as_bytes()).unwrap_or_default();
         let mut parameters = Vec::new();
-        for parameter in &self.command.parameters {
+        // What tells it from others is over its parameters, too.
+        for parameter in self.command.parameters.iter().filter(|_| self.same.is_none()) {
             // Type, whether it is NULL, length and value: no two lists run together.
             let value = parameter.value.as_deref().unwrap_or_default();
             let head = format!("{}\0{}\0{}\0", parameter.type_name, parameter.value.is_some(), value.len());
             parameters.extend_from_slice(head.as_bytes());
             parameters.extend_from_slice(value.as_bytes());
         }
+        let digest = self.same.unwrap_or(self.command.digest);
         Binding::of(
             &self.session.authenticated.principal,
             &[
-                ("digest", self.command.digest.as_bytes()),
+                (if self.same.is_some() { "same" } else { "digest" }, digest.as_bytes()),
                 ("parameters", &parameters),
                 ("connection", connection.name.as_str().as_bytes()),
                 ("database", database.as_bytes()),
@@ -196,25 +218,36 @@ impl Waiting {
         self.terms.first().map(|terms| &terms.rule)
     }
 
-    fn nobody(&self) -> Reason {
+    pub(crate) fn nobody(&self) -> Reason {
         self.rule().map_or(Reason::Withdrawn, |rule| Reason::ApprovalUnavailable { rule: rule.clone() })
     }
 
-    fn unavailable(self, error: &OpenError) -> Denial {
+    pub(crate) fn unavailable(self, error: &OpenError) -> Denial {
         tracing::warn!(approval = %self.approval, %error, "no approval could be asked for");
         let reason = self.nobody();
         self.refused("unavailable", Vec::new(), reason)
     }
 
+    pub(crate) fn failed(self, error: &DeskError) -> Denial {
+        tracing::error!(approval = %self.approval, %error, "the approval service failed");
+        let reason = self.nobody();
+        self.refused("unavailable", Vec::new(), reason)
+    }
+
     /// Ends the wait with a refusal, recorded.
-    fn refused(mut self, verdict: &'static str, voters: Vec<Arc<str>>, reason: Reason) -> Denial {
-        self.armed = false;
-        self.record_verdict(verdict, voters);
-        self.session.record_settled(self.number, Outcome::Refused, None);
+    pub(crate) fn refused(mut self, verdict: &'static str, voters: Vec<Arc<str>>, reason: Reason) -> Denial {
+        self.close(verdict, voters);
         self.session.denial(Some(self.number), reason, None)
     }
 
-    fn record_verdict(&self, verdict: &'static str, voters: Vec<Arc<str>>) {
+    /// Ends the wait, recorded, without anything that would be sent.
+    pub(crate) fn close(&mut self, verdict: &'static str, voters: Vec<Arc<str>>) {
+        self.armed = false;
+        self.record_verdict(verdict, voters);
+        self.session.record_settled(self.number, Outcome::Refused, None);
+    }
+
+    pub(crate) fn record_verdict(&self, verdict: &'static str, voters: Vec<Arc<str>>) {
         let (command, approval) = (self.number, self.approval);
         self.session.record([EventBody::ApprovalSettled { command, approval, verdict: verdict.into(), voters }]);
     }
@@ -229,8 +262,10 @@ fn cut(parameter: Parameter) -> Parameter {
 impl Drop for Waiting {
     fn drop(&mut self) {
         if self.armed {
-            self.session.shared.desk.withdraw_soon(self.approval);
-            self.record_verdict("withdrawn", Vec::new());
+            if !self.found {
+                self.session.shared.desk.withdraw_soon(self.approval);
+            }
+            self.record_verdict(if self.found { LEFT } else { "withdrawn" }, Vec::new());
             self.session.record_settled(self.number, Outcome::Withdrawn, None);
         }
     }

@@ -25,6 +25,7 @@ mod hold;
 mod json;
 mod judging;
 mod keeping;
+mod leaving;
 mod live;
 mod mask;
 mod masking;
@@ -43,6 +44,7 @@ pub use flow::{Downstream, Outlet, Upstream, Weight};
 pub use hold::Hold;
 pub use json::Outgoing;
 pub use keeping::Keeping;
+pub use leaving::{LeftOpen, Waited};
 pub use live::{Counts, LiveSession};
 pub use mask::{Mask, MaskKind, Plan, Plans, ResultColumn};
 

@@ -361,14 +361,14 @@ pub enum EventBody {
         /// Undecided by then: refused.
         expires: Timestamp,
     },
-    /// An approval was decided, used, withdrawn or ran out.
+    /// An approval was decided, used, withdrawn or ran out, or nobody waits for it any more and it stays open.
     #[serde(rename = "approval.settled")]
     ApprovalSettled {
         /// Which command.
         command: u64,
         /// The request.
         approval: ApprovalId,
-        /// `approved`, `rejected`, `expired`, `withdrawn`, `unavailable`.
+        /// `approved`, `rejected`, `expired`, `withdrawn`, `left`, `overtaken`, `unavailable`.
         verdict: Arc<str>,
         /// Who voted.
         voters: Vec<Arc<str>>,

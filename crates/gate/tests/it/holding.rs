@@ -23,7 +23,7 @@ fn held(session: &Session) -> Hold<Bytes> {
     }
 }
 
-fn dba(user: &str) -> Principal {
+pub(crate) fn dba(user: &str) -> Principal {
     Principal {
         issuer: "https://idp".into(),
         subject: user.into(),
@@ -34,7 +34,7 @@ fn dba(user: &str) -> Principal {
     }
 }
 
-async fn vote(world: &World, hold: portcullis_model::ApprovalId, ballot: Ballot) {
+pub(crate) async fn vote(world: &World, hold: portcullis_model::ApprovalId, ballot: Ballot) {
     let now = Timestamp::now();
     let vote = Vote::new(dba("dana"), now, now, ballot).unwrap();
     // The request is opened by the future that waits; it may not be there yet.

@@ -9,6 +9,7 @@ mod durability;
 mod entry;
 mod holding;
 mod json;
+mod leaving;
 mod masking;
 mod text;
 mod world;
