@@ -14,7 +14,7 @@
 mod relay;
 
 use crate::answer::Sent;
-use crate::api::{Api, Asked, Ended, KEEP_ALIVE, Read, Reader, anthropic, mcp, openai, rest};
+use crate::api::{Api, Asked, Ended, Read, Reader, anthropic, mcp, openai, rest};
 use crate::classify;
 use crate::error::Error;
 use crate::frame::{Head, Method, Request, ToClient};
@@ -22,8 +22,10 @@ use crate::reply;
 use crate::tools::ToolTable;
 use bytes::Bytes;
 use http::StatusCode;
-use portcullis_gate::{Cleared, Hold, Outgoing, Permit, Released, Reservation, Ruling, Session, Settled, Weight};
-use portcullis_model::{ApprovalId, DecisionId, Denial, Digest, Fault, HoldTerms, Outcome, Reason};
+use portcullis_gate::{
+    Cleared, Hold, LeftOpen, Outgoing, Permit, Released, Reservation, Ruling, Session, Settled, Waited, Weight,
+};
+use portcullis_model::{DecisionId, Denial, Digest, Fault, Outcome, Reason};
 use relay::Relay;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +65,8 @@ pub(crate) struct Steps {
 
 /// What waits for people.
 pub(crate) enum Waiting {
-    Request(Hold<Request>),
+    /// And for how long its client stays.
+    Request(Box<Hold<Request>>, Option<Duration>),
     Proposal(Hold<Proposal>),
 }
 
@@ -75,21 +78,13 @@ pub(crate) struct Reserve {
 
 enum Phase {
     Fresh,
-    Held(Prepared, Patience),
+    Held(Prepared),
     /// Allowed, and not taken from its budgets yet.
     Reserving(Cleared<Request>, Prepared),
     /// Sent, and not answered.
     Sent(Permit, Prepared),
     Answering(Box<Relay>),
     Over,
-}
-
-/// A request that waits for people.
-struct Patience {
-    approval: ApprovalId,
-    terms: Vec<HoldTerms>,
-    /// How long it has waited.
-    waited: Duration,
 }
 
 /// What a request leaves for its answer.
@@ -128,8 +123,8 @@ impl Core {
         }
     }
 
-    /// A request, whole.
-    pub(crate) fn on_request(&mut self, request: Request, steps: &mut Steps) {
+    /// A request, whole, and how long its client stays while people decide, where it says so.
+    pub(crate) fn on_request(&mut self, request: Request, patience: Option<Duration>, steps: &mut Steps) {
         let mut sent = Sent::new(&self.session);
         let read = match self.target.api {
             Api::Rest => rest::read(request, &self.target.opaque, &mut sent),
@@ -139,11 +134,11 @@ impl Core {
         };
         match read {
             Read::Own(head, body) => self.say(head, body, steps),
-            Read::Asked(asked) => self.ask(*asked, sent, steps),
+            Read::Asked(asked) => self.ask(*asked, patience, sent, steps),
         }
     }
 
-    fn ask(&mut self, asked: Asked, sent: Sent, steps: &mut Steps) {
+    fn ask(&mut self, asked: Asked, patience: Option<Duration>, sent: Sent, steps: &mut Steps) {
         let Asked { offers, mut command, request, tokens, reader } = asked;
         let mcp = self.target.api == Api::Mcp;
         let prepared = Prepared {
@@ -167,13 +162,23 @@ impl Core {
         match self.session.ask(self.session.seal(request, command)) {
             Ruling::Forward(cleared, permit) => self.forward(cleared, permit, prepared, steps),
             Ruling::Refuse(denial) => self.refuse(&denial, prepared.request.as_ref(), steps),
-            Ruling::Hold(hold) => {
-                let patience =
-                    Patience { approval: hold.approval(), terms: hold.terms().to_vec(), waited: Duration::ZERO };
-                self.phase = Phase::Held(prepared, patience);
-                steps.hold = Some(Waiting::Request(hold));
-            }
+            Ruling::Hold(hold) => self.hold(hold, patience, prepared, steps),
         }
+    }
+
+    fn hold(&mut self, hold: Hold<Request>, patience: Option<Duration>, prepared: Prepared, steps: &mut Steps) {
+        steps.hold = Some(match &prepared.request {
+            // Each message has a number of its own, also one that says the same again.
+            Some(request) => {
+                let hold = match mcp::same(request) {
+                    Some(same) => hold.same_by(same),
+                    None => hold,
+                };
+                Waiting::Request(Box::new(hold), Some(patience.unwrap_or(mcp::PATIENCE).min(mcp::PATIENCE)))
+            }
+            None => Waiting::Request(Box::new(hold), patience),
+        });
+        self.phase = Phase::Held(prepared);
     }
 
     fn forward(&mut self, cleared: Cleared<Request>, permit: Permit, prepared: Prepared, steps: &mut Steps) {
@@ -205,13 +210,23 @@ impl Core {
         }
     }
 
-    /// People have decided about the request.
-    pub(crate) fn on_request_settled(&mut self, settled: Settled<Request>, steps: &mut Steps) {
-        let Phase::Held(prepared, _) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+    /// People have decided about the request, or its client does not stay for it.
+    pub(crate) fn on_request_settled(&mut self, settled: Waited<Request>, steps: &mut Steps) {
+        let Phase::Held(prepared) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
         match settled {
-            Settled::Forward(cleared, permit) => self.forward(cleared, permit, prepared, steps),
-            Settled::Refuse(denial) => self.refuse(&denial, prepared.request.as_ref(), steps),
+            Waited::Settled(Settled::Forward(cleared, permit)) => self.forward(cleared, permit, prepared, steps),
+            Waited::Settled(Settled::Refuse(denial)) => self.refuse(&denial, prepared.request.as_ref(), steps),
+            Waited::Left(left) => self.left(&left, prepared.request.as_ref(), steps),
         }
+    }
+
+    /// Tells a client that its request waits without it.
+    fn left(&mut self, left: &LeftOpen, request: Option<&Request>, steps: &mut Steps) {
+        let (head, body) = match request {
+            Some(request) => mcp::left(request, left),
+            None => reply::left(self.target.api, left),
+        };
+        self.say(head, body, steps);
     }
 
     /// People have decided about what the answer proposes.
@@ -280,21 +295,10 @@ impl Core {
         }
     }
 
-    /// [`KEEP_ALIVE`] has passed while a hold waits: what keeps the client waiting, or what it is told where it would not.
+    /// [`KEEP_ALIVE`](crate::api::KEEP_ALIVE) has passed while a hold waits: what keeps the client waiting.
     pub(crate) fn on_waited(&mut self, steps: &mut Steps) {
-        let over = match &mut self.phase {
-            Phase::Answering(relay) => {
-                relay.on_waited(steps);
-                None
-            }
-            Phase::Held(Prepared { request: Some(request), .. }, patience) => {
-                patience.waited += KEEP_ALIVE;
-                (patience.waited >= mcp::PATIENCE).then(|| mcp::withdrawn(request, patience.approval, &patience.terms))
-            }
-            Phase::Fresh | Phase::Held(..) | Phase::Reserving(..) | Phase::Sent(..) | Phase::Over => None,
-        };
-        if let Some((head, body)) = over {
-            self.say(head, body, steps);
+        if let Phase::Answering(relay) = &mut self.phase {
+            relay.on_waited(steps);
         }
     }
 

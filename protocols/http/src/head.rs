@@ -10,6 +10,7 @@
 //! Held by: `head/tests.rs`, which plays `fixtures/http/requests.tsv` over a socket.
 
 mod names;
+mod prefer;
 
 pub(crate) use names::{names_a_method, put};
 
@@ -26,6 +27,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes of a head.
 pub(crate) const LARGEST: usize = 64 * 1024;
@@ -79,6 +81,8 @@ pub(crate) struct Received {
     pub(crate) request: Request,
     /// How the body is encoded.
     pub(crate) coding: Option<Coding>,
+    /// How long its client stays while people decide, where it says so.
+    pub(crate) stays: Option<Duration>,
     /// What the client calls itself.
     pub(crate) agent: Option<Arc<str>>,
 }
@@ -157,9 +161,10 @@ pub(crate) fn read(parts: &Parts, sends_body: bool, routes: &Routes) -> Result<R
     let credential = credential(&parts.headers)?;
     let (connection, contradicted, path) = place(&host, path, routes)?;
     let agent = agent(&parts.headers);
-    let headers = passing(&parts.headers);
+    let mut headers = passing(&parts.headers);
+    let stays = prefer::take(&mut headers);
     let request = Request { method, path, query, headers, body: Bytes::new() };
-    Ok(Received { connection, contradicted, credential, request, coding, agent })
+    Ok(Received { connection, contradicted, credential, request, coding, stays, agent })
 }
 
 fn unsupported(_: Undecodable) -> Refusal {

@@ -4,6 +4,7 @@
 //! |---|---|---|---|---|---|
 //! | refused by policy | 403 | problem+json (RFC 9457) | `permission_error` | `permission_denied` | see `api/mcp` |
 //! | cannot be read | 400, 413 | problem+json | `invalid_request_error` | `invalid_request_error` | |
+//! | waits for people without its client | 409 | problem+json | `invalid_request_error` | `invalid_request_error` | |
 //! | over a budget | 429 | problem+json | `rate_limit_error` | `rate_limit_exceeded` | |
 //! | identity refused or revoked | 401 | problem+json | `authentication_error` | `invalid_api_key` | JSON-RPC error |
 //! | the record or the backend failed | 502, 503, 504 | problem+json | `api_error` | `server_error` | JSON-RPC error |
@@ -19,12 +20,15 @@ use crate::api::{Api, anthropic};
 use crate::frame::Head;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use portcullis_gate::NotEntered;
-use portcullis_model::{Denial, Fault, Reason, Spent};
+use portcullis_gate::{LeftOpen, NotEntered};
+use portcullis_model::{Denial, Fault, HoldTerms, Reason, Spent};
 use serde_json::{Value, json};
 
 /// Tells the clients of models whether to try again; others pass it over.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Seconds until it is worth to look again whether people have decided.
+const RETRY_AFTER: u64 = 10;
 
 /// One thing to tell.
 struct Problem<'a> {
@@ -33,6 +37,8 @@ struct Problem<'a> {
     detail: String,
     rule: Option<String>,
     decision: Option<String>,
+    /// The request that people decide about.
+    approval: Option<String>,
     next_step: Option<&'a str>,
     /// Everything in one text, for clients that show one text only.
     sentence: String,
@@ -46,7 +52,7 @@ impl Problem<'_> {
     fn plain(status: StatusCode, title: &'static str, detail: impl Into<String>, passing: bool) -> Self {
         let detail = detail.into();
         let sentence = format!("portcullis: {title}: {detail}");
-        Self { status, title, detail, rule: None, decision: None, next_step: None, sentence, details: None, passing }
+        Self { status, title, detail, rule: None, decision: None, approval: None, next_step: None, sentence, details: None, passing }
     }
 
     fn json(&self) -> Value {
@@ -56,9 +62,12 @@ impl Problem<'_> {
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
-        for (name, value) in
-            [("rule", self.rule.as_deref()), ("decision", self.decision.as_deref()), ("next_step", self.next_step)]
-        {
+        for (name, value) in [
+            ("rule", self.rule.as_deref()),
+            ("decision", self.decision.as_deref()),
+            ("approval", self.approval.as_deref()),
+            ("next_step", self.next_step),
+        ] {
             if let (Some(value), Some(members)) = (value, problem.as_object_mut()) {
                 members.insert(name.to_owned(), value.into());
             }
@@ -116,7 +125,7 @@ impl Problem<'_> {
 /// Anthropic's words for a status.
 fn anthropic_type(status: StatusCode) -> &'static str {
     match status.as_u16() {
-        400 => "invalid_request_error",
+        400 | 409 => "invalid_request_error",
         401 => "authentication_error",
         403 => "permission_error",
         404 => "not_found_error",
@@ -129,7 +138,7 @@ fn anthropic_type(status: StatusCode) -> &'static str {
 /// OpenAI's words for a status.
 fn openai_type(status: StatusCode) -> &'static str {
     match status.as_u16() {
-        400..=404 | 413 => "invalid_request_error",
+        400..=404 | 409 | 413 => "invalid_request_error",
         429 => "rate_limit_error",
         _ => "server_error",
     }
@@ -161,6 +170,42 @@ pub(crate) fn refusal_text(denial: &Denial) -> String {
         text.push_str(&format!(" ({decided})"));
     }
     text
+}
+
+/// What its client is to do where its request waits without it.
+const AGAIN: &str = "Send the same request again after the approval: it then passes, once.";
+
+/// What its client is told of a request that stays open, in one text.
+pub(crate) fn left_text(left: &LeftOpen) -> String {
+    format!("{}. {AGAIN} (decision {})", waiting(left), left.decision)
+}
+
+/// What waits, for whom, and until when.
+fn waiting(left: &LeftOpen) -> String {
+    let rules: Vec<String> = left.terms.iter().map(|terms| format!("{} ({})", terms.rule, people(terms))).collect();
+    format!("approval {} is open until {:.0}; held by {}", left.approval, left.until, rules.join(" and by "))
+}
+
+/// Who decides.
+fn people(terms: &HoldTerms) -> String {
+    let groups = terms.groups.iter().map(|group| format!("group {group}"));
+    let who: Vec<String> = groups.chain(terms.users.iter().map(ToString::to_string)).collect();
+    format!("{} of {} must say yes", terms.approvals.max(1), who.join(", "))
+}
+
+/// A request that waits for people without its client.
+pub(crate) fn left(api: Api, left: &LeftOpen) -> (Head, Bytes) {
+    let problem = Problem {
+        rule: left.terms.first().map(|terms| terms.rule.to_string()),
+        decision: Some(left.decision.to_string()),
+        approval: Some(left.approval.to_string()),
+        next_step: Some(AGAIN),
+        sentence: format!("portcullis: {}", left_text(left)),
+        ..Problem::plain(StatusCode::CONFLICT, "the request waits for an approval", waiting(left), false)
+    };
+    let (mut head, body) = problem.reply(Some(api));
+    head.headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
+    (head, body)
 }
 
 fn problem(denial: &Denial) -> Problem<'_> {
@@ -197,6 +242,7 @@ fn problem(denial: &Denial) -> Problem<'_> {
         detail: denial.reason.to_string(),
         rule: denial.rule().map(ToString::to_string),
         decision: denial.decision.as_ref().map(ToString::to_string),
+        approval: None,
         next_step: denial.told().next,
         sentence: format!("portcullis: {}", refusal_text(denial)),
         details: match &denial.reason {

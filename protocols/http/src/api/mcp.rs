@@ -22,6 +22,7 @@ mod message;
 mod methods;
 mod names;
 mod reply;
+mod same;
 mod seal;
 mod shape;
 #[cfg(test)]
@@ -38,7 +39,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 use message::{Message, Refusal, Said, What};
 use portcullis_model::{Command, Digest, Operation, Text};
-pub(crate) use reply::{PATIENCE, failed, refused, withdrawn};
+pub(crate) use reply::{PATIENCE, failed, left, refused};
+pub(crate) use same::same;
 pub use seal::Seal;
 use shape::Expects;
 use std::sync::Arc;

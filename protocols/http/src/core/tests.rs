@@ -1,5 +1,6 @@
 //! What becomes of one exchange, whatever happens in it: holds, masks, budgets, and peers that leave.
 
+mod leaving;
 mod rig;
 
 use crate::api::Api;
@@ -125,22 +126,6 @@ async fn what_an_answer_proposes_waits_for_people_while_its_client_is_kept() {
         assert!(told.iter().any(|line| line.starts_with("2 vote")), "{told:?}");
         assert_eq!(told.iter().any(|line| line == "2 completed proposed"), passes, "{told:?}");
     }
-}
-
-#[tokio::test]
-async fn a_tool_call_that_nobody_decides_about_is_withdrawn_and_its_client_told_so() {
-    let house = House::new().await;
-    let mut rig = house.exchange(Api::Mcp).await;
-    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"wipe","arguments":{}}}"#;
-    rig.ask("POST", "/", call).await;
-    assert!(rig.is_held(), "{:?}", rig.told);
-    for _ in 0..5 {
-        assert!(rig.told.ended.is_none());
-        rig.waited().await;
-    }
-    assert_eq!((rig.told.status, rig.told.ended, rig.is_held()), (200, Some(true), false));
-    assert!(rig.told.body.contains("withdrawn") && !rig.told.body.contains("pending"), "{}", rig.told.body);
-    assert_eq!(house.told(&rig).await.last().unwrap(), "1 withdrawn");
 }
 
 /// How many of so many tokens are left of 1000 today, by taking them.

@@ -19,7 +19,7 @@ use crate::upstream::{Answered, ClientBody, Once, RequestSender, Slot, Way, deep
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use hyper::body::{Body as _, Incoming};
-use portcullis_gate::{Downstream, Permit, Reservation, SendError, Session, Settled, Upstream};
+use portcullis_gate::{Downstream, Permit, Reservation, SendError, Session, Settled, Upstream, Waited};
 use portcullis_model::{Command, Denial};
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -58,7 +58,7 @@ impl Exchange {
             Asks::This(received) => received,
             Asks::Unread(command, refusal) => return self.refuse(*command, refusal, body, responder).await,
         };
-        let mut request = received.request;
+        let (mut request, stays) = (received.request, received.stays);
         let collected = collect(&mut body.body, received.coding, self.most, self.patience);
         match gone.run_until_cancelled(collected).await {
             None => return,
@@ -72,7 +72,7 @@ impl Exchange {
             return;
         }
         let mut relay = Relay::new(self, responder);
-        relay.core.on_request(request, &mut relay.steps);
+        relay.core.on_request(request, stays, &mut relay.steps);
         relay.apply();
         poll_fn(|cx| relay.poll(cx)).await;
     }
@@ -96,7 +96,7 @@ impl Exchange {
 struct Nothing;
 
 enum Held {
-    Request(BoxFuture<'static, Settled<Request>>),
+    Request(BoxFuture<'static, Waited<Request>>),
     Proposal(BoxFuture<'static, Settled<Proposal>>),
 }
 
@@ -203,7 +203,7 @@ impl Relay {
         }
         if let Some(waiting) = self.steps.hold.take() {
             self.hold = Some(match waiting {
-                Waiting::Request(hold) => Held::Request(Box::pin(hold.settle())),
+                Waiting::Request(hold, patience) => Held::Request(Box::pin(hold.settle_within(patience))),
                 Waiting::Proposal(hold) => Held::Proposal(Box::pin(hold.settle())),
             });
         }
@@ -251,10 +251,6 @@ impl Relay {
         while waited.as_mut().poll(cx).is_ready() {
             waited.as_mut().reset(Instant::now() + KEEP_ALIVE);
             self.core.on_waited(&mut self.steps);
-            if self.steps.end {
-                // Nobody waits for it any more: it is withdrawn.
-                self.hold = None;
-            }
             for released in self.steps.down.drain(..) {
                 self.down.push(released);
             }

@@ -31,7 +31,7 @@ const SUBSCRIPTIONS: usize = 64;
 pub(super) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 /// Where Claude Code says which tool call of its model this is.
-const META_TOOL_USE: &str = "claudecode/toolUseId";
+pub(super) const META_TOOL_USE: &str = "claudecode/toolUseId";
 
 /// Which message an answer belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]

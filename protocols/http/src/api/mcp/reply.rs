@@ -2,7 +2,7 @@
 //!
 //! | what | how |
 //! |---|---|
-//! | a tool call that is refused or waited for people in vain | 200, a result with `isError: true`: every client gives it to its model |
+//! | a tool call that is refused, or that people have not decided about yet | 200, a result with `isError: true`: every client gives it to its model |
 //! | another request that is refused | 200, a JSON-RPC error |
 //! | a message that cannot be read | the status that the protocol has for it, a JSON-RPC error |
 //! | GET, DELETE, a notification that is refused | 403, a JSON-RPC error |
@@ -15,13 +15,14 @@ use super::message::{self, Id, Refusal, Said, VERSION, What};
 use super::methods;
 use crate::frame::{Head, Request};
 use crate::json::quoted;
-use crate::reply::refusal_text;
+use crate::reply::{left_text, refusal_text};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use portcullis_model::{ApprovalId, Denial, HoldTerms, Reason};
+use portcullis_gate::LeftOpen;
+use portcullis_model::{Denial, Reason};
 use std::time::Duration;
 
-/// How long a call waits for people: clients give up after 60 seconds whatever is sent meanwhile.
+/// How long a call waits for people before its client is told: clients give up after 60 seconds whatever is sent meanwhile.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(50);
 
 /// The code of a refusal, outside of what JSON-RPC reserves (2026-07-28, "Error Codes").
@@ -45,15 +46,9 @@ pub(crate) fn refused(request: &Request, denial: &Denial) -> (Head, Bytes) {
     }
 }
 
-/// A call that still waited when [`PATIENCE`] was over. Its request goes with it: what is asked for again is asked anew.
-pub(crate) fn withdrawn(request: &Request, approval: ApprovalId, terms: &[HoldTerms]) -> (Head, Bytes) {
-    let rules: Vec<String> = terms.iter().map(|terms| terms.rule.to_string()).collect();
-    let text = format!(
-        "[portcullis] not run: held by {}, and nobody decided about approval {approval} within {} seconds, so that it is \
-         withdrawn. Nothing waits any more: make the call again when somebody is there to approve it.",
-        rules.join(", "),
-        PATIENCE.as_secs()
-    );
+/// A call that its client does not stay for; its request stays open.
+pub(crate) fn left(request: &Request, left: &LeftOpen) -> (Head, Bytes) {
+    let text = format!("[portcullis] not run yet: {}", left_text(left));
     match message::of(request) {
         Err(refusal) => unread(&refusal),
         Ok(read) => said(&read.said, read.stateless, StatusCode::CONFLICT, &text),

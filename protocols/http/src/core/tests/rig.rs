@@ -15,7 +15,7 @@ use portcullis_approvals::{Ballot, Desk, Vote};
 use portcullis_audit::{Durability, Recorder, Settings as RecordSettings, SigningKey, Writer};
 use portcullis_credentials::Credentials;
 use portcullis_gate::{
-    Arrival, Downstream, Gate, MaskingKey, Outlet, Parts, Proof, Session, Settings, Settled, Upstream,
+    Arrival, Downstream, Gate, MaskingKey, Outlet, Parts, Proof, Session, Settings, Settled, Upstream, Waited,
 };
 use portcullis_identity::{Authenticated, Identity, NewToken, Settings as IdentitySettings, TokenKey};
 use portcullis_model::{
@@ -30,6 +30,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// The rules of every test.
 pub(super) const BUNDLE: &str = r#"
@@ -124,7 +126,7 @@ impl House {
     }
 
     /// Votes, once the request is there.
-    async fn vote(&self, approval: ApprovalId, ballot: Ballot) {
+    pub(super) async fn vote(&self, approval: ApprovalId, ballot: Ballot) {
         let dba = Principal {
             issuer: "https://idp".into(),
             subject: "dana".into(),
@@ -218,7 +220,7 @@ impl<F: portcullis_gate::Weight> Outlet for Sink<F> {
 }
 
 enum Held {
-    Request(ApprovalId, BoxFuture<'static, Settled<Request>>),
+    Request(watch::Receiver<ApprovalId>, BoxFuture<'static, Waited<Request>>),
     Proposal(ApprovalId, BoxFuture<'static, Settled<Proposal>>),
 }
 
@@ -226,6 +228,7 @@ enum Held {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) status: u16,
+    pub(super) headers: HeaderMap,
     pub(super) body: String,
     /// `None` while it goes on; whether it was whole.
     pub(super) ended: Option<bool>,
@@ -294,7 +297,9 @@ impl Rig {
             }
             if let Some(waiting) = self.steps.hold.take() {
                 self.hold = Some(match waiting {
-                    Waiting::Request(hold) => Held::Request(hold.approval(), Box::pin(hold.settle())),
+                    Waiting::Request(hold, patience) => {
+                        Held::Request(hold.waits_for(), Box::pin(hold.settle_within(patience)))
+                    }
                     Waiting::Proposal(hold) => Held::Proposal(hold.approval(), Box::pin(hold.settle())),
                 });
             }
@@ -308,7 +313,7 @@ impl Rig {
         self.sent.extend(self.to_backend.take());
         for frame in self.to_client.take() {
             match frame {
-                ToClient::Head(head) => self.told.status = head.status.as_u16(),
+                ToClient::Head(head) => (self.told.status, self.told.headers) = (head.status.as_u16(), head.headers),
                 ToClient::Data(data) => self.told.body.push_str(std::str::from_utf8(&data).unwrap()),
                 ToClient::End => self.told.ended = Some(true),
                 ToClient::Abort => self.told.ended = Some(false),
@@ -317,6 +322,11 @@ impl Rig {
     }
 
     pub(super) async fn ask(&mut self, method: &str, path: &str, body: &str) {
+        self.ask_within(None, method, path, body).await;
+    }
+
+    /// The same of a client that stays for so long.
+    pub(super) async fn ask_within(&mut self, patience: Option<Duration>, method: &str, path: &str, body: &str) {
         let mut headers = HeaderMap::new();
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
         if !body.is_empty() {
@@ -329,7 +339,7 @@ impl Rig {
             headers,
             body: Bytes::from(body.to_owned()),
         };
-        self.core.on_request(request, &mut self.steps);
+        self.core.on_request(request, patience, &mut self.steps);
         self.apply().await;
     }
 
@@ -386,10 +396,20 @@ impl Rig {
         self.apply().await;
     }
 
+    /// The wait for people ends, for whatever reason.
+    pub(super) async fn over(&mut self) {
+        match self.hold.take().unwrap() {
+            Held::Request(_, held) => self.core.on_request_settled(held.await, &mut self.steps),
+            Held::Proposal(_, held) => self.core.on_proposal_settled(held.await, &mut self.steps),
+        }
+        self.apply().await;
+    }
+
     /// People decide.
     pub(super) async fn decided(&mut self, house: &House, ballot: Ballot) {
         match self.hold.take().unwrap() {
             Held::Request(approval, held) => {
+                let approval = *approval.borrow();
                 let (settled, ()) = tokio::join!(held, house.vote(approval, ballot));
                 self.core.on_request_settled(settled, &mut self.steps);
             }

@@ -1,7 +1,8 @@
 //! Requests, and what is said of those that do not pass.
 
 use super::*;
-use portcullis_model::{ApprovalId, Fault, RuleId};
+use portcullis_gate::LeftOpen;
+use portcullis_model::{ApprovalId, DecisionId, Fault, RuleId, SessionId};
 use serde_json::Value;
 
 #[test]
@@ -114,8 +115,9 @@ fn a_refused_call_is_the_result_of_a_tool_that_failed() {
     // A tool whose input cannot be read is told so in the same way.
     let fault = Fault::Syntax { message: "no SQL".into(), position: None };
     assert_eq!(value(refused(&new, &denial(Reason::Unreadable(fault)))).1["result"]["isError"], true);
-    let approval = ApprovalId::new();
-    let (status, said) = value(withdrawn(&old, approval, &[]));
+    let (approval, decision) = (ApprovalId::new(), DecisionId { session: SessionId::new(), number: 1 });
+    let open = LeftOpen { approval, decision, terms: Vec::new(), until: jiff::Timestamp::UNIX_EPOCH };
+    let (status, said) = value(left(&old, &open));
     assert!(status == 200 && said.to_string().contains(&approval.to_string()) && said["result"]["isError"] == true);
     let read = request("POST", OLD, r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a:b"}}"#);
     let (status, said) = value(refused(&read, &by_rule));
