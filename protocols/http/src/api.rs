@@ -19,7 +19,7 @@ pub(crate) mod testing;
 
 use crate::frame::{Head, Request};
 use bytes::Bytes;
-use portcullis_model::{Command, Denial, Tokens};
+use portcullis_model::{ApprovalId, Command, Denial, Tokens};
 use std::time::Duration;
 
 /// Which API a connection speaks.
@@ -35,7 +35,7 @@ pub enum Api {
     Mcp,
 }
 
-/// How an SSE stream is kept open while people decide.
+/// How often the client of an SSE stream hears of us while people decide.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// A request as its API reads it.
@@ -78,8 +78,9 @@ pub(crate) trait Reader: Send {
     /// What became of the command proposed last. What was fed before it and not read yet is read on from here.
     fn on_verdict(&mut self, verdict: Result<(), &Denial>, words: &mut dyn Words, parts: &mut Vec<Part>);
 
-    /// What keeps the client waiting for a verdict, where its stream knows such a thing.
-    fn keep_alive(&self) -> Option<Bytes>;
+    /// What keeps the client waiting for this approval, of its request or of what was proposed, where a stream was asked for
+    /// and knows such a thing.
+    fn keep_alive(&self, approval: ApprovalId) -> Option<Bytes>;
 }
 
 /// How the backend's answer ended.

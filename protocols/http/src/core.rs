@@ -7,8 +7,8 @@
 //! ```
 //! Promises: nothing reaches the backend but as the gate cleared it; nothing of an answer reaches the client but as its
 //! reader gave it and the gate released it; the head of an answer waits for its first byte, so that an answer that cannot
-//! be passed on is an error of its own status; one that breaks off later never looks whole; however an exchange ends, its
-//! commands are settled. Does not promise to read any API: `api/` does.
+//! be passed on is an error of its own status, or the last event of a stream that began while people decided; one that
+//! breaks off later never looks whole; however an exchange ends, its commands are settled. Does not promise to read any API: `api/` does.
 //! Held by: `core/tests.rs`, and `tests/it/http*.rs` of the binary.
 
 mod relay;
@@ -25,10 +25,11 @@ use http::StatusCode;
 use portcullis_gate::{
     Cleared, Hold, LeftOpen, Outgoing, Permit, Released, Reservation, Ruling, Session, Settled, Waited, Weight,
 };
-use portcullis_model::{DecisionId, Denial, Digest, Fault, Outcome, Reason};
+use portcullis_model::{ApprovalId, DecisionId, Denial, Digest, Fault, Outcome, Reason};
 use relay::Relay;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What a connection's requests are read by.
 #[derive(Clone)]
@@ -78,7 +79,8 @@ pub(crate) struct Reserve {
 
 enum Phase {
     Fresh,
-    Held(Prepared),
+    /// And which request people decide about.
+    Held(Prepared, watch::Receiver<ApprovalId>),
     /// Allowed, and not taken from its budgets yet.
     Reserving(Cleared<Request>, Prepared),
     /// Sent, and not answered.
@@ -107,11 +109,13 @@ pub(crate) struct Core {
     session: Arc<Session>,
     target: Arc<Target>,
     phase: Phase,
+    /// A stream has begun while people decide: what ends it is an event.
+    begun: bool,
 }
 
 impl Core {
     pub(crate) const fn new(session: Arc<Session>, target: Arc<Target>) -> Self {
-        Self { session, target, phase: Phase::Fresh }
+        Self { session, target, phase: Phase::Fresh, begun: false }
     }
 
     /// Whether the backend's head or data can be taken.
@@ -167,6 +171,7 @@ impl Core {
     }
 
     fn hold(&mut self, hold: Hold<Request>, patience: Option<Duration>, prepared: Prepared, steps: &mut Steps) {
+        let approval = hold.waits_for();
         steps.hold = Some(match &prepared.request {
             // Each message has a number of its own, also one that says the same again.
             Some(request) => {
@@ -178,7 +183,7 @@ impl Core {
             }
             None => Waiting::Request(Box::new(hold), patience),
         });
-        self.phase = Phase::Held(prepared);
+        self.phase = Phase::Held(prepared, approval);
     }
 
     fn forward(&mut self, cleared: Cleared<Request>, permit: Permit, prepared: Prepared, steps: &mut Steps) {
@@ -212,7 +217,7 @@ impl Core {
 
     /// People have decided about the request, or its client does not stay for it.
     pub(crate) fn on_request_settled(&mut self, settled: Waited<Request>, steps: &mut Steps) {
-        let Phase::Held(prepared) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+        let Phase::Held(prepared, _) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
         match settled {
             Waited::Settled(Settled::Forward(cleared, permit)) => self.forward(cleared, permit, prepared, steps),
             Waited::Settled(Settled::Refuse(denial)) => self.refuse(&denial, prepared.request.as_ref(), steps),
@@ -240,7 +245,7 @@ impl Core {
     /// The head of the backend's answer.
     pub(crate) fn on_head(&mut self, head: Head, steps: &mut Steps) {
         let Phase::Sent(permit, prepared) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
-        let mut relay = Relay::new(&self.session, self.target.api, permit, prepared);
+        let mut relay = Relay::new(&self.session, self.target.api, permit, prepared, self.begun);
         relay.on_head(head, steps);
         self.phase = Phase::Answering(Box::new(relay));
         self.look(steps);
@@ -295,10 +300,19 @@ impl Core {
         }
     }
 
-    /// [`KEEP_ALIVE`](crate::api::KEEP_ALIVE) has passed while a hold waits: what keeps the client waiting.
+    /// [`KEEP_ALIVE`](crate::api::KEEP_ALIVE) has passed while a hold waits: what keeps the client waiting. The stream of a
+    /// request that waits begins here and not before: who decides at once is answered with a status of its own.
     pub(crate) fn on_waited(&mut self, steps: &mut Steps) {
-        if let Phase::Answering(relay) = &mut self.phase {
-            relay.on_waited(steps);
+        match &mut self.phase {
+            Phase::Answering(relay) => relay.on_waited(steps),
+            Phase::Held(prepared, approval) => {
+                let Some(comment) = prepared.reader.keep_alive(*approval.borrow()) else { return };
+                if !std::mem::replace(&mut self.begun, true) {
+                    steps.down.push(self.session.say(ToClient::Head(reply::stream())));
+                }
+                steps.down.push(self.session.say(ToClient::Data(comment)));
+            }
+            Phase::Fresh | Phase::Reserving(..) | Phase::Sent(..) | Phase::Over => {}
         }
     }
 
@@ -339,9 +353,13 @@ impl Core {
 
     /// Answers in the gateway's own words.
     fn say(&mut self, head: Head, body: Bytes, steps: &mut Steps) {
-        steps.down.push(self.session.say(ToClient::Head(head)));
-        if !body.is_empty() {
-            steps.down.push(self.session.say(ToClient::Data(body)));
+        if self.begun {
+            steps.down.push(self.session.say(ToClient::Data(reply::event(self.target.api, &body))));
+        } else {
+            steps.down.push(self.session.say(ToClient::Head(head)));
+            if !body.is_empty() {
+                steps.down.push(self.session.say(ToClient::Data(body)));
+            }
         }
         steps.down.push(self.session.say(ToClient::End));
         steps.end = true;

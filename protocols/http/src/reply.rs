@@ -18,6 +18,7 @@
 
 use crate::api::{Api, anthropic};
 use crate::frame::Head;
+use crate::sse::Event;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use portcullis_gate::{LeftOpen, NotEntered};
@@ -251,6 +252,23 @@ fn problem(denial: &Denial) -> Problem<'_> {
         },
         passing: false,
     }
+}
+
+/// The body of an answer as the last event of a stream that has begun. Only APIs of models have such streams.
+pub(crate) fn event(api: Api, body: &[u8]) -> Bytes {
+    let name = match api {
+        Api::Anthropic => Some("error"),
+        Api::OpenAi | Api::Rest | Api::Mcp => None,
+    };
+    Event::new(name, String::from_utf8_lossy(body)).written()
+}
+
+/// The head of a stream that begins while people decide.
+pub(crate) fn stream() -> Head {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Head { status: StatusCode::OK, headers }
 }
 
 /// A failure that is nobody's refusal.

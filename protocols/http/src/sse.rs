@@ -64,8 +64,9 @@ impl Event {
 }
 
 /// A comment, which no client acts on.
-pub(crate) fn comment(text: &'static str) -> Bytes {
-    Bytes::from(format!(": {text}\n\n"))
+pub(crate) fn comment(text: &str) -> Bytes {
+    let line: String = text.chars().filter(|c| !c.is_control()).collect();
+    Bytes::from(format!(": {line}\n\n"))
 }
 
 /// Reads a stream in whatever pieces it comes.

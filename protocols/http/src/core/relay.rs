@@ -10,10 +10,11 @@ use crate::api::{Api, Ended, Part, Reader, Unfit};
 use crate::coding::{Caps, Coding, Decoder};
 use crate::core::{Prepared, Proposal, Steps, Waiting, failed};
 use crate::frame::{Head, Request, ToClient};
+use crate::reply;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use portcullis_gate::{Permit, Reservation, Ruling, Session, Settled};
-use portcullis_model::{Command, Denial, Outcome, Reason, Tokens};
+use portcullis_model::{ApprovalId, Command, Denial, Outcome, Reason, Tokens};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -48,12 +49,14 @@ pub(super) struct Relay {
     bytes: u64,
     /// The head has left.
     begun: bool,
+    /// It was a stream's, which began while people decided about the request: whatever comes is to be part of it.
+    early: bool,
     /// People decide about what it proposed.
-    waiting: bool,
+    waiting: Option<ApprovalId>,
 }
 
 impl Relay {
-    pub(super) fn new(session: &Arc<Session>, api: Api, permit: Permit, prepared: Prepared) -> Self {
+    pub(super) fn new(session: &Arc<Session>, api: Api, permit: Permit, prepared: Prepared, early: bool) -> Self {
         let Prepared { reader, outgoing, head_only, request, reservation, .. } = prepared;
         let output = Output::new(session, &permit, outgoing);
         Self {
@@ -73,13 +76,14 @@ impl Relay {
             gathered: Vec::new(),
             announced: None,
             bytes: 0,
-            begun: false,
-            waiting: false,
+            begun: early,
+            early,
+            waiting: None,
         }
     }
 
     pub(super) const fn wants_data(&self) -> bool {
-        !self.waiting && self.permit.is_some()
+        self.waiting.is_none() && self.permit.is_some()
     }
 
     pub(super) const fn is_over(&self) -> bool {
@@ -105,7 +109,7 @@ impl Relay {
             .headers
             .get(header::CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        self.head = Some(head);
+        self.head = Some(head).filter(|_| !self.early);
         match coding {
             _ if bodiless => self.on_end(Ended::Whole, steps),
             Err(_) => self.broken(&Unfit("the answer is in a coding that the gateway does not read"), steps),
@@ -165,7 +169,7 @@ impl Relay {
     /// of its use; nothing is released and nothing is proposed any more.
     pub(super) fn on_gone(mut self) {
         let withdrawn = Denial { decision: None, reason: Reason::Withdrawn, message: None };
-        let (mut proposed, mut ended) = (self.waiting, false);
+        let (mut proposed, mut ended) = (self.waiting.is_some(), false);
         while proposed || !ended {
             let mut parts = Vec::new();
             if proposed {
@@ -191,7 +195,7 @@ impl Relay {
     }
 
     pub(super) fn on_settled(&mut self, settled: Settled<Proposal>, steps: &mut Steps) {
-        self.waiting = false;
+        self.waiting = None;
         let verdict = match settled {
             Settled::Forward(_cleared, permit) => {
                 self.proposed(permit);
@@ -208,7 +212,7 @@ impl Relay {
     }
 
     pub(super) fn on_waited(&mut self, steps: &mut Steps) {
-        if let Some(comment) = self.reader.keep_alive().filter(|_| self.waiting) {
+        if let Some(comment) = self.waiting.and_then(|approval| self.reader.keep_alive(approval)) {
             self.gathered.push(comment);
             self.flush(steps);
         }
@@ -229,6 +233,9 @@ impl Relay {
         {
             match part {
                 Part::Data(data) => {
+                    // An error comes as one document.
+                    let in_stream = self.early && self.status != StatusCode::OK;
+                    let data = if in_stream { reply::event(self.api, &data) } else { data };
                     self.bytes += data.len() as u64;
                     self.gathered.push(data);
                 }
@@ -254,7 +261,7 @@ impl Relay {
             }
             Ruling::Refuse(denial) => Some(Err(denial)),
             Ruling::Hold(hold) => {
-                self.waiting = true;
+                self.waiting = Some(hold.approval());
                 steps.hold = Some(Waiting::Proposal(hold));
                 self.on_waited(steps);
                 None
@@ -310,6 +317,10 @@ impl Relay {
         let status = StatusCode::BAD_GATEWAY;
         if self.begun {
             // What its reader says last may tell the client why.
+            if self.early && self.bytes == 0 {
+                let (_, body) = failed(self.api, self.request.as_ref(), status, why.0);
+                self.gathered.push(reply::event(self.api, &body));
+            }
             self.flush(steps);
             steps.down.push(self.output.release(ToClient::Abort));
         } else {

@@ -12,7 +12,7 @@ use crate::json::{self, Node};
 use crate::sse::{Event, Parser};
 use crate::tools::ToolTable;
 use http::{HeaderMap, StatusCode};
-use portcullis_model::Tokens;
+use portcullis_model::{ApprovalId, Tokens};
 use std::sync::Arc;
 
 /// A reader of a message.

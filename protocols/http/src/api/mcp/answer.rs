@@ -27,7 +27,7 @@ use crate::sse::Event;
 use bytes::Bytes;
 use http::StatusCode;
 use list::Listing;
-use portcullis_model::{Denial, Digest};
+use portcullis_model::{ApprovalId, Denial, Digest};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -365,7 +365,7 @@ impl Reader for Answering {
     }
 
     /// What is proposed here is only prepared: nobody is asked, so nothing waits.
-    fn keep_alive(&self) -> Option<Bytes> {
+    fn keep_alive(&self, _approval: ApprovalId) -> Option<Bytes> {
         None
     }
 }

@@ -14,7 +14,7 @@ use crate::sse;
 use crate::tools::ToolTable;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use portcullis_model::Denial;
+use portcullis_model::{ApprovalId, Denial};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -192,8 +192,8 @@ impl<D: Dialect> Reader for Answering<D> {
         }
     }
 
-    fn keep_alive(&self) -> Option<Bytes> {
-        matches!(self.mode, Mode::Stream(_)).then(|| sse::comment("waiting for approval"))
+    fn keep_alive(&self, approval: ApprovalId) -> Option<Bytes> {
+        matches!(self.mode, Mode::Stream(_)).then(|| sse::comment(&format!("waiting for approval {approval}")))
     }
 }
 

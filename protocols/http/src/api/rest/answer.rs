@@ -11,7 +11,7 @@ use crate::frame::Head;
 use crate::sse::{Event, Parser};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use portcullis_model::Denial;
+use portcullis_model::{ApprovalId, Denial};
 use std::sync::Arc;
 
 /// Bytes of one JSON document.
@@ -246,7 +246,7 @@ impl Reader for Answering {
         // It proposes nothing.
     }
 
-    fn keep_alive(&self) -> Option<Bytes> {
+    fn keep_alive(&self, _approval: ApprovalId) -> Option<Bytes> {
         None
     }
 }

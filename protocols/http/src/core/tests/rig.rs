@@ -313,6 +313,7 @@ impl Rig {
         self.sent.extend(self.to_backend.take());
         for frame in self.to_client.take() {
             match frame {
+                ToClient::Head(_) if self.told.status != 0 => panic!("two heads"),
                 ToClient::Head(head) => (self.told.status, self.told.headers) = (head.status.as_u16(), head.headers),
                 ToClient::Data(data) => self.told.body.push_str(std::str::from_utf8(&data).unwrap()),
                 ToClient::End => self.told.ended = Some(true),

@@ -121,7 +121,7 @@ fn failed(status: u16, body: &str) -> (u16, String) {
     let mut head = Head { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new() };
     reader.on_head(&mut head, &mut words).unwrap();
     assert_eq!(head.headers["content-type"], "application/json");
-    assert_eq!(reader.keep_alive(), None);
+    assert_eq!(reader.keep_alive(ApprovalId::new()), None);
     let (out, others) = crate::api::testing::feed(&mut reader, &mut words, body.as_bytes(), 7);
     assert!(matches!(others[..], [Part::End]), "{others:?}");
     (head.status.as_u16(), String::from_utf8(out).unwrap())

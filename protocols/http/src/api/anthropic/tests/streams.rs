@@ -126,8 +126,8 @@ fn nothing_of_a_call_passes_before_its_verdict() {
     let mut came = Came::default();
     assert!(came.take(parts).is_some() && !came.is_over());
     assert!(!came.client.contains("Bash") && !came.client.contains("message_delta"), "{}", came.client);
-    let waiting = reader.keep_alive().unwrap();
-    assert!(waiting.starts_with(b":") && waiting.ends_with(b"\n\n"));
+    let waiting = reader.keep_alive(ApprovalId::new()).unwrap();
+    assert!(waiting.starts_with(b": waiting for approval ") && waiting.ends_with(b"\n\n"));
     let mut parts = Vec::new();
     reader.on_verdict(Ok(()), &mut words, &mut parts);
     assert!(came.take(parts).is_none() && came.is_over());
