@@ -53,7 +53,18 @@ impl Problem<'_> {
     fn plain(status: StatusCode, title: &'static str, detail: impl Into<String>, passing: bool) -> Self {
         let detail = detail.into();
         let sentence = format!("portcullis: {title}: {detail}");
-        Self { status, title, detail, rule: None, decision: None, approval: None, next_step: None, sentence, details: None, passing }
+        Self {
+            status,
+            title,
+            detail,
+            rule: None,
+            decision: None,
+            approval: None,
+            next_step: None,
+            sentence,
+            details: None,
+            passing,
+        }
     }
 
     fn json(&self) -> Value {

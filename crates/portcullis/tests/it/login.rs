@@ -42,7 +42,9 @@ fn first_line(child: &mut Child) -> String {
 fn post(url: &str, form: &[(&str, &str)]) -> (String, String) {
     let mut command = Command::new("curl");
     command.args(["--silent", "--max-time", "30", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}"]);
-    form.iter().for_each(|(name, value)| drop(command.args(["--data-urlencode", &format!("{name}={value}")])));
+    for (name, value) in form {
+        command.args(["--data-urlencode", &format!("{name}={value}")]);
+    }
     let output = command.arg(url).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let (status, to) = text.split_once(' ').unwrap();
