@@ -1,7 +1,7 @@
 //! `Prefer: respond-async` (RFC 7240 §4.1): a client that does not stay while people decide.
 //!
 //! Promises: `respond-async` and the `wait` beside it are for the gateway and go no further; every other preference goes
-//! on as it was written, and a `Prefer` without `respond-async` is left alone. Strings in quotes are not searched.
+//! on as it was written, behind the other headers, so that a request with the wish is otherwise the one without. Strings in quotes are not searched.
 //! Held by: the tests below.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -17,6 +17,8 @@ pub(super) fn take(headers: &mut HeaderMap) -> Option<Duration> {
     let values = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
     let all: Vec<&str> = values.flat_map(preferences).collect();
     if !all.iter().any(|preference| name(preference).eq_ignore_ascii_case("respond-async")) {
+        let as_written = Some(all.join(", ")).filter(|all| !all.is_empty());
+        put_last(headers, as_written.and_then(|all| HeaderValue::from_str(&all).ok()));
         return None;
     }
     let ours =
@@ -27,11 +29,19 @@ pub(super) fn take(headers: &mut HeaderMap) -> Option<Duration> {
     let others = Some(others.join(", ")).filter(|others| !others.is_empty());
     // What is joined of values that were read is one.
     let others = others.and_then(|others| HeaderValue::from_str(&others).ok());
-    headers.remove(&PREFER);
-    if let Some(others) = others {
-        headers.insert(PREFER, others);
-    }
+    put_last(headers, others);
     Some(Duration::from_secs(seconds.unwrap_or(0).min(LONGEST)))
+}
+
+/// Puts what is left of it behind all other headers, whose order stays: the same request with and without the wish is the
+/// same request.
+fn put_last(headers: &mut HeaderMap, left: Option<HeaderValue>) {
+    let others = headers.iter().filter(|(name, _)| *name != PREFER);
+    let mut kept: HeaderMap = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if let Some(left) = left {
+        kept.insert(PREFER, left);
+    }
+    *headers = kept;
 }
 
 /// The preferences of one value; a comma inside of a string in quotes parts nothing.
@@ -55,6 +65,24 @@ fn name(preference: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_with_the_wish_is_otherwise_the_one_without() {
+        for (with, without) in [("respond-async", None), ("respond-async, return=minimal", Some("return=minimal"))] {
+            let read = |prefer: Option<&'static str>| {
+                let mut headers = HeaderMap::new();
+                headers.insert("accept", HeaderValue::from_static("*/*"));
+                if let Some(prefer) = prefer {
+                    headers.insert(PREFER, HeaderValue::from_static(prefer));
+                }
+                headers.insert("content-type", HeaderValue::from_static("text/plain"));
+                headers.insert("x-last", HeaderValue::from_static("1"));
+                take(&mut headers);
+                headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect::<Vec<_>>()
+            };
+            assert_eq!(read(Some(with)), read(without));
+        }
+    }
 
     #[test]
     fn what_is_for_the_gateway_goes_no_further_and_the_rest_does() {
