@@ -102,16 +102,16 @@ pub fn mask_warnings(set: &PolicySet, connection: &Connection, catalogue: &Catal
 #[must_use]
 pub fn mask_warnings_without_columns(set: &PolicySet, connection: &Connection) -> Vec<Problem> {
     let masks = set.masks_of_record(connection);
-    let only_columns = |mask: &&Arc<portcullis_policy::Mask>| !mask.columns().is_empty() && mask.detect.is_empty();
+    let names_columns = |mask: &&Arc<portcullis_policy::Mask>| !mask.columns().is_empty();
     let warning = |mask: &Arc<portcullis_policy::Mask>| {
         let (mask, connection) = (&mask.id, &connection.name);
         let message = format!(
-            "mask `{mask}` names columns, which `{connection}` does not have: it protects nothing there. Name the members \
+            "mask `{mask}` names columns, which `{connection}` does not have: they protect nothing there. Name the members \
              of its documents in a mask with `json:` and without `columns:`, or what to look for with `detect:`"
         );
         Problem::warning("mask", message)
     };
-    masks.iter().filter(only_columns).map(warning).collect()
+    masks.iter().filter(names_columns).map(warning).collect()
 }
 
 /// What masks would make of one column of a statement's result.

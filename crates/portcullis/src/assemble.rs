@@ -170,17 +170,22 @@ fn secret_source(source: &config::SecretSource) -> SecretSource {
     }
 }
 
+fn databases_of(config: &Config) -> impl Iterator<Item = (&Name, &config::Postgres)> {
+    config.connections.iter().filter_map(|(name, connection)| match connection {
+        config::Connection::Postgres(postgres) => Some((name, postgres)),
+        config::Connection::Ssh(_) | config::Connection::Http(_) => None,
+    })
+}
+
 /// Where each PostgreSQL connection leads, and how its server proves itself.
 pub(crate) fn destinations(config: &Config) -> Result<HashMap<Name, Destination>, Failure> {
-    config
-        .connections
-        .iter()
-        .filter_map(|(name, connection)| match connection {
-            config::Connection::Postgres(postgres) => Some((name, postgres)),
-            config::Connection::Ssh(_) | config::Connection::Http(_) => None,
-        })
-        .map(|(name, postgres)| Ok((name.clone(), destination(name, postgres)?)))
-        .collect()
+    databases_of(config).map(|(name, postgres)| Ok((name.clone(), destination(name, postgres)?))).collect()
+}
+
+/// What anything configured cannot be reached with, before anybody asks: all of it.
+pub(crate) fn reach_problems(config: &Config) -> Vec<Failure> {
+    let databases = databases_of(config).filter_map(|(name, postgres)| destination(name, postgres).err());
+    databases.chain(http::problems(config)).chain(oidc::trust(config).err()).collect()
 }
 
 fn destination(name: &Name, postgres: &config::Postgres) -> Result<Destination, Failure> {

@@ -29,6 +29,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 pub(crate) enum NoAnswer {
     #[error("`{0}` is not a URL over TLS or of a loopback address")]
     Url(String),
+    #[error("this system has no certificate authorities to verify it with")]
+    NoAuthorities,
     #[error("no connection: {0}")]
     Connection(#[from] NetError),
     #[error("the exchange broke off: {0}")]
@@ -41,14 +43,22 @@ pub(crate) enum NoAnswer {
 
 /// A way to one provider.
 pub(crate) struct Fetch {
-    tls: ClientTls,
+    /// `None` where the system has no authorities: then only what needs none is reached.
+    tls: Option<ClientTls>,
 }
 
 impl Fetch {
     /// Trusting these authorities, or the system's.
+    ///
+    /// # Errors
+    /// These cannot be read. A system without any is found when it is asked to verify something.
     pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, NetError> {
         let roots = authorities.map_or(Roots::Native, |file| Roots::File(file.to_owned()));
-        Ok(Self { tls: ClientTls::new(VerifyMode::VerifyFull, &roots, &[b"http/1.1"])? })
+        match ClientTls::new(VerifyMode::VerifyFull, &roots, &[b"http/1.1"]) {
+            Ok(tls) => Ok(Self { tls: Some(tls) }),
+            Err(_) if authorities.is_none() => Ok(Self { tls: None }),
+            Err(error) => Err(error),
+        }
     }
 
     /// One request to an absolute URL.
@@ -62,7 +72,11 @@ impl Fetch {
         parts.headers.insert(HOST, to.authority);
         parts.uri = Uri::from(to.path);
         let dialed = dial(&to.address, DialOptions::default()).await?;
-        let io = if to.tls { self.tls.connect(dialed.io, &to.name).await? } else { dialed.io };
+        let io = match &self.tls {
+            _ if !to.tls => dialed.io,
+            Some(tls) => tls.connect(dialed.io, &to.name).await?,
+            None => return Err(NoAnswer::NoAuthorities),
+        };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
         let mut carrier = JoinSet::new();
         carrier.spawn(async move {

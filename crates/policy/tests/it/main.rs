@@ -3,8 +3,8 @@
 //! Promises: each loads without a warning, alone and with the others; every test in it passes when its command is read
 //! as `policy test` reads it (no database: names not qualified are in `public`); every rule has a test that it decides,
 //! and one in the same bundle that it leaves alone.
-//! Does not promise anything about tests of command lines, which another reader reads: `policy test`, which
-//! `scripts/test` runs over every shipped bundle, holds those.
+//! Does not promise anything about tests of command lines, requests, models and tool calls, which other readers read:
+//! `policy test`, which `scripts/test` runs over every shipped bundle, and `ssh_bundles.rs` of `portcullis` hold those.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
 

@@ -64,9 +64,9 @@ fn services(config: &Config) -> impl Iterator<Item = (&Name, &config::Http)> {
     })
 }
 
-/// What a service cannot be reached with, before anybody asks.
-pub(crate) fn check(config: &Config) -> Result<(), Failure> {
-    services(config).try_for_each(|(name, service)| reach(name, service).map(drop))
+/// What services cannot be reached with, before anybody asks.
+pub(crate) fn problems(config: &Config) -> impl Iterator<Item = Failure> {
+    services(config).filter_map(|(name, service)| reach(name, service).err())
 }
 
 fn refused(name: &Name, key: &str, why: &dyn std::fmt::Display) -> Failure {

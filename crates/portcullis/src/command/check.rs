@@ -36,12 +36,8 @@ fn problems(file: &Path) -> Result<Vec<Problem>, Failure> {
     };
     problems.extend(policy_problems(&config));
     problems.extend(tls_problems(&config));
-    if let Err(failure) = assemble::destinations(&config) {
-        problems.push(Problem::error("connections", failure.to_string()));
-    }
-    if let Err(failure) = assemble::http::check(&config) {
-        problems.push(Problem::error("connections", failure.to_string()));
-    }
+    let unreachable = assemble::reach_problems(&config);
+    problems.extend(unreachable.iter().map(|failure| Problem::error("connections", failure.to_string())));
     let credentials = assemble::credentials(&config);
     let unreadable = crate::runtime()?.block_on(credentials.problems());
     let path = |name: &Name| format!("connections.{name}.{}", credential_key(&config, name));
