@@ -76,11 +76,11 @@ impl World {
         self.provider.mint(By::Its(Algorithm::ES256), &header, &claims.to_string()).unwrap()
     }
 
-    fn dana(&self) -> String {
+    pub(crate) fn dana(&self) -> String {
         self.login("dana", "dba", 5)
     }
 
-    fn agent(&self) -> String {
+    pub(crate) fn agent(&self) -> String {
         self.gateway.token("agent-7", &["agents"]).unwrap()
     }
 
@@ -92,7 +92,7 @@ impl World {
         command.output().unwrap()
     }
 
-    fn decide(&self, word: &str, id: &str, token: &str) {
+    pub(crate) fn decide(&self, word: &str, id: &str, token: &str) {
         let output = self.approvals(&[word, id], token);
         assert!(output.status.success(), "{}", told(&output));
     }
@@ -106,7 +106,7 @@ impl World {
     }
 
     /// The request that waits, once there is one.
-    fn waiting(&self) -> String {
+    pub(crate) fn waiting(&self) -> String {
         let mut found = None;
         eventually("a request for approval", || {
             found = self.requests().into_iter().find(|request| request["state"] == "open");
@@ -165,7 +165,7 @@ impl Shop {
     }
 }
 
-fn said(child: Child) -> String {
+pub(crate) fn said(child: Child) -> String {
     told(&child.wait_with_output().unwrap())
 }
 

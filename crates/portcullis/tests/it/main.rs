@@ -36,6 +36,7 @@ mod policy;
 mod psql;
 mod raw;
 mod record;
+mod respond_async;
 mod rust_drivers;
 mod sdks;
 mod ssh;
