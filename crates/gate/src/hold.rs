@@ -2,7 +2,7 @@
 //!
 //! Promises: nothing of a held command is sent before [`Hold::settle`] says so; it says so only after the desk's approval
 //! was claimed, once, for exactly this command by exactly this principal, and after the command was judged again and is
-//! still at most held by the rules that were approved. Dropping a hold, or the future of its settling, withdraws the
+//! still at most held by the rules that were approved, on the terms that were satisfied. Dropping a hold, or the future of its settling, withdraws the
 //! request and records that. A desk that fails is a refusal. [`Hold::settle_within`] ends its wait without ending its
 //! request (`leaving.rs`).
 //! Held by: `tests/it/holding.rs`, `tests/it/leaving.rs`.
@@ -146,10 +146,11 @@ impl Waiting {
     /// Judges again and clears: what was approved must still be at most what was held.
     pub(crate) fn clear<F>(mut self, frame: F) -> Settled<F> {
         let judged = self.session.judge(&self.command, Timestamp::now());
-        let approved = |rule: &RuleId| self.terms.iter().any(|terms| terms.rule == *rule);
+        // A rule that asks for more by now (other people, more of them) was not satisfied.
+        let approved = |terms: &HoldTerms| self.terms.contains(terms);
         let reason = match &judged.decision.verdict {
             Verdict::Allow => None,
-            Verdict::Hold(terms) if terms.iter().all(|terms| approved(&terms.rule)) => None,
+            Verdict::Hold(terms) if terms.iter().all(approved) => None,
             Verdict::Hold(_) => Some(Reason::Expired { approval: self.approval }),
             Verdict::Deny(reason) => Some(reason.clone()),
         };

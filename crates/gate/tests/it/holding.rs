@@ -157,6 +157,32 @@ async fn policy_that_moved_on_during_the_wait_decides() {
 }
 
 #[tokio::test]
+async fn a_rule_that_asks_for_more_by_now_was_not_satisfied() {
+    let world = World::with_approvers().await;
+    let session = world.session().await;
+    let hold = held(&session);
+    let approval = hold.approval();
+    let change = async {
+        world.gate.set_policy(policy(&BUNDLE.replace("expires: 10m", "approvals: 2\n    expires: 10m")));
+        vote(&world, approval, Ballot::Yes).await;
+    };
+    let (settled, ()) = tokio::join!(hold.settle(), change);
+    let Settled::Refuse(denial) = settled else { panic!("one vote was enough for a rule that asks for two") };
+    assert_eq!(denial.reason, Reason::Expired { approval });
+    // A rule that only asks for the same again changes nothing.
+    world.gate.set_policy(policy(BUNDLE));
+    let hold = held(&session);
+    let approval = hold.approval();
+    let change = async {
+        world.gate.set_policy(policy(&BUNDLE.replace("id: reads", "id: reading")));
+        vote(&world, approval, Ballot::Yes).await;
+    };
+    let (settled, ()) = tokio::join!(hold.settle(), change);
+    let Settled::Forward(_, permit) = settled else { panic!("an approval did not count") };
+    drop(permit);
+}
+
+#[tokio::test]
 async fn leaving_withdraws_and_is_recorded() {
     let world = World::with_approvers().await;
     let session = world.session().await;

@@ -159,7 +159,11 @@ async fn a_mask_that_protects_nothing_where_there_are_no_columns_is_warned_of() 
         1,
         "its paths apply in columns"
     );
-    assert_eq!(warned(&COLUMNS.replace("    with", "    detect: [email]\n    with")).len(), 0);
+    assert_eq!(
+        warned(&COLUMNS.replace("    with", "    detect: [email]\n    with")).len(),
+        1,
+        "what it looks for is found, and its columns are nothing there"
+    );
     assert_eq!(warned(&COLUMNS.replace("columns: [public.customers.phone]", "json: [\"$..a\"]")).len(), 0);
 }
 
