@@ -1,6 +1,6 @@
 # Sourced by the other scripts: what a fresh Debian or Ubuntu with Rust lacks for their job, and where it goes.
 #
-#   require ROLE…     system packages for the roles build, server, ssh, drivers; says which are missing and asks, unless
+#   require ROLE…     system packages for the roles build, server, ssh, http, drivers; says which are missing and asks, unless
 #                     run without a terminal, with CI=true or with -y
 #   fetch_servers     PostgreSQL 14 to 18 for the tests -> PORTCULLIS_PG_BINARIES
 #   fetch_drivers     client drivers for the end-to-end tests -> PORTCULLIS_DRIVERS; each optional, with a reason where not
@@ -104,6 +104,9 @@ missing_packages() {
         compgen -G '/usr/*/sshd' >/dev/null || compgen -G '/usr/local/sbin/sshd' >/dev/null || say openssh-server
         command -v ssh >/dev/null && command -v ssh-keygen >/dev/null || say openssh-client
         command -v rsync >/dev/null || say rsync
+        ;;
+      http)
+        command -v curl >/dev/null || say curl
         ;;
       drivers)
         [ -e /etc/ssl/certs/ca-certificates.crt ] || say ca-certificates
