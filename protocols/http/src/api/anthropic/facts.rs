@@ -11,8 +11,11 @@ use std::sync::LazyLock;
 const SOURCE: &str = include_str!("../../../data/anthropic.yaml");
 
 /// The lists.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Facts {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for people"))]
+    source: String,
     versions: BTreeMap<String, List>,
     pub(super) kept: String,
     pub(super) kept_error: String,
@@ -38,51 +41,8 @@ pub(super) fn facts() -> &'static Facts {
     &FACTS
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for people"))]
-    source: String,
-    versions: BTreeMap<String, String>,
-    kept: String,
-    kept_error: String,
-    parts: String,
-    sources: String,
-    client_tools: String,
-    own: String,
-    sealed: String,
-    signed: String,
-    foreign: String,
-    documents: String,
-    results: String,
-    request_headers: String,
-    headers: String,
-}
-
-fn raw() -> Result<Raw, String> {
-    marked_yaml::from_yaml(0, SOURCE).map_err(|error| error.to_string())
-}
-
 fn load() -> Result<Facts, String> {
-    let raw = raw()?;
-    Ok(Facts {
-        versions: raw.versions.into_iter().map(|(version, members)| (version, List::of(&members))).collect(),
-        kept: raw.kept,
-        kept_error: raw.kept_error,
-        parts: List::of(&raw.parts),
-        sources: List::of(&raw.sources),
-        client_tools: List::of(&raw.client_tools),
-        spared: Spared {
-            own: List::of(&raw.own),
-            sealed: List::of(&raw.sealed),
-            signed: List::of(&raw.signed),
-            foreign: List::of(&raw.foreign),
-            documents: List::of(&raw.documents),
-        },
-        results: List::of(&raw.results),
-        request_headers: List::of(&raw.request_headers),
-        headers: List::of(&raw.headers),
-    })
+    marked_yaml::from_yaml(0, SOURCE).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -92,7 +52,7 @@ mod tests {
     #[test]
     fn every_list_is_there_and_says_nothing_twice() {
         let facts = load().unwrap();
-        assert!(raw().unwrap().source.len() > 20);
+        assert!(facts.source.len() > 20);
         assert_eq!(facts.versions.len(), 2);
         let Facts { parts, sources, client_tools, spared, results, request_headers, headers, .. } = &facts;
         let Spared { own, sealed, signed, foreign, documents } = spared;

@@ -210,11 +210,11 @@ proptest! {
     #[test]
     fn what_is_masked_in_place_stays_json(body in "\\{\"messages\":\\[\\{\"content\":\\[\\{\"type\":\"(thinking|image|x)\",\"(thinking|data|signature|id|input)\":(\"SECRET\"|\\{\"ssn\":1\\}|\"\\{\\}\")\\}\\]\\}\\],\"metadata\":\\{\"id\":\"SECRET\"\\}\\}") {
         let spared = Spared {
-            own: List::of("type id"),
-            sealed: List::of("encrypted_content"),
-            signed: List::of("thinking"),
-            foreign: List::of("input_schema"),
-            documents: List::of("metadata"),
+            own: List::from("type id".to_owned()),
+            sealed: List::from("encrypted_content".to_owned()),
+            signed: List::from("thinking".to_owned()),
+            foreign: List::from("input_schema".to_owned()),
+            documents: List::from("metadata".to_owned()),
         };
         let node = json::read(body.as_bytes()).unwrap();
         let mut edits = Edits::default();

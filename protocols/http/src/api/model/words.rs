@@ -13,6 +13,7 @@ use super::scan::{Scan, scan};
 use super::{ID, List};
 use crate::api::{NotJson, Words};
 use crate::json::{self, Edits, Node, Value, quoted};
+use serde::Deserialize;
 use std::borrow::Cow;
 
 /// What stands for JSON whose fields cannot be masked.
@@ -27,13 +28,15 @@ const TIMES: usize = 8;
 const ANYWAY: usize = 64 << 10;
 
 /// Which values of an API are never changed.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::api) struct Spared {
     /// Members that are words of the API's own.
     pub(in crate::api) own: List,
     /// Members that the provider encrypted.
     pub(in crate::api) sealed: List,
     /// Types of blocks of a turn whose text a signature is over: it can be left out and not changed.
+    #[serde(default)]
     pub(in crate::api) signed: List,
     /// Members that clients fill with names of their own: nothing in them is spared.
     pub(in crate::api) foreign: List,

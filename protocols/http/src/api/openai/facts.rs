@@ -10,8 +10,11 @@ use std::sync::LazyLock;
 const SOURCE: &str = include_str!("../../../data/openai.yaml");
 
 /// The lists.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Facts {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for people"))]
+    source: String,
     pub(super) chat: List,
     pub(super) embeddings: List,
     pub(super) parts: List,
@@ -28,44 +31,8 @@ pub(super) fn facts() -> &'static Facts {
     &FACTS
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for people"))]
-    source: String,
-    chat: String,
-    embeddings: String,
-    parts: String,
-    ceiling: u64,
-    own: String,
-    sealed: String,
-    foreign: String,
-    documents: String,
-    request_headers: String,
-    headers: String,
-}
-
-fn raw() -> Result<Raw, String> {
-    marked_yaml::from_yaml(0, SOURCE).map_err(|error| error.to_string())
-}
-
 fn load() -> Result<Facts, String> {
-    let raw = raw()?;
-    Ok(Facts {
-        chat: List::of(&raw.chat),
-        embeddings: List::of(&raw.embeddings),
-        parts: List::of(&raw.parts),
-        ceiling: raw.ceiling,
-        spared: Spared {
-            own: List::of(&raw.own),
-            sealed: List::of(&raw.sealed),
-            signed: List::default(),
-            foreign: List::of(&raw.foreign),
-            documents: List::of(&raw.documents),
-        },
-        request_headers: List::of(&raw.request_headers),
-        headers: List::of(&raw.headers),
-    })
+    marked_yaml::from_yaml(0, SOURCE).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -75,8 +42,8 @@ mod tests {
     #[test]
     fn every_list_is_there_and_says_nothing_twice() {
         let facts = load().unwrap();
-        assert!(raw().unwrap().source.len() > 20);
-        let Facts { chat, embeddings, parts, ceiling, spared, request_headers, headers } = &facts;
+        assert!(facts.source.len() > 20);
+        let Facts { source: _, chat, embeddings, parts, ceiling, spared, request_headers, headers } = &facts;
         let Spared { own, sealed, signed: _, foreign, documents } = spared;
         for list in [chat, embeddings, parts, own, sealed, foreign, documents, request_headers, headers] {
             assert!(list.is_sound(), "{list:?}");
