@@ -13,7 +13,7 @@ use crate::session::{Inner, Session};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use portcullis_approvals::Desk;
-use portcullis_audit::{Durability, Recorder, Stream};
+use portcullis_audit::{Durability, RecordUnavailable, Recorder, Stream};
 use portcullis_credentials::Credentials;
 use portcullis_identity::{Authenticated, Identity, Proof, Standing};
 use portcullis_masking::Key;
@@ -267,9 +267,12 @@ impl Gate {
         self.record(EventBody::PolicyLoaded { policy, bundles: Vec::new(), accepted: false, problems });
     }
 
-    /// Records what an administrator changed.
-    pub fn changed(&self, by: Principal, change: AdminAction) {
-        self.record(EventBody::AdminChanged { by, change });
+    /// Records what an administrator changed, or how somebody voted.
+    ///
+    /// # Errors
+    /// [`RecordUnavailable`]: it is not in the record, and whoever asked for it is to be told.
+    pub fn changed(&self, by: Principal, change: AdminAction) -> Result<(), RecordUnavailable> {
+        self.append(EventBody::AdminChanged { by, change })
     }
 
     /// Who is who: for what a protocol must know before anything is proved.
@@ -328,9 +331,15 @@ impl Gate {
     }
 
     fn record(&self, event: EventBody) {
-        if self.0.own.append(Timestamp::now(), [event]).is_err() {
-            tracing::error!("the record cannot be written; nobody enters and nothing passes");
-        }
+        // Said where it is found out, and nothing is permitted by what is recorded here.
+        self.append(event).ok();
+    }
+
+    fn append(&self, event: EventBody) -> Result<(), RecordUnavailable> {
+        let appended = self.0.own.append(Timestamp::now(), [event]);
+        appended
+            .map(drop)
+            .inspect_err(|_| tracing::error!("the record cannot be written; nobody enters and nothing passes"))
     }
 }
 

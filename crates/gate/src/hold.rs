@@ -2,17 +2,19 @@
 //!
 //! Promises: nothing of a held command is sent before [`Hold::settle`] says so; it says so only after the desk's approval
 //! was claimed, once, for exactly this command by exactly this principal, and after the command was judged again and is
-//! still at most held by the rules that were approved, on the terms that were satisfied. Dropping a hold, or the future of its settling, withdraws the
-//! request and records that. A desk that fails is a refusal. [`Hold::settle_within`] ends its wait without ending its
-//! request (`leaving.rs`).
+//! still at most held by the rules that were approved, on the terms that were satisfied. Dropping a hold, or the future of
+//! its settling, withdraws the request and records that. A desk that fails is a refusal, and so is a record that does not
+//! take the request or the approval. [`Hold::settle_within`] ends its wait without ending its request (`leaving.rs`).
 //! Held by: `tests/it/holding.rs`, `tests/it/leaving.rs`.
 
 use crate::clearance::{Cleared, Settled};
 use crate::session::Inner;
 use jiff::Timestamp;
 use portcullis_approvals::{Binding, DeskError, OpenError, Request, Verdict as Vote};
+use portcullis_audit::RecordUnavailable;
 use portcullis_model::{
-    ApprovalId, Command, DecisionId, Denial, Digest, EventBody, HoldTerms, Outcome, Parameter, Reason, RuleId, Verdict,
+    ApprovalId, Command, DecisionId, Denial, Digest, EventBody, HoldTerms, Outcome, Parameter, Reason, RuleId, Text,
+    Verdict,
 };
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -20,8 +22,14 @@ use tokio::sync::watch;
 /// What the record says of a request that nobody waits for any more, and that stays open.
 pub(crate) const LEFT: &str = "left";
 
-/// Bytes of one value that are shown to whoever is asked.
+/// Bytes of its text that are shown to whoever is asked.
+const TEXT: usize = 64 * 1024;
+
+/// Bytes of one value that are.
 const READ: usize = 16 * 1024;
+
+/// Bytes of all values that are, together.
+const PARAMETERS: usize = 128 * 1024;
 
 /// A command that waits for people. Dropping it withdraws the request.
 #[must_use = "a hold is settled, or its request is withdrawn"]
@@ -44,6 +52,45 @@ pub(crate) struct Waiting {
     /// The request was left by somebody before: whoever stops waiting for it leaves it as it is.
     pub(crate) found: bool,
     armed: bool,
+}
+
+/// Why nobody is asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotOpen {
+    #[error(transparent)]
+    Desk(#[from] OpenError),
+    #[error(transparent)]
+    Unrecorded(#[from] RecordUnavailable),
+}
+
+/// A wait whose approval was claimed, and where the record says so.
+pub(crate) struct Approved {
+    waiting: Waiting,
+    sequence: u64,
+}
+
+impl Approved {
+    /// Judges again and clears: what was approved must still be at most what was held.
+    pub(crate) fn clear<F>(self, frame: F) -> Settled<F> {
+        let Self { mut waiting, sequence } = self;
+        let judged = waiting.session.judge(&waiting.command, Timestamp::now());
+        // A rule that asks for more by now (other people, more of them) was not satisfied.
+        let approved = |terms: &HoldTerms| waiting.terms.contains(terms);
+        let reason = match &judged.decision.verdict {
+            Verdict::Allow => None,
+            Verdict::Hold(terms) if terms.iter().all(approved) => None,
+            Verdict::Hold(_) => Some(Reason::Expired { approval: waiting.approval }),
+            Verdict::Deny(reason) => Some(reason.clone()),
+        };
+        if let Some(reason) = reason {
+            return Settled::Refuse(waiting.refused("overtaken", Vec::new(), reason));
+        }
+        waiting.armed = false;
+        // The approval itself must be in the record before what it allowed is sent, or answered where it only reads.
+        let permit = waiting.session.permit(&waiting.command, waiting.number, sequence, &judged);
+        let wait_for = waiting.session.wait_to_send(&waiting.command, sequence);
+        Settled::Forward(Cleared { frame, wait_for }, permit)
+    }
 }
 
 impl<F> Hold<F> {
@@ -92,7 +139,7 @@ impl<F> Hold<F> {
         let Self { frame, waiting } = self;
         async move {
             match waiting.approved().await {
-                Ok(waiting) => waiting.clear(frame),
+                Ok(approved) => approved.clear(frame),
                 Err(denial) => Settled::Refuse(denial),
             }
         }
@@ -100,25 +147,22 @@ impl<F> Hold<F> {
 }
 
 impl Waiting {
-    async fn approved(self) -> Result<Self, Denial> {
+    async fn approved(self) -> Result<Approved, Denial> {
         let desk = self.session.shared.desk.clone();
         let binding = self.binding();
-        if let Err(error) = self.open(binding).await {
-            return Err(self.unavailable(&error));
+        if let Err(not) = self.open(binding).await {
+            return Err(self.not_open(&not));
         }
         let voted = desk.watch(self.approval).await;
         self.voted(voted, &binding).await
     }
 
     /// Takes what people said about its own request.
-    pub(crate) async fn voted(self, voted: Result<Vote, DeskError>, binding: &Binding) -> Result<Self, Denial> {
+    pub(crate) async fn voted(self, voted: Result<Vote, DeskError>, binding: &Binding) -> Result<Approved, Denial> {
         let approval = self.approval;
         match voted {
             Ok(Vote::Approved { by }) => match self.session.shared.desk.claim(approval, binding).await {
-                Ok(()) => {
-                    self.record_verdict("approved", by);
-                    Ok(self)
-                }
+                Ok(()) => self.claimed(by),
                 Err(error) => {
                     tracing::warn!(%approval, %error, "an approval could not be claimed");
                     Err(self.refused("expired", by, Reason::Expired { approval }))
@@ -131,47 +175,34 @@ impl Waiting {
         }
     }
 
+    /// Records that its approval was claimed; without that nothing of it may be sent.
+    pub(crate) fn claimed(self, by: Vec<Arc<str>>) -> Result<Approved, Denial> {
+        match self.session.append([self.verdict("approved", by)]) {
+            Ok(sequence) => Ok(Approved { waiting: self, sequence }),
+            Err(_) => Err(self.refused("unavailable", Vec::new(), Reason::RecordUnavailable)),
+        }
+    }
+
     /// Asks people.
-    pub(crate) async fn open(&self, binding: Binding) -> Result<(), OpenError> {
+    pub(crate) async fn open(&self, binding: Binding) -> Result<(), NotOpen> {
         let expires = self.session.shared.desk.open(self.request(binding)).await?;
-        self.session.record([EventBody::ApprovalRequested {
+        self.session.append([EventBody::ApprovalRequested {
             command: self.number,
             approval: self.approval,
             rule: self.rule().map_or_else(|| "".into(), |rule| rule.to_string().into()),
             expires,
-        }]);
+        }])?;
         Ok(())
     }
 
-    /// Judges again and clears: what was approved must still be at most what was held.
-    pub(crate) fn clear<F>(mut self, frame: F) -> Settled<F> {
-        let judged = self.session.judge(&self.command, Timestamp::now());
-        // A rule that asks for more by now (other people, more of them) was not satisfied.
-        let approved = |terms: &HoldTerms| self.terms.contains(terms);
-        let reason = match &judged.decision.verdict {
-            Verdict::Allow => None,
-            Verdict::Hold(terms) if terms.iter().all(approved) => None,
-            Verdict::Hold(_) => Some(Reason::Expired { approval: self.approval }),
-            Verdict::Deny(reason) => Some(reason.clone()),
-        };
-        if let Some(reason) = reason {
-            return Settled::Refuse(self.refused("overtaken", Vec::new(), reason));
-        }
-        self.armed = false;
-        // The approval itself must be in the record before what it allowed is sent, or answered where it only reads.
-        let sequence = self.session.stream.newest();
-        let permit = self.session.permit(&self.command, self.number, sequence, &judged);
-        let wait_for = self.session.wait_to_send(&self.command, sequence);
-        Settled::Forward(Cleared { frame, wait_for }, permit)
-    }
-
     fn request(&self, binding: Binding) -> Request {
+        let (text, parameters) = self.shown();
         Request {
             id: self.approval,
             decision: DecisionId { session: self.session.stream.id(), number: self.number },
             connection: self.session.connection.name.clone(),
-            text: self.command.text.clone(),
-            parameters: self.shown(),
+            text,
+            parameters,
             operations: self.command.operations().iter().map(|op| op.to_string().into()).collect(),
             binding,
             terms: self.terms.clone(),
@@ -181,11 +212,24 @@ impl Waiting {
         }
     }
 
-    /// What the command comes with, as people read it before they say yes: documents masked as in the record, long values
+    /// The command as people read it before they say yes: as recorded, since auditors may read it too, with what is long
     /// cut. What is approved is the whole of it.
-    fn shown(&self) -> Vec<Parameter> {
-        let masking = self.session.masking_now();
-        self.command.parameters.iter().map(|parameter| cut(masking.shown(parameter))).collect()
+    fn shown(&self) -> (Text, Vec<Parameter>) {
+        let catalogue = self.command.followed.as_ref().map(|followed| &followed.catalogue);
+        let masking = self.session.masking(&self.session.shared.policy.load(), catalogue);
+        let (text, parameters) = masking.recorded(&self.command);
+        let text = cut(text.as_str(), TEXT).map_or(text, Text::plain);
+        let mut left = PARAMETERS;
+        let parameters = parameters.into_iter().map(|parameter| {
+            let Some(value) = parameter.value.as_deref() else { return parameter };
+            let shown = cut(value, READ.min(left));
+            left -= value.len().min(READ).min(left);
+            match shown {
+                Some(shown) => Parameter { value: Some(shown.into()), ..parameter },
+                None => parameter,
+            }
+        });
+        (text, parameters.collect())
     }
 
     pub(crate) fn binding(&self) -> Binding {
@@ -223,9 +267,17 @@ impl Waiting {
         self.rule().map_or(Reason::Withdrawn, |rule| Reason::ApprovalUnavailable { rule: rule.clone() })
     }
 
-    pub(crate) fn unavailable(self, error: &OpenError) -> Denial {
-        tracing::warn!(approval = %self.approval, %error, "no approval could be asked for");
-        let reason = self.nobody();
+    pub(crate) fn not_open(self, not: &NotOpen) -> Denial {
+        let reason = match not {
+            NotOpen::Desk(error) => {
+                tracing::warn!(approval = %self.approval, %error, "no approval could be asked for");
+                self.nobody()
+            }
+            NotOpen::Unrecorded(_) => {
+                self.session.shared.desk.withdraw_soon(self.approval);
+                Reason::RecordUnavailable
+            }
+        };
         self.refused("unavailable", Vec::new(), reason)
     }
 
@@ -249,15 +301,19 @@ impl Waiting {
     }
 
     pub(crate) fn record_verdict(&self, verdict: &'static str, voters: Vec<Arc<str>>) {
+        self.session.record([self.verdict(verdict, voters)]);
+    }
+
+    fn verdict(&self, verdict: &'static str, voters: Vec<Arc<str>>) -> EventBody {
         let (command, approval) = (self.number, self.approval);
-        self.session.record([EventBody::ApprovalSettled { command, approval, verdict: verdict.into(), voters }]);
+        EventBody::ApprovalSettled { command, approval, verdict: verdict.into(), voters }
     }
 }
 
-fn cut(parameter: Parameter) -> Parameter {
-    let Some(value) = parameter.value.as_deref().filter(|value| value.len() > READ) else { return parameter };
-    let (shown, rest) = value.split_at_checked(value.floor_char_boundary(READ)).unwrap_or_default();
-    Parameter { value: Some(format!("{shown}… ({} bytes more)", rest.len()).into()), ..parameter }
+/// The beginning of what is longer than this many bytes.
+fn cut(text: &str, longest: usize) -> Option<String> {
+    let (shown, rest) = text.split_at_checked(text.floor_char_boundary(longest))?;
+    (!rest.is_empty()).then(|| format!("{shown}… ({} bytes more)", rest.len()))
 }
 
 impl Drop for Waiting {

@@ -9,7 +9,7 @@
 //! Held by: `tests/it/leaving.rs`.
 
 use crate::clearance::Settled;
-use crate::hold::{Hold, LEFT, Waiting};
+use crate::hold::{Approved, Hold, LEFT, Waiting};
 use jiff::Timestamp;
 use portcullis_approvals::{Binding, ClaimError, LeaveError, Left, Verdict};
 use portcullis_model::{ApprovalId, DecisionId, Denial, Digest, HoldTerms, Reason};
@@ -72,7 +72,7 @@ impl<F> Hold<F> {
         let Self { frame, waiting } = self;
         async move {
             match waiting.within(patience.map(|patience| Instant::now() + patience)).await {
-                Ok(waiting) => Waited::Settled(waiting.clear(frame)),
+                Ok(approved) => Waited::Settled(approved.clear(frame)),
                 Err(Over::Refused(denial)) => Waited::Settled(Settled::Refuse(denial)),
                 Err(Over::Left(left)) => Waited::Left(left),
             }
@@ -83,13 +83,13 @@ impl<F> Hold<F> {
 /// How far a wait came.
 enum Came {
     /// The approval is claimed.
-    Through(Waiting),
+    Through(Approved),
     /// The request is gone, or somebody else's: look again.
     Back(Waiting),
 }
 
 impl Waiting {
-    async fn within(mut self, end: Option<Instant>) -> Result<Self, Over> {
+    async fn within(mut self, end: Option<Instant>) -> Result<Approved, Over> {
         let desk = self.session.shared.desk.clone();
         let binding = self.binding();
         for _ in 0..TRIES {
@@ -99,7 +99,7 @@ impl Waiting {
                 Err(error) => return Err(Over::Refused(self.failed(&error))),
             };
             match came {
-                Came::Through(waiting) => return Ok(waiting),
+                Came::Through(approved) => return Ok(approved),
                 Came::Back(waiting) => self = waiting,
             }
         }
@@ -135,10 +135,7 @@ impl Waiting {
     async fn claim(self, by: Vec<Arc<str>>, binding: &Binding) -> Result<Came, Over> {
         let approval = self.approval;
         match self.session.shared.desk.claim(approval, binding).await {
-            Ok(()) => {
-                self.record_verdict("approved", by);
-                Ok(Came::Through(self))
-            }
+            Ok(()) => self.claimed(by).map(Came::Through).map_err(Over::Refused),
             // Somebody else used it first, or it lapsed.
             Err(ClaimError::NotApproved(_)) => Ok(self.back()),
             Err(error) => {
@@ -150,8 +147,8 @@ impl Waiting {
 
     /// Asks for itself.
     async fn ask(self, end: Option<Instant>, binding: Binding) -> Result<Came, Over> {
-        if let Err(error) = self.open(binding).await {
-            return Err(Over::Refused(self.unavailable(&error)));
+        if let Err(not) = self.open(binding).await {
+            return Err(Over::Refused(self.not_open(&not)));
         }
         let watch = self.session.shared.desk.watch(self.approval);
         match before(end, watch).await {

@@ -221,15 +221,6 @@ impl Masking {
         (text, parameters)
     }
 
-    /// A value as people see it who are asked about its command: a document masked as in the record.
-    pub(crate) fn shown(&self, parameter: &Parameter) -> Parameter {
-        let Some(document) = parameter.value.as_deref().filter(|_| is_document(parameter)) else {
-            return parameter.clone();
-        };
-        let kept = self.record.document(document, &self.key);
-        Parameter { value: Some(kept.into()), ..parameter.clone() }
-    }
-
     /// Words as the record may hold them, with what its detectors find in them replaced; `None` where nothing is.
     pub(crate) fn searched(&self, words: &str) -> Option<String> {
         self.record.detectors.as_ref()?.redact(words, &self.key, &mut |_| {})

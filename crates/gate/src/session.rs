@@ -309,17 +309,23 @@ impl Inner {
         self.stream.append(now, [received(command, number, operations, text, parameters), decided])
     }
 
+    /// Records what permits nothing: what cannot be appended ends the session.
     pub(crate) fn record<const N: usize>(&self, events: [EventBody; N]) {
         self.record_at(Timestamp::now(), events);
     }
 
-    /// Records what happened at this moment, behind what was recorded before.
+    /// Records what happened at this moment, behind what was recorded before; it permits nothing.
     pub(crate) fn record_at<const N: usize>(&self, at: Timestamp, events: [EventBody; N]) {
-        // What cannot be appended any more ends the session through the watermark; nothing passes unrecorded, since
-        // both writers wait for a record that has then failed.
-        if self.stream.append(at, events).is_err() {
-            self.ended.cancel();
-        }
+        self.append_at(at, events).ok();
+    }
+
+    /// Records what something is permitted by, and says where; the session ends where it cannot be.
+    pub(crate) fn append<const N: usize>(&self, events: [EventBody; N]) -> Result<u64, RecordUnavailable> {
+        self.append_at(Timestamp::now(), events)
+    }
+
+    fn append_at<const N: usize>(&self, at: Timestamp, events: [EventBody; N]) -> Result<u64, RecordUnavailable> {
+        self.stream.append(at, events).inspect_err(|_| self.ended.cancel())
     }
 
     pub(crate) fn record_settled(&self, number: u64, outcome: Outcome, data: Option<Digest>) {

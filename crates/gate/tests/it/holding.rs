@@ -3,9 +3,13 @@
 use crate::world::{BUNDLE, Sink, World, command, policy, reads, table};
 use bytes::Bytes;
 use jiff::Timestamp;
-use portcullis_approvals::{Ballot, Vote};
+use portcullis_approvals::{Ballot, Desk, Vote};
+use portcullis_audit::Durability;
 use portcullis_gate::{Downstream, Hold, Ruling, Session, Settled};
-use portcullis_model::{Action, CredentialKind, EventBody, Operation, Outcome, Parameter, Principal, Reason};
+use portcullis_model::{
+    Action, AdminAction, CredentialKind, EventBody, Operation, Outcome, Parameter, Principal, Reason,
+};
+use portcullis_store::MemoryTable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -68,6 +72,35 @@ async fn an_approved_command_passes_and_a_rejected_one_does_not() {
     assert_eq!(denial.reason, Reason::Rejected { approval });
 }
 
+#[tokio::test]
+async fn what_people_said_yes_to_does_not_pass_where_the_record_cannot_say_so() {
+    for durability in [Durability::Strict, Durability::Batched] {
+        let table = Arc::new(MemoryTable::new());
+        let desk = Desk::open_at(table, "gateway-1", Arc::new(Timestamp::now)).await.unwrap();
+        let world = World::with(durability, desk).await;
+        let (session, other) = (world.session().await, world.session().await);
+        let hold = held(&session);
+        let approval = hold.approval();
+        let settling = tokio::spawn(hold.settle());
+        while world.desk.show(approval).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        world.settle(&session).await;
+        world.log.fill();
+        let ruling = other.ask(other.seal(Bytes::new(), reads("select 1")));
+        let mut watermark = world.recorder.durable();
+        while !other.record_failed() {
+            watermark.changed().await.unwrap();
+        }
+        vote(&world, approval, Ballot::Yes).await;
+        let Settled::Refuse(denial) = settling.await.unwrap() else { panic!("{durability:?}: passed unrecorded") };
+        assert_eq!(denial.reason, Reason::RecordUnavailable);
+        let voted = AdminAction::ApprovalVoted { approval, approve: true };
+        assert!(world.gate.changed(dba("dana"), voted).is_err(), "a vote counts as recorded");
+        drop(ruling);
+    }
+}
+
 /// An answer that proposed it, the gateway's own words about it, and its own answer: each waits for the votes.
 #[tokio::test]
 async fn nothing_of_an_approved_command_leaves_before_its_approval_is_durable() {
@@ -114,12 +147,18 @@ async fn nothing_of_an_approved_command_leaves_before_its_approval_is_durable() 
 async fn who_is_asked_sees_what_is_sent_masked_as_in_the_record() {
     let world = World::with_approvers().await;
     world.gate.set_policy(policy(&format!(
-        "{BUNDLE}\nmask:\n  - id: fields\n    json: [\"$..ssn\"]\n    with: redact\n    unless: {{ groups: [agents] }}\n"
+        "{BUNDLE}\nmask:\n  - id: fields\n    json: [\"$..ssn\"]\n    with: redact\n    unless: {{ groups: [agents] }}\n\
+           \x20 - id: cards\n    detect: [payment_card]\n    with: redact\n    unless: {{ groups: [agents] }}\n"
     )));
     let session = world.session().await;
     let parameter = |kind: &str, value: &str| Parameter { type_name: kind.into(), value: Some(value.into()) };
-    let create = command("POST /t", Operation::new(Action::Create, table("t")))
-        .with_parameters(vec![parameter("json", r#"{"ssn":"1","n":2}"#), parameter("int4", "7")]);
+    let create =
+        command("POST /t?of=4111111111111111", Operation::new(Action::Create, table("t"))).with_parameters(vec![
+            parameter("json", r#"{"ssn":"1","n":2}"#),
+            parameter("int4", "7"),
+            parameter("text", "4111 1111 1111 1111"),
+            parameter("text", &"x".repeat(20_000)),
+        ]);
     let Ruling::Hold(hold) = session.ask(session.seal(Bytes::new(), create)) else { panic!("not held") };
     let approval = hold.approval();
     let seen = async {
@@ -133,8 +172,17 @@ async fn who_is_asked_sees_what_is_sent_masked_as_in_the_record() {
         shown.request
     };
     let (_, request) = tokio::join!(hold.settle(), seen);
-    assert_eq!(request.text.as_str(), "POST /t");
-    assert_eq!(request.parameters, [parameter("json", r#"{"ssn":"[redacted]","n":2}"#), parameter("int4", "7")]);
+    assert_eq!(request.text.as_str(), "POST /t?of=[redacted]");
+    let cut = format!("{}… (3616 bytes more)", "x".repeat(16_384));
+    assert_eq!(
+        request.parameters,
+        [
+            parameter("json", r#"{"ssn":"[redacted]","n":2}"#),
+            parameter("int4", "7"),
+            parameter("text", "[redacted]"),
+            parameter("text", &cut),
+        ]
+    );
 }
 
 #[tokio::test]
