@@ -47,9 +47,6 @@ use uuid::Uuid;
 
 const KEYS: &[u8] = b"approval/";
 
-/// A decided or lapsed request is kept so long for the listing.
-const KEPT_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// How often a change is tried again when another one came first.
 const TRIES: usize = 64;
 
@@ -271,8 +268,7 @@ impl Core {
 
     async fn store(&self, stored: &Stored, expect: Expect) -> Result<Put, DeskError> {
         let json = serde_json::to_vec(stored).map_err(|error| StoreError::Damaged(error.to_string()))?;
-        let kept_until = stored.last_moment().checked_add(KEPT_AFTER).unwrap_or(Timestamp::MAX);
-        Ok(self.table.put(key_of(stored.request.id), json.into(), expect, Some(kept_until)).await?)
+        Ok(self.table.put(key_of(stored.request.id), json.into(), expect, Some(stored.kept_until())).await?)
     }
 
     /// Changes a request under its version. `change` judges what is there; it is asked again when something else

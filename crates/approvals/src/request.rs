@@ -17,7 +17,17 @@ use portcullis_model::{ApprovalId, DecisionId, HoldTerms, Name, Parameter, Princ
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// A decided or lapsed request is kept so long for the listing.
+const KEPT_DECIDED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One that was taken back.
+const KEPT_WITHDRAWN: Duration = Duration::from_secs(60 * 60);
+
+/// Bytes that are kept of the text of a request that was taken back.
+const SHORT: usize = 256;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +38,9 @@ pub struct Request {
     pub decision: DecisionId,
     /// Where it would run.
     pub connection: Name,
-    /// Its text as recorded: with every secret replaced.
+    /// Its text as recorded: with every secret replaced; cut where it is long.
     pub text: Text,
-    /// The values bound to it, or the body that it comes with; long ones cut.
+    /// The values bound to it, or the body that it comes with, as recorded; long ones cut.
     pub parameters: Vec<Parameter>,
     /// What it would do, as printed in rules.
     pub operations: Vec<Arc<str>>,
@@ -154,6 +164,12 @@ impl Stored {
         self.valid_until.map_or(self.deadline, |until| until.max(self.deadline))
     }
 
+    /// Until when it is kept for the listing.
+    pub(crate) fn kept_until(&self) -> Timestamp {
+        let after = if self.state == State::Withdrawn { KEPT_WITHDRAWN } else { KEPT_DECIDED };
+        self.last_moment().checked_add(after).unwrap_or(Timestamp::MAX)
+    }
+
     /// The last moment at which anything could happen to it, whenever it is approved.
     pub(crate) fn last_possible_moment(&self) -> Timestamp {
         let valid = self.request.terms.iter().map(|terms| terms.valid).min().unwrap_or_default();
@@ -244,10 +260,22 @@ impl Stored {
         match self.state(now) {
             State::Open | State::Approved => {
                 self.state = State::Withdrawn;
+                self.shorten();
                 true
             }
             State::Rejected | State::Expired | State::Withdrawn | State::Used => false,
         }
+    }
+}
+
+impl Stored {
+    /// Leaves of a command that nobody decides on any more what tells it from others in a listing: whoever asks and takes
+    /// back, again and again, fills nothing.
+    fn shorten(&mut self) {
+        let text = self.request.text.as_str();
+        self.request.text = Text::plain(text.get(..text.floor_char_boundary(SHORT)).unwrap_or_default());
+        self.request.parameters.clear();
+        self.request.operations.truncate(1);
     }
 }
 

@@ -6,10 +6,10 @@
 //! Held by: `tests/it`.
 
 use crate::Api;
-use crate::caller::Approver;
+use crate::caller::{ApprovalReader, Approver};
 use crate::error::ApiError;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use jiff::Timestamp;
 use portcullis_approvals::{Ballot, DeskError, Shown, State as Standing, Vote, VoteError};
 use portcullis_model::{AdminAction, ApprovalId};
@@ -30,13 +30,34 @@ pub(crate) struct Counted {
     missing: u32,
 }
 
-pub(crate) async fn list(State(api): State<Arc<Api>>, _: Approver) -> Result<Json<Vec<Shown>>, ApiError> {
-    api.desk.list().await.map(Json).map_err(desk)
+/// How many requests a listing holds where nobody says, and at most.
+const LISTED: (usize, usize) = (200, 1000);
+
+/// Which requests are listed.
+#[derive(Deserialize)]
+pub(crate) struct Listing {
+    last: Option<usize>,
+    /// Those that nobody can decide or use any more, too.
+    #[serde(default)]
+    all: bool,
+}
+
+/// The newest of them, oldest first.
+pub(crate) async fn list(
+    State(api): State<Arc<Api>>,
+    _: ApprovalReader,
+    Query(wanted): Query<Listing>,
+) -> Result<Json<Vec<Shown>>, ApiError> {
+    let mut found = api.desk.list().await.map_err(desk)?;
+    found.retain(|shown| wanted.all || matches!(shown.state, Standing::Open | Standing::Approved));
+    let (usual, most) = LISTED;
+    let rest = found.len().saturating_sub(wanted.last.unwrap_or(usual).min(most));
+    Ok(Json(found.split_off(rest)))
 }
 
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
-    _: Approver,
+    _: ApprovalReader,
     Path(id): Path<String>,
 ) -> Result<Json<Shown>, ApiError> {
     api.desk.show(parse(&id)?).await.map(Json).map_err(desk)
@@ -58,7 +79,7 @@ pub(crate) async fn vote(
     let tally = api.desk.vote(id, &vote).await.map_err(refused)?;
     let change = AdminAction::ApprovalVoted { approval: id, approve: said.approve };
     if let Err(error) = api.journal.record(&caller.principal, change) {
-        // What was approved is claimed only behind its own entry in the same record, which fails as well.
+        // Whoever claimed it already met the same record, and sends nothing on it.
         api.desk.withdraw(id).await.map_err(desk)?;
         return Err(error);
     }

@@ -1,7 +1,8 @@
 //! Who calls the API, and which role a route needs.
 //!
-//! Promises: a handler that takes an [`Admin`], [`Auditor`] or [`Approver`] runs only for a caller with that role, since taking one is
-//! the only way to name the caller there. Held by: `tests/it`.
+//! Promises: a handler that takes an [`Admin`], [`Auditor`] or [`Approver`] runs only for a caller with that role, and one
+//! that takes an [`ApprovalReader`] for one with either of the last two, since taking one is the only way to name the
+//! caller there. Held by: `tests/it`.
 
 use crate::error::ApiError;
 use crate::{Api, Endpoint, Login};
@@ -24,8 +25,11 @@ pub(crate) struct Admin(pub(crate) Authenticated);
 /// A caller with the role `auditor`.
 pub(crate) struct Auditor;
 
-/// A caller with the role `approver`, or one that reads the record anyway.
+/// A caller with the role `approver`.
 pub(crate) struct Approver(pub(crate) Authenticated);
+
+/// A caller with the role `approver`, or one that reads the record anyway.
+pub(crate) struct ApprovalReader;
 
 fn caller(parts: &Parts) -> Result<Authenticated, ApiError> {
     parts.extensions.get::<Caller>().map(|caller| caller.0.clone()).ok_or(ApiError::NotAuthenticated)
@@ -62,8 +66,20 @@ impl FromRequestParts<Arc<Api>> for Approver {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         let caller = caller(parts)?;
+        if api.roles.has(&caller.principal, Role::Approver) {
+            Ok(Self(caller))
+        } else {
+            Err(ApiError::NotPermitted("approver"))
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for ApprovalReader {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let caller = caller(parts)?;
         let may = [Role::Approver, Role::Auditor].iter().any(|role| api.roles.has(&caller.principal, *role));
-        if may { Ok(Self(caller)) } else { Err(ApiError::NotPermitted("approver")) }
+        if may { Ok(Self) } else { Err(ApiError::NotPermitted("approver")) }
     }
 }
 
@@ -74,6 +90,8 @@ pub(crate) struct Who {
     groups: BTreeSet<Arc<str>>,
     roles: Vec<&'static str>,
     expires: Option<jiff::Timestamp>,
+    /// When it logged in itself, where its provider says so: what a vote asks for.
+    logged_in: Option<jiff::Timestamp>,
 }
 
 pub(crate) async fn whoami(State(api): State<Arc<Api>>, Caller(caller): Caller) -> Json<Who> {
@@ -88,6 +106,7 @@ pub(crate) async fn whoami(State(api): State<Arc<Api>>, Caller(caller): Caller) 
         roles: roles.collect(),
         groups: caller.principal.groups,
         expires: caller.expires,
+        logged_in: caller.interactive,
     })
 }
 

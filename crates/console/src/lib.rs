@@ -69,7 +69,7 @@ pub enum Journal {
 impl Journal {
     fn record(&self, by: &Principal, change: AdminAction) -> Result<(), error::ApiError> {
         match self {
-            Self::Gate(gate) => gate.changed(by.clone(), change),
+            Self::Gate(gate) => gate.changed(by.clone(), change)?,
             Self::Record { recorder, version } => {
                 let now = Timestamp::now();
                 let started = EventBody::SessionStarted {

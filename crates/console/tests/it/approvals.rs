@@ -39,7 +39,7 @@ async fn asked(world: &World) -> ApprovalId {
     let requester = person("agent-7", "agents", CredentialKind::Token(TokenId::new())).principal;
     let terms = HoldTerms {
         rule: RuleId { bundle: "shop".into(), rule: "big".into() },
-        groups: [Arc::from("dba")].into(),
+        groups: ["dba", "audit"].map(Arc::from).into(),
         users: [].into(),
         approvals: 2,
         expires: Duration::from_secs(600),
@@ -75,8 +75,9 @@ async fn only_a_fresh_login_of_somebody_named_votes_and_each_vote_is_recorded() 
         (logged_in("maker", "dba", 1), StatusCode::FORBIDDEN, "made the token"),
         (logged_in("agent-7", "dba", 1), StatusCode::FORBIDDEN, "whoever asked"),
         (logged_in("erin", "agents", 1), StatusCode::FORBIDDEN, "approver"),
-        (logged_in("fay", "audit", 1), StatusCode::FORBIDDEN, "no rule"),
-        (Authenticated::local_admin(Some("root")), StatusCode::FORBIDDEN, "interactive"),
+        (logged_in("fay", "audit", 1), StatusCode::FORBIDDEN, "approver"),
+        (logged_in("gil", "leads", 1), StatusCode::FORBIDDEN, "no rule"),
+        (Authenticated::local_admin(Some("root")), StatusCode::FORBIDDEN, "approver"),
     ];
     let token = person("dana", "dba", CredentialKind::Token(TokenId::new()));
     let token = Authenticated { interactive: Some(Timestamp::now()), ..token };

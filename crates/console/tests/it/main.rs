@@ -57,7 +57,7 @@ async fn world() -> World {
     let roles = Roles {
         admin: [Arc::from("platform")].into(),
         auditor: [Arc::from("audit")].into(),
-        approver: [Arc::from("dba")].into(),
+        approver: ["dba", "leads"].map(Arc::from).into(),
     };
     let api = Api {
         journal: Journal::Gate(gate),

@@ -22,8 +22,8 @@ pub(crate) async fn run(args: ApprovalsArgs) -> Result<(), Failure> {
 
 async fn list(args: &ListArgs, all: bool) -> Result<(), Failure> {
     let client = Client::open(&args.gateway).await?;
-    let mut requests: Vec<Value> = client.json(Method::GET, "/api/v1/approvals", None).await?;
-    requests.retain(|request| all || matches!(text(request, "state"), "open" | "approved"));
+    let path = format!("/api/v1/approvals?all={all}");
+    let requests: Vec<Value> = client.json(Method::GET, &path, None).await?;
     if args.json {
         requests.iter().for_each(|request| println!("{request}"));
     } else {
