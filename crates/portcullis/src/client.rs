@@ -47,7 +47,7 @@ impl Client {
     /// The way that the arguments name.
     pub(crate) async fn open(args: &GatewayArgs) -> Result<Self, Failure> {
         if let Some(address) = &args.gateway {
-            let Some(token) = state::token() else {
+            let Some(token) = state::token(Some(address)) else {
                 let help = "log in with `portcullis login`, or put a token in PORTCULLIS_TOKEN, to use --gateway";
                 return Err(Failure::Usage(help.to_owned()));
             };

@@ -1,13 +1,14 @@
 //! What a client keeps between commands: `$XDG_STATE_HOME/portcullis` (DESIGN 6).
 //!
-//! Promises: a token is in a file of mode 0600 in a directory of mode 0700, written whole or not at all.
+//! Promises: a token is in a file of mode 0600 in a directory of mode 0700, written whole or not at all, and is shown only to
+//! the gateway that accepted it.
 //! Held by: the tests below.
 
 use crate::error::Failure;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The directory, made where it is missing.
@@ -17,8 +18,14 @@ pub(crate) fn directory() -> Result<PathBuf, Failure> {
             "set XDG_STATE_HOME or HOME: tokens and the gateway's authority are kept there".to_owned(),
         ));
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+    made(&directory)?;
     Ok(directory)
+}
+
+/// One that was there before may be open to others.
+fn made(directory: &Path) -> Result<(), Failure> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    Ok(fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?)
 }
 
 fn named() -> Option<PathBuf> {
@@ -28,22 +35,34 @@ fn named() -> Option<PathBuf> {
     Some(state.join("portcullis"))
 }
 
-/// The client's own token: from the environment, or as `portcullis login` kept it.
-pub(crate) fn token() -> Option<SecretString> {
+/// The client's own token: from the environment, or as `portcullis login` kept it for this gateway.
+pub(crate) fn token(gateway: Option<&str>) -> Option<SecretString> {
     if let Ok(token) = std::env::var("PORTCULLIS_TOKEN") {
         return Some(token.into());
     }
-    let text = fs::read_to_string(named()?.join("token")).ok()?;
+    let text = fs::read_to_string(named()?.join(file_for(gateway?))).ok()?;
     Some(text.trim().into())
 }
 
-/// Keeps a token for the commands that follow.
-pub(crate) fn keep_token(token: &SecretString) -> Result<PathBuf, Failure> {
-    keep(&directory()?, token)
+/// Keeps a token for the commands that follow and name the same gateway.
+pub(crate) fn keep_token(gateway: &str, token: &SecretString) -> Result<PathBuf, Failure> {
+    keep(&directory()?, gateway, token)
 }
 
-fn keep(directory: &Path, token: &SecretString) -> Result<PathBuf, Failure> {
-    let (file, made) = (directory.join("token"), directory.join(format!("token.{}", std::process::id())));
+/// `token-HOST:PORT`, with everything else than letters, digits and `.:-` in hexadecimal.
+fn file_for(gateway: &str) -> String {
+    let mut name = "token-".to_owned();
+    for byte in gateway.to_ascii_lowercase().bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'.' | b':' | b'-' => name.push(char::from(byte)),
+            other => name.push_str(&format!("%{other:02x}")),
+        }
+    }
+    name
+}
+
+fn keep(directory: &Path, gateway: &str, token: &SecretString) -> Result<PathBuf, Failure> {
+    let (file, made) = (directory.join(file_for(gateway)), directory.join(format!("new.{}", std::process::id())));
     let mut new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&made)?;
     new.write_all(token.expose_secret().as_bytes())?;
     new.sync_all()?;
@@ -54,16 +73,27 @@ fn keep(directory: &Path, token: &SecretString) -> Result<PathBuf, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn a_kept_token_is_its_owners_alone_and_replaces_the_earlier() {
-        let directory = tempfile::tempdir().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("portcullis");
+        fs::create_dir(&directory).unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        made(&directory).unwrap();
+        assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
         for text in ["first-and-longer", "second"] {
-            let file = keep(directory.path(), &text.into()).unwrap();
+            let file = keep(&directory, "gw:6444", &text.into()).unwrap();
             assert_eq!(fs::read_to_string(&file).unwrap(), text);
             assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn each_gateway_has_a_file_of_its_own() {
+        assert_eq!(file_for("GW.example:6444"), "token-gw.example:6444");
+        assert_eq!(file_for("[::1]:6444"), "token-%5b::1%5d:6444");
+        assert_eq!(file_for("../x"), "token-..%2fx");
     }
 }

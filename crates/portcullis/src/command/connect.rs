@@ -35,7 +35,7 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
     if text(connection, "protocol") == Protocol::Http.word() {
         return http(&client, connection, &args).await;
     }
-    let token = state::token();
+    let token = state::token(args.gateway.gateway.as_deref());
     let user = if token.is_some() && matches!(client, Client::Tls { .. }) {
         let who: Value = client.json(Method::GET, "/api/v1/whoami", None).await?;
         text(&who, "user").to_owned()
@@ -93,7 +93,7 @@ async fn http(client: &Client, connection: &Value, args: &ConnectArgs) -> Result
             child.env(variable, &file);
         }
     }
-    if let Some(token) = state::token() {
+    if let Some(token) = state::token(args.gateway.gateway.as_deref()) {
         let token = token.expose_secret();
         // A key of the user's own beside it would be a second credential.
         child.env_remove("ANTHROPIC_API_KEY").env("ANTHROPIC_AUTH_TOKEN", token).env("OPENAI_API_KEY", token);

@@ -1,7 +1,8 @@
 //! `portcullis login`: a person proves to an identity provider who they are, and keeps the token it gives.
 //!
 //! Two ways: with a code that is typed in any browser (RFC 8628), and with a browser on this machine and a loopback
-//! listener (RFC 8252, PKCE). Both ask for a login now, so that what comes of it can also vote on approvals.
+//! listener (RFC 8252, PKCE). The browser is asked for a login now, so that what comes of it can also vote on approvals; a
+//! code cannot ask for that, and where the provider took an earlier login for it, that is said.
 //! Promises: the token is printed nowhere and kept as `state` says; what is kept was accepted by the gateway. The browser's
 //! answer counts only with the state that was sent. Does not promise to open a browser: it says where to go.
 //! Held by: `tests/it/login.rs`.
@@ -13,6 +14,7 @@ use crate::error::Failure;
 use crate::fetch::Fetch;
 use crate::state;
 use hyper::Method;
+use jiff::{SignedDuration, Timestamp};
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthenticationFlow, CoreClaimName, CoreClaimType, CoreClient, CoreClientAuthMethod,
     CoreDeviceAuthorizationResponse, CoreGrantType, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
@@ -28,12 +30,22 @@ use serde_json::Value;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 /// A login older than this is asked for anew: a vote needs one of the last five minutes.
 const FRESH: Duration = Duration::from_secs(60);
 
+/// How old a login may be that votes (DESIGN 3).
+const VOTES: SignedDuration = SignedDuration::from_mins(5);
+
 /// How long a person may take.
 const WITHIN: Duration = Duration::from_secs(600);
+
+/// How long a visitor of the loopback listener may take to say what it wants.
+const VISIT: Duration = Duration::from_secs(5);
+
+/// How many may be there at once.
+const VISITORS: usize = 16;
 
 /// Bytes of a request that a browser sends to the loopback listener.
 const LINE: u64 = 16 * 1024;
@@ -86,8 +98,12 @@ pub(crate) async fn run(args: &LoginArgs) -> Result<(), Failure> {
     let token = SecretString::from(token.to_string());
     let client = Client::over_tls(&args.gateway, args.ca.as_deref(), Some(token.clone()))?;
     let who: Value = client.json(Method::GET, "/api/v1/whoami", None).await?;
-    state::keep_token(&token)?;
+    state::keep_token(&args.gateway, &token)?;
     println!("logged in as {} until {}", text(&who, "user"), text(&who, "expires"));
+    let logged_in = text(&who, "logged_in").parse::<Timestamp>().ok();
+    if logged_in.is_none_or(|at| Timestamp::now().duration_since(at) > VOTES) {
+        println!("the provider took an earlier login for this one: to vote on approvals, log in with --browser");
+    }
     Ok(())
 }
 
@@ -160,20 +176,30 @@ fn scopes() -> [Scope; 3] {
 
 /// Waits until the browser comes back with the state that was sent; whatever else asks is told to go away.
 async fn answer(listener: &TcpListener, state: &str) -> Result<String, Failure> {
+    // One that says nothing keeps nobody else out.
+    let mut visits = JoinSet::new();
     loop {
-        let (stream, _) = listener.accept().await?;
-        if let Some(code) = visit(stream, state).await? {
-            return code;
+        tokio::select! {
+            visitor = listener.accept(), if visits.len() < VISITORS => {
+                let (stream, _) = visitor?;
+                visits.spawn(visit(stream, state.to_owned()));
+            }
+            Some(found) = visits.join_next() => {
+                if let Ok(Some(code)) = found {
+                    return code;
+                }
+            }
         }
     }
 }
 
 /// One request to the listener: a code, a refusal, or nothing of this login.
-async fn visit(stream: TcpStream, state: &str) -> Result<Option<Result<String, Failure>>, Failure> {
+async fn visit(stream: TcpStream, state: String) -> Option<Result<String, Failure>> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    let read = tokio::io::AsyncReadExt::take(&mut stream, LINE).read_line(&mut line).await;
-    let found = read.ok().and_then(|_| code_in(&line, state));
+    let mut beginning = tokio::io::AsyncReadExt::take(&mut stream, LINE);
+    let read = tokio::time::timeout(VISIT, beginning.read_line(&mut line)).await;
+    let found = read.ok()?.ok().and_then(|_| code_in(&line, &state));
     let (status, words) = match &found {
         Some(Ok(_)) => ("200 OK", "You are logged in. Close this window."),
         Some(Err(_)) => ("200 OK", "The identity provider refused the login. Close this window."),
@@ -184,8 +210,8 @@ async fn visit(stream: TcpStream, state: &str) -> Result<Option<Result<String, F
         words.len()
     );
     // A browser that does not wait for these words logged in all the same.
-    let _told = stream.write_all(reply.as_bytes()).await;
-    Ok(found)
+    let _told = tokio::time::timeout(VISIT, stream.write_all(reply.as_bytes())).await;
+    found
 }
 
 /// `GET /?code=…&state=… HTTP/1.1`, where the state is the one that was sent.

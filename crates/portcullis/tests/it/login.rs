@@ -8,6 +8,7 @@ use portcullis_testkit::gateway::Settings;
 use portcullis_testkit::shop;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -96,7 +97,7 @@ fn a_code_typed_elsewhere_logs_in_and_the_login_can_vote() {
     assert_eq!(post(url, &[("user_code", code), ("user", "dana"), ("password", "dana")]).0, "200");
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && told(&output).contains("logged in as dana until"), "{}", told(&output));
-    let file = home.path().join("portcullis/token");
+    let file = home.path().join(format!("portcullis/token-{}", world.gateway.address("console").unwrap()));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let token = fs::read_to_string(&file).unwrap();
     assert!(!told(&output).contains(token.trim()) && !world.gateway.log_text().contains(token.trim()));
@@ -121,12 +122,14 @@ fn a_browser_comes_back_with_a_code_and_its_state() {
     form.extend([("user", "dana"), ("password", "dana")]);
     let (status, back) = post(page, &form);
     assert!(status.starts_with('3') && back.starts_with("http://127.0.0.1:"), "{status} {back}");
-    // Somebody else's visit is not the answer.
+    // Somebody else's visit is not the answer, and one who says nothing keeps nobody out.
     let (origin, _) = back.split_once("/?").unwrap();
+    let silent = TcpStream::connect(origin.strip_prefix("http://").unwrap()).unwrap();
     assert_eq!(post(&format!("{origin}/?code=x&state=y"), &[]).0, "404");
     assert_eq!(post(&back, &[]).0, "200");
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
+    drop(silent);
     assert!(whoami(&world, home.path()).contains("dana"));
     world.gateway.stop(&[]).unwrap();
 }
