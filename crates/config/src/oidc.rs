@@ -1,13 +1,15 @@
 //! `identity.oidc`: whose tokens are accepted, and what they say of a person.
 //!
 //! Promises: an issuer is a URL over TLS (or loopback) and given once; only one may name users and groups without
-//! prefixes, so that no issuer speaks for another's people (DESIGN 4). Does not promise that it answers.
+//! prefixes, so that no issuer speaks for another's people (DESIGN 4); one host is met with the same authorities, whichever of
+//! its issuers is asked. Does not promise that it answers.
 //! Held by: the golden files.
 
 use crate::document::Value;
 use crate::http::service_url;
 use crate::settings::OidcIssuer;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) fn issuers(value: &Value<'_>) -> Option<Vec<OidcIssuer>> {
@@ -15,9 +17,18 @@ pub(crate) fn issuers(value: &Value<'_>) -> Option<Vec<OidcIssuer>> {
     let read: Vec<_> = items.iter().map(issuer).collect();
     let mut seen = BTreeSet::new();
     let mut bare: Option<&str> = None;
+    let mut hosts: BTreeMap<String, Option<&PathBuf>> = BTreeMap::new();
     for (item, issuer) in items.iter().zip(&read).filter_map(|(item, issuer)| Some((item, issuer.as_ref()?))) {
         if !seen.insert(&issuer.issuer) {
             item.problem_with(format!("`{}` is given twice", issuer.issuer), "one entry for each issuer");
+        }
+        if *hosts.entry(issuer.address.to_string().to_ascii_lowercase()).or_insert(issuer.tls_ca.as_ref())
+            != issuer.tls_ca.as_ref()
+        {
+            item.problem_with(
+                format!("another issuer at {} names other authorities", issuer.address),
+                "give all issuers of one host the same `tls_ca`",
+            );
         }
         let groups = issuer.groups_claim.is_none() || issuer.groups_prefix.is_some();
         if issuer.user_prefix.is_some() && groups {
@@ -40,10 +51,8 @@ pub(crate) fn issuers(value: &Value<'_>) -> Option<Vec<OidcIssuer>> {
 
 fn issuer(value: &Value<'_>) -> Option<OidcIssuer> {
     let mut section = value.section()?;
-    let issuer = section.require("issuer", "https://idp.example.com/realms/main").and_then(|value| {
-        service_url(&value)?;
-        value.text().map(Arc::from)
-    });
+    let issuer = section.require("issuer", "https://idp.example.com/realms/main");
+    let issuer = issuer.and_then(|value| Some((service_url(&value)?.address, Arc::from(value.text()?))));
     let audience = section.require("audience", "portcullis").and_then(|value| value.name().map(Arc::from));
     let mut word =
         |key| section.take(key).map_or(Some(None), |value| value.name().map(|name| Some(Arc::<str>::from(name))));
@@ -52,8 +61,10 @@ fn issuer(value: &Value<'_>) -> Option<OidcIssuer> {
     let tls_ca = section.take("tls_ca").map_or(Some(None), |value| value.file().map(Some));
     let groups_allowed = section.take("groups_allowed").map_or(Some(None), |value| value.names().map(Some));
     section.finish();
+    let (address, issuer) = issuer?;
     Some(OidcIssuer {
-        issuer: issuer?,
+        issuer,
+        address,
         audience: audience?,
         tls_ca: tls_ca?,
         user_claim: user_claim?.unwrap_or_else(|| "sub".into()),

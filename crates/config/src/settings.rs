@@ -204,6 +204,8 @@ pub enum Header {
 pub struct OidcIssuer {
     /// Its URL, exactly as its tokens say it.
     pub issuer: Arc<str>,
+    /// Its host and port.
+    pub address: Address,
     /// What its tokens for this gateway are made for, and the public client that people log in with.
     pub audience: Arc<str>,
     /// Authorities that its certificate must come from, instead of the system's.

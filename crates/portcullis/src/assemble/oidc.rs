@@ -29,7 +29,7 @@ pub(super) fn trust(config: &Config) -> Result<OidcTrust, Failure> {
     let way = |authorities: Option<&std::path::Path>| Fetch::new(authorities).map_err(|error| refused(&error));
     let mut own = Vec::new();
     for one in &config.oidc {
-        own.push((origin(&one.issuer), way(one.tls_ca.as_deref())?));
+        own.push((one.address.to_string().to_ascii_lowercase(), way(one.tls_ca.as_deref())?));
     }
     let ways = Ways { own, other: way(None)? };
     OidcTrust::new(config.oidc.iter().map(issuer).collect(), Arc::new(ways)).map_err(|error| refused(&error))
@@ -45,22 +45,23 @@ fn issuer(one: &OidcIssuer) -> Issuer {
     issuer
 }
 
-/// Scheme, host and port of a URL.
-fn origin(url: &str) -> Option<(String, String)> {
+/// Host and port of a URL over TLS or in plaintext, as [`portcullis_config::Address`] writes them.
+fn origin(url: &str) -> Option<String> {
     let url: Uri = url.parse().ok()?;
-    Some((url.scheme_str()?.to_owned(), url.authority()?.as_str().to_ascii_lowercase()))
+    let usual = if url.scheme_str()? == "https" { 443 } else { 80 };
+    Some(format!("{}:{}", url.host()?, url.port_u16().unwrap_or(usual)).to_ascii_lowercase())
 }
 
 /// The ways to documents, by whose they are.
 struct Ways {
-    own: Vec<(Option<(String, String)>, Fetch)>,
+    own: Vec<(String, Fetch)>,
     other: Fetch,
 }
 
 impl Ways {
     async fn document(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
         let at = origin(url);
-        let own = self.own.iter().find(|(origin, _)| origin.is_some() && *origin == at);
+        let own = self.own.iter().find(|(own, _)| Some(own) == at.as_ref());
         let way = own.map_or(&self.other, |(_, way)| way);
         let request = Request::get(url).body(Vec::new()).map_err(|error| FetchError::Failed(error.to_string()))?;
         let answer = way.send(request).await.map_err(|error| FetchError::Failed(error.to_string()))?;
