@@ -6,6 +6,7 @@ use super::{World, world};
 use hyper::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use portcullis_approvals::{Binding, Request, Verdict};
+use portcullis_audit::Watermark;
 use portcullis_identity::Authenticated;
 use portcullis_model::{
     AdminAction, ApprovalId, CredentialKind, DecisionId, EventBody, HoldTerms, Name, Parameter, Principal, RuleId,
@@ -102,6 +103,22 @@ async fn only_a_fresh_login_of_somebody_named_votes_and_each_vote_is_recorded() 
         durable.changed().await.unwrap();
     }
     assert_eq!(votes(&world), [("dana".to_owned(), true), ("erin".to_owned(), true)]);
+}
+
+#[tokio::test]
+async fn a_vote_that_cannot_be_recorded_is_told_so_and_counts_for_nothing() {
+    let world = world().await;
+    let id = asked(&world).await;
+    let path = format!("/api/v1/approvals/{id}/votes");
+    let yes = || world.asked_by(logged_in("dana", "dba", 1), Method::POST, &path, json!({ "approve": true }));
+    // Whatever is recorded next fails, and the record with it.
+    world.log.fill();
+    world.asked_by(logged_in("erin", "dba", 1), Method::POST, &path, json!({ "approve": true })).await;
+    let mut durable = world.recorder.durable();
+    durable.wait_for(|mark| matches!(mark, Watermark::Failed)).await.unwrap();
+    let (status, told) = yes().await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{told}");
+    assert!(matches!(world.api.desk.watch(id).await, Ok(Verdict::Withdrawn)));
 }
 
 /// Every vote in the record.

@@ -18,7 +18,7 @@ use portcullis_identity::{Authenticated, Identity, NewToken, Roles, Settings as 
 use portcullis_model::{AdminAction, EventBody};
 use portcullis_net::{Drain, Limits, listen, serve_tcp};
 use portcullis_policy::{PolicySet, SourceFile};
-use portcullis_store::{Log, MemoryLog, MemoryTable};
+use portcullis_store::{FaultyLog, Log, MemoryLog, MemoryTable};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -32,11 +32,13 @@ struct World {
     api: Arc<Api>,
     identity: Arc<Identity>,
     recorder: Recorder,
+    log: Arc<FaultyLog>,
     _writer: Writer,
 }
 
 async fn world() -> World {
-    let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
+    let faulty = Arc::new(FaultyLog::new(Arc::new(MemoryLog::new())));
+    let log: Arc<dyn Log> = Arc::clone(&faulty) as _;
     let (recorder, writer) =
         Recorder::open(Arc::clone(&log), SigningKey::from_seed(&[3; 32]), RecordSettings::default()).unwrap();
     let table = Arc::new(MemoryTable::new());
@@ -75,7 +77,7 @@ async fn world() -> World {
         reload: None,
         health: Health::default(),
     };
-    World { api: Arc::new(api), identity, recorder, _writer: writer }
+    World { api: Arc::new(api), identity, recorder, log: faulty, _writer: writer }
 }
 
 impl World {
