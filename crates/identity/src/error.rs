@@ -21,6 +21,8 @@ pub enum Why {
     Expired,
     /// It was revoked.
     Revoked,
+    /// Whoever made it, or made its maker's token, was revoked after it was made.
+    MakerRevoked,
     /// Presented under another user's name.
     WrongUser,
     /// An SSH key that is nobody's here.
@@ -63,6 +65,7 @@ impl Why {
             Self::WrongSecret => "wrong token secret",
             Self::Expired => "token expired",
             Self::Revoked => "token revoked",
+            Self::MakerRevoked => "token made by somebody who was revoked since",
             Self::WrongUser => "credential of another user",
             Self::UnknownKey => "unknown SSH key",
             Self::KindOfKey => "SSH certificate with a kind of key that is not accepted",
@@ -93,6 +96,7 @@ impl Why {
             | Self::WrongSecret
             | Self::Expired
             | Self::Revoked
+            | Self::MakerRevoked
             | Self::WrongUser
             | Self::Oidc(_)
             | Self::BadCertificate => true,

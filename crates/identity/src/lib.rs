@@ -4,8 +4,10 @@
 //! [`Authenticated`] or [`Refused`]. A live session asks [`Identity::standing`] before every command.
 //!
 //! Promises: a proof that is malformed, unknown, wrong, expired, revoked or presented under another user's name is
-//! refused with one and the same public answer, given no sooner than [`REFUSAL_FLOOR`] after it was asked, so that
-//! neither the words nor the time tell which it was; the reason goes to the auditor only ([`Refused::why`]). A text that
+//! refused with one and the same public answer, given no sooner than [`REFUSAL_FLOOR`] after it was asked: the words never
+//! tell which it was, and the time only where the answer comes later than that, which is where the store is slow, and for
+//! a provider's token whose key is not known here, which may wait twenty seconds for the provider to be asked. That its key
+//! is not known says nothing of anybody's credential. The reason goes to the auditor only ([`Refused::why`]). A text that
 //! this gateway did not sign is refused before the store is asked. Failures are counted per address in bounded memory,
 //! but for SSH keys that are merely not known here: clients try all they have. What is trusted in SSH says `ssh.rs`.
 //! A revoked token is refused at once, also in sessions that it opened; where the gateway cannot learn of revocations
@@ -103,7 +105,7 @@ pub struct Authenticated {
     pub principal: Principal,
     /// When its proof runs out.
     pub expires: Option<Timestamp>,
-    /// When its proof was issued, where a provider did so.
+    /// When its proof was issued, by a provider or, of a token, by this gateway.
     pub issued: Option<Timestamp>,
     /// When it logged in at its provider, where it did so itself and the provider said when: what a vote needs.
     pub interactive: Option<Timestamp>,
@@ -246,9 +248,14 @@ impl Identity {
         if authenticated.expires.is_some_and(|expires| now >= expires) {
             return Standing::Expired;
         }
+        let person = |principal| self.revocations.holds_person(principal, authenticated.issued);
         match &authenticated.principal.credential {
             CredentialKind::Token(id) if self.revocations.holds(*id) => Standing::Revoked,
-            CredentialKind::Oidc if self.revocations.holds_person(&authenticated.principal, authenticated.issued) => {
+            CredentialKind::Oidc if person(&authenticated.principal) => Standing::Revoked,
+            // Made by somebody who was revoked since: it goes with them.
+            CredentialKind::Token(_)
+                if authenticated.makers.iter().any(|one| one.credential == CredentialKind::Oidc && person(one)) =>
+            {
                 Standing::Revoked
             }
             CredentialKind::Token(_)
@@ -308,8 +315,9 @@ impl Identity {
         Ok(done)
     }
 
-    /// Revokes everything that a provider gave this person until now: when this returns, no session of this gateway stands
-    /// on it, and none opens with it. A token issued after counts, once the clocks' skew of a minute has passed.
+    /// Revokes everything that a provider gave this person until now, and every token that they made with it, themselves or
+    /// by tokens of theirs: when this returns, no session of this gateway stands on any of it, and none opens with it. What
+    /// is issued after counts, once the clocks' skew of a minute has passed.
     ///
     /// # Errors
     /// The store's; nothing is revoked then.

@@ -133,7 +133,7 @@ impl Issuer {
     fn check(&self) -> Result<(), IdentityError> {
         let wrong = |why: &str| Err(IdentityError::Invalid(format!("the issuer `{}` {why}", self.issuer)));
         if provider::issuer_url(&self.issuer).is_none() {
-            return wrong("is no https URL without a query (http is for loopback only)");
+            return wrong("is no https URL without a query (http is for loopback addresses only)");
         }
         if self.audience.is_empty() || self.user_claim.is_empty() {
             return wrong("needs an audience and a claim for the user");
@@ -306,11 +306,13 @@ mod tests {
 
     #[test]
     fn only_https_is_asked_except_on_loopback() {
-        for good in ["https://idp.example/realms/x", "http://127.0.0.1:80", "http://[::1]:9/a/", "http://localhost:1"] {
+        for good in ["https://idp.example/realms/x", "http://127.0.0.1:80", "http://[::1]:9/a/", "https://localhost:1"]
+        {
             assert!(trust(vec![Issuer::new(good, "portcullis")]).is_ok(), "{good}");
         }
         for bad in [
             "http://idp.example",
+            "http://localhost:1",
             "http://localhost.example",
             "http://127.0.0.1.example",
             "ftp://127.0.0.1",

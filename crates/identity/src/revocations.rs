@@ -2,15 +2,16 @@
 //!
 //! Promises: subscribed before it is first read, so no revocation falls between; a token whose record was deleted counts
 //! as revoked; while changes cannot be followed (the store's stream ended and could not be opened again), every token
-//! and everybody from a provider counts as revoked. The snapshot forgets a token once it ran out by itself, so it holds at
-//! most a day of revocations.
+//! and everybody from a provider counts as revoked, and so does everybody from a provider, logged once, while an entry
+//! cannot be read. The snapshot forgets a token once it ran out by itself, so it holds at most a day of revocations.
 //! Held by: `tests.rs` and `tests/oidc.rs`.
 
 use crate::error::IdentityError;
-use crate::oidc::revoked::{self, Entry, People};
+use crate::oidc::revoked::{self, Entry, People, Said};
 use crate::record::LONGEST_LIFE;
 use crate::tokens::{KEYS, decode, id_of};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jiff::Timestamp;
 use portcullis_model::{Principal, TokenId};
@@ -93,6 +94,11 @@ impl Revocations {
         self.shared.change_people(|people| people.add(entry));
     }
 
+    #[cfg(test)]
+    pub(crate) fn unread(&self) -> usize {
+        self.shared.snapshot.load().people.unread_beyond(&People::default()).count()
+    }
+
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
     }
@@ -107,9 +113,10 @@ impl Shared {
             }
         }
         let mut people = People::default();
-        for (_, versioned) in table.scan(revoked::KEYS).await? {
-            people.read(&versioned);
+        for (key, versioned) in table.scan(revoked::KEYS).await? {
+            people.take(&key, &Said::of(Some(&versioned)));
         }
+        people.unread_beyond(&self.snapshot.load().people).for_each(cannot_be_read);
         // What was learned of a deleted token is kept: its record is no longer there to be read.
         self.snapshot.rcu(|old| {
             let mut revoked = old.revoked.clone();
@@ -124,10 +131,9 @@ impl Shared {
 
     fn take(&self, change: &Change) {
         if change.key.starts_with(revoked::KEYS) {
-            // One that went takes nothing back: its tokens ran out, or somebody deleted it.
-            if let Some(versioned) = &change.value {
-                self.change_people(|people| people.read(versioned));
-            }
+            let (before, said) = (self.snapshot.load_full(), Said::of(change.value.as_ref()));
+            self.change_people(|people| people.take(&change.key, &said));
+            self.snapshot.load().people.unread_beyond(&before.people).for_each(cannot_be_read);
             return;
         }
         let Some(id) = id_of(&change.key) else { return };
@@ -177,6 +183,14 @@ impl Shared {
     fn tell(&self) {
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
+}
+
+/// Says it once for each; the key is a digest of whom it is about.
+fn cannot_be_read(key: &Bytes) {
+    let key = key.escape_ascii();
+    tracing::error!(
+        "the revocation `{key}` in the store cannot be read; nobody from an identity provider stands until it can, or went"
+    );
 }
 
 /// Changes to tokens and to people, until either can no longer be followed.

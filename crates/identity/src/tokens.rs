@@ -2,17 +2,19 @@
 //!
 //! Promises: a token is judged against what the store holds at that moment; every check is made whatever an earlier one
 //! said, so that reasons take the same time; a revocation is a change of the kept record under its version, so it cannot
-//! be lost to a change made at the same time. Does not promise anything about rate: that is `attempts`.
-//! Held by: `tests.rs`.
+//! be lost to a change made at the same time. A token goes with the logins of whoever made it, or made its maker's token:
+//! nobody keeps a door open behind a revocation. Does not promise anything about rate: that is `attempts`.
+//! Held by: `tests.rs` and `tests/oidc.rs`.
 
 use crate::error::{IdentityError, Why};
 use crate::key::TokenKey;
+use crate::oidc::revoked;
 use crate::record::{NewToken, Stored, StoredRevocation, TokenInfo};
 use crate::text::{self, SecretHash};
 use crate::{Authenticated, Extensions, RESERVED_USER};
 use bytes::Bytes;
 use jiff::Timestamp;
-use portcullis_model::{Digest, Principal, TokenId};
+use portcullis_model::{CredentialKind, Digest, Principal, TokenId};
 use portcullis_store::{Expect, Put, StoreError, Table, Versioned};
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,10 +139,13 @@ pub(crate) async fn judge(
         (true, false, true, _) => Why::Expired,
         (true, false, false, false) => Why::WrongUser,
         (true, false, false, true) => {
+            if made_by_revoked(table, &stored).await? {
+                return Err(Why::MakerRevoked);
+            }
             return Ok(Authenticated {
                 principal: stored.principal(presented.id),
                 expires: Some(stored.expires),
-                issued: None,
+                issued: Some(stored.created),
                 interactive: None,
                 makers: stored.makers,
                 extensions: Extensions::all(),
@@ -148,6 +153,17 @@ pub(crate) async fn judge(
         }
     };
     Err(why)
+}
+
+/// Whether any of its makers, who came from a provider, was revoked after it was made. Only a token whose secret is right
+/// comes so far, so nobody learns from the time that this takes.
+async fn made_by_revoked(table: &dyn Table, stored: &Stored) -> Result<bool, Why> {
+    for maker in stored.makers.iter().filter(|maker| maker.credential == CredentialKind::Oidc) {
+        if revoked::is_kept(table, maker, stored.created).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 pub(crate) async fn list(table: &dyn Table) -> Result<Vec<TokenInfo>, IdentityError> {

@@ -1,6 +1,6 @@
 //! Where a provider's keys come from: its discovery document, then its key set, kept and fetched again.
 //!
-//! Promises: only `https` is asked (plain `http` on loopback), for an issuer that states itself exactly; keys are fetched
+//! Promises: only `https` is asked (plain `http` at a loopback address), for an issuer that states itself exactly; keys are fetched
 //! when this starts and every [`REFRESH`], by one task, one fetch at a time; a key that is not known makes at most one
 //! fetch every [`SPACING`] whatever number of tokens name it, and a bounded number wait for it. What a fetch brings replaces
 //! what was known, so a key that was taken back is gone; while the provider is away the old keys are good for
@@ -198,7 +198,8 @@ fn may_be_asked(url: &Url) -> bool {
     let loopback = match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
+        // A name is whatever resolves it says it is, `localhost` too; no fetch takes one for loopback.
+        Some(Host::Domain(_)) => false,
         None => return false,
     };
     let encrypted = url.scheme() == "https" || (url.scheme() == "http" && loopback);

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use portcullis_model::{Digest, Principal};
 use portcullis_store::{Expect, Put, StoreError, Table, Versioned};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Under which they are kept.
@@ -98,22 +98,51 @@ pub(crate) async fn revoke(
 pub(crate) struct People {
     /// By subject, then by issuer, each with the time before which no token counts.
     revoked: HashMap<Arc<str>, HashMap<Arc<str>, Timestamp>>,
-    /// An entry could not be read, so anybody may be revoked.
-    unread: bool,
+    /// The entries that cannot be read, by their keys: while there is one, anybody may be revoked.
+    unread: HashSet<Bytes>,
+}
+
+/// What the store says of one entry.
+pub(crate) enum Said {
+    /// This.
+    Entry(Entry),
+    /// Nothing that can be read.
+    Unreadable,
+    /// That it went. This takes nothing back of what was read: its tokens ran out, or somebody deleted it.
+    Gone,
+}
+
+impl Said {
+    pub(crate) fn of(value: Option<&Versioned>) -> Self {
+        value.map_or(Self::Gone, |versioned| Entry::read(versioned).map_or(Self::Unreadable, Self::Entry))
+    }
 }
 
 impl People {
     pub(crate) fn holds(&self, principal: &Principal, issued: Option<Timestamp>) -> bool {
         let before = self.revoked.get(&principal.subject).and_then(|issuers| issuers.get(&principal.issuer));
-        self.unread || before.is_some_and(|before| issued.is_none_or(|issued| covers(*before, issued)))
+        !self.unread.is_empty() || before.is_some_and(|before| issued.is_none_or(|issued| covers(*before, issued)))
     }
 
-    /// Takes what the store holds of one of them.
-    pub(crate) fn read(&mut self, versioned: &Versioned) {
-        match Entry::read(versioned) {
-            Some(entry) => self.add(&entry),
-            None => self.unread = true,
+    /// Takes what the store says of one of them; one that cannot be read counts until it can, or went.
+    pub(crate) fn take(&mut self, key: &Bytes, said: &Said) {
+        match said {
+            Said::Entry(entry) => {
+                self.unread.remove(key);
+                self.add(entry);
+            }
+            Said::Unreadable => {
+                self.unread.insert(key.clone());
+            }
+            Said::Gone => {
+                self.unread.remove(key);
+            }
         }
+    }
+
+    /// Those that cannot be read here and were not known of there.
+    pub(crate) fn unread_beyond<'a>(&'a self, known: &'a Self) -> impl Iterator<Item = &'a Bytes> {
+        self.unread.difference(&known.unread)
     }
 
     pub(crate) fn add(&mut self, entry: &Entry) {
@@ -130,7 +159,8 @@ impl People {
         });
     }
 
-    /// Keeps what was known; what is in the store may have run out in between, or been deleted.
+    /// Keeps what was known of people; what is in the store may have run out in between, or been deleted. What cannot be
+    /// read is only what the store holds now.
     pub(crate) fn join(&mut self, known: &Self) {
         for (subject, issuers) in &known.revoked {
             let into = self.revoked.entry(Arc::clone(subject)).or_default();

@@ -157,9 +157,127 @@ async fn while_revocations_cannot_be_followed_nobody_from_a_provider_stands() {
     until(&house.identity, &held, house.now, Standing::Revoked).await;
     house.table.failing.store(false, Ordering::SeqCst);
     until(&house.identity, &held, house.now, Standing::Good).await;
-    // An entry that cannot be read may be anybody's.
-    let damaged = Bytes::from_static(b"{}");
-    let key = Bytes::from_static(b"oidc-revoked/x");
-    let _ = portcullis_store::Table::put(&*house.table, key, damaged, Expect::Any, None).await.unwrap();
-    until(&house.identity, &held, house.now, Standing::Revoked).await;
+}
+
+/// Counts errors of the thread's log.
+struct Errors(Arc<AtomicU32>);
+
+impl tracing::Subscriber for Errors {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::ERROR
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+async fn until_unread(identity: &Identity, count: usize) {
+    let mut changes = identity.changes();
+    let seen = async {
+        while identity.revocations.unread() != count {
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), seen).await.unwrap_or_else(|_| panic!("never {count}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_cannot_be_read_may_be_anybodys_until_it_can_or_went() {
+    let errors = Arc::new(AtomicU32::new(0));
+    let _log = tracing::subscriber::set_default(Errors(Arc::clone(&errors)));
+    let house = Gateway::build().await;
+    let admin = Authenticated::local_admin(Some("root"));
+    let held = house.present(&house.token("alice", &json!({})), None).await.unwrap();
+    let made = house.identity.create_token(NewToken::for_user("bot"), &admin, house.now).await.unwrap();
+    let bot = house.present(text(&made), None).await.unwrap();
+    // One of somebody's, kept aside, to be written back.
+    house.identity.revoke_oidc(ISSUER, "bob", &admin, house.now).await.unwrap();
+    let (bobs, kept) = portcullis_store::Table::scan(&*house.table, b"oidc-revoked/").await.unwrap().remove(0);
+    let put = |key: &Bytes, value: &Bytes| {
+        portcullis_store::Table::put(&*house.table, key.clone(), value.clone(), Expect::Any, None)
+    };
+    let (damaged, nobodys) = (Bytes::from_static(b"{}"), Bytes::from_static(b"oidc-revoked/x"));
+    for (key, unread) in [(&bobs, 1), (&nobodys, 2)] {
+        let _ = put(key, &damaged).await.unwrap();
+        until_unread(&house.identity, unread).await;
+        assert_eq!(house.identity.standing(&held, house.now), Standing::Revoked);
+        assert_eq!(house.identity.standing(&bot, house.now), Standing::Good, "the administrator made it");
+    }
+    // A gateway that starts now finds both, and one that can follow again says nothing twice.
+    let later = Gateway::open(&house.table, &house.forge).await;
+    assert_eq!(later.standing(&held, house.now), Standing::Revoked);
+    assert_eq!(errors.swap(0, Ordering::SeqCst), 4);
+    let _ = put(&nobodys, &Bytes::from_static(b"[]")).await.unwrap();
+    // The one is repaired, the other goes; only then do people stand again.
+    let _ = put(&bobs, &kept.value).await.unwrap();
+    until_unread(&house.identity, 1).await;
+    assert_eq!(house.identity.standing(&held, house.now), Standing::Revoked);
+    let _ = portcullis_store::Table::delete(&*house.table, nobodys, Expect::Any).await.unwrap();
+    for identity in [&house.identity, &later] {
+        until(identity, &held, house.now, Standing::Good).await;
+    }
+    assert_eq!(errors.load(Ordering::SeqCst), 0);
+    // What was read of it before and after still counts.
+    let bob = house.present(&house.token("bob", &json!({})), None).await.unwrap_err();
+    assert_eq!(bob.why(), Why::Oidc(Flaw::Revoked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_goes_with_the_logins_of_whoever_made_it() {
+    let mut house = Gateway::build().await;
+    let other = Gateway::open(&house.table, &house.forge).await;
+    let dana = house.present(&house.token("dana", &json!({})), None).await.unwrap();
+    let alice = house.present(&house.token("alice", &json!({})), None).await.unwrap();
+    let make = async |house: &Gateway, user: &str, by: &Authenticated| {
+        let day = NewToken::for_user(user).lasting(Duration::from_secs(24 * 3600));
+        house.identity.create_token(day, by, house.now).await.unwrap()
+    };
+    let (hers, anothers) = (make(&house, "agent-7", &dana).await, make(&house, "agent-8", &alice).await);
+    let held = house.present(text(&hers), None).await.unwrap();
+    assert_eq!(held.issued, Some(house.now));
+    // One that was made with hers, and one whose user is called like her.
+    let grandchild = make(&house, "agent-9", &held).await;
+    let admin = Authenticated::local_admin(Some("dana"));
+    let namesake = make(&house, "dana", &admin).await;
+    let mut gone = vec![held, house.present(text(&grandchild), None).await.unwrap()];
+    let kept =
+        [house.present(text(&anothers), None).await.unwrap(), house.present(text(&namesake), None).await.unwrap()];
+    house.now += SignedDuration::from_hours(5);
+    assert_eq!(house.identity.standing(&gone[0], house.now), Standing::Good);
+    house.identity.revoke_oidc(ISSUER, "dana", &admin, house.now).await.unwrap();
+    // Live sessions, here and elsewhere; and none begins.
+    for one in &gone {
+        assert_eq!(house.identity.standing(one, house.now), Standing::Revoked);
+        until(&other, one, house.now, Standing::Revoked).await;
+    }
+    for made in [&hers, &grandchild] {
+        assert_eq!(house.present(text(made), None).await.unwrap_err().why(), Why::MakerRevoked);
+    }
+    for one in &kept {
+        assert_eq!(house.identity.standing(one, house.now), Standing::Good);
+    }
+    assert!(house.present(text(&anothers), None).await.is_ok() && house.present(text(&namesake), None).await.is_ok());
+    // What she makes after a new login counts; what she made before never does again.
+    house.now += SignedDuration::from_secs(62);
+    let again = house.present(&house.token("dana", &json!({})), None).await.unwrap();
+    let new = make(&house, "agent-7", &again).await;
+    let new = house.present(text(&new), None).await.unwrap();
+    assert_eq!(house.identity.standing(&new, house.now), Standing::Good);
+    assert_eq!(house.present(text(&hers), None).await.unwrap_err().why(), Why::MakerRevoked);
+    // A gateway that starts later knows of it too.
+    let later = Gateway::open(&house.table, &house.forge).await;
+    gone.retain(|one| later.standing(one, house.now) != Standing::Revoked);
+    assert!(gone.is_empty(), "{gone:?}");
+    // Where the store's word of her cannot be read, the token is nobody's to use.
+    let (key, row) = portcullis_store::Table::scan(&*house.table, b"oidc-revoked/").await.unwrap().remove(0);
+    let expect = Expect::Version(row.version);
+    let _ = portcullis_store::Table::put(&*house.table, key, Bytes::from_static(b"{}"), expect, None).await.unwrap();
+    assert_eq!(house.present(text(&hers), None).await.unwrap_err().why(), Why::Unavailable);
 }

@@ -141,7 +141,7 @@ async fn every_flaw_is_refused_for_its_own_reason_and_with_one_answer() {
 }
 
 #[tokio::test]
-async fn every_refusal_takes_as_long() {
+async fn no_refusal_comes_before_its_time() {
     let provider = provider();
     let gateway = Gateway::trusting(vec![trusted(&provider)]).await;
     assert!(gateway.present(&good(&provider, Algorithm::ES256, "alice")).await.is_ok());
@@ -181,26 +181,60 @@ async fn issuers_do_not_speak_for_each_other() {
     }
 }
 
+/// The time after which tokens may cause the keys to be fetched again has passed; for the gateway alone.
+async fn later() {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+}
+
 #[tokio::test]
-async fn keys_rotate_and_outlast_an_absence() {
+async fn keys_rotate_and_are_taken_back() {
     let provider = provider();
     let gateway = Gateway::trusting(vec![trusted(&provider)]).await;
     let old = good(&provider, Algorithm::EdDSA, "alice");
     assert!(gateway.present(&old).await.is_ok());
-    assert_eq!(provider.keys_asked(), 1);
     provider.rotate().unwrap();
     let new = good(&provider, Algorithm::EdDSA, "alice");
-    provider.go_away(true);
-    assert!(gateway.present(&old).await.is_ok());
+    // It asks at most every ten seconds, whoever wants it to.
     assert_eq!(gateway.present(&new).await.unwrap_err().why(), Why::Oidc(Flaw::UnknownKey));
-    provider.go_away(false);
+    assert_eq!(provider.keys_asked(), 1);
+    later().await;
+    assert!(gateway.present(&new).await.is_ok() && gateway.present(&old).await.is_ok());
+    assert_eq!(provider.keys_asked(), 2);
     // A gateway that starts now knows both, and after the old ones are taken back only the new.
-    let later = Gateway::trusting(vec![trusted(&provider)]).await;
-    assert!(later.present(&old).await.is_ok() && later.present(&new).await.is_ok());
+    let second = Gateway::trusting(vec![trusted(&provider)]).await;
+    assert!(second.present(&old).await.is_ok() && second.present(&new).await.is_ok());
     provider.retire();
     let last = Gateway::trusting(vec![trusted(&provider)]).await;
     assert!(last.present(&new).await.is_ok());
     assert_eq!(last.present(&old).await.unwrap_err().why(), Why::Oidc(Flaw::UnknownKey));
+}
+
+#[tokio::test]
+async fn known_keys_outlast_an_absence_and_new_ones_are_found_after_it() {
+    let provider = provider();
+    let gateway = Gateway::trusting(vec![trusted(&provider)]).await;
+    let old = good(&provider, Algorithm::EdDSA, "alice");
+    assert!(gateway.present(&old).await.is_ok());
+    provider.rotate().unwrap();
+    let new = good(&provider, Algorithm::EdDSA, "alice");
+    provider.go_away(true);
+    later().await;
+    // It is asked, and gives nothing: the new key stays unknown, the old one known.
+    assert_eq!(gateway.present(&new).await.unwrap_err().why(), Why::Oidc(Flaw::UnknownKey));
+    assert!(gateway.present(&old).await.is_ok());
+    // Whoever starts now knows none, and counts nothing against those who come.
+    let late = Gateway::trusting(vec![trusted(&provider)]).await;
+    for token in [&old, &new] {
+        assert_eq!(late.present(token).await.unwrap_err().why(), Why::Unavailable);
+    }
+    assert_eq!(provider.keys_asked(), 1);
+    provider.go_away(false);
+    later().await;
+    for gateway in [&gateway, &late] {
+        assert!(gateway.present(&new).await.is_ok() && gateway.present(&old).await.is_ok());
+    }
 }
 
 #[tokio::test]

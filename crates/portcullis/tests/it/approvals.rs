@@ -59,7 +59,7 @@ impl World {
         let provider = Provider::start(People::for_tests()).unwrap();
         let identity = format!(
             "identity:\n  oidc: [{{ issuer: \"{}\", audience: portcullis, groups_claim: groups }}]\n  \
-             roles: {{ approver: [dba], auditor: [audit] }}\n{identity}",
+             roles: {{ admin: [platform], approver: [dba], auditor: [audit] }}\n{identity}",
             provider.issuer()
         );
         let gateway = settings.policy("held", HELD).extra(&identity).start().unwrap();

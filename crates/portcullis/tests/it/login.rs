@@ -1,6 +1,7 @@
 //! Logins at an identity provider, end to end: with a code, with a browser, and what a provider's token opens.
 //!
-//! Promises: `portcullis login` keeps a token that the gateway accepts and that can vote, and prints none; a provider's token is psql's password; a revocation ends an open session.
+//! Promises: `portcullis login` keeps a token that the gateway accepts and that can vote, and prints none; a provider's token is psql's password; a revocation ends an open session,
+//! of the person's own token and of one that the person made.
 
 use crate::approvals::{World, told};
 use crate::surroundings::{BINARY, eventually, libpq_client, server};
@@ -144,25 +145,34 @@ fn a_providers_token_is_psqls_password_until_it_is_revoked() {
         command.args(["-X", "-At"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     };
-    let token = world.login("dana", "dba", 5);
-    let mut child = psql(&token);
-    let mut input = child.stdin.take().unwrap();
-    writeln!(input, "SELECT name FROM products WHERE id = 1;").unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert!(!line.trim().is_empty());
-    let issuer = world.provider.issuer();
-    let revoked = world.gateway.command(&["token", "revoke-logins", "--issuer", issuer, "--subject", "dana"]);
-    assert!(revoked.unwrap().contains("revoked"));
-    // The session ends by itself, and none begins with the same token.
-    eventually("the end of the session", || {
-        let _ended = writeln!(input, "SELECT 1;").and_then(|()| input.flush());
-        child.try_wait().unwrap().is_some()
-    });
-    drop(input);
-    let words = told(&child.wait_with_output().unwrap());
-    assert!(words.contains("FATAL"), "{words}");
-    let words = told(&psql(&token).wait_with_output().unwrap());
-    assert!(words.contains("authentication failed") || words.contains("FATAL"), "{words}");
+    let own = world.login("dana", "dba", 5);
+    // One that somebody made for an agent, which outlives their login.
+    let mut made = Command::new(BINARY);
+    made.args(["token", "create", "--user", "agent-7", "--group", "agents", "--ttl", "8h"]);
+    made.args(["--gateway", &world.gateway.address("console").unwrap(), "--ca"]).arg(world.gateway.ca_file());
+    let made = made.env("PORTCULLIS_TOKEN", world.login("pat", "platform", 5)).output().unwrap();
+    assert!(made.status.success(), "{}", told(&made));
+    let made = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    for (subject, token) in [("dana", &own), ("pat", &made)] {
+        let mut child = psql(token);
+        let mut input = child.stdin.take().unwrap();
+        writeln!(input, "SELECT name FROM products WHERE id = 1;").unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.trim().is_empty());
+        let issuer = world.provider.issuer();
+        let revoked = world.gateway.command(&["token", "revoke-logins", "--issuer", issuer, "--subject", subject]);
+        assert!(revoked.unwrap().contains("revoked"));
+        // The session ends by itself, and none begins with the same token.
+        eventually("the end of the session", || {
+            let _ended = writeln!(input, "SELECT 1;").and_then(|()| input.flush());
+            child.try_wait().unwrap().is_some()
+        });
+        drop(input);
+        let words = told(&child.wait_with_output().unwrap());
+        assert!(words.contains("FATAL"), "{words}");
+        let words = told(&psql(token).wait_with_output().unwrap());
+        assert!(words.contains("authentication failed") || words.contains("FATAL"), "{words}");
+    }
     world.gateway.stop(&[]).unwrap();
 }
