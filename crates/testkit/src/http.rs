@@ -1,5 +1,5 @@
 //! An HTTP/1.1 service that says what a test tells it, byte for byte: chunks, codings, answers that break off or never
-//! come; and remembers every byte that it was sent.
+//! come; and remembers every byte that it was sent, or ([`Service::forgetful`]) none.
 //!
 //! Promises: reads requests whole, with a length or in chunks, one after the other on each connection; the bytes are in
 //! the [`Ledger`] before they are answered; writes what the test's [`Answers`] return and nothing else.
@@ -63,12 +63,23 @@ pub struct Service {
 }
 
 impl Service {
-    /// Listens on a random loopback port.
+    /// Listens on a random loopback port, and remembers what comes.
     ///
     /// # Errors
     /// [`TestkitError::Io`].
     pub fn start(answers: Answers) -> Result<Self, TestkitError> {
-        let ledger = Ledger::default();
+        Self::writing(Ledger::default(), answers)
+    }
+
+    /// The same without a memory, for as long as somebody likes: its ledger is always empty.
+    ///
+    /// # Errors
+    /// [`TestkitError::Io`].
+    pub fn forgetful(answers: Answers) -> Result<Self, TestkitError> {
+        Self::writing(Ledger::of_nothing(), answers)
+    }
+
+    fn writing(ledger: Ledger, answers: Answers) -> Result<Self, TestkitError> {
         let written = ledger.clone();
         let listening = Listening::start(move |stream| {
             let (ledger, answers) = (written.clone(), Arc::clone(&answers));
@@ -86,7 +97,7 @@ impl Service {
         self.listening.address.to_string()
     }
 
-    /// What clients wrote.
+    /// What clients wrote; nothing of a [`Service::forgetful`] one.
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger

@@ -140,7 +140,7 @@ impl Provider {
         // The address is known once it listens, and what answers there must know it.
         let late: Arc<OnceLock<Arc<Shared>>> = Arc::default();
         let early = Arc::clone(&late);
-        let service = Service::start(Arc::new(move |asked| match early.get() {
+        let service = Service::forgetful(Arc::new(move |asked| match early.get() {
             Some(shared) => shared.answer(asked),
             None => document("503 Service Unavailable", &json!({})),
         }))?;
@@ -240,11 +240,12 @@ impl Shared {
         Ok(self.unpublished.get_or_init(|| made))
     }
 
-    /// Changes what is under way, as one step.
+    /// Changes what is under way, as one step, without what ran out.
     fn change<T>(&self, change: impl Fn(&mut Pending) -> T) -> T {
         loop {
             let old = self.pending.load_full();
             let mut new = Pending::clone(&old);
+            new.forget(now());
             let done = change(&mut new);
             if Arc::ptr_eq(&old, &self.pending.compare_and_swap(&old, Arc::new(new))) {
                 return done;

@@ -1,8 +1,9 @@
 //! What a peer received, as tests read it: the bytes of each connection in order of arrival.
 //!
 //! Promises: a byte is in the ledger before the peer acts on it, so whoever saw the peer's answer also sees the byte.
-//! That is what lets a test say "no byte of a refused command was ever written upstream".
-//! Held by: `tests/it/wire.rs`.
+//! That is what lets a test say "no byte of a refused command was ever written upstream". One that keeps nothing
+//! ([`Ledger::of_nothing`]) is for peers that run for as long as somebody plays with them.
+//! Held by: `tests/it/wire.rs`, and the test below.
 
 #![expect(clippy::disallowed_types, reason = "written by connection tasks, read by a test between its own steps")]
 
@@ -11,18 +12,34 @@ use bytes::{Buf, Bytes};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The bytes that a recording peer received, one entry a connection.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Ledger {
     connections: Arc<Mutex<Vec<Vec<u8>>>>,
+    keeps: bool,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { connections: Arc::default(), keeps: true }
+    }
 }
 
 impl Ledger {
+    /// One that forgets everything at once and is always empty.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Self { keeps: false, ..Self::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens an entry for a new connection; returns its index.
     pub(crate) fn open(&self) -> usize {
+        if !self.keeps {
+            return 0;
+        }
         let mut connections = self.lock();
         connections.push(Vec::new());
         connections.len() - 1
@@ -91,4 +108,21 @@ fn frames(mut rest: Bytes) -> Vec<Frame> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_all_or_nothing() {
+        for (ledger, kept) in [(Ledger::default(), 2), (Ledger::of_nothing(), 0)] {
+            for bytes in [b"abc", b"def"] {
+                let entry = ledger.open();
+                ledger.append(entry, bytes);
+            }
+            assert_eq!((ledger.connections().len(), ledger.len()), (kept, 3 * kept));
+            assert_eq!(ledger.contains("E"), kept > 0);
+        }
+    }
 }

@@ -3,9 +3,10 @@
 //!
 //! Promises: as a careful provider does it. A code is for one client, one redirect, one use and one minute, and needs the
 //! verifier of its S256 challenge; a redirect is to loopback or one that the client has; a refresh token is for one use; a
-//! device's login counts once its user has logged in with the code shown there. A failed login changes nothing.
+//! device's login counts once its user has logged in with the code shown there. A failed login changes nothing. What ran
+//! out is forgotten.
 //! Does not promise to keep anything when dropped, or to slow down guessing: it is for one machine and a short while.
-//! Held by: `tests/it/idp.rs`.
+//! Held by: `tests/it/idp.rs`, and the test below.
 
 use super::form::{Form, encoded, login};
 use super::{Account, Client, Shared, now};
@@ -21,6 +22,9 @@ use std::collections::BTreeMap;
 /// A login's code or a device's is good for so many seconds.
 const CODE: u64 = 60;
 const DEVICE: u64 = 600;
+
+/// A login can be refreshed for so many seconds.
+const REFRESH: u64 = 24 * 60 * 60;
 
 /// A login that a user made.
 #[derive(Clone, Debug)]
@@ -52,7 +56,22 @@ struct Device {
 pub(crate) struct Pending {
     codes: BTreeMap<String, Code>,
     devices: BTreeMap<String, Device>,
-    refresh: BTreeMap<String, Login>,
+    refresh: BTreeMap<String, Refresh>,
+}
+
+#[derive(Clone, Debug)]
+struct Refresh {
+    login: Login,
+    until: u64,
+}
+
+impl Pending {
+    /// Forgets what ran out; a device's code is kept a while longer, since whoever waits for it is told that it ran out.
+    pub(crate) fn forget(&mut self, now: u64) {
+        self.codes.retain(|_, code| code.until > now);
+        self.devices.retain(|_, device| device.until + DEVICE > now);
+        self.refresh.retain(|_, refresh| refresh.until > now);
+    }
 }
 
 fn page(status: &str, text: &str) -> Vec<Act> {
@@ -215,8 +234,8 @@ impl Shared {
     }
 
     fn refreshed(&self, client: &Client, form: &Form) -> Option<Login> {
-        let login = self.change(|pending| pending.refresh.remove(form.get("refresh_token")))?;
-        (login.client == client.id).then_some(login)
+        let refresh = self.change(|pending| pending.refresh.remove(form.get("refresh_token")))?;
+        (refresh.login.client == client.id && refresh.until > now()).then_some(refresh.login)
     }
 
     fn on_device(&self, client: &Client, form: &Form) -> Result<Login, &'static str> {
@@ -239,7 +258,8 @@ impl Shared {
             return Ok(refused("invalid_grant"));
         };
         let refresh = random_hex()?;
-        self.change(|pending| pending.refresh.insert(refresh.clone(), login.clone()));
+        let kept = Refresh { login: login.clone(), until: now() + REFRESH };
+        self.change(|pending| pending.refresh.insert(refresh.clone(), kept.clone()));
         let mut claims = self.claims_of(account);
         if let Some(members) = claims.as_object_mut() {
             members.insert("aud".to_owned(), login.client.as_str().into());
@@ -271,5 +291,30 @@ impl Shared {
         let lifetime = self.settings.lifetime.as_secs();
         let token = self.signed("at+jwt", &claims)?;
         Ok(document("200 OK", &json!({"token_type": "Bearer", "expires_in": lifetime, "access_token": token})))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ran_out_is_forgotten_and_a_devices_code_a_while_later() {
+        let login = Login { user: "u".to_owned(), client: "c".to_owned(), nonce: String::new(), at: 0 };
+        let mut pending = Pending::default();
+        for until in [10, 20] {
+            let name = until.to_string();
+            let (redirect, challenge) = (String::new(), String::new());
+            pending.codes.insert(name.clone(), Code { login: login.clone(), redirect, challenge, until });
+            let (user_code, client) = (String::new(), String::new());
+            pending.devices.insert(name.clone(), Device { user_code, client, until, login: None });
+            pending.refresh.insert(name, Refresh { login: login.clone(), until });
+        }
+        let mut left = |now| {
+            pending.forget(now);
+            (pending.codes.len(), pending.devices.len(), pending.refresh.len())
+        };
+        assert_eq!([left(9), left(10), left(20)], [(2, 2, 2), (1, 2, 1), (0, 2, 0)]);
+        assert_eq!([left(10 + DEVICE), left(20 + DEVICE)], [(0, 1, 0), (0, 0, 0)]);
     }
 }
