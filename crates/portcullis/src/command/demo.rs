@@ -3,11 +3,13 @@
 //!
 //! Promises: everything in it is the product itself, reached as a user would reach it: the real `psql`, `ssh` and `curl`, this
 //! binary's own commands, shipped policy bundles. Nothing outlives the command. `--script` checks every step's output and exits
-//! non-zero if one is not as it says. Does not promise to be a production set-up: the sample server has no durability.
+//! non-zero if one is not as it says. Every secret is written to a file that was its owner's alone from the start, and the demo's
+//! own directory is 0700. Does not promise to be a production set-up: the sample server has no durability.
 //! Held by: itself, in `scripts/test`.
 
 mod host;
 mod people;
+mod quote;
 mod script;
 mod services;
 mod show;
@@ -22,8 +24,9 @@ use portcullis_testkit::postgres::Options;
 use portcullis_testkit::{Postgres, postgres::Installation, shop};
 use services::Services;
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -69,8 +72,8 @@ struct Demo {
     tokens: Vec<String>,
     /// The machine behind SSH, or why there is none.
     host: Result<Host, String>,
-    /// The person who approves, or why there is none.
-    people: Result<People, String>,
+    /// The person who approves.
+    people: People,
     services: Services,
     _server: Postgres,
     _place: Place,
@@ -92,7 +95,8 @@ async fn start(args: &DemoArgs) -> Result<Demo, Failure> {
     let server = blocking("the sample server", server).await?;
     let host = blocking("the sample machine", host::start).await?;
     let people = blocking("the identity provider", people::start).await?;
-    let services = blocking("the sample services", services::start).await?;
+    let script = args.script;
+    let services = blocking("the sample services", move || services::start(script)).await?;
     let local = |port| SocketAddr::from(([127, 0, 0, 1], if args.script { 0 } else { port }));
     let listen = Listen {
         postgres: args.postgres.unwrap_or_else(|| local(6442)),
@@ -100,8 +104,7 @@ async fn start(args: &DemoArgs) -> Result<Demo, Failure> {
         http: args.http.unwrap_or_else(|| local(6480)),
         console: args.console.unwrap_or_else(|| local(6444)),
     };
-    let sample =
-        Sample { server: &server, host: host.as_ref().ok(), people: people.as_ref().ok(), services: &services };
+    let sample = Sample { server: &server, host: host.as_ref().ok(), people: &people, services: &services };
     let config = write_files(&place.path, &listen, &sample)?;
     let running = serve::start(assemble::load(&config)?).await?;
     if let Some(address) = running.ssh {
@@ -126,12 +129,14 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn place(dir: Option<&Path>) -> Result<Place, Failure> {
+    let mut builder = fs::DirBuilder::new();
+    builder.mode(0o700);
     if let Some(dir) = dir {
-        fs::create_dir_all(dir)?;
+        builder.recursive(true).create(dir)?;
         return Ok(Place { path: std::path::absolute(dir)?, temporary: false });
     }
     let path = std::env::temp_dir().join(format!("portcullis-demo-{}", std::process::id()));
-    fs::create_dir(&path)?;
+    builder.create(&path)?;
     Ok(Place { path, temporary: true })
 }
 
@@ -161,7 +166,7 @@ struct Listen {
 struct Sample<'a> {
     server: &'a Postgres,
     host: Option<&'a Host>,
-    people: Option<&'a People>,
+    people: &'a People,
     services: &'a Services,
 }
 
@@ -182,7 +187,7 @@ fn write_files(place: &Path, listen: &Listen, sample: &Sample<'_>) -> Result<Pat
         identity.push(format!("ssh_keys: [{key}]"));
         connections.push(connection);
     }
-    identity.extend(sample.people.map(People::configured));
+    identity.push(sample.people.configured());
     connections.extend(sample.services.write_files(place)?);
     let text = format!(
         "# The demo's gateway: a listener for each protocol, a connection for each system, the shipped bundles.\n\
@@ -203,9 +208,7 @@ fn write_files(place: &Path, listen: &Listen, sample: &Sample<'_>) -> Result<Pat
 
 /// The shop's line for the configuration, and the files that it names.
 fn shop_connection(place: &Path, server: &Postgres) -> Result<String, Failure> {
-    let secret = place.join("shop.password");
-    fs::write(&secret, server.password())?;
-    restrict(&secret)?;
+    write_secret(&place.join("shop.password"), server.password())?;
     // A copy: the sample server's own directory goes with it, and the record is read after that too.
     let tls = match server.ca_file() {
         Some(ca) => {
@@ -220,9 +223,16 @@ fn shop_connection(place: &Path, server: &Postgres) -> Result<String, Failure> {
     ))
 }
 
-fn restrict(file: &Path) -> Result<(), Failure> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o600))?)
+/// Writes what nobody else may read, to a new file that nobody else could read at any time.
+fn write_secret(file: &Path, text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    // An earlier demo's, which may have been opened by somebody.
+    match fs::remove_file(file) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    Ok(made.write_all(text.as_ref())?)
 }
 
 /// This binary, as a user would call it.
@@ -251,7 +261,7 @@ impl Demo {
             "host={} port={} dbname=shop user={user} sslmode=verify-full sslrootcert={}",
             address.ip(),
             address.port(),
-            self.authority.display()
+            quote::for_libpq(&self.authority.display().to_string())
         ))
     }
 

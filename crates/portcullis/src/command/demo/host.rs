@@ -7,7 +7,7 @@
 //! an account of a service), which is why the demo's bundle opens two directories of it and nothing else.
 //! Held by: the demo's script, in `scripts/test`.
 
-use super::{portcullis, restrict};
+use super::{portcullis, write_secret};
 use crate::error::Failure;
 use portcullis_testkit::Sshd;
 use portcullis_testkit::ssh::{keygen, make_private};
@@ -76,9 +76,7 @@ impl Host {
             POLICY.replace(STANDS_FOR, &self.files.display().to_string()),
         )?;
         // Copies: the machine's own directory goes with it, and the record is read after that too.
-        let key = place.join("build-box.key");
-        fs::copy(self.server.client_key(), &key)?;
-        restrict(&key)?;
+        write_secret(&place.join("build-box.key"), fs::read(self.server.client_key())?)?;
         let agent = place.join("agent-7.key");
         if !agent.exists() {
             keygen(&agent).map_err(failed)?;

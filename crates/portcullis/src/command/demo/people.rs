@@ -1,12 +1,10 @@
 //! The demo's people: a real identity provider with one person, who may decide on what waits.
 //!
 //! Promises: the person's password is made for each start and printed by the interactive demo alone; what they log in with
-//! is `portcullis login`, whose token is kept beside the demo's files and not with the user's own. Where the gateway could
-//! not look for a provider at all, the demo goes on without, and says why.
+//! is `portcullis login`, whose token is kept beside the demo's files and not with the user's own.
 //! Held by: the demo's script, in `scripts/test`.
 
 use crate::error::Failure;
-use crate::fetch::Fetch;
 use portcullis_testkit::idp::{Account, Client, Provider, Settings};
 use portcullis_testkit::random_hex;
 use std::path::{Path, PathBuf};
@@ -28,18 +26,15 @@ pub(super) struct People {
     pub(super) password: String,
 }
 
-/// Starts it; the reason where it would be of no use. Blocks.
-pub(super) fn start() -> Result<Result<People, String>, Failure> {
-    if let Err(error) = Fetch::new(None) {
-        return Ok(Err(format!("{error} (package ca-certificates)")));
-    }
+/// Starts it. Blocks.
+pub(super) fn start() -> Result<People, Failure> {
     let failed = |error| Failure::refused("the identity provider", error);
     let password = random_hex().map_err(failed)?;
     let account = Account { user: PERSON.to_owned(), password: password.clone(), groups: vec![GROUP.to_owned()] };
     let client = Client { id: AUDIENCE.to_owned(), secret: None, redirects: Vec::new(), groups: Vec::new() };
     let settings =
         Settings { accounts: vec![account], clients: vec![client], audience: AUDIENCE.to_owned(), lifetime: LIFETIME };
-    Ok(Ok(People { provider: Provider::start(settings).map_err(failed)?, password }))
+    Ok(People { provider: Provider::start(settings).map_err(failed)?, password })
 }
 
 impl People {

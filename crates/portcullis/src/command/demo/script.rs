@@ -6,6 +6,7 @@ mod host;
 mod http;
 mod step;
 
+use super::quote::for_shell;
 use super::{Demo, blocking, portcullis};
 use crate::error::Failure;
 use std::fs;
@@ -27,11 +28,7 @@ pub(super) async fn play(demo: &Demo) -> Result<(), Failure> {
     play.strangers().await?;
     play.auditor().await?;
     println!("\n{} steps, {} wrong", play.played, play.wrong);
-    let missing = [
-        ("over SSH", demo.host.as_ref().err()),
-        ("over HTTP", demo.services.curl.as_ref().err()),
-        ("with a person", demo.people.as_ref().err()),
-    ];
+    let missing = [("over SSH", demo.host.as_ref().err()), ("over HTTP", demo.services.curl.as_ref().err())];
     for (steps, why) in missing.into_iter().filter_map(|(steps, why)| Some((steps, why?))) {
         println!("not played: the steps {steps}: {why}");
     }
@@ -126,7 +123,7 @@ impl Play<'_> {
         command.env("PGPASSWORD", "pct_not-a-token");
         self.step(Step {
             title: "A wrong token gets in nowhere, and is told nothing",
-            typed: format!("PGPASSWORD=wrong psql \"{dsn}\""),
+            typed: format!("PGPASSWORD=wrong psql {}", for_shell(&dsn)),
             command,
             input: "SELECT 1;".to_owned(),
             expect: &["FATAL"],
@@ -193,7 +190,7 @@ impl Play<'_> {
         let dsn = self.demo.dsn(user)?;
         let mut command = psql(&dsn);
         command.env("PGPASSWORD", self.demo.tokens.get(identity).map_or("", String::as_str));
-        let typed = format!("PGPASSWORD=… psql \"{dsn}\"");
+        let typed = format!("PGPASSWORD=… psql {}", for_shell(&dsn));
         self.step(Step { title, typed, command, input: format!("{sql}\n"), expect, never, ends: Ends::Well }).await?;
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! What the interactive demo prints: lines to paste, for each of its people and systems.
 //!
-//! Promises: every line works as it stands, in any directory; what is missing on this machine is said in its place.
+//! Promises: every line works as it stands, in any directory, whatever gateway the user's own environment names; what is
+//! missing on this machine is said in its place.
 //! Held by: nothing but who pastes them; the same clients are played by the demo's script.
 
 use super::people::{PERSON, state_home};
+use super::quote::for_shell;
 use super::{Demo, IDENTITIES};
 use crate::error::Failure;
 use portcullis_testkit::claude;
@@ -14,7 +16,7 @@ impl Demo {
     pub(super) fn show(&self) -> Result<(), Failure> {
         println!("\nReady. Paste a line:\n");
         for ((user, _, what), token) in IDENTITIES.iter().zip(&self.tokens).take(2) {
-            println!("  # {what}\n  PGPASSWORD={token} psql \"{}\"\n", self.dsn(user)?);
+            println!("  # {what}\n  PGPASSWORD={token} psql {}\n", for_shell(&self.dsn(user)?));
         }
         println!("Then try, as the agent:\n");
         println!("  SELECT id, name, city, email, phone FROM customers LIMIT 3;");
@@ -25,34 +27,28 @@ impl Demo {
         self.show_people()?;
         self.show_host();
         self.show_services();
-        let exe = std::env::current_exe()?;
-        let (exe, config) = (exe.display(), self.config.display());
+        let (exe, config) = (path(&std::env::current_exe()?), path(&self.config));
         println!("And, as the auditor:\n");
-        println!("  {exe} sessions list --config {config}");
-        println!("  {exe} sessions show SESSION --config {config}");
-        println!("  {exe} sessions verify --config {config}\n");
+        for words in ["list", "show SESSION", "verify"] {
+            println!("  env -u PORTCULLIS_GATEWAY -u PORTCULLIS_CA {exe} sessions {words} --config {config}");
+        }
+        println!();
         println!("The policy is in {}. Ctrl-C ends the demo.", self.config.with_file_name("policies").display());
         Ok(())
     }
 
     /// The lines for what waits, and for the person who decides.
     fn show_people(&self) -> Result<(), Failure> {
-        let (people, address) = match (&self.people, self.running.console) {
-            (Ok(people), Some(address)) => (people, address),
-            (Err(why), _) => {
-                println!("Nobody can log in, so nothing can be approved: {why}.\n");
-                return Ok(());
-            }
-            (Ok(_), None) => return Ok(()),
-        };
+        let Some(address) = self.running.console else { return Ok(()) };
         println!("This waits for a person; let it wait, and decide in another terminal:\n");
         println!("  DELETE FROM orders WHERE id = 120;\n");
-        println!("  # {PERSON}, a DBA: log in on the page that it names, with the password {}", people.password);
-        let exe = std::env::current_exe()?;
-        let state = state_home(&self.config);
+        println!("  # {PERSON}, a DBA: log in on the page that it names, with the password {}", self.people.password);
+        let (exe, state) = (path(&std::env::current_exe()?), path(&state_home(&self.config)));
+        let authority = path(&self.authority);
         let own = |words: &str| {
-            let (state, exe, authority) = (state.display(), exe.display(), self.authority.display());
-            println!("  XDG_STATE_HOME={state} {exe} {words} --gateway {address} --ca {authority}");
+            println!(
+                "  env -u PORTCULLIS_TOKEN XDG_STATE_HOME={state} {exe} {words} --gateway {address} --ca {authority}"
+            );
         };
         own("login");
         own("approvals list");
@@ -68,8 +64,7 @@ impl Demo {
             (Err(why), _) => return println!("No machine behind SSH: {why}.\n"),
             (Ok(_), None) => return,
         };
-        let place = self.config.parent().unwrap_or(Path::new("."));
-        let at = place.display();
+        let file = |name: &str| path(&self.config.with_file_name(name));
         println!(
             "The same agent on a machine, with a key; known_hosts has the gateway's own, so nothing is trusted unseen:\n"
         );
@@ -80,27 +75,33 @@ impl Demo {
                 "  # -T: terminals of this machine cannot be given to the server's account, so there is no prompt"
             );
         }
+        // ssh splits the value at blanks, unless it is in quotes of its own.
+        let known = format!("UserKnownHostsFile=\"{}\"", self.config.with_file_name("known_hosts").display());
+        let known = for_shell(&known);
         println!(
-            "  ssh {plain}-i {at}/agent-7.key -o IdentitiesOnly=yes -o UserKnownHostsFile={at}/known_hosts -p {} build-box@{}\n",
+            "  ssh {plain}-i {} -o IdentitiesOnly=yes -o {known} -p {} build-box@{}\n",
+            file("agent-7.key"),
             address.port(),
             address.ip()
         );
-        let config = format!("-F {at}/ssh_config");
-        let notes = host.at("work/notes.txt");
-        println!("  # the same with less to type: {at}/ssh_config says all of it");
-        println!("  ssh {config} build-box 'grep -n rm {notes}'");
-        println!("  ssh {config} build-box 'rm -rf {}'", host.at("work"));
-        println!("  ssh {config} build-box 'cat {}'", host.at("work/settings.txt"));
-        println!("  scp {config} build-box:{notes} .");
-        println!("  sftp {config} build-box:{}\n", host.at("work"));
+        let config = format!("-F {}", file("ssh_config"));
+        // The machine has a shell, too.
+        let there = |command: &str, name: &str| for_shell(&format!("{command} {}", for_shell(&host.at(name))));
+        let from = |name: &str| for_shell(&format!("build-box:{}", host.at(name)));
+        println!("  # the same with less to type: {} says all of it", file("ssh_config"));
+        println!("  ssh {config} build-box {}", there("grep -n rm", "work/notes.txt"));
+        println!("  ssh {config} build-box {}", there("rm -rf", "work"));
+        println!("  ssh {config} build-box {}", there("cat", "work/settings.txt"));
+        println!("  scp {config} {} .", from("work/notes.txt"));
+        println!("  sftp {config} {}\n", from("work"));
     }
 
     /// The lines for the services behind HTTP.
     fn show_services(&self) {
         let (Some(address), Some(token)) = (self.running.http, self.tokens.first()) else { return };
-        let (config, authority) = (self.config.with_file_name("curlrc"), self.authority.display());
-        let curl = format!("curl -K {}", config.display());
-        println!("The same agent on a REST API, with its token in {}:\n", config.display());
+        let (config, authority) = (path(&self.config.with_file_name("curlrc")), path(&self.authority));
+        let curl = format!("curl -K {config}");
+        println!("The same agent on a REST API, with its token in {config}:\n");
         if let Err(why) = &self.services.curl {
             println!("  # {why}");
         }
@@ -126,6 +127,11 @@ impl Demo {
             claude::MODEL
         );
     }
+}
+
+/// A path as a shell needs it.
+fn path(path: &Path) -> String {
+    for_shell(&path.display().to_string())
 }
 
 /// A request for a stream with this prompt, of an agent that has a shell.

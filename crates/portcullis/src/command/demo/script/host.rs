@@ -6,6 +6,7 @@
 
 use super::{Ends, Play, Step};
 use crate::command::demo::host::Host;
+use crate::command::demo::quote::{for_shell, in_double_quotes};
 use crate::error::Failure;
 use serde_json::Value;
 use std::fs;
@@ -117,12 +118,13 @@ impl Play<'_> {
     async fn files(&mut self, host: &Host) -> Result<(), Failure> {
         let work = host.at("work");
         let [report, fetched, back] = ["report.txt", "fetched.txt", "back.txt"].map(|name| self.local(name));
+        let [put, get] = [&report, &fetched].map(|file| in_double_quotes(file));
         fs::write(&report, REPORT)?;
         self.client(
             "sftp",
             "Files go both ways, each judged by its name",
             &["-b", "-", "build-box"],
-            &format!("put {report} {work}/report.txt\nget {work}/notes.txt {fetched}\nls {work}\n"),
+            &format!("put {put} {work}/report.txt\nget {work}/notes.txt {get}\nls {work}\n"),
             Ends::Well,
             &["work/report.txt", "work/notes.txt"],
             &["denied"],
@@ -147,13 +149,14 @@ impl Play<'_> {
     /// Files that go nowhere.
     async fn secret_files(&mut self, host: &Host) -> Result<(), Failure> {
         let work = host.at("work");
-        let (report, taken) = (self.local("report.txt"), self.local("taken.txt"));
+        let taken = self.local("taken.txt");
+        let [put, get] = [&self.local("report.txt"), &taken].map(|file| in_double_quotes(file));
         self.client(
             "sftp",
             "A secret goes nowhere, whatever it is called; the transfer lives on",
             &["-b", "-", "build-box"],
             &format!(
-                "-get {work}/.env {taken}\n-get {work}/settings.txt {taken}\n-put {report} {work}/.env\n-rm {work}/.env\n\
+                "-get {work}/.env {get}\n-get {work}/settings.txt {get}\n-put {put} {work}/.env\n-rm {work}/.env\n\
                  ls {work}/notes.txt\n"
             ),
             Ends::Well,
@@ -242,7 +245,7 @@ impl Play<'_> {
     ) -> Result<(), Failure> {
         let mut command = Command::new(program);
         command.arg("-F").arg(self.demo.config.with_file_name("ssh_config")).args(words);
-        let shown: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        let shown: Vec<String> = words.iter().map(|word| for_shell(word)).collect();
         let typed = format!("{program} -F ssh_config {}", shown.join(" "));
         self.step(Step { title, typed, command, input: input.to_owned(), expect, never, ends }).await?;
         Ok(())
@@ -252,12 +255,6 @@ impl Play<'_> {
 /// What is wrong, unless this holds.
 pub(super) fn unless(holds: bool, wrong: &str) -> Vec<String> {
     if holds { Vec::new() } else { vec![wrong.to_owned()] }
-}
-
-/// A word as a shell would need it.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// What is wrong with an asciicast: each line is JSON, the first its header, every other an event that moves on.

@@ -5,8 +5,9 @@
 //! the service got. Where there is no curl, none of these is played, and the script's last line says why.
 //! Held by: itself, in `scripts/test`.
 
-use super::host::{quoted, unless};
+use super::host::unless;
 use super::{Ends, Play, Step};
+use crate::command::demo::quote::for_shell;
 use crate::command::demo::show::ask;
 use crate::error::Failure;
 use portcullis_testkit::claude::DESTRUCTIVE;
@@ -112,7 +113,7 @@ impl Play<'_> {
         let mut command = Command::new("curl");
         // A file of the user's own could change what is asked.
         command.arg("-q").arg("-K").arg(self.demo.config.with_file_name("curlrc")).args(&words);
-        let shown: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        let shown: Vec<String> = words.iter().map(|word| for_shell(word)).collect();
         Ok((command, format!("curl -K curlrc {}", shown.join(" "))))
     }
 }
