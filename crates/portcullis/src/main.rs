@@ -15,6 +15,7 @@ mod client;
 mod command;
 mod error;
 mod fetch;
+mod memory;
 mod serve;
 mod state;
 mod table;
@@ -41,9 +42,14 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
-        Command::Serve(args) => runtime()?.block_on(serve::run(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Serve(args) => {
+            memory::keep_private().and_then(|()| runtime())?.block_on(serve::run(&args)).map(|()| ExitCode::SUCCESS)
+        }
         Command::Check(args) => command::check::run(&args),
-        Command::Demo(args) => runtime()?.block_on(command::demo::run(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Demo(args) => memory::keep_private()
+            .and_then(|()| runtime())?
+            .block_on(command::demo::run(&args))
+            .map(|()| ExitCode::SUCCESS),
         Command::Token(args) => runtime()?.block_on(command::token::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Policy(args) => command::policy::run(args, runtime),
         Command::Approvals(args) => runtime()?.block_on(command::approvals::run(args)).map(|()| ExitCode::SUCCESS),

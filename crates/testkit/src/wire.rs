@@ -11,6 +11,7 @@ mod scram;
 
 pub use client::{Drained, RawClient, outline};
 pub(crate) use scram::ServerExchange;
+pub use scram::equivalents;
 
 use crate::error::TestkitError;
 use bytes::{Buf, BufMut, Bytes, BytesMut};

@@ -47,6 +47,7 @@ mod ssh_edges;
 mod ssh_flow;
 mod ssh_guarded;
 mod ssh_talk;
+mod standing_secrets;
 mod surroundings;
 mod terminal;
 mod tokens;

@@ -55,6 +55,20 @@ impl Keys {
     }
 }
 
+/// What opens a server as well as a password does: what the password becomes under the salt and rounds of the verifier that
+/// the server keeps (`SCRAM-SHA-256$ROUNDS:SALT$…`), and the client's key made of it.
+///
+/// # Errors
+/// [`TestkitError::Protocol`] where it is no such verifier.
+pub fn equivalents(password: &str, verifier: &str) -> Result<[Vec<u8>; 2], TestkitError> {
+    let bad = || TestkitError::Protocol("no SCRAM verifier".to_owned());
+    let (rounds, salt) = verifier.split('$').nth(1).and_then(|part| part.split_once(':')).ok_or_else(bad)?;
+    let salt = STANDARD.decode(salt).map_err(|_| bad())?;
+    let rounds = rounds.parse().map_err(|_| bad())?;
+    let keys = Keys::new(password, &salt, rounds)?;
+    Ok([salted(password, &salt, rounds)?.to_vec(), keys.client.to_vec()])
+}
+
 /// The client's side.
 pub(crate) struct ClientExchange {
     first_bare: String,
