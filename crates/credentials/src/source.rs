@@ -1,14 +1,14 @@
 //! Where a secret is, and reading it.
 //!
 //! Promises: at most [`LARGEST`] bytes are read, from a plain file only (a pipe or device could stall a login or never
-//! end); every buffer on the way is wiped. Held by: the crate's tests.
+//! end); every buffer on the way is wiped. Held by: the crate's tests, and `tests/it/standing_secrets.rs` of the binary.
 
 use crate::CredentialError;
 use crate::keys::PrivateKey;
 use secrecy::SecretString;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::io::AsyncReadExt as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// Bytes of a secret at most.
@@ -64,11 +64,17 @@ async fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     if !tokio::fs::metadata(path).await.map_err(unreadable)?.is_file() {
         return Err(unusable("is not in a plain file"));
     }
-    let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
-    // All of the room at once, so that no half of the secret is left behind where a growing buffer was.
-    let room = usize::try_from(LARGEST + 1).unwrap_or(usize::MAX);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(LARGEST + 1).read_to_end(&mut bytes).await.map_err(unreadable)?;
+    // Not by tokio's file, which reads into a buffer of its own and does not wipe it.
+    let plain = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::open(plain)?;
+        // All of the room at once, so that no half of the secret is left behind where a growing buffer was.
+        let room = usize::try_from(LARGEST + 1).unwrap_or(usize::MAX);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    let mut bytes = read.await.map_err(std::io::Error::other).flatten().map_err(unreadable)?;
     while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
         bytes.pop();
     }

@@ -76,8 +76,9 @@ impl Scram {
         let Challenge { nonce, salt, iterations } = Challenge::read(server_first, &self.nonce)?;
         let password = prepared(password.expose_secret());
         let salted = tokio::task::spawn_blocking(move || {
-            let mut salted = Zeroizing::new([0; digest::SHA256_OUTPUT_LEN]);
-            pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, &salt, password.as_bytes(), salted.as_mut());
+            // Not an array: moved to another thread, it would leave itself behind.
+            let mut salted = Zeroizing::new(vec![0; digest::SHA256_OUTPUT_LEN]);
+            pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, &salt, password.as_bytes(), &mut salted);
             salted
         })
         .await
@@ -88,12 +89,12 @@ impl Scram {
         }
         let without_proof = format!("c={},r={nonce}", STANDARD.encode(bound));
         let transcript = format!("{},{server_first},{without_proof}", self.bare);
-        let client_key = Zeroizing::new(sign(salted.as_ref(), b"Client Key"));
+        let client_key = Zeroizing::new(sign(&salted, b"Client Key"));
         let stored_key = digest::digest(&digest::SHA256, &client_key);
         let signature = sign(stored_key.as_ref(), transcript.as_bytes());
         let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
         let message = format!("{without_proof},p={}", STANDARD.encode(proof));
-        let server_key = Zeroizing::new(sign(salted.as_ref(), b"Server Key"));
+        let server_key = Zeroizing::new(sign(&salted, b"Server Key"));
         Ok((message, Expectation { server_key, transcript }))
     }
 }
