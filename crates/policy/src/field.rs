@@ -5,8 +5,9 @@
 //!   is one of those listed. An object or list is no such value, so one that stands where a scalar is expected does not
 //!   pass. Without a body, or with one whose values could not be told, it does not match.
 //! - A **deny** or **hold** matches where any path leads to any value listed, to an object or list, or where the values
-//!   could not be told. A service may read `"5"` as 5 and `"true"` as true, so these compare texts with numbers and words
-//!   as well, and what cannot be compared with a range is in it, `null` excepted. Without a body it does not match.
+//!   could not be told. A service may read `"5"` as 5, `"５"` too, `"true"` as true, and `null` as nought, false or no text,
+//!   so these compare texts with numbers and words as well, `null` with what it may stand for, and what cannot be compared
+//!   with a range is in it. Without a body it does not match, and where nothing stands at the path, neither.
 //! - Numbers are compared exactly as decimals; texts by pattern, byte for byte; `*` is any scalar.
 //!
 //! Does not promise that an element without a member is looked at: `$.items[*].sku` is about the items that have one.
@@ -151,7 +152,7 @@ impl Values {
                 Decimal::parse(text).is_none_or(|value| self.within(&value))
             }
             (Self::Within { .. }, Scalar::Bool(_)) => true,
-            (Self::Within { .. }, Scalar::Null) => false,
+            (Self::Within { .. }, Scalar::Null) => Decimal::parse("0").is_none_or(|nought| self.within(&nought)),
         }
     }
 
@@ -191,30 +192,34 @@ impl Wanted {
         match (self, value) {
             (Self::Text(globs), Scalar::Number(text)) => any(globs, text),
             (Self::Text(globs), Scalar::Bool(found)) => any(globs, if *found { "true" } else { "false" }),
-            (Self::Text(globs), Scalar::Null) => any(globs, "null"),
+            (Self::Text(globs), Scalar::Null) => any(globs, "null") || any(globs, ""),
             (Self::Number { value, written }, Scalar::Text(text) | Scalar::Number(text)) => {
                 **text == **written
-                    || Decimal::parse(text.trim()).map_or_else(|| has_digit(text), |found| found == *value)
+                    || Decimal::parse(text.trim()).map_or_else(|| may_be_number(text), |found| found == *value)
             }
             (Self::Number { value, .. }, Scalar::Bool(found)) => {
                 Decimal::parse(if *found { "1" } else { "0" }).is_some_and(|found| found == *value)
             }
+            (Self::Number { value, .. }, Scalar::Null | Scalar::Empty) => {
+                Decimal::parse("0").is_none_or(|nought| nought == *value)
+            }
+            (Self::Bool(wanted), Scalar::Null | Scalar::Empty) => !wanted,
             // `"yes"`, `1`: all but what can only mean the opposite.
             (Self::Bool(wanted), Scalar::Text(text)) => !is_word_of(!wanted, text),
             (Self::Bool(wanted), Scalar::Number(text)) => *wanted != is_zero(text),
             (Self::Null, Scalar::Text(text)) => text.is_empty() || text.eq_ignore_ascii_case("null"),
             (Self::Any, _)
             | (Self::Text(_), Scalar::Text(_) | Scalar::Empty)
-            | (Self::Number { .. }, Scalar::Null | Scalar::Empty)
-            | (Self::Bool(_), Scalar::Bool(_) | Scalar::Null | Scalar::Empty)
+            | (Self::Bool(_), Scalar::Bool(_))
             | (Self::Null, Scalar::Number(_) | Scalar::Bool(_) | Scalar::Null | Scalar::Empty) => false,
         }
     }
 }
 
-/// Whether a text that is no number of JSON may be one to a careless service: `0100`, `+100`, `100.`.
-fn has_digit(text: &str) -> bool {
-    text.contains(|c: char| c.is_ascii_digit())
+/// Whether a text that is no number of JSON may be one to a careless service: `0100`, `+100`, `100.`, digits of any script,
+/// and no text at all for nought.
+fn may_be_number(text: &str) -> bool {
+    text.trim().is_empty() || text.contains(char::is_numeric)
 }
 
 /// Whether a text can only mean this of true and false.
