@@ -42,11 +42,19 @@ pub(crate) enum Value {
     Object(Vec<(String, Node)>),
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many documents were read: tests of readers count what they do with one request.
+    pub(crate) static READS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// Reads one document.
 ///
 /// # Errors
 /// [`NotStrict`], with what is wrong in words a client may read.
 pub(crate) fn read(text: &[u8]) -> Result<Node, NotStrict> {
+    #[cfg(test)]
+    READS.set(READS.get() + 1);
     let text = std::str::from_utf8(text).map_err(|_| NotStrict("the body is not UTF-8".to_owned()))?;
     if text.starts_with('\u{feff}') {
         return Err(NotStrict("the body begins with a byte order mark".to_owned()));

@@ -9,6 +9,7 @@
 //! Held by: the tests below and `fixtures/http/tools.tsv`.
 
 mod facts;
+mod lines;
 mod places;
 mod search;
 mod shown;
@@ -44,12 +45,21 @@ const NAME: usize = 256;
 /// cannot be read does not: what is secret in it cannot be told.
 pub(crate) fn call(table: &ToolTable, name: &str, id: Option<&str>, input: &str) -> Command {
     let digest = Digest::of_parts(&[name.as_bytes(), b"\0", input.as_bytes()]);
-    let (node, tool) = match understood(table, name, input) {
-        Ok(understood) => understood,
-        Err(fault) => {
-            let text = if is_name(name) { shown::call(name, id) } else { Text::plain("a tool call") };
-            return Command::faulty(Source::Tool, text, fault, digest).with_fields(Fields::unknown());
-        }
+    let read = fits(name, input.len()).and_then(|()| {
+        let message = |why: json::NotStrict| format!("the input of tool {name} cannot be read: {}", why.0).into();
+        json::read(input.as_bytes()).map_err(|why| Fault::Ambiguous { message: message(why) })
+    });
+    match read {
+        Ok(node) => called(table, name, id, &node, digest),
+        Err(fault) => unread(name, id, fault, digest),
+    }
+}
+
+/// The same of an input that was read already, for the bytes of this digest.
+pub(crate) fn called(table: &ToolTable, name: &str, id: Option<&str>, node: &Node, digest: Digest) -> Command {
+    let tool = match understood(table, name, node) {
+        Ok(tool) => tool,
+        Err(fault) => return unread(name, id, fault, digest),
     };
     let mut walk = Walk::default();
     walk.call(&tool, node.members());
@@ -61,28 +71,35 @@ pub(crate) fn call(table: &ToolTable, name: &str, id: Option<&str>, input: &str)
         Some(fault) => Command::faulty(Source::Tool, text, fault, digest),
         None => Command::new(Source::Tool, text, operations, digest).writing(true),
     };
-    let kept = Parameter { type_name: "json".into(), value: Some(shown::input(&node, &walk.hidden).into()) };
+    let kept = Parameter { type_name: "json".into(), value: Some(shown::input(node, &walk.hidden).into()) };
     // To a rule a call is its input: `$.amount` is that of the tool.
     command.with_parameters(vec![kept]).with_fields(node.fields(&[]))
 }
 
-/// The input, which is one object, and what is known of the tool.
-fn understood<'t>(table: &'t ToolTable, name: &str, input: &str) -> Result<(Node, Tool<'t>), Fault> {
-    let ambiguous = |message: String| Fault::Ambiguous { message: message.into() };
+fn unread(name: &str, id: Option<&str>, fault: Fault, digest: Digest) -> Command {
+    let text = if is_name(name) { shown::call(name, id) } else { Text::plain("a tool call") };
+    Command::faulty(Source::Tool, text, fault, digest).with_fields(Fields::unknown())
+}
+
+/// Whether a call of this name, with so many bytes of input, may be read at all.
+fn fits(name: &str, bytes: usize) -> Result<(), Fault> {
     if !is_name(name) {
-        return Err(ambiguous("the name of the tool is empty, too long, or not plain text".to_owned()));
+        return Err(Fault::Ambiguous { message: "the name of the tool is empty, too long, or not plain text".into() });
     }
-    if input.len() > LONGEST {
+    if bytes > LONGEST {
         return Err(Fault::TooLarge { message: format!("the input of tool {name} is larger than 1 MiB").into() });
     }
-    let node = json::read(input.as_bytes())
-        .map_err(|why| ambiguous(format!("the input of tool {name} cannot be read: {}", why.0)))?;
+    Ok(())
+}
+
+/// What is known of the tool, where the input is one object.
+fn understood<'t>(table: &'t ToolTable, name: &str, node: &Node) -> Result<Tool<'t>, Fault> {
+    fits(name, node.span.len())?;
     if !matches!(node.value, Value::Object(_)) {
-        return Err(ambiguous(format!("the input of tool {name} is no JSON object")));
+        return Err(Fault::Ambiguous { message: format!("the input of tool {name} is no JSON object").into() });
     }
     let tool = Tool::of(table, name, |field| node.get(field).and_then(Node::text));
-    let tool = tool.ok_or_else(|| Fault::Unsupported { message: "what is known of tools cannot be read".into() })?;
-    Ok((node, tool))
+    tool.ok_or_else(|| Fault::Unsupported { message: "what is known of tools cannot be read".into() })
 }
 
 /// The command that a call is of whose name or input the masks leave nothing that a tool could take.
@@ -174,7 +191,9 @@ impl Walk {
     fn field(&mut self, role: Role, node: &Node) {
         match role {
             Role::Text | Role::Directory => {}
-            Role::Shell | Role::Argv => self.command_line(node),
+            Role::Shell => self.shell(node),
+            Role::Argv => self.words(node, true),
+            Role::Lines => self.lines(node),
             Role::Sql => match node.text() {
                 Some(text) => self.sql(text, node, Named::Sql),
                 None => self.undescribed(node),
@@ -207,6 +226,7 @@ impl Walk {
             Role::Text
             | Role::Shell
             | Role::Argv
+            | Role::Lines
             | Role::Sql
             | Role::Patch
             | Role::Directory
@@ -225,9 +245,12 @@ impl Walk {
     /// A field without a role: its name may say what it holds.
     fn member(&mut self, field: &str, node: &Node) {
         match (search::named(field), &node.value) {
-            (Named::Shell, Value::String(_)) => self.command_line(node),
-            (Named::Shell, Value::Array(words)) if words.iter().all(|word| word.text().is_some()) => {
-                self.command_line(node);
+            (Named::Shell, Value::String(text)) => self.line(text, node),
+            (Named::Shell, Value::Array(parts)) => {
+                if parts.iter().all(|part| part.text().is_some()) {
+                    self.words(node, false);
+                }
+                self.one_by_one(parts, |walk, part| walk.member(field, part));
             }
             (named @ (Named::Sql | Named::Query), Value::String(text)) => self.sql(text, node, named),
             (Named::Sql | Named::Query, Value::Array(texts)) => {
@@ -235,30 +258,6 @@ impl Walk {
             }
             (_, _) => self.search(node),
         }
-    }
-
-    /// A command line, or the words of one.
-    fn command_line(&mut self, node: &Node) {
-        let text = match &node.value {
-            Value::String(text) => text.clone(),
-            Value::Array(words) if words.iter().all(|word| word.text().is_some()) => {
-                let quote = |word: &Node| format!("'{}'", word.text().unwrap_or_default().replace('\'', r"'\''"));
-                words.iter().map(quote).collect::<Vec<_>>().join(" ")
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                return self.undescribed(node);
-            }
-        };
-        if text.trim().is_empty() || !self.has_room() {
-            return;
-        }
-        let scope = portcullis_shell::Scope { directory: self.directory.clone(), ..portcullis_shell::Scope::unknown() };
-        let reading = portcullis_shell::read(&text, &scope, &portcullis_shell::Limits::default());
-        self.hide(node, &text, &reading.secrets);
-        if let Some(fault) = reading.fault {
-            self.fault.get_or_insert(fault);
-        }
-        self.emit(reading.operations);
     }
 
     /// SQL. A text that its field does not say to be SQL is that only where the grammar accepts it.
@@ -271,7 +270,7 @@ impl Walk {
             return;
         }
         if !self.has_room() {
-            return;
+            return self.conceal(node);
         }
         let limits = portcullis_sql::Limits::default();
         let reading = portcullis_sql::read(text, Dialect::Postgres, &portcullis_sql::Scope::unknown(), &limits);
@@ -303,7 +302,7 @@ impl Walk {
                     self.sql(text, node, Named::Other);
                 }
                 if search::looks_like_shell(text) {
-                    self.command_line(node);
+                    self.line(text, node);
                 }
                 self.document(text, node);
             }
@@ -334,6 +333,15 @@ impl Walk {
             });
         }
         self.texts <= TEXTS
+    }
+
+    /// Hides all of a text that was not read, or was read in more ways than can be shown.
+    fn conceal(&mut self, node: &Node) {
+        if self.depth > 0 {
+            self.secret_below = true;
+        } else {
+            self.hide_at(node, Text::REDACTED.to_owned());
+        }
     }
 
     fn hide(&mut self, node: &Node, text: &str, secrets: &[Range<usize>]) {

@@ -32,7 +32,7 @@ use crate::api::rest::Opaque;
 use crate::api::{Asked, Read};
 use crate::classify;
 use crate::frame::Request;
-use crate::json::{self, Edits};
+use crate::json::{self, Edits, Node, Value};
 use crate::tools::{self, ToolTable};
 use answer::Answering;
 use bytes::Bytes;
@@ -57,7 +57,7 @@ pub(crate) struct Context {
 
 /// Reads a request.
 pub(crate) fn read(mut request: Request, context: &Context) -> Read {
-    let message = match message::of(&request) {
+    let mut message = match message::of(&request) {
         Ok(message) => message,
         Err(refusal) => return unread(request, refusal, context),
     };
@@ -66,7 +66,7 @@ pub(crate) fn read(mut request: Request, context: &Context) -> Read {
         Err(NotTheirs) => return astray(request, context),
     };
     let resumed = request.headers.contains_key(headers::LAST_EVENT);
-    if let Err(refusal) = forward(&mut request, &message, session.as_deref()) {
+    if let Err(refusal) = forward(&mut request, &mut message, session.as_deref()) {
         return unread(request, refusal, context);
     }
     let command = command(&request, &message, &context.tools);
@@ -102,16 +102,20 @@ fn session(request: &Request, message: &Message, context: &Context) -> Result<Op
 }
 
 /// Makes the request what is sent: with the server's own session id, and without what no server may ask of a client.
-fn forward(request: &mut Request, message: &Message, session: Option<&str>) -> Result<(), Refusal> {
+fn forward(request: &mut Request, message: &mut Message, session: Option<&str>) -> Result<(), Refusal> {
     let has_message = !matches!(message.said, Said::Stream | Said::Close);
     let refusal = |why| Refusal::new(message::INVALID, why);
     let headers = headers::sent(&request.headers, has_message, session);
     let headers = headers.ok_or_else(|| refusal("a header cannot be sent on"))?;
-    if let Some((span, json)) = &message.capabilities {
+    if let Some((span, json)) = message.capabilities.take() {
         let mut edits = Edits::default();
-        edits.replace(span.clone(), json.as_str());
+        edits.replace(span, json);
         let changed = std::str::from_utf8(&request.body).ok().and_then(|body| edits.apply(body));
-        request.body = changed.map(Bytes::from).ok_or_else(|| refusal("the capabilities cannot be read"))?;
+        let changed = changed.ok_or_else(|| refusal("the capabilities cannot be read"))?;
+        // What is judged is what is sent, where it stands now.
+        let read = json::read(changed.as_bytes()).map_err(|_| refusal("the capabilities cannot be read"))?;
+        message.body = Some(read);
+        request.body = Bytes::from(changed);
     }
     request.headers = headers;
     Ok(())
@@ -120,34 +124,24 @@ fn forward(request: &mut Request, message: &Message, session: Option<&str>) -> R
 fn command(request: &Request, message: &Message, tools: &ToolTable) -> Command {
     match &message.said {
         Said::Request(_, What::Tool { name, call, .. }) => {
-            let mut command = tools::call(tools, name, call.as_deref(), arguments(&request.body));
-            command.digest = request.digest();
-            command
+            // Its arguments in the body that is sent: they may have moved with the capabilities.
+            let arguments = message.body.as_ref().and_then(|body| body.get("params")?.get("arguments"));
+            let none = Node { value: Value::Object(Vec::new()), span: 0..0 };
+            tools::called(tools, name, call.as_deref(), arguments.unwrap_or(&none), request.digest())
         }
         Said::Request(_, What::Read(operations, names)) => {
-            plain(request, operations.clone(), format!("{} {names}", message.method))
+            plain(request, message, operations.clone(), format!("{} {names}", message.method))
         }
         Said::Request(_, What::Session | What::Tools)
         | Said::Notification
         | Said::Pong
         | Said::Stream
-        | Said::Close => plain(request, vec![Operation::session()], message.method.clone()),
+        | Said::Close => plain(request, message, vec![Operation::session()], message.method.clone()),
     }
 }
 
-/// The arguments of a tool call, in the body that is sent: they may have moved with the capabilities. What is no JSON is a
-/// fault of the call.
-fn arguments(body: &[u8]) -> &str {
-    let Ok(read) = json::read(body) else { return "" };
-    match read.get("params").and_then(|params| params.get("arguments")) {
-        Some(node) => body.get(node.span.clone()).and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default(),
-        None => "{}",
-    }
-}
-
-fn plain(request: &Request, operations: Vec<Operation>, text: String) -> Command {
-    let body = json::read(&request.body).ok();
-    let mut command = classify::document(request, operations, body.as_ref());
+fn plain(request: &Request, message: &Message, operations: Vec<Operation>, text: String) -> Command {
+    let mut command = classify::document(request, operations, message.body.as_ref());
     command.text = Text::plain(text);
     command
 }

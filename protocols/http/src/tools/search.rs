@@ -104,7 +104,7 @@ fn of_word(word: &str) -> Named {
     match word {
         "sql" | "statement" | "statements" => Named::Sql,
         "query" | "queries" => Named::Query,
-        "command" | "commands" | "cmd" | "script" | "shell" | "bash" => Named::Shell,
+        "command" | "commands" | "cmd" | "cmds" | "script" | "scripts" | "shell" | "bash" => Named::Shell,
         _ => Named::Other,
     }
 }
@@ -164,6 +164,8 @@ mod tests {
             ("query", Named::Query),
             ("search_query", Named::Query),
             ("cmd", Named::Shell),
+            ("cmds", Named::Shell),
+            ("setupScripts", Named::Shell),
             ("shell-command", Named::Shell),
             ("startScript", Named::Shell),
             ("description", Named::Other),

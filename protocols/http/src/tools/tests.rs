@@ -56,6 +56,10 @@ fn the_record_shows_the_call_without_its_secrets() {
         ("x", r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2'"}"#),
         ("x", r#"{"q":"{\"sql\":\"ALTER ROLE a PASSWORD 'hunter2'\"}"}"#),
         ("shell", r#"{"command":["bash","-c","PGPASSWORD=hunter2 psql -c 'select 1'"]}"#),
+        // Also of lists that nobody describes, whichever reading finds it.
+        ("x", r#"{"commands":["ls","PGPASSWORD=hunter2 psql -c 'select 1'"]}"#),
+        ("x", r#"{"commands":["bash","-c","PGPASSWORD=hunter2 psql -c 'select 1'"]}"#),
+        ("shell", r#"{"commands":["ls","PGPASSWORD=hunter2 psql -c 'select 1'"]}"#),
         // Also where the code has a fault.
         ("x", r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2' )"}"#),
         ("x", r#"{"query":"ALTER ROLE a PASSWORD 'hunter2' )"}"#),
@@ -65,6 +69,22 @@ fn the_record_shows_the_call_without_its_secrets() {
         let (_, kept) = kept.unwrap();
         assert!(!text.contains("hunter2") && !kept.contains("hunter2") && kept.contains("[redacted]"), "{kept}");
         assert!(json::read(kept.as_bytes()).is_ok(), "{kept}");
+    }
+    // Also behind as many texts as are read.
+    let many = (0..TEXTS).map(|at| format!(r#""a{at}":{{"command":"true"}}"#)).collect::<Vec<_>>().join(",");
+    for last in [
+        r#"{"command":"PGPASSWORD=hunter2 psql -c 'select 1'"}"#,
+        r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2'"}"#,
+        r#"{"query":"ALTER ROLE a PASSWORD 'hunter2'"}"#,
+        r#"["ALTER ROLE a PASSWORD 'hunter2'"]"#,
+        r#"{"command":["psql","postgres://a:hunter2@b/c"]}"#,
+        r#""{\"sql\":\"ALTER ROLE a PASSWORD 'hunter2'\"}""#,
+    ] {
+        let (_, kept) = shown("x", &format!(r#"{{{many},"z":{last}}}"#));
+        let (_, kept) = kept.unwrap();
+        assert!(!kept.contains("hunter2") && kept.contains(r#""z":"#) && kept.contains("[redacted]"), "{kept}");
+        // What was read is still shown.
+        assert!(kept.contains(r#""a0":{"command":"true"}"#), "{kept}");
     }
     // What cannot be read may hold anything.
     assert_eq!(shown("x", r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2'"#), ("x (toolu_1)".to_owned(), None));

@@ -2,16 +2,18 @@
 //!
 //! Promises: of each header that means something there is one at most; what `Mcp-Method`, `Mcp-Name`,
 //! `MCP-Protocol-Version` and `Mcp-Param-*` say is in the body, decoded where it is encoded (2026-07-28, "Request Metadata"),
-//! so that whoever behind the gateway goes by headers goes by what was judged; numbers are compared digit by digit. Only a
+//! so that whoever behind the gateway goes by headers goes by what was judged. Only a
 //! closed list of headers is sent on, and nothing that a web page sends.
 //! Does not promise that a `Mcp-Param-*` header belongs to the argument it equals: which argument it copies is in the
 //! tool's schema, which the server checks; here its value must be one of the arguments' values.
 //! Held by: `fixtures/http/mcp.tsv`, which `tests.rs` plays.
 
+mod params;
+
 use super::message::{INVALID, META_VERSION, MISMATCH, Refusal, Said, VERSION, What};
 use super::methods::{self, Row, STATELESS};
 use crate::frame::Request;
-use crate::json::{self, Node, Value};
+use crate::json::Node;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -137,13 +139,11 @@ pub(super) fn agree(
         | Said::Stream
         | Said::Close => None,
     };
-    for (name, value) in request.headers.iter().filter(|(name, _)| name.as_str().starts_with(PARAM)) {
-        let value = value.to_str().ok().and_then(decoded);
-        if !value.zip(arguments).is_some_and(|(value, arguments)| holds(arguments, &value)) {
-            return Err(mismatch(format!("the header {name} is not an argument of the body")));
-        }
+    let said = request.headers.iter().filter(|(name, _)| name.as_str().starts_with(PARAM));
+    match params::unfounded(said, arguments) {
+        Some(name) => Err(mismatch(format!("the header {name} is not an argument of the body"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A value that may be encoded; `None` where its encoding is wrong.
@@ -152,51 +152,6 @@ fn decoded(value: &str) -> Option<String> {
     match encoded {
         Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
         None => Some(value.to_owned()),
-    }
-}
-
-/// Whether an argument has this value. Lists have no header.
-fn holds(node: &Node, value: &str) -> bool {
-    match &node.value {
-        Value::Object(members) => members.iter().any(|(_, member)| holds(member, value)),
-        Value::String(text) => text == value,
-        Value::Number(digits) => match json::read(value.as_bytes()) {
-            Ok(Node { value: Value::Number(said), .. }) => {
-                Decimal::of(digits).is_some_and(|it| Decimal::of(&said) == Some(it))
-            }
-            Ok(_) | Err(_) => false,
-        },
-        Value::Bool(true) => value == "true",
-        Value::Bool(false) => value == "false",
-        Value::Null | Value::Array(_) => false,
-    }
-}
-
-/// A number of JSON as it is, whatever it is written like: a binary one takes neighbours for each other.
-#[derive(PartialEq, Eq)]
-struct Decimal {
-    negative: bool,
-    /// Without zeros at either end.
-    digits: String,
-    /// Of ten, which the digits as a whole number are multiplied with.
-    exponent: i64,
-}
-
-impl Decimal {
-    /// Of what the grammar of JSON took; `None` where it is too large or too small for anybody.
-    fn of(written: &str) -> Option<Self> {
-        let (mantissa, exponent) = written.split_once(['e', 'E']).unwrap_or((written, "0"));
-        let (negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = [whole, fraction].concat();
-        let digits = all.trim_end_matches('0');
-        let dropped = i64::try_from(all.len() - digits.len()).ok()?;
-        let exponent = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
-        let digits = digits.trim_start_matches('0').to_owned();
-        if digits.is_empty() {
-            return Some(Self { negative: false, digits, exponent: 0 });
-        }
-        Some(Self { negative, digits, exponent: exponent.checked_add(dropped)? })
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) const LONGEST_NAME: usize = 256;
 const SUBSCRIPTIONS: usize = 64;
 pub(super) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// By which the server tells how far it is.
+pub(super) const META_PROGRESS: &str = "progressToken";
 /// Where Claude Code says which tool call of its model this is.
 pub(super) const META_TOOL_USE: &str = "claudecode/toolUseId";
 
@@ -128,6 +130,8 @@ pub(super) struct Message {
     pub(super) capabilities: Option<(Range<usize>, String)>,
     /// By which the server tells how far it is.
     pub(super) progress: Option<Id>,
+    /// The body, as it was read; none where there is none.
+    pub(super) body: Option<Node>,
 }
 
 /// Reads a request.
@@ -169,14 +173,15 @@ fn bare(request: &Request, said: Said) -> Result<Message, Refusal> {
         return Err(Refusal::new(INVALID, "this request needs the header Mcp-Session-Id"));
     }
     let method = request.method.word().to_owned();
-    Ok(Message { said, method, stateless: false, capabilities: None, progress: None })
+    Ok(Message { said, method, stateless: false, capabilities: None, progress: None, body: None })
 }
 
 fn post(request: &Request) -> Result<Message, Refusal> {
     headers::is_json(request)?;
     let body = json::read(&request.body).map_err(|why| Refusal::new(PARSE, why.0))?;
     let id = body.get("id").and_then(Id::of);
-    message(request, &body).map_err(|refusal| Refusal { id, ..refusal })
+    let message = message(request, &body).map_err(|refusal| Refusal { id, ..refusal })?;
+    Ok(Message { body: Some(body), ..message })
 }
 
 fn message(request: &Request, body: &Node) -> Result<Message, Refusal> {
@@ -213,16 +218,32 @@ fn message(request: &Request, body: &Node) -> Result<Message, Refusal> {
     {
         return Err(Refusal::new(PARAMS, format!("`{method}` takes no `{name}` here")));
     }
-    let said = said(method, row, body, params)?;
+    let (progress, call) = marks(meta)?;
+    let said = said(method, row, body, params, call)?;
     headers::agree(request, method, row, &said, params, stateless)?;
     let capabilities = match method {
         "initialize" => params.and_then(|params| params.get("capabilities")),
         _ => meta.and_then(|meta| meta.get(META_CAPABILITIES)),
     };
     let capabilities = capabilities.map(|node| Ok((node.span.clone(), may_be_said(&request.body, node)?)));
-    let progress = meta.and_then(|meta| meta.get("progressToken")).and_then(Id::of);
     let capabilities = capabilities.transpose()?;
-    Ok(Message { said, method: method.to_owned(), stateless, capabilities, progress })
+    Ok(Message { said, method: method.to_owned(), stateless, capabilities, progress, body: None })
+}
+
+/// The token and the call of a model in `_meta`. They are not part of what is approved (`same.rs`), so they are as small as
+/// an `id` or refused: all else that is sent was judged as it is.
+fn marks(meta: Option<&Node>) -> Result<(Option<Id>, Option<&str>), Refusal> {
+    let wrong = |name: &str, what: &str| Refusal::new(PARAMS, format!("`{name}` must be {what} of at most 256 bytes"));
+    let of = |name: &str| meta.and_then(|meta| meta.get(name));
+    let progress =
+        of(META_PROGRESS).map(|token| Id::of(token).ok_or_else(|| wrong(META_PROGRESS, "a number or a text")));
+    let call = of(META_TOOL_USE).map(|call| tool_use(call).ok_or_else(|| wrong(META_TOOL_USE, "a text")));
+    Ok((progress.transpose()?, call.transpose()?))
+}
+
+/// The call of a model that a mark is.
+pub(super) fn tool_use(mark: &Node) -> Option<&str> {
+    mark.text().filter(|call| call.len() <= LONGEST_NAME)
 }
 
 fn known(method: &str, version: Option<&str>, stateless: bool) -> Result<&'static Row, Refusal> {
@@ -235,7 +256,7 @@ fn known(method: &str, version: Option<&str>, stateless: bool) -> Result<&'stati
     })
 }
 
-fn said(method: &str, row: &Row, body: &Node, params: Option<&Node>) -> Result<Said, Refusal> {
+fn said(method: &str, row: &Row, body: &Node, params: Option<&Node>, call: Option<&str>) -> Result<Said, Refusal> {
     let id = body.get("id");
     match row.says {
         Says::Notification if id.is_some() => Err(Refusal::new(INVALID, "a notification has no `id`")),
@@ -243,7 +264,7 @@ fn said(method: &str, row: &Row, body: &Node, params: Option<&Node>) -> Result<S
         Says::Request => {
             let why = "`id` must be a whole number or a text of at most 256 bytes";
             let id = id.and_then(Id::of).ok_or_else(|| Refusal::new(INVALID, why))?;
-            Ok(Said::Request(id, what(method, row, params)?))
+            Ok(Said::Request(id, what(method, row, params, call)?))
         }
     }
 }
@@ -261,7 +282,7 @@ fn pong(request: &Request, body: &Node) -> Result<Message, Refusal> {
         return Err(Refusal::new(INVALID, why));
     }
     let method = "answer to ping".to_owned();
-    Ok(Message { said: Said::Pong, method, stateless: false, capabilities: None, progress: None })
+    Ok(Message { said: Said::Pong, method, stateless: false, capabilities: None, progress: None, body: None })
 }
 
 fn only(node: &Node, names: &[&str]) -> Result<(), Refusal> {
@@ -271,7 +292,7 @@ fn only(node: &Node, names: &[&str]) -> Result<(), Refusal> {
     }
 }
 
-fn what(method: &str, row: &Row, params: Option<&Node>) -> Result<What, Refusal> {
+fn what(method: &str, row: &Row, params: Option<&Node>, call: Option<&str>) -> Result<What, Refusal> {
     let missing = || Refusal::new(PARAMS, format!("`{method}` needs `{}`", row.name.as_deref().unwrap_or("params")));
     let subject = || row.name.as_deref().and_then(|name| params?.get(name)).ok_or_else(missing);
     match row.is {
@@ -283,7 +304,6 @@ fn what(method: &str, row: &Row, params: Option<&Node>) -> Result<What, Refusal>
             if arguments.is_some_and(|arguments| !matches!(arguments.value, Value::Object(_))) {
                 return Err(Refusal::new(PARAMS, "`arguments` is no object"));
             }
-            let call = params.and_then(|params| params.get("_meta")?.get(META_TOOL_USE)?.text());
             Ok(What::Tool { name: name.to_owned(), call: call.map(str::to_owned) })
         }
         Is::Endpoint => {

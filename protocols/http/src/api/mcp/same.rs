@@ -2,10 +2,11 @@
 //!
 //! Promises: two messages are the same only where everything is that is sent but three marks which clients choose anew for
 //! each: the `id`, the token by which a server tells how far it is, and which call of a model it was. An approval of the
-//! one is an approval of the other, and no server is told more by these than who waits for the answer.
+//! one is an approval of the other, and no server is told more by these than who waits for the answer: a mark is a whole
+//! number or a short text, and what is neither is no mark (`message.rs` refuses it, and it is not left out here).
 //! Held by: the tests below, and `core/tests/leaving.rs`.
 
-use super::message::META_TOOL_USE;
+use super::message::{Id, META_PROGRESS, META_TOOL_USE, tool_use};
 use crate::frame::Request;
 use crate::json::{self, Edits};
 use bytes::Bytes;
@@ -16,8 +17,13 @@ pub(crate) fn same(request: &Request) -> Option<Digest> {
     let body = json::read(&request.body).ok()?;
     let meta = body.get("params").and_then(|params| params.get("_meta"));
     let of_meta = |name| meta.and_then(|meta| meta.get(name));
+    let marks = [
+        body.get("id").filter(|id| Id::of(id).is_some()),
+        of_meta(META_PROGRESS).filter(|token| Id::of(token).is_some()),
+        of_meta(META_TOOL_USE).filter(|call| tool_use(call).is_some()),
+    ];
     let mut edits = Edits::default();
-    for mark in [body.get("id"), of_meta("progressToken"), of_meta(META_TOOL_USE)].into_iter().flatten() {
+    for mark in marks.into_iter().flatten() {
         edits.replace(mark.span.clone(), "0");
     }
     let body = edits.apply(std::str::from_utf8(&request.body).ok()?)?;
@@ -51,5 +57,23 @@ mod tests {
             assert_ne!(first, call("1", "7", other), "{other}");
         }
         assert_eq!(of("{"), None);
+        // What is no mark is part of what was approved.
+        let long = format!("\"{}\"", "x".repeat(257));
+        for token in [r#"{"force":true}"#, "[1]", "null", "true", "1.5", &long] {
+            let other = of(&format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"wipe","arguments":{{"id":1}},"_meta":{{"progressToken":{token},"claudecode/toolUseId":"toolu_7"}}}}}}"#
+            ));
+            assert!(other.is_some() && other != first, "{token}");
+            let other = of(&format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"wipe","arguments":{{"id":1}},"_meta":{{"progressToken":7,"claudecode/toolUseId":{token}}}}}}}"#
+            ));
+            assert!(other.is_some() && other != first, "{token}");
+        }
+        assert_ne!(
+            first,
+            of(&format!(
+                r#"{{"jsonrpc":"2.0","id":{long},"method":"tools/call","params":{{"name":"wipe","arguments":{{"id":1}},"_meta":{{"progressToken":7,"claudecode/toolUseId":"toolu_7"}}}}}}"#
+            ))
+        );
     }
 }

@@ -166,3 +166,21 @@ fn the_arguments_of_a_call_are_a_document_beside_its_name() {
     let (text, kind, _) = of(&long);
     assert_eq!((text.as_str(), kind.as_str()), ("pay", "json"));
 }
+
+/// A body is read once, and what was changed of it once more.
+#[test]
+fn a_body_is_read_once() {
+    let reads = |headers: &str, body: &str| {
+        let before = json::READS.get();
+        let asked = ask("POST", headers, body);
+        let reads = json::READS.get() - before;
+        assert_eq!(asked.command.fault, None, "{body}");
+        reads
+    };
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"pay","arguments":{"n":[1,"a b"]}}}"#;
+    assert_eq!(reads(OLD, call), 1);
+    assert_eq!(reads(OLD, r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), 1);
+    assert_eq!(reads(OLD, r#"{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"p"}}"#), 1);
+    let opens = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"roots":{}},"clientInfo":{}}}"#;
+    assert_eq!(reads(OLD, opens), 2);
+}

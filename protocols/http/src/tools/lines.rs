@@ -1,0 +1,86 @@
+//! Command lines in the input of a tool, one or many.
+//!
+//! Promises: a list is taken for the words of one command line only where a row says so (`argv`), and for a command line each
+//! only where a row says that (`lines`). Where nobody says which, what it does is what it does as either, so that no list
+//! hides a command among the words of another. Of a text that was read in two ways, or not at all for want of room, the
+//! record shows nothing that could be the secret of one of them.
+//! Held by: `fixtures/http/tools.tsv`, and `tests.rs` for the record.
+
+use super::Walk;
+use crate::json::{Node, Value};
+
+impl Walk {
+    /// A command line. What a list in its place is nobody says: the words of one, or one each. It is read as both.
+    pub(super) fn shell(&mut self, node: &Node) {
+        match &node.value {
+            Value::Array(parts) => {
+                if parts.iter().all(|part| part.text().is_some()) {
+                    self.words(node, false);
+                }
+                self.one_by_one(parts, Self::shell);
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => self.lines(node),
+        }
+    }
+
+    /// A command line, or a list of them.
+    pub(super) fn lines(&mut self, node: &Node) {
+        match &node.value {
+            Value::String(text) => self.line(text, node),
+            Value::Array(lines) => self.one_by_one(lines, Self::lines),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => self.undescribed(node),
+        }
+    }
+
+    /// The words of a command line, or a command line. `sure` says that they are this and nothing else.
+    pub(super) fn words(&mut self, node: &Node, sure: bool) {
+        match &node.value {
+            Value::String(text) => self.line(text, node),
+            Value::Array(words) if words.iter().all(|word| word.text().is_some()) => {
+                let quote = |word: &Node| format!("'{}'", word.text().unwrap_or_default().replace('\'', r"'\''"));
+                let text = words.iter().map(quote).collect::<Vec<_>>().join(" ");
+                let secret = self.line_read(&text, node);
+                // What is a secret of the words may stand elsewhere in the lines, and what is shown is one of both.
+                if !sure && secret {
+                    self.conceal(node);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                self.undescribed(node);
+            }
+        }
+    }
+
+    /// Each of these. One may leave the directory for those behind it, where one shell runs them all.
+    pub(super) fn one_by_one(&mut self, parts: &[Node], read: impl Fn(&mut Self, &Node)) {
+        let directory = self.directory.clone();
+        for part in parts {
+            read(self, part);
+            self.directory = None;
+        }
+        self.directory = directory;
+    }
+
+    pub(super) fn line(&mut self, text: &str, node: &Node) {
+        self.line_read(text, node);
+    }
+
+    /// Reads a command line, and says whether it has a secret in it.
+    fn line_read(&mut self, text: &str, node: &Node) -> bool {
+        if text.trim().is_empty() {
+            return false;
+        }
+        if !self.has_room() {
+            self.conceal(node);
+            return true;
+        }
+        let scope = portcullis_shell::Scope { directory: self.directory.clone(), ..portcullis_shell::Scope::unknown() };
+        let reading = portcullis_shell::read(text, &scope, &portcullis_shell::Limits::default());
+        self.hide(node, text, &reading.secrets);
+        if let Some(fault) = reading.fault {
+            self.fault.get_or_insert(fault);
+        }
+        self.emit(reading.operations);
+        !reading.secrets.is_empty()
+    }
+}
