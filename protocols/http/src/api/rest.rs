@@ -12,13 +12,14 @@
 //! Promises: what a body is called decides nothing in favour of passing it: a text that could be JSON is masked as JSON;
 //! parts of an answer (206), answers about bytes that a client has (304), redirects and trailers do not pass; what tells of
 //! the unmasked bytes (validators, digests) is dropped. Which masks bind is asked when the answer comes: a request may have
-//! waited for people under others. A request's JSON is read strictly; forms of several parts, types not named in `opaque`
+//! waited for people under others. Conditions of a read are taken out, those of a write go on (`rest/conditions.rs`). A request's JSON is read strictly; forms of several parts, types not named in `opaque`
 //! and bodies that name another method than the request has are refused. The record keeps what passes as it comes, masked
 //! as what it is (`rest/kept.rs`).
 //! Does not promise to find fields in text that is not JSON: it is withheld.
 //! Held by: `rest/tests.rs`, `tests/it/http*.rs` of the binary.
 
 mod answer;
+mod conditions;
 mod kept;
 mod media;
 #[cfg(test)]
@@ -31,27 +32,21 @@ use crate::head::names_a_method;
 use crate::json::{self, Node};
 use crate::path::Query;
 use answer::Answering;
-use http::header;
 pub(crate) use media::Media;
 pub use media::Opaque;
 use portcullis_model::{Command, Fault};
 use std::sync::Arc;
-
-/// What only makes sense with unmasked bytes (RFC 9110 §13, §14).
-const CONDITIONS: [header::HeaderName; 5] =
-    [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_MATCH];
 
 const ANOTHER_METHOD: &str = "the body names another method; send the request with that method";
 
 /// Reads a request.
 pub(crate) fn read(mut request: Request, opaque: &Arc<Opaque>, words: &mut dyn Words) -> Read {
     // Where masks come into force only later, what they ask for does not pass.
-    if words.binds() {
-        for name in CONDITIONS {
-            request.headers.remove(name);
-        }
-    }
-    let command = command(&request, opaque);
+    let bound = if words.binds() { conditions::bind(&request.method, &mut request.headers) } else { Ok(()) };
+    let command = match bound {
+        Ok(()) => command(&request, opaque),
+        Err(fault) => classify::faulty(&request, fault),
+    };
     let reader = Box::new(Answering::new(Arc::clone(opaque)));
     Read::Asked(Box::new(Asked { offers: None, command, request, tokens: 0, reader }))
 }

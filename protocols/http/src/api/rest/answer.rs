@@ -290,6 +290,10 @@ impl Utf8 {
             Err(_) => return Err(NotUtf8),
         };
         self.begun = bytes.split_off(valid);
+        // Text does not have it, and detectors would look past a value in UTF-16.
+        if memchr::memchr(0, &bytes).is_some() {
+            return Err(NotUtf8);
+        }
         String::from_utf8(bytes).map_err(|_| NotUtf8)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Promises: whatever leaves is recorded as it leaves, or where the answer ends, however it ends; it is masked for the record
 //! as what it is: a document, a document a line, the data of an event, or a stream of text, whose values are found where
-//! they were cut. What does not fit, and a document that broke off, is said to be cut. Where the record has no masks all of
+//! they were cut. What does not fit, a document that broke off, and text in characters that masks do not know (another
+//! charset than UTF-8, named or not) is said to be cut. Where the record has no masks all of
 //! it is text. Does not keep what is no text.
 //! Held by: `tests.rs` beside this file.
 
@@ -17,7 +18,12 @@ const LINE: usize = 1 << 20;
 
 pub(super) enum Kept {
     Nothing,
-    Text,
+    /// And whether masks look through it.
+    Text {
+        masked: bool,
+    },
+    /// Text of which masks cannot tell the characters.
+    Unread,
     Document(Vec<u8>),
     Lines(Vec<u8>),
     Events(Box<Parser>),
@@ -34,11 +40,12 @@ impl Kept {
             Keeps::Apart(record) => (record.binds(), record.binds_fields()),
         };
         match media {
-            _ if !binds => Self::Text,
+            _ if !binds => Self::Text { masked: false },
+            media if !media.is_utf8() => Self::Unread,
             media if media.is_json_lines() => Self::Lines(Vec::new()),
             media if media.is_events() => Self::Events(Box::default()),
             media if media.is_json() || fields => Self::Document(Vec::new()),
-            _ => Self::Text,
+            _ => Self::Text { masked: true },
         }
     }
 
@@ -46,7 +53,13 @@ impl Kept {
     pub(super) fn take(&mut self, data: &[u8], stream: u32, words: &mut dyn Words) {
         let goes_on = match self {
             Self::Nothing => true,
-            Self::Text => {
+            Self::Unread => false,
+            // No text in UTF-8 has it; in UTF-16 and UTF-32 it stands beside every digit.
+            Self::Text { masked: true } if memchr::memchr(0, data).is_some() => {
+                *self = Self::Unread;
+                false
+            }
+            Self::Text { .. } => {
                 words.record_piece(stream, data);
                 true
             }
@@ -80,9 +93,9 @@ impl Kept {
         match std::mem::replace(self, Self::Nothing) {
             Self::Document(held) | Self::Lines(held) => record_line(&held, whole, words),
             // An event that did not end is none (WHATWG HTML §9.2.6).
-            Self::Events(_) if !whole => words.record_document("", false),
-            // The gate has the stream of text to its end.
-            Self::Nothing | Self::Text | Self::Events(_) => {}
+            Self::Events(_) | Self::Unread if !whole => words.record_document("", false),
+            // The gate has the stream of text to its end. Of what cannot be read nothing came.
+            Self::Nothing | Self::Text { .. } | Self::Events(_) | Self::Unread => {}
         }
     }
 }

@@ -92,6 +92,22 @@ fn what_passes_as_it_comes_is_recorded_as_what_it_is() {
     for (kind, fields, pieces, expected) in cases {
         assert_eq!(recorded(apart(true, *fields), kind, pieces, Ended::Whole), *expected, "{kind} {fields}");
     }
+    // Masks do not find what stands there in other characters than they know.
+    let utf16: &[&[u8]] = &[b"s\0s\0n\0\n\0", b"1\0"];
+    for (kind, fields) in [
+        ("text/csv; charset=utf-16le", false),
+        ("text/csv; charset=utf-16le", true),
+        ("text/csv", false),
+        ("application/json; charset=utf-16le", false),
+        ("application/x-ndjson; charset=utf-16le", true),
+        ("text/event-stream; charset=iso-8859-1", false),
+        ("text/plain; charset=utf-7", false),
+    ] {
+        assert_eq!(recorded(apart(true, fields), kind, utf16, Ended::Whole), ["cut "], "{kind} {fields}");
+        assert_eq!(recorded(apart(true, fields), kind, &[], Ended::Whole), [""; 0], "{kind} {fields}");
+    }
+    assert_eq!(recorded(apart(true, false), "text/csv", &[b"a", b"b\0"], Ended::Whole), ["piece 0 a", "cut "]);
+    assert_eq!(recorded(apart(false, false), "text/csv; charset=utf-16le", &[b"1\0"], Ended::Whole), ["piece 0 1\0"]);
     // Without masks of the record all of it is text, in whatever pieces.
     assert_eq!(recorded(apart(false, false), json, &[b"{", b"}"], Ended::Whole), ["piece 0 {", "piece 0 }"]);
 }
