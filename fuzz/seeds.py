@@ -6,11 +6,13 @@
 An input is named by its content, so a second run adds nothing. What fuzzing itself finds stays beside them.
 """
 
+import gzip
 import hashlib
 import json
 import re
 import struct
 import sys
+import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -296,6 +298,59 @@ def keys():
         yield b"\3out" + trailer + b"more"
 
 
+def rows(name):
+    for line in (ROOT / f"fixtures/http/{name}.tsv").read_text().splitlines():
+        if line and not line.startswith("#"):
+            yield line.split("\t")
+
+
+def messages_of_http():
+    for _, method, headers, body in rows("mcp"):
+        lines = [f"{method} /", *(line for line in headers.split(" | ") if line)]
+        yield ("\n".join(lines) + "\n\n" + body).encode()
+
+
+def heads():
+    for _, path in rows("paths"):
+        yield path.encode()
+        yield f"GET /crm{path}\nhost: gw\nauthorization: Bearer x\nprefer: respond-async".encode()
+
+
+TURN = b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"SECRET"}],"tools":[{"name":"Bash"}]}'
+
+
+def requests_of_http():
+    for which in range(3):
+        yield bytes([which]) + b"POST /\n\n" + TURN
+        for message in messages_of_http():
+            yield bytes([which]) + message
+
+
+def answers():
+    events = [
+        '{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m","content":[]}}',
+        '{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"toolu_1","name":"Bash","input":{}}}',
+        '{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\\"command\\":\\"ls\\"}"}}',
+        '{"type":"content_block_stop","index":0}',
+        '{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":2}}',
+        '{"type":"message_stop"}',
+        '{"id":"c","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"a SECRET"},"finish_reason":"stop"}]}',
+        "[DONE]",
+        '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"a SECRET"}]}}',
+        '{"ssn":"1","a":["SECRET"]}',
+    ]
+    stream = "".join(f"data: {event}\n\n" for event in events).encode()
+    for which in range(36):
+        yield bytes([which, 7]) + stream
+        for event in events:
+            yield bytes([which, 3]) + event.encode()
+
+
+def codings():
+    for content in (gzip.compress(b"{}" * 99, mtime=0), zlib.compress(b"{}" * 99), b"\x0b\x00\x80{}\x03"):
+        yield b"\3" + content
+
+
 def stored(target):
     return lambda: files(f"fuzz/seeds/{target}/*")
 
@@ -307,6 +362,14 @@ SEEDS = {
     "audit_store": store_edits,
     "config_document": lambda: files("fixtures/config/*/*.yaml"),
     "console_token": stored("console_token"),
+    "http_answers": answers,
+    "http_coding": codings,
+    "http_document": lambda: (row[1].encode() for row in rows("tools")),
+    "http_events": lambda: (content[1:] for content in answers()),
+    "http_head": heads,
+    "http_mcp": messages_of_http,
+    "http_request": requests_of_http,
+    "http_tool": lambda: ("\0".join(row[:2]).encode() for row in rows("tools")),
     "identity_certificate": certificates,
     "identity_oidc": providers,
     "identity_stored": stored("identity_stored"),

@@ -89,7 +89,9 @@ fn a_body_that_can_be_read_two_ways_is_no_request() {
 /// What is left of these headers, in words; `refused` where the request is.
 fn conditions(method: &Method, headers: &[(&'static str, &'static str)], mut words: TestWords) -> String {
     let mut asks = Request { method: method.clone(), ..request(None, b"") };
-    headers.iter().for_each(|(name, value)| drop(asks.headers.append(*name, HeaderValue::from_static(value))));
+    for (name, value) in headers {
+        asks.headers.append(*name, HeaderValue::from_static(value));
+    }
     let Read::Asked(asked) = read(asks, &opaque(), &mut words) else { panic!() };
     if asked.command.fault.is_some() {
         return "refused".to_owned();

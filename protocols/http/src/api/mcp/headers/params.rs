@@ -57,17 +57,21 @@ impl<'c> Found<'c> {
     fn look(&mut self, node: &Node) {
         match &node.value {
             Value::Object(members) => members.iter().for_each(|(_, member)| self.look(member)),
-            Value::String(text) => drop(self.texts.remove(text.as_str())),
+            Value::String(text) => self.say(text),
             Value::Number(_) if self.numbers.is_empty() => {}
             Value::Number(digits) => {
                 if let Some(number) = Decimal::of(digits) {
                     self.numbers.remove(&number);
                 }
             }
-            Value::Bool(true) => drop(self.texts.remove("true")),
-            Value::Bool(false) => drop(self.texts.remove("false")),
+            Value::Bool(true) => self.say("true"),
+            Value::Bool(false) => self.say("false"),
             Value::Null | Value::Array(_) => {}
         }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.texts.remove(text);
     }
 
     fn has(&self, claim: &Claim<'_>) -> bool {
