@@ -12,9 +12,10 @@
 //! Promises: what a body is called decides nothing in favour of passing it: a text that could be JSON is masked as JSON;
 //! parts of an answer (206), answers about bytes that a client has (304), redirects and trailers do not pass; what tells of
 //! the unmasked bytes (validators, digests) is dropped. Which masks bind is asked when the answer comes: a request may have
-//! waited for people under others. Conditions of a read are taken out, those of a write go on (`rest/conditions.rs`). A request's JSON is read strictly; forms of several parts, types not named in `opaque`
-//! and bodies that name another method than the request has are refused. The record keeps what passes as it comes, masked
-//! as what it is (`rest/kept.rs`).
+//! waited for people under others. While masks bind, conditions of a read are taken out and those of a write go on
+//! (`rest/conditions.rs`). A request's JSON is read strictly; forms of several parts, types not named in `opaque` and
+//! bodies that name another method than the request has are refused. The record keeps what passes as it comes, masked as
+//! what it is (`rest/kept.rs`).
 //! Does not promise to find fields in text that is not JSON: it is withheld.
 //! Held by: `rest/tests.rs`, `tests/it/http*.rs` of the binary.
 

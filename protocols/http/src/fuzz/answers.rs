@@ -87,21 +87,21 @@ impl Play {
         let (kind, asked) = match which % 3 {
             0 => {
                 let kind = KINDS.get(by % KINDS.len())?;
-                (*kind, passed(rest::read(asks(Method::Get, "/", ""), &Arc::new(Opaque::default()), &mut masks)))
+                (*kind, passed(rest::read(asks(Method::Get, "/", "")?, &Arc::new(Opaque::default()), &mut masks)))
             }
             1 => {
                 let body = if second { CALL } else { LIST };
                 let kind = if by.is_multiple_of(2) { "application/json" } else { "text/event-stream" };
-                (kind, passed(mcp::read(asks(Method::Post, "/", body), &context()?)))
+                (kind, passed(mcp::read(asks(Method::Post, "/", body)?, &context()?)))
             }
             _ => {
                 let (kind, body) =
                     if by.is_multiple_of(2) { ("text/event-stream", STREAM) } else { ("application/json", TURN) };
                 let tools = Arc::new(ToolTable::default());
                 let read = if second {
-                    openai::read(asks(Method::Post, "/v1/chat/completions", body), &tools, &mut masks)
+                    openai::read(asks(Method::Post, "/v1/chat/completions", body)?, &tools, &mut masks)
                 } else {
-                    anthropic::read(asks(Method::Post, "/v1/messages", body), &tools, &mut masks)
+                    anthropic::read(asks(Method::Post, "/v1/messages", body)?, &tools, &mut masks)
                 };
                 (kind, passed(read))
             }
@@ -158,15 +158,14 @@ impl Play {
     }
 }
 
-fn asks(method: Method, path: &str, body: &'static str) -> Request {
+fn asks(method: Method, path: &str, body: &'static str) -> Option<Request> {
     let mut headers = HeaderMap::new();
     if !body.is_empty() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
     }
-    let path = Path::read(path).or_else(|_| Path::read("/"));
-    let path = path.unwrap_or_else(|_| unreachable!());
-    Request { method, path, query: Query::default(), headers, body: Bytes::from_static(body.as_bytes()) }
+    let (path, body) = (Path::read(path).ok()?, Bytes::from_static(body.as_bytes()));
+    Some(Request { method, path, query: Query::default(), headers, body })
 }
 
 /// Masks of a canary, and of members named `ssn`.

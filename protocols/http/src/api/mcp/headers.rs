@@ -2,8 +2,8 @@
 //!
 //! Promises: of each header that means something there is one at most; what `Mcp-Method`, `Mcp-Name`,
 //! `MCP-Protocol-Version` and `Mcp-Param-*` say is in the body, decoded where it is encoded (2026-07-28, "Request Metadata"),
-//! so that whoever behind the gateway goes by headers goes by what was judged. Only a
-//! closed list of headers is sent on, and nothing that a web page sends.
+//! so that whoever behind the gateway goes by headers goes by what was judged. Only a closed list of headers is sent on,
+//! and nothing that a web page sends.
 //! Does not promise that a `Mcp-Param-*` header belongs to the argument it equals: which argument it copies is in the
 //! tool's schema, which the server checks; here its value must be one of the arguments' values.
 //! Held by: `fixtures/http/mcp.tsv`, which `tests.rs` plays.
