@@ -60,12 +60,16 @@ fn script() -> Answers {
 }
 
 fn world() -> World {
+    world_of(POLICY)
+}
+
+fn world_of(policy: &str) -> World {
     let service = Service::start(script()).unwrap();
     let crm = format!(
         "{{ protocol: http, upstream: \"http://{}/base\", api: rest, hosts: [crm.example], timeout: 2s, headers: {{ x-api-key: {{ env: CRM_KEY }} }} }}",
         service.address()
     );
-    let settings = Settings::new(BINARY).environment("CRM_KEY", KEY).connection("crm", &crm).policy("crm", POLICY);
+    let settings = Settings::new(BINARY).environment("CRM_KEY", KEY).connection("crm", &crm).policy("crm", policy);
     let gateway = settings.start().unwrap();
     let token = gateway.token("agent", &["agents"]).unwrap();
     World { service, gateway, token }
@@ -131,6 +135,25 @@ fn a_request_reaches_its_service_as_it_was_judged_and_with_the_gateways_credenti
     assert_eq!(by_key.status, "200");
     let by_host = world.curl("/orders", &["-H", "Host: crm.example"]);
     assert_eq!(by_host.status, "200", "{}", by_host.body);
+    world.gateway.stop(&[]).unwrap();
+}
+
+#[test]
+fn a_write_keeps_its_condition_while_masks_bind_and_a_read_has_none() {
+    let world = world_of(&format!("{POLICY}mask:\n  - {{ id: ssn, json: ['$..ssn'], with: redact }}\n"));
+    let asks = |arguments: &[&str]| world.curl("/crm/orders", arguments);
+    let condition = "If-Match: \"v3\"";
+    let written = asks(&["-X", "POST", "-H", condition]);
+    assert!(written.status == "200" && written.body.to_ascii_lowercase().contains("if-match"), "{}", written.body);
+    let read = asks(&["-H", condition, "-H", "If-None-Match: *"]);
+    assert!(read.status == "200" && !read.body.to_ascii_lowercase().contains("if-"), "{}", read.body);
+    let guesses = asks(&["-X", "POST", "-H", "If-Match: \"v3\", \"v4\""]);
+    assert!(
+        guesses.status.starts_with('4') && guesses.body.contains("If-Match"),
+        "{} {}",
+        guesses.status,
+        guesses.body
+    );
     world.gateway.stop(&[]).unwrap();
 }
 
