@@ -1,7 +1,8 @@
 //! Budgets: what each principal has used of models, counted in the store so that all gateways count as one.
 //!
-//! Promises: a request takes what it may use at most before it is sent, from every budget that is about it or from none,
-//! and gives back what it did not use when it settles; a [`Reservation`] that is dropped keeps all of it. A count that
+//! Promises: a request takes what its protocol reckons that it may use before it is sent, from every budget that is about it
+//! or from none, and gives back what it did not use when it settles; a [`Reservation`] that is dropped keeps all of it. A
+//! count that stays as it is is not written. A count that
 //! cannot be read or written, or that others change too often meanwhile, is a refusal, as is a budget where nothing counts
 //! ([`Gate::count_budgets_in`](crate::Gate::count_budgets_in)). A refusal is in the record beside the command.
 //! Does not promise fairness: windows are days of UTC and whole minutes, so two minutes' worth can meet at a border, and
@@ -19,6 +20,8 @@ use std::sync::Arc;
 
 /// Tries to change one count while others do.
 const TRIES: usize = 16;
+/// The same where nobody waits for it, and nothing else would count what was used.
+const SETTLING: usize = 256;
 
 /// Seconds for which a count is kept behind its window: what was taken in it may settle later.
 const KEPT: i64 = 24 * 60 * 60;
@@ -101,10 +104,13 @@ impl Reservation {
     /// Says how many tokens were used; what is left of those taken is given back.
     pub async fn settle(self, used: u64) {
         let Some(table) = self.session.shared.budgets() else { return };
+        if used == self.tokens {
+            return;
+        }
         for count in self.taken.iter().filter(|count| count.spent == Spent::Tokens) {
             if change(&**table, count, self.tokens, used, None).await.is_err() {
-                // What was taken stays taken: the budget is only ever smaller than it could be.
-                tracing::warn!("a budget was not given back what was not used");
+                // What was taken stays taken; what was used beyond it is in the record and not in the budget.
+                tracing::warn!(taken = self.tokens, used, "a budget does not count what a request has used");
             }
         }
     }
@@ -133,7 +139,7 @@ impl Reservation {
 
 /// Takes `less` from the count and adds `more`, if that stays within the limit.
 async fn change(table: &dyn Table, count: &Count, less: u64, more: u64, limit: Option<u64>) -> Result<(), NotTaken> {
-    for _ in 0..TRIES {
+    for _ in 0..if limit.is_some() { TRIES } else { SETTLING } {
         let found = table.get(&count.key).await?;
         let (now, expect) = match &found {
             Some(row) => {
@@ -147,6 +153,9 @@ async fn change(table: &dyn Table, count: &Count, less: u64, more: u64, limit: O
         let next = now.saturating_sub(less).saturating_add(more);
         if limit.is_some_and(|limit| next > limit) {
             return Err(NotTaken::Over);
+        }
+        if next == now {
+            return Ok(());
         }
         let value = Bytes::copy_from_slice(&next.to_be_bytes());
         match table.put(count.key.clone(), value, expect, Some(count.expires)).await? {

@@ -78,3 +78,17 @@ fn each_principal_budget_and_window_has_its_own_count() {
         [keys("a", 0), keys("b", 0), keys("a", day)].concat().into_iter().collect();
     assert_eq!(all.len(), 9);
 }
+
+#[tokio::test]
+async fn a_count_that_stays_as_it_is_is_not_written() {
+    let (table, count) = (MemoryTable::new(), count(10));
+    assert_eq!(change(&table, &count, 0, 7, Some(10)).await, Ok(()));
+    let version = async || table.get(b"k").await.unwrap().map(|row| row.version);
+    let before = version().await;
+    // A request that takes no tokens, and one that used what it took.
+    assert_eq!(change(&table, &count, 0, 0, Some(10)).await, Ok(()));
+    assert_eq!(change(&table, &count, 5, 5, None).await, Ok(()));
+    assert_eq!((version().await, value(&table).await), (before, Some(7)));
+    // What is used up already is used up for those who take nothing, too.
+    assert_eq!(change(&table, &count, 0, 0, Some(6)).await, Err(NotTaken::Over));
+}
