@@ -243,6 +243,12 @@ impl Outgoing {
         self.masking.client.masks_json()
     }
 
+    /// Whether members of JSON are masked by path.
+    #[must_use]
+    pub fn masks_paths(&self) -> bool {
+        self.masking.client.masks_paths()
+    }
+
     /// What may be sent of one whole document; `None`: all of it as it is. `spared` are values that detectors leave as
     /// they are, such as signatures and ids.
     ///

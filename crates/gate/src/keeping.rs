@@ -138,9 +138,10 @@ impl Keeping {
         Ok(self.0.record.json(document, &[], self.0.key())?.map(|masked| masked.text))
     }
 
-    /// What may be kept of words that are no document; `None`: all of them as they are.
+    /// What may be kept of words that are no document; `None`: all of them as they are. Nothing of them where a mask cannot
+    /// be carried out.
     #[must_use]
     pub fn words(&self, words: &str) -> Option<String> {
-        self.0.searched(words)
+        if self.0.record.is_broken() { Some(UNKEPT.to_owned()) } else { self.0.searched(words) }
     }
 }

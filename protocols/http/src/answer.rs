@@ -4,7 +4,7 @@
 //! through the gate, which masks it for the record, or was built with the record's own masks. Masks of columns bind no
 //! document. Held by: `tests/it/http*.rs` of the binary.
 
-use crate::api::{Keeps, NotJson, Words};
+use crate::api::{Keeps, NotJson, Room, Words};
 use crate::frame::ToClient;
 use bytes::Bytes;
 use portcullis_gate::{Answer, Keeping, Outgoing, Permit, Released, Session};
@@ -17,6 +17,7 @@ pub(crate) struct Output {
     answer: Answer,
     /// A mask could not be carried out: nothing more may pass.
     withheld: bool,
+    room: Room,
 }
 
 impl Output {
@@ -25,7 +26,7 @@ impl Output {
         if let Some(sent) = sent {
             answer.sent(sent);
         }
-        Self { answer, withheld: false }
+        Self { answer, withheld: false, room: Room::default() }
     }
 
     /// Lets a frame go to the client.
@@ -106,33 +107,50 @@ impl Words for Output {
         match self.answer.keeping() {
             None => Keeps::Nothing,
             Some(keeping) if keeping.is_alike() => Keeps::Alike,
-            Some(keeping) => Keeps::Apart(Box::new(Recorded(keeping))),
+            Some(keeping) => Keeps::Apart(Box::new(Recorded::new(keeping))),
         }
+    }
+
+    fn recording(&mut self) -> Option<Box<dyn Words>> {
+        self.answer.keeping().map(|keeping| Box::new(Recorded::new(keeping)) as Box<dyn Words>)
     }
 
     fn record_made(&mut self, made: &str) {
         self.answer.keep_made(BODY, made);
     }
+
+    fn room(&mut self) -> Option<&mut Room> {
+        Some(&mut self.room)
+    }
 }
 
 /// The masks of the record.
-struct Recorded(Keeping);
+struct Recorded {
+    keeping: Keeping,
+    room: Room,
+}
+
+impl Recorded {
+    fn new(keeping: Keeping) -> Self {
+        Self { keeping, room: Room::default() }
+    }
+}
 
 impl Words for Recorded {
     fn binds(&self) -> bool {
-        self.0.masks()
+        self.keeping.masks()
     }
 
     fn binds_fields(&self) -> bool {
-        self.0.masks_paths()
+        self.keeping.masks_paths()
     }
 
     fn json(&mut self, document: &str) -> Result<Option<String>, NotJson> {
-        self.0.json(document.as_bytes()).map_err(|_| NotJson)
+        self.keeping.json(document.as_bytes()).map_err(|_| NotJson)
     }
 
     fn whole(&mut self, words: &str) -> Option<String> {
-        self.0.words(words)
+        self.keeping.words(words)
     }
 
     fn piece(&mut self, _stream: u32, words: &str) -> String {
@@ -147,6 +165,10 @@ impl Words for Recorded {
     fn record(&mut self, _words: &str) {
         // It is what the record gets.
     }
+
+    fn room(&mut self) -> Option<&mut Room> {
+        Some(&mut self.room)
+    }
 }
 
 /// What is sent to somebody outside.
@@ -154,11 +176,12 @@ pub(crate) struct Sent {
     pub(crate) outgoing: Outgoing,
     /// A mask could not be carried out: nothing may be sent.
     pub(crate) withheld: bool,
+    room: Room,
 }
 
 impl Sent {
     pub(crate) fn new(session: &Session) -> Self {
-        Self { outgoing: session.outgoing(), withheld: false }
+        Self { outgoing: session.outgoing(), withheld: false, room: Room::default() }
     }
 }
 
@@ -168,7 +191,7 @@ impl Words for Sent {
     }
 
     fn binds_fields(&self) -> bool {
-        self.outgoing.masks()
+        self.outgoing.masks_paths()
     }
 
     fn json(&mut self, document: &str) -> Result<Option<String>, NotJson> {
@@ -197,5 +220,9 @@ impl Words for Sent {
 
     fn record(&mut self, _words: &str) {
         // A request is recorded as its command.
+    }
+
+    fn room(&mut self) -> Option<&mut Room> {
+        Some(&mut self.room)
     }
 }

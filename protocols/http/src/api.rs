@@ -19,6 +19,7 @@ pub(crate) mod testing;
 
 use crate::frame::{Head, Request};
 use bytes::Bytes;
+pub(crate) use model::Room;
 use portcullis_model::{ApprovalId, Command, Denial, Tokens};
 use std::time::Duration;
 
@@ -167,8 +168,19 @@ pub(crate) trait Words {
         Keeps::Nothing
     }
 
-    /// Records what was made as [`Words::keeps`] says.
+    /// The masks of the record, whoever else they bind, for what is made with them of several parts; `None`: it keeps nothing
+    /// more of the answer.
+    fn recording(&mut self) -> Option<Box<dyn Words>> {
+        None
+    }
+
+    /// Records what was made as [`Words::keeps`] says, or with [`Words::recording`].
     fn record_made(&mut self, _made: &str) {}
+
+    /// How much may still be looked through in the texts of this body for JSON that is none; `None`: each text has its own.
+    fn room(&mut self) -> Option<&mut Room> {
+        None
+    }
 }
 
 /// What the record makes of an answer that is masked part by part.

@@ -103,6 +103,16 @@ impl Node {
         }
     }
 
+    /// Takes the elements of the list that is the member of this name, once; `None` where it is no list.
+    pub(crate) fn take_elements(&mut self, name: &str) -> Option<Vec<Self>> {
+        let Value::Object(members) = &mut self.value else { return None };
+        let (_, member) = members.iter_mut().find(|(key, _)| key == name)?;
+        match &mut member.value {
+            Value::Array(elements) => Some(std::mem::take(elements)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => None,
+        }
+    }
+
     /// Whether it is `true`.
     pub(crate) const fn is_true(&self) -> bool {
         matches!(self.value, Value::Bool(true))

@@ -239,6 +239,18 @@ async fn under_a_mask_that_cannot_be_carried_out_nothing_passes() {
     assert_eq!(answer.text_of("text", 0, Bytes::from_static(b"x")), Err(Withheld::Broken));
     assert_eq!(session.outgoing().json(b"{}", &[]), Err(Withheld::Broken));
     assert_eq!(session.outgoing().text("x"), Err(Withheld::Broken));
+    assert!(session.outgoing().masks_paths());
+    let kept = answer.keeping().unwrap().words("x");
+    assert_eq!(kept.as_deref(), Some("[not kept: it is not JSON that could be masked]"));
+}
+
+#[tokio::test]
+async fn what_is_sent_is_looked_into_only_where_masks_are_about_fields() {
+    let world = world(MASKED).await;
+    let session = world.session().await;
+    assert!(session.outgoing().masks() && session.outgoing().masks_paths());
+    world.gate.set_policy(policy(&MASKED.replace("    json: [\"$..ssn\", \"$.owner.name\"]", "    detect: [us_ssn]")));
+    assert!(session.outgoing().masks() && !session.outgoing().masks_paths());
 }
 
 #[tokio::test]

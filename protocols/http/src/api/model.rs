@@ -31,6 +31,7 @@ pub(super) use list::List;
 pub(super) use pump::{Failure, Grammar, Pump};
 pub(super) use speech::Speech;
 pub(super) use turn::Turn;
+pub(crate) use words::Room;
 pub(super) use words::{Spared, is_word, string};
 
 use super::Unfit;

@@ -1,7 +1,7 @@
 //! What the tests of readers share: masks that replace `SECRET`, wherever it is cut, and the members named `ssn`; and a
 //! client that takes an answer in whatever pieces it comes.
 
-use super::{Ended, NotJson, Part, Reader, Unfit, Words};
+use super::{Ended, NotJson, Part, Reader, Room, Unfit, Words};
 use crate::frame::Head;
 use crate::json::{self, Edits, Node};
 use http::{HeaderMap, StatusCode};
@@ -17,17 +17,25 @@ pub(crate) const MASKED: &str = "[masked]";
 pub(crate) struct TestWords {
     pub(crate) binds: bool,
     pub(crate) fields: bool,
+    /// The record's masks bind, fields too, whatever binds the client.
+    pub(crate) exempt: bool,
     /// What the canary becomes, where it is not that of every test.
     pub(crate) masked: Option<&'static str>,
     pub(crate) streams: BTreeMap<u32, String>,
     /// What went to the record.
     pub(crate) recorded: Vec<String>,
+    pub(crate) room: Room,
 }
 
 impl TestWords {
     /// Masks that bind, fields too.
     pub(crate) fn binding() -> Self {
         Self { binds: true, fields: true, ..Self::default() }
+    }
+
+    /// Masks that bind the record and not the client.
+    pub(crate) fn exempt() -> Self {
+        Self { exempt: true, ..Self::default() }
     }
 
     fn masked(&self) -> &'static str {
@@ -78,6 +86,19 @@ impl Words for TestWords {
 
     fn record(&mut self, text: &str) {
         self.recorded.push(text.to_owned());
+    }
+
+    fn recording(&mut self) -> Option<Box<dyn Words>> {
+        let (binds, fields) = (self.binds || self.exempt, self.fields || self.exempt);
+        Some(Box::new(Self { binds, fields, masked: self.masked, ..Self::default() }))
+    }
+
+    fn record_made(&mut self, made: &str) {
+        self.recorded.push(made.to_owned());
+    }
+
+    fn room(&mut self) -> Option<&mut Room> {
+        Some(&mut self.room)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod keeping;
 mod leaving;
+mod recorded;
 mod rig;
 
 use crate::api::Api;

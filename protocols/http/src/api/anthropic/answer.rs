@@ -29,6 +29,12 @@ impl Dialect for Messages {
         let (kind, message) = (quoted(kind), quoted(message));
         format!(r#"{{"type":"error","error":{{"type":{kind},"message":{message}}}}}"#)
     }
+
+    fn count(usage: &Node) -> Tokens {
+        let mut used = Tokens::default();
+        count(usage, &mut used);
+        used
+    }
 }
 
 /// What is counted, where it is said.

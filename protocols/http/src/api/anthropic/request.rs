@@ -12,7 +12,7 @@ use super::facts::facts;
 use super::stream::Stream;
 use crate::api::model::is_word;
 use crate::api::model::request::{
-    self, Answer, Body, Message, Received, Runs, Understood, add, ambiguous, asked, bounded, is_listing, keep_headers,
+    self, Answer, Body, Message, Operations, Received, Runs, Understood, ambiguous, asked, is_listing, keep_headers,
     unsupported,
 };
 use crate::api::{Read, Words};
@@ -93,7 +93,7 @@ fn message(request: &Request, counts: bool, words: &mut dyn Words) -> Result<Mes
     conversation(&body)?;
     fetched(&body.node, &mut operations)?;
     Ok(Message {
-        operations: bounded(operations)?,
+        operations: operations.bounded()?,
         offers,
         tokens: if counts { 0 } else { most.saturating_add(body.tokens()) },
         body: body.changed(),
@@ -106,7 +106,7 @@ fn message(request: &Request, counts: bool, words: &mut dyn Words) -> Result<Mes
 }
 
 /// Every model that may answer.
-fn models(body: &Body) -> Result<Vec<Operation>, Fault> {
+fn models(body: &Body) -> Result<Operations, Fault> {
     let model = body.node.get("model").and_then(Node::text).ok_or_else(|| ambiguous("the request names no model"))?;
     let mut models = vec![model];
     for fallback in body.list("fallbacks")? {
@@ -140,12 +140,12 @@ fn runs(tool: &Node) -> Result<Runs<'_>, Fault> {
 }
 
 /// What the provider fetches for the conversation: sources that are URLs. Other sources are in the conversation itself.
-fn fetched(node: &Node, operations: &mut Vec<Operation>) -> Result<(), Fault> {
+fn fetched(node: &Node, operations: &mut Operations) -> Result<(), Fault> {
     let kind = node.get("type").and_then(Node::text);
     if kind == Some("url")
         && let Some(url) = node.get("url").and_then(Node::text)
     {
-        add(operations, tools::reached(url));
+        operations.add(tools::reached(url));
     }
     // What a tool was called with is nothing that the provider acts on.
     let is_call = kind.is_some_and(|kind| kind.ends_with("tool_use"));

@@ -127,9 +127,9 @@ impl Grammar for Stream {
 
     fn record(&mut self, broke: Option<&Unfit>, words: &mut dyn Words) {
         if let Some(open) = self.open.take() {
-            open.keep(&mut self.turn, words);
+            open.keep(&mut self.turn);
         }
-        self.turn.record(broke, words);
+        self.turn.record(broke, &facts().spared, words);
     }
 }
 

@@ -1,4 +1,5 @@
 mod answers;
+mod recorded;
 mod requests;
 mod said;
 mod streams;

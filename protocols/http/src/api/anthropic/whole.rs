@@ -2,24 +2,27 @@
 //!
 //! Promises: the same becomes of each block as in a stream: its document is read strictly when it is whole, its calls are
 //! asked about one after the other, and what is released is the document with its blocks written anew and its other values
-//! masked in place. Held by: `tests.rs`.
+//! masked in place. Of an answer that ends before, the record has the blocks that nobody came to. Held by: `tests.rs`.
 
-use super::block::{self, BLOCKS, Calls, Kind, call, redacted, shown, signature, text, written};
+use super::answer::Messages;
+use super::block::{BLOCKS, Calls, Kind, call, kind, redacted, shown, signature, text, written};
 use super::facts::facts;
-use crate::api::model::{self, Document, Ready, STRANGE, Turn, UNREADABLE};
+use crate::api::model::{self, Dialect as _, Document, Ready, STRANGE, Turn, UNREADABLE};
 use crate::api::{Part, Unfit, Words};
-use crate::json::{self, Edits, Node, Value, quoted};
+use crate::json::{self, Edits, Node, quoted};
 use crate::tools::ToolTable;
 use bytes::Bytes;
-use portcullis_model::{Denial, Tokens};
+use portcullis_model::Denial;
 use std::sync::Arc;
 
 /// An answer, whole, on its way through its blocks.
 pub(super) struct Whole {
     tools: Arc<ToolTable>,
     document: String,
+    /// Without its blocks.
     root: Node,
-    next: usize,
+    /// Those that follow.
+    blocks: std::vec::IntoIter<Node>,
     /// The blocks that pass.
     out: Vec<String>,
     /// Its verdict is awaited.
@@ -31,28 +34,25 @@ pub(super) struct Whole {
 impl Document for Whole {
     fn read(tools: Arc<ToolTable>, body: Vec<u8>) -> Result<Self, Unfit> {
         let document = String::from_utf8(body).map_err(|_| UNREADABLE)?;
-        let root = json::read(document.as_bytes()).map_err(|_| UNREADABLE)?;
-        let blocks = root.get("content").filter(|content| matches!(content.value, Value::Array(_))).ok_or(STRANGE)?;
+        let mut root = json::read(document.as_bytes()).map_err(|_| UNREADABLE)?;
+        let blocks = root.take_elements("content").ok_or(STRANGE)?;
         let is_message = text(&root, "type")? == "message" && text(&root, "role")? == "assistant";
-        if !is_message || blocks.elements().len() > BLOCKS {
+        if !is_message || blocks.len() > BLOCKS {
             return Err(STRANGE);
         }
         model::reason(root.get("stop_reason"))?;
         let (calls, turn) = (Calls::default(), Turn::default());
-        Ok(Self { tools, document, root, next: 0, out: Vec::new(), asked: None, calls, turn })
+        let blocks = blocks.into_iter();
+        Ok(Self { tools, document, root, blocks, out: Vec::new(), asked: None, calls, turn })
     }
 
     fn run(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
-        loop {
-            let Some(block) = self.root.get("content").and_then(|content| content.elements().get(self.next)) else {
-                return self.finish(words, parts);
-            };
-            self.next += 1;
-            let unreadable = |_| UNREADABLE;
-            let kind = text(block, "type")?;
-            match block::kind(kind) {
+        while let Some(block) = self.blocks.next() {
+            let kind = kind(text(&block, "type")?);
+            self.keep(kind, &block);
+            match kind {
                 Some(Kind::Call) => {
-                    let mut call = call(block)?;
+                    let mut call = call(&block)?;
                     let input = block.get("input").ok_or(STRANGE)?;
                     self.document.get(input.span.clone()).unwrap_or_default().clone_into(&mut call.input);
                     let mut call = call.ready(&self.tools, words)?;
@@ -62,17 +62,16 @@ impl Document for Whole {
                     self.asked = Some(call);
                     return Ok(());
                 }
-                Some(Kind::Result) if self.calls.refused(block) => continue,
-                None => continue,
+                Some(Kind::Result) if self.calls.refused(&block) => {}
+                None => {}
                 Some(Kind::Text | Kind::Compaction | Kind::Result) => {
-                    self.out.push(facts().spared.masked(block, &self.document, words).map_err(unreadable)?);
+                    self.out.push(facts().spared.masked(&block, &self.document, words).map_err(|_| UNREADABLE)?);
                 }
-                Some(Kind::Redacted) => self.out.push(redacted(block)?),
-                Some(Kind::Thinking) => self.out.push(thinking(block, words)?),
+                Some(Kind::Redacted) => self.out.push(redacted(&block)?),
+                Some(Kind::Thinking) => self.out.push(thinking(&block, words)?),
             }
-            let about = format!(r#""type":{}"#, quoted(kind));
-            self.turn.keep_block(&about, if kind == "text" { "text" } else { "content" }, block, &self.document, words);
         }
+        self.finish(words, parts)
     }
 
     fn settled(
@@ -91,11 +90,31 @@ impl Document for Whole {
     }
 
     fn record(&mut self, broke: &Unfit, words: &mut dyn Words) {
-        self.turn.record(Some(broke), words);
+        while let Some(block) = self.blocks.next() {
+            let word = block.get("type").and_then(Node::text).unwrap_or_default();
+            match kind(word) {
+                Some(Kind::Call) => {
+                    self.turn.keep_unasked("", word, block.get("name").and_then(Node::text).unwrap_or_default());
+                }
+                other => self.keep(other, &block),
+            }
+        }
+        self.turn.record(Some(broke), &facts().spared, words);
     }
 }
 
 impl Whole {
+    /// The record keeps a block as it is written, where it passes; of a call what was judged.
+    fn keep(&mut self, kind: Option<Kind>, block: &Node) {
+        match kind {
+            None | Some(Kind::Call) => {}
+            Some(Kind::Result) if self.calls.refused(block) => {}
+            Some(Kind::Text | Kind::Compaction | Kind::Thinking | Kind::Redacted | Kind::Result) => {
+                self.turn.keep(self.document.get(block.span.clone()).unwrap_or_default().to_owned());
+            }
+        }
+    }
+
     fn finish(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
         let mut edits = Edits::default();
         for (name, member) in self.root.members() {
@@ -112,11 +131,9 @@ impl Whole {
         }
         let released = edits.apply(&self.document).ok_or(STRANGE)?;
         if let Some(usage) = self.root.get("usage") {
-            let mut used = Tokens::default();
-            super::answer::count(usage, &mut used);
-            parts.push(Part::Used(used));
+            parts.push(Part::Used(Messages::count(usage)));
         }
-        self.turn.record(None, words);
+        self.turn.record(None, &facts().spared, words);
         parts.push(Part::Data(Bytes::from(released)));
         parts.push(Part::End);
         Ok(())

@@ -2,19 +2,19 @@
 //!
 //! Promises: how an answer is read follows from what was asked, never from what the answer says it is; of its head only
 //! listed fields pass. An error of the provider's passes as its type and its message, masked; one about the credential of
-//! the gateway's own is said as that. However an answer ends, what was read of it is in the record. Does not promise that
-//! the provider counts as it charges.
+//! the gateway's own is said as that. However an answer ends, what was read of it is in the record, and of what was not read
+//! how much came. Does not promise that the provider counts as it charges.
 //! Held by: the tests of each API.
 
 use super::{Failure, Grammar, List, Pump, is_word};
 use crate::api::{Ended, Part, Reader, Unfit, Words};
 use crate::frame::Head;
-use crate::json::{self, Node};
+use crate::json::{self, Node, Value, quoted};
 use crate::sse;
 use crate::tools::ToolTable;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use portcullis_model::{ApprovalId, Denial};
+use portcullis_model::{ApprovalId, Denial, Tokens};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ const KIND: usize = 64;
 
 const BROKE_OFF: Unfit = Unfit("the answer of the model broke off");
 const TOO_LONG: Unfit = Unfit("the answer of the model is too long");
+const NO_ERROR: Unfit = Unfit("an error that is not one of the API");
+const CREDENTIAL: Unfit = Unfit("an error about the credential of the gateway's own");
 
 /// What an API has of its own.
 pub(in crate::api) trait Dialect: Send + 'static {
@@ -38,6 +40,9 @@ pub(in crate::api) trait Dialect: Send + 'static {
 
     /// An error in the API's words.
     fn error(kind: &str, message: &str) -> String;
+
+    /// What is counted, where it is said.
+    fn count(usage: &Node) -> Tokens;
 }
 
 /// An answer that comes as one document.
@@ -66,7 +71,12 @@ pub(in crate::api) struct Answering<D: Dialect> {
 
 enum Mode<D: Dialect> {
     /// A document without calls: models, counts, embeddings.
-    Plain(Vec<u8>, PhantomData<D>),
+    Plain {
+        held: Vec<u8>,
+        /// It says what it used.
+        counted: bool,
+        of: PhantomData<D>,
+    },
     /// A message that gathers.
     Message(Vec<u8>, Arc<ToolTable>),
     Whole(Box<D::Whole>),
@@ -77,7 +87,12 @@ enum Mode<D: Dialect> {
 
 impl<D: Dialect> Answering<D> {
     pub(in crate::api) const fn plain() -> Self {
-        Self { mode: Mode::Plain(Vec::new(), PhantomData) }
+        Self { mode: Mode::Plain { held: Vec::new(), counted: false, of: PhantomData } }
+    }
+
+    /// A document without calls that says what it used.
+    pub(in crate::api) const fn counted() -> Self {
+        Self { mode: Mode::Plain { held: Vec::new(), counted: true, of: PhantomData } }
     }
 
     pub(in crate::api) const fn message(tools: Arc<ToolTable>) -> Self {
@@ -129,7 +144,9 @@ impl<D: Dialect> Reader for Answering<D> {
         }
         let kind = match &self.mode {
             Mode::Stream(_) => "text/event-stream; charset=utf-8",
-            Mode::Plain(..) | Mode::Message(..) | Mode::Whole(_) | Mode::Error(..) | Mode::Over => "application/json",
+            Mode::Plain { .. } | Mode::Message(..) | Mode::Whole(_) | Mode::Error(..) | Mode::Over => {
+                "application/json"
+            }
         };
         head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -139,12 +156,13 @@ impl<D: Dialect> Reader for Answering<D> {
     fn on_data(&mut self, data: &[u8], words: &mut dyn Words, parts: &mut Vec<Part>) {
         let (held, most) = match &mut self.mode {
             Mode::Stream(stream) => return stream.on_data(data, words, parts),
-            Mode::Plain(held, _) | Mode::Message(held, _) => (held, DOCUMENT),
+            Mode::Plain { held, .. } | Mode::Message(held, _) => (held, DOCUMENT),
             Mode::Error(held, _) => (held, ERROR),
             Mode::Whole(_) | Mode::Over => return,
         };
         held.extend_from_slice(data);
         if held.len() > most {
+            unread(most, &TOO_LONG, words);
             self.broken(TOO_LONG, parts);
         }
     }
@@ -156,19 +174,34 @@ impl<D: Dialect> Reader for Answering<D> {
                 self.mode = Mode::Stream(stream);
             }
             Mode::Whole(whole) if ended == Ended::Broken => self.went(whole, Err(BROKE_OFF), words, parts),
-            Mode::Plain(..) | Mode::Message(..) if ended == Ended::Broken => self.broken(BROKE_OFF, parts),
-            Mode::Plain(body, _) => match plain(body, words) {
-                Ok(body) => parts.extend([Part::Data(body), Part::End]),
-                Err(why) => self.broken(why, parts),
-            },
-            Mode::Message(body, tools) => match D::Whole::read(tools, body) {
-                Ok(whole) => {
-                    let mut whole = Box::new(whole);
-                    let went = whole.run(words, parts);
-                    self.went(whole, went, words, parts);
+            Mode::Plain { held, .. } | Mode::Message(held, _) if ended == Ended::Broken => {
+                unread(held.len(), &BROKE_OFF, words);
+                self.broken(BROKE_OFF, parts);
+            }
+            Mode::Plain { held, counted, .. } => {
+                let bytes = held.len();
+                match plain(held, counted.then_some(D::count as fn(&Node) -> Tokens), words, parts) {
+                    Ok(body) => parts.extend([Part::Data(body), Part::End]),
+                    Err(why) => {
+                        unread(bytes, &why, words);
+                        self.broken(why, parts);
+                    }
                 }
-                Err(why) => self.broken(why, parts),
-            },
+            }
+            Mode::Message(held, tools) => {
+                let bytes = held.len();
+                match D::Whole::read(tools, held) {
+                    Ok(whole) => {
+                        let mut whole = Box::new(whole);
+                        let went = whole.run(words, parts);
+                        self.went(whole, went, words, parts);
+                    }
+                    Err(why) => {
+                        unread(bytes, &why, words);
+                        self.broken(why, parts);
+                    }
+                }
+            }
             Mode::Error(body, status) => {
                 let (kind, message) = failed(&body, status, words);
                 parts.extend([Part::Data(Bytes::from(D::error(&kind, &message))), Part::End]);
@@ -188,7 +221,7 @@ impl<D: Dialect> Reader for Answering<D> {
                 let went = whole.settled(verdict, words, parts);
                 self.went(whole, went, words, parts);
             }
-            other @ (Mode::Plain(..) | Mode::Message(..) | Mode::Error(..) | Mode::Over) => self.mode = other,
+            other @ (Mode::Plain { .. } | Mode::Message(..) | Mode::Error(..) | Mode::Over) => self.mode = other,
         }
     }
 
@@ -197,10 +230,26 @@ impl<D: Dialect> Reader for Answering<D> {
     }
 }
 
+/// Says in the record how much came of what was not read.
+fn unread(bytes: usize, why: &Unfit, words: &mut dyn Words) {
+    if bytes > 0 && words.recording().is_some() {
+        let said = format!("{bytes} bytes of an answer came and were not read: {}", why.0);
+        words.record_made(&format!(r#"{{"portcullis":{}}}"#, quoted(&said)));
+    }
+}
+
 /// A document without calls.
-fn plain(body: Vec<u8>, words: &mut dyn Words) -> Result<Bytes, Unfit> {
+fn plain(
+    body: Vec<u8>,
+    count: Option<fn(&Node) -> Tokens>,
+    words: &mut dyn Words,
+    parts: &mut Vec<Part>,
+) -> Result<Bytes, Unfit> {
     let document = String::from_utf8(body).map_err(|_| super::UNREADABLE)?;
-    json::read(document.as_bytes()).map_err(|_| super::UNREADABLE)?;
+    let node = json::read(document.as_bytes()).map_err(|_| super::UNREADABLE)?;
+    let usage = node.get("usage").filter(|usage| matches!(usage.value, Value::Object(_)));
+    // It is used, whatever becomes of it here.
+    parts.extend(count.zip(usage).map(|(count, usage)| Part::Used(count(usage))));
     let masked = words.json_kept(&document).map_err(|_| super::UNREADABLE)?;
     Ok(masked.unwrap_or(document).into())
 }
@@ -210,10 +259,14 @@ fn failed(body: &[u8], status: StatusCode, words: &mut dyn Words) -> (String, St
     if status == StatusCode::UNAUTHORIZED {
         let message =
             "portcullis: the provider of the model refused the gateway's own credential; nothing is wrong with yours";
+        unread(body.len(), &CREDENTIAL, words);
         return ("api_error".to_owned(), message.to_owned());
     }
     let said = json::read(body).ok().and_then(|node| told(&node, words));
-    said.unwrap_or_else(|| ("api_error".to_owned(), format!("portcullis: the provider of the model answered {status}")))
+    said.unwrap_or_else(|| {
+        unread(body.len(), &NO_ERROR, words);
+        ("api_error".to_owned(), format!("portcullis: the provider of the model answered {status}"))
+    })
 }
 
 /// The type and the message of an error, masked.

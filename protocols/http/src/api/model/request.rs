@@ -13,6 +13,7 @@ use crate::tools::{self, ToolTable};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use portcullis_model::{Command, Fault, Operation};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Tools that one request may offer, and what else it may do.
@@ -108,7 +109,7 @@ impl<'r> Received<'r> {
 }
 
 impl Body {
-    /// What its text may count as, in tokens.
+    /// What its text is reckoned as, in tokens: of prose about so many. What it counts as the answer says.
     pub(in crate::api) const fn tokens(&self) -> u64 {
         self.size as u64 / 4
     }
@@ -156,7 +157,7 @@ pub(in crate::api) enum Runs<'n> {
 pub(in crate::api) fn tools<'n>(
     list: &'n [Node],
     runs: impl Fn(&'n Node) -> Result<Runs<'n>, Fault>,
-    operations: &mut Vec<Operation>,
+    operations: &mut Operations,
 ) -> Result<Option<Command>, Fault> {
     if list.len() > MOST {
         return Err(too_large(format!("the request offers more than {MOST} tools")));
@@ -170,25 +171,43 @@ pub(in crate::api) fn tools<'n>(
         }
         match runs {
             Runs::Client(name) => offered.push(name),
-            Runs::Provider(name) => add(operations, tools::offered(name)),
+            Runs::Provider(name) => operations.add(tools::offered(name)),
         }
     }
     Ok(tools::offers(offered.into_iter()))
 }
 
-/// One more thing that the request does.
-pub(in crate::api) fn add(operations: &mut Vec<Operation>, operation: Operation) {
-    if operations.len() <= MOST && !operations.contains(&operation) {
-        operations.push(operation);
+/// What a request does, each thing once and in its order.
+#[derive(Debug, Default)]
+pub(in crate::api) struct Operations {
+    list: Vec<Operation>,
+    /// The same, to be found in: a body has more things in it than may be looked through for each.
+    seen: BTreeSet<Operation>,
+}
+
+impl Operations {
+    /// One more thing.
+    pub(in crate::api) fn add(&mut self, operation: Operation) {
+        if self.list.len() <= MOST && self.seen.insert(operation.clone()) {
+            self.list.push(operation);
+        }
+    }
+
+    /// Not more than a rule could be asked about.
+    pub(in crate::api) fn bounded(self) -> Result<Vec<Operation>, Fault> {
+        if self.list.len() > MOST {
+            return Err(too_large(format!("the request does more than {MOST} things")));
+        }
+        Ok(self.list)
     }
 }
 
-/// Not more than a rule could be asked about.
-pub(in crate::api) fn bounded(operations: Vec<Operation>) -> Result<Vec<Operation>, Fault> {
-    if operations.len() > MOST {
-        return Err(too_large(format!("the request does more than {MOST} things")));
+impl FromIterator<Operation> for Operations {
+    fn from_iter<I: IntoIterator<Item = Operation>>(operations: I) -> Self {
+        let mut all = Self::default();
+        operations.into_iter().for_each(|operation| all.add(operation));
+        all
     }
-    Ok(operations)
 }
 
 /// What a request to a model comes to.
@@ -205,6 +224,8 @@ pub(in crate::api) struct Message {
 /// How an answer is read.
 pub(in crate::api) enum Answer {
     Plain,
+    /// A document that says what it used.
+    Counted,
     Message,
     Stream {
         /// The client asked for the count of tokens.
@@ -243,6 +264,7 @@ pub(in crate::api) fn asked<D: Dialect>(
             }
             let reader = match message.answer {
                 Answer::Plain => Answering::plain(),
+                Answer::Counted => Answering::counted(),
                 Answer::Message => Answering::message(Arc::clone(tools)),
                 Answer::Stream { counted } => Answering::stream(events(counted)),
             };

@@ -2,7 +2,9 @@
 //!
 //! Promises: text passes as it comes but for what a match may still need; while masks name fields of JSON, what begins
 //! like JSON in a line of its own waits, with all behind it, until the text is over, and is masked as the documents that
-//! it holds. What is kept for the record is what was said. Does not promise to show such a text soon. Held by: `tests.rs` and the tests of each API.
+//! it holds. What is kept for the record is the beginning of what was said, without a gap. Does not promise to show such a
+//! text soon.
+//! Held by: `tests.rs` and the tests of each API.
 
 use super::words::{self, begins};
 use crate::api::{Unfit, Words};
@@ -32,8 +34,9 @@ impl Speech {
 
     /// The next piece: what of it, and of earlier ones, may pass now.
     pub(in crate::api) fn push(&mut self, piece: &str, words: &mut dyn Words) -> Result<String, Unfit> {
-        // What is said is not bounded, what is kept of it is.
-        if self.said.len() + piece.len() <= tools::LONGEST {
+        // What is said is not bounded, what is kept of it is. Nothing is kept behind a gap: a value whose name is in it would
+        // be words that no mask is about.
+        if !self.cut && self.said.len() + piece.len() <= tools::LONGEST {
             self.said.push_str(piece);
         } else {
             self.cut = true;

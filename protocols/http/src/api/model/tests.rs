@@ -1,12 +1,22 @@
 //! What the APIs of models share: texts with JSON in them, what is spared, and what the record keeps.
 
+use super::request::{MOST, Operations};
 use super::scan::{Scan, scan};
-use super::words::{Piece, is_sealed, pieces};
+use super::words::{ANYWAY, Piece, Room, TIMES, is_sealed};
 use super::*;
 use crate::api::testing::TestWords;
 use crate::json::{self, Edits};
 use crate::tools;
 use proptest::prelude::*;
+
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    super::words::pieces(text, &mut Room::default())
+}
+
+/// Nothing is spared but words of an API.
+fn spared() -> Spared {
+    Spared { own: List::from("type id".to_owned()), ..Spared::default() }
+}
 
 #[test]
 fn json_that_begins_a_line_is_found() {
@@ -114,21 +124,15 @@ fn the_record_says_what_is_missing() {
     let recorded = |keep: &dyn Fn(&mut Turn), broke: Option<&Unfit>| {
         let (mut turn, mut words) = (Turn::default(), TestWords::default());
         keep(&mut turn);
-        turn.record(broke, &mut words);
+        turn.record(broke, &spared(), &mut words);
         // Once.
-        turn.record(None, &mut words);
+        turn.record(None, &spared(), &mut words);
         words.recorded
     };
     assert_eq!(recorded(&|_| (), None), Vec::<String>::new());
     assert_eq!(recorded(&|turn| turn.keep("1".into()), None), [r#"{"role":"assistant","content":[1]}"#]);
     let broke = recorded(&|turn| turn.keep("1".into()), Some(&STRANGE));
     assert!(broke[0].contains(r#""content":[1],"portcullis":"this is not all: "#), "{broke:?}");
-    // Documents are kept by themselves, and not without end.
-    let many = recorded(&|turn| turn.keep_text(r#""a":1"#, "b", &"[1]\n".repeat(9_000), &TestWords::default()), None);
-    assert_eq!(
-        (many.len(), many[0].as_str(), many[1].as_str()),
-        (128, "[1]", r#"{"role":"assistant","content":[{"a":1,"b":"\n"}]}"#)
-    );
     let long = recorded(&|turn| (0..9).for_each(|_| turn.keep("1".repeat(1 << 20))), None);
     assert!(long[0].ends_with(r#","portcullis":"not all is kept: it is too long, or a call broke off"}"#));
     assert!(json::read(long[0].as_bytes()).is_ok() && long[0].len() < 5 << 20);
@@ -156,6 +160,53 @@ fn a_call_that_no_tool_could_take_is_refused_whatever_the_verdict() {
         let call = Call { id: id.into(), ..call("a", "{}") };
         assert_eq!(call.ready(&table, &mut TestWords::binding()).err(), Some(STRANGE), "{id}");
     }
+}
+
+/// A value whose name is in the gap would be words that no mask is about.
+#[test]
+fn nothing_is_kept_behind_a_gap() {
+    let mut words = TestWords::exempt();
+    let mut speech = Speech::new(0);
+    let prose = |kib: usize| "a b ".repeat(kib << 8);
+    for piece in [prose(500), prose(600) + "\n{\"ssn\":", "\"123-45-6789\"}".to_owned(), "and so on".to_owned()] {
+        speech.push(&piece, &mut words).unwrap();
+    }
+    assert!(!speech.is_kept() && speech.said() == prose(500));
+    let mut turn = Turn::default();
+    turn.keep_speech(r#""type":"text""#, "text", &speech);
+    turn.record(None, &spared(), &mut words);
+    assert!(words.recorded[0].contains("not all is kept") && !words.recorded[0].contains("6789"));
+}
+
+#[test]
+fn many_short_texts_are_looked_through_no_more_than_one_long_one() {
+    let text = json::quoted(&("[\n".repeat(260) + "x"));
+    let blocks = vec![format!(r#"{{"type":"text","text":{text}}}"#); 2_000].join(",");
+    let body = format!(r#"{{"messages":[{{"role":"user","content":[{blocks}]}}]}}"#);
+    let node = json::read(body.as_bytes()).unwrap();
+    let looked = |mut words: TestWords| {
+        assert!(spared().mask_body(&node, &body, &mut words, &mut Edits::default()).is_ok());
+        words.room.looked()
+    };
+    let most = body.len() * (TIMES + 1) + ANYWAY;
+    let steps = looked(TestWords::binding());
+    assert!(steps > body.len() && steps <= most, "{steps} of {most}");
+    // Where no mask is about fields nothing is looked for.
+    assert_eq!(looked(TestWords { binds: true, ..TestWords::default() }), 0);
+    // What stands behind a text changes nothing of it.
+    let masked = |texts: &str| spared().masked_alone(texts, &mut TestWords::binding()).unwrap();
+    let first = masked(&format!("[{text},{text}]"));
+    assert!(masked(&format!("[{text},{text},{text},{{}}]")).starts_with(first.trim_end_matches(']')));
+}
+
+#[test]
+fn a_request_does_each_thing_once_and_not_too_much() {
+    let host = |at: usize| tools::reached(&format!("https://h{at}.example/"));
+    let twice: Operations = [host(1), host(0), host(1)].into_iter().collect();
+    assert_eq!(twice.bounded(), Ok(vec![host(1), host(0)]));
+    let most: Operations = (0..MOST).chain(0..MOST).map(host).collect();
+    assert_eq!(most.bounded().map(|list| list.len()), Ok(MOST));
+    assert!((0..=MOST).map(host).collect::<Operations>().bounded().is_err());
 }
 
 proptest! {

@@ -14,7 +14,6 @@ use super::{ID, List};
 use crate::api::{NotJson, Words};
 use crate::json::{self, Edits, Node, Value, quoted};
 use serde::Deserialize;
-use std::borrow::Cow;
 
 /// What stands for JSON whose fields cannot be masked.
 pub(super) const WITHHELD: &str = "[portcullis: JSON that cannot be masked]";
@@ -22,10 +21,44 @@ pub(super) const WITHHELD: &str = "[portcullis: JSON that cannot be masked]";
 /// Bytes from which on a text of base64 is taken for what is sealed, signed or a picture.
 const SEALED: usize = 32;
 
-/// How often a text is looked through for JSON that is none.
-const TIMES: usize = 8;
-/// Bytes of it that are looked through in any case.
-const ANYWAY: usize = 64 << 10;
+/// How often the texts of a body are looked through for JSON that is none.
+pub(super) const TIMES: usize = 8;
+/// Bytes of them that are looked through in any case.
+pub(super) const ANYWAY: usize = 64 << 10;
+
+/// How much may be looked through for JSON that is none, over all the texts of one body: many short ones are not more than
+/// one long one. It grows with each text, so that what stands behind a text changes nothing of what is found in it.
+#[derive(Debug)]
+pub(crate) struct Room {
+    granted: usize,
+    looked: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { granted: ANYWAY, looked: 0 }
+    }
+}
+
+impl Room {
+    fn grow(&mut self, text: &str) {
+        self.granted = self.granted.saturating_add(text.len().saturating_mul(TIMES));
+    }
+
+    /// So many bytes were no document; whether more may be looked for.
+    const fn goes_on(&mut self, bytes: usize) -> bool {
+        self.looked = self.looked.saturating_add(bytes);
+        self.looked <= self.granted
+    }
+}
+
+#[cfg(test)]
+impl Room {
+    /// The steps that were for nothing.
+    pub(crate) const fn looked(&self) -> usize {
+        self.looked
+    }
+}
 
 /// Which values of an API are never changed.
 #[derive(Debug, Default, Deserialize)]
@@ -101,7 +134,11 @@ impl Spared {
 
     /// The value with its strings masked.
     pub(in crate::api) fn masked(&self, node: &Node, text: &str, words: &mut dyn Words) -> Result<String, NotJson> {
-        let written = text.get(node.span.clone()).ok_or(NotJson)?;
+        self.masked_alone(text.get(node.span.clone()).ok_or(NotJson)?, words)
+    }
+
+    /// The same of a value that is written so.
+    pub(super) fn masked_alone(&self, written: &str, words: &mut dyn Words) -> Result<String, NotJson> {
         if !words.binds() {
             return Ok(written.to_owned());
         }
@@ -197,9 +234,13 @@ pub(in crate::api) fn string(value: &str, words: &mut dyn Words) -> Option<Strin
     if !words.binds_fields() {
         return words.whole(value);
     }
+    let found = match words.room() {
+        Some(room) => pieces(value, room),
+        None => pieces(value, &mut Room::default()),
+    };
     let mut out = String::new();
     let mut changed = false;
-    for piece in pieces(value) {
+    for piece in found {
         let (said, masked) = match piece {
             Piece::Prose(said) => (said, words.whole(said)),
             Piece::Document(said) => (said, words.json(said).unwrap_or_else(|_| withheld())),
@@ -220,18 +261,6 @@ pub(in crate::api) fn string(value: &str, words: &mut dyn Words) -> Option<Strin
 
 fn withheld() -> Option<String> {
     Some(WITHHELD.to_owned())
-}
-
-/// A text in the parts that the record keeps and masks each by itself: prose, and documents; one that breaks off with what
-/// it lacks.
-pub(super) fn kept<'t>(text: &'t str, words: &dyn Words) -> impl Iterator<Item = Result<&'t str, Cow<'t, str>>> {
-    let binds = words.binds_fields();
-    pieces(text).into_iter().map(move |piece| match piece {
-        Piece::Unread(_) if binds => Ok(WITHHELD),
-        Piece::Prose(said) | Piece::Unread(said) => Ok(said),
-        Piece::Document(said) => Err(Cow::Borrowed(said)),
-        Piece::Cut(said, lacks) => Err(Cow::Owned(format!("{said}{lacks}"))),
-    })
 }
 
 /// A part of a text.
@@ -261,9 +290,9 @@ pub(super) fn begins(text: &str, line: &mut bool) -> Option<usize> {
 }
 
 /// The documents of a text, and what lies between them.
-pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(super) fn pieces<'t>(text: &'t str, room: &mut Room) -> Vec<Piece<'t>> {
     let mut pieces = Vec::new();
-    let mut room = text.len().saturating_mul(TIMES).saturating_add(ANYWAY);
+    room.grow(text);
     // `prose` is where what no document was found in begins, up to `at`.
     let (mut prose, mut at, mut line) = (0, 0, true);
     let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
@@ -271,8 +300,7 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
         let start = at + found;
         let rest = part(start, text.len());
         let (piece, length) = match scan(rest) {
-            Scan::Wrong(bytes) if room >= bytes => {
-                room -= bytes;
+            Scan::Wrong(bytes) if room.goes_on(bytes) => {
                 (at, line) = (start + 1, false);
                 continue;
             }

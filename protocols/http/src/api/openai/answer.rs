@@ -7,11 +7,14 @@ use super::facts::facts;
 use super::stream::Stream;
 use super::whole::Whole;
 use crate::api::model::{Call, Dialect, List, Ready};
-use crate::json::{Node, quoted};
+use crate::json::{Node, Value, quoted};
 use portcullis_model::Tokens;
 
 /// Choices of one answer.
 pub(super) const CHOICES: u64 = 16;
+
+/// The members of a message, or of a piece of one, that are text: each a stream of its own to the masks.
+pub(super) const TEXTS: [&str; 4] = ["content", "refusal", "reasoning_content", "reasoning"];
 
 /// The API.
 pub(super) enum Completions {}
@@ -32,19 +35,34 @@ impl Dialect for Completions {
         let (kind, message) = (quoted(kind), quoted(message));
         format!(r#"{{"error":{{"message":{message},"type":{kind},"param":null,"code":null}}}}"#)
     }
+
+    fn count(usage: &Node) -> Tokens {
+        let number = |node: &Node, name: &str| node.get(name).and_then(Node::number).unwrap_or_default();
+        let cached = usage.get("prompt_tokens_details").map_or(0, |details| number(details, "cached_tokens"));
+        // Of the prompt's tokens some were cached; they are counted apart.
+        Tokens {
+            input: number(usage, "prompt_tokens").saturating_sub(cached),
+            output: number(usage, "completion_tokens"),
+            cache_read: cached,
+            ..Tokens::default()
+        }
+    }
 }
 
-/// What is counted, where it is said.
-pub(super) fn count(usage: &Node) -> Tokens {
-    let number = |node: &Node, name: &str| node.get(name).and_then(Node::number).unwrap_or_default();
-    let cached = usage.get("prompt_tokens_details").map_or(0, |details| number(details, "cached_tokens"));
-    // Of the prompt's tokens some were cached; they are counted apart.
-    Tokens {
-        input: number(usage, "prompt_tokens").saturating_sub(cached),
-        output: number(usage, "completion_tokens"),
-        cache_read: cached,
-        ..Tokens::default()
-    }
+/// Whether this member of a message is a text of it.
+pub(super) fn is_text(name: &str, value: &Value) -> bool {
+    TEXTS.contains(&name) && matches!(value, Value::String(_))
+}
+
+/// Whether it is something that a message says beside its texts and its calls.
+pub(super) fn is_beside(name: &str, member: &Node) -> bool {
+    let other = name != "tool_calls" && !TEXTS.contains(&name) && facts().message.has(name);
+    other && !(member.elements().is_empty() && member.members().is_empty())
+}
+
+/// The first members of what the record keeps of this member of a choice.
+pub(super) fn about(choice: u64, member: &str) -> String {
+    format!(r#""choice":{choice},"type":"message","member":{}"#, quoted(member))
 }
 
 /// A call of this id and name.

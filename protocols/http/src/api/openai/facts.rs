@@ -20,6 +20,10 @@ pub(super) struct Facts {
     pub(super) parts: List,
     /// Tokens of an answer that nobody limits.
     pub(super) ceiling: u64,
+    /// Members of an answer that is a document, of a choice, and of a message or a piece of one.
+    pub(super) answer: List,
+    pub(super) choice: List,
+    pub(super) message: List,
     pub(super) spared: Spared,
     pub(super) request_headers: List,
     pub(super) headers: List,
@@ -43,13 +47,22 @@ mod tests {
     fn every_list_is_there_and_says_nothing_twice() {
         let facts = load().unwrap();
         assert!(facts.source.len() > 20);
-        let Facts { source: _, chat, embeddings, parts, ceiling, spared, request_headers, headers } = &facts;
+        let Facts {
+            chat, embeddings, parts, ceiling, answer, choice, message, spared, request_headers, headers, ..
+        } = &facts;
         let Spared { own, sealed, signed: _, foreign, documents } = spared;
-        for list in [chat, embeddings, parts, own, sealed, foreign, documents, request_headers, headers] {
+        let of_answers = [answer, choice, message];
+        let others = [chat, embeddings, parts, own, sealed, foreign, documents, request_headers, headers];
+        for list in of_answers.into_iter().chain(others) {
             assert!(list.is_sound(), "{list:?}");
         }
         assert!(chat.has("messages") && embeddings.has("input") && headers.has("x-request-id"));
         assert!(*ceiling >= 100_000);
+        assert!(answer.has("choices") && choice.has("message") && message.has("tool_calls"));
+        assert!(super::super::answer::TEXTS.iter().all(|text| message.has(text)));
+        for never in ["reasoning_details", "function_call", "audio", "logprobs", "thinking_blocks"] {
+            assert!(!message.has(never), "{never}");
+        }
         for never in ["content", "arguments", "refusal", "text", "url", "input", "thinking_blocks", "file_id"] {
             assert!(!own.has(never) && !sealed.has(never), "{never}");
         }

@@ -9,7 +9,7 @@ use super::answer::{CHOICES, Completions};
 use super::facts::facts;
 use super::stream::Stream;
 use crate::api::model::request::{
-    self, Answer, Body, Message, Received, Runs, Understood, add, ambiguous, asked, bounded, is_listing, keep_headers,
+    self, Answer, Body, Message, Operations, Received, Runs, Understood, ambiguous, asked, is_listing, keep_headers,
     unsupported,
 };
 use crate::api::{Read, Words};
@@ -66,10 +66,20 @@ fn embeddings(request: &Request, words: &mut dyn Words) -> Result<Message, Fault
     Ok(Message {
         operations: vec![model(&body)?],
         offers: None,
-        tokens: body.tokens(),
+        tokens: body.node.get("input").map_or(0, embedded),
         body: body.changed(),
-        answer: Answer::Plain,
+        answer: Answer::Counted,
     })
+}
+
+/// Tokens that an input may have at most: of a text no more than bytes, of a list what is in it.
+fn embedded(input: &Node) -> u64 {
+    match &input.value {
+        Value::String(text) => text.len() as u64,
+        Value::Array(elements) => elements.iter().map(embedded).fold(0, u64::saturating_add),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+        Value::Object(_) => input.span.len() as u64,
+    }
 }
 
 fn chat(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
@@ -78,10 +88,10 @@ fn chat(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
     let mut edits = Edits::default();
     let counted = counts(&received.node, &mut edits)?;
     let body = received.sent(&facts.chat, &facts.spared, edits, words)?;
-    let mut operations = vec![model(&body)?];
+    let mut operations = Operations::from_iter([model(&body)?]);
     let offers = request::tools(body.list("tools")?, runs, &mut operations)?;
     if body.node.get("web_search_options").is_some() {
-        add(&mut operations, tools::offered("web_search"));
+        operations.add(tools::offered("web_search"));
     }
     turns(&body)?;
     fetched(&body.node, &mut operations);
@@ -93,7 +103,7 @@ fn chat(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
         return Err(Fault::TooLarge { message: "the request asks for more than 16 choices".into() });
     }
     Ok(Message {
-        operations: bounded(operations)?,
+        operations: operations.bounded()?,
         offers,
         tokens: most.saturating_mul(choices).saturating_add(body.tokens()),
         answer: if body.is_true("stream")? { Answer::Stream { counted } } else { Answer::Message },
@@ -167,11 +177,11 @@ fn turns(body: &Body) -> Result<(), Fault> {
 }
 
 /// What the provider fetches for the conversation.
-fn fetched(node: &Node, operations: &mut Vec<Operation>) {
+fn fetched(node: &Node, operations: &mut Operations) {
     if let Some(url) = node.get("image_url").map(|image| image.get("url").unwrap_or(image)).and_then(Node::text)
         && !url.starts_with("data:")
     {
-        add(operations, tools::reached(url));
+        operations.add(tools::reached(url));
     }
     node.elements().iter().for_each(|element| fetched(element, operations));
     node.members().iter().for_each(|(_, member)| fetched(member, operations));

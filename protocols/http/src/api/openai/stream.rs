@@ -2,13 +2,13 @@
 //!
 //! Promises: every chunk is read strictly and written anew, one for each thing that a choice says. Text passes as it comes but
 //! for what a match or a document may still need; the calls of a choice wait until it is over, and are asked about in their
-//! order; what is refused is said in the choice's text, and a choice without calls does not wait for one. What the answer
-//! used is known when its choices are over: one that broke off before has used what was taken for it. A stream that broke
-//! off ends with an error and without `[DONE]`. Held by: `tests.rs`.
+//! order; what is refused is said in the choice's text, and a choice without calls does not wait for one. The record has what
+//! a choice said before its calls. What the answer used is known when its choices are over: one that broke off before has
+//! used what was taken for it. A stream that broke off ends with an error and without `[DONE]`. Held by: `tests.rs`.
 
-use super::answer::{CHOICES, Completions, count, reason, written};
+use super::answer::{CHOICES, Completions, TEXTS, about, is_beside, reason, written};
 use super::facts::facts;
-use crate::api::model::{self, Call, Failure, Grammar, Ready, STRANGE, Speech, Turn, UNREADABLE};
+use crate::api::model::{self, Call, Dialect, Failure, Grammar, Ready, STRANGE, Speech, Turn, UNREADABLE};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Node, Value, quoted};
 use crate::sse::Event;
@@ -17,9 +17,6 @@ use portcullis_model::{Denial, Tokens};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-/// The members of a delta that are text, each a stream of its own to the masks.
-const TEXTS: [&str; 4] = ["content", "refusal", "reasoning_content", "reasoning"];
 
 pub(super) struct Stream {
     tools: Arc<ToolTable>,
@@ -38,6 +35,9 @@ pub(super) struct Stream {
 struct Choice {
     /// In the order of [`TEXTS`].
     texts: [Speech; TEXTS.len()],
+    /// What else it said, for the record, and the bytes of that.
+    beside: Vec<String>,
+    size: usize,
     calls: BTreeMap<u64, Call>,
     /// Why it ended, from when it did.
     reason: Option<String>,
@@ -53,7 +53,21 @@ impl Choice {
         let first = u32::try_from(index).unwrap_or(u32::MAX / 8) * 4;
         let texts = [first, first + 1, first + 2, first + 3].map(Speech::new);
         let (calls, waiting) = (BTreeMap::new(), VecDeque::new());
-        Self { texts, calls, reason: None, asked: None, waiting, left: 0, refused: 0 }
+        let beside = Vec::new();
+        Self { texts, beside, size: 0, calls, reason: None, asked: None, waiting, left: 0, refused: 0 }
+    }
+
+    /// The record keeps what it said.
+    fn keep(&mut self, index: u64, turn: &mut Turn) {
+        for (member, speech) in TEXTS.iter().zip(&self.texts) {
+            turn.keep_speech(&about(index, member), "text", speech);
+        }
+        for value in std::mem::take(&mut self.beside) {
+            turn.keep(value);
+        }
+        if self.size > tools::LONGEST {
+            turn.cut();
+        }
     }
 }
 
@@ -116,22 +130,20 @@ impl Grammar for Stream {
     }
 
     fn error(kind: &str, message: &str) -> Event {
-        Event::new(None, <Completions as model::Dialect>::error(kind, message))
+        Event::new(None, Completions::error(kind, message))
     }
 
     fn record(&mut self, broke: Option<&Unfit>, words: &mut dyn Words) {
-        for (index, choice) in std::mem::take(&mut self.choices) {
-            for (member, speech) in TEXTS.iter().zip(&choice.texts) {
-                let about = format!(r#""choice":{index},"type":"message","member":"{member}""#);
-                self.turn.keep_speech(&about, "text", speech, words);
+        for (index, mut choice) in std::mem::take(&mut self.choices) {
+            // Of one that is over it was kept.
+            if choice.reason.is_none() {
+                choice.keep(index, &mut self.turn);
             }
-            // Half of an input cannot be read: what is secret in it cannot be told.
             for call in choice.calls.into_values() {
-                self.turn.keep(format!(r#"{{"choice":{index},"type":"function","name":{}}}"#, quoted(&call.name)));
-                self.turn.cut();
+                self.turn.keep_unasked(&format!(r#""choice":{index},"#), &call.kind, &call.name);
             }
         }
-        self.turn.record(broke, words);
+        self.turn.record(broke, &facts().spared, words);
     }
 }
 
@@ -171,12 +183,12 @@ impl Stream {
             format!(r#"{{"id":{id},"object":"chat.completion.chunk","created":{created},"model":{model},"#)
         });
         if let Some(usage) = node.get("usage").filter(|usage| matches!(usage.value, Value::Object(_))) {
-            self.used = Some(count(usage));
+            self.used = Some(Completions::count(usage));
         }
         let choices = node.get("choices").filter(|node| matches!(node.value, Value::Array(_))).ok_or(STRANGE)?;
         match choices.elements() {
             [] => self.counts(node, data, words, parts)?,
-            [choice] => self.choice(choice, words, parts)?,
+            [choice] => self.choice(choice, data, words, parts)?,
             choices if choices.len() as u64 > CHOICES => return Err(STRANGE),
             choices => {
                 // A chunk of several choices is as many chunks.
@@ -211,7 +223,7 @@ impl Stream {
         Ok(())
     }
 
-    fn choice(&mut self, node: &Node, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
+    fn choice(&mut self, node: &Node, data: &str, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
         let index = node.get("index").and_then(Node::number).filter(|index| *index < CHOICES).ok_or(STRANGE)?;
         let delta = node.get("delta").filter(|delta| matches!(delta.value, Value::Object(_))).ok_or(STRANGE)?;
         if let Entry::Vacant(choice) = self.choices.entry(index) {
@@ -224,6 +236,7 @@ impl Stream {
             let shown = choice.texts.get_mut(nth).ok_or(STRANGE)?.push(text, words)?;
             self.text(index, member, &shown, parts);
         }
+        self.beside(index, delta, data, words, parts)?;
         self.hold(index, delta)?;
         if delta.get("function_call").is_some_and(|call| call.value != Value::Null) {
             return Err(STRANGE);
@@ -232,6 +245,29 @@ impl Stream {
             None => Ok(()),
             Some(reason) => self.finished(index, reason, words, parts),
         }
+    }
+
+    /// What a choice says that is neither a text nor a call.
+    fn beside(
+        &mut self,
+        index: u64,
+        delta: &Node,
+        data: &str,
+        words: &mut dyn Words,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), Unfit> {
+        for (name, member) in delta.members().iter().filter(|(name, member)| is_beside(name, member)) {
+            let choice = self.choices.get_mut(&index).filter(|choice| choice.reason.is_none()).ok_or(STRANGE)?;
+            let written = data.get(member.span.clone()).ok_or(STRANGE)?;
+            let value = format!(r#"{{{},"value":{written}}}"#, about(index, name));
+            choice.size = choice.size.saturating_add(value.len());
+            if choice.size <= tools::LONGEST {
+                choice.beside.push(value);
+            }
+            let masked = facts().spared.masked(member, data, words).map_err(|_| UNREADABLE)?;
+            self.emit(index, &format!("{{{}:{masked}}}", quoted(name)), None, parts);
+        }
+        Ok(())
     }
 
     /// Pieces of calls.
@@ -289,6 +325,7 @@ impl Stream {
         }
         let choice = self.choices.get_mut(&index).ok_or(STRANGE)?;
         choice.reason = Some(reason.to_owned());
+        choice.keep(index, &mut self.turn);
         for call in std::mem::take(&mut choice.calls).into_values() {
             let call = call.ready(&self.tools, words)?;
             self.turn.keep(call.recorded(&format!(r#""choice":{index},"#)));

@@ -1,3 +1,4 @@
+mod recorded;
 mod requests;
 
 use super::answer::Answering;
@@ -103,7 +104,7 @@ fn each_choice_is_masked_by_itself() {
     let kept = |choice: u64, text: &str| {
         format!(r#"{{"choice":{choice},"type":"message","member":"content","text":"{text}"}}"#)
     };
-    let kept = [kept(0, "a SECRET b"), kept(1, "SECRET")].join(",");
+    let kept = [kept(0, "a [masked] b"), kept(1, "[masked]")].join(",");
     assert_eq!(came.recorded, [format!(r#"{{"role":"assistant","content":[{kept}]}}"#)]);
     // A client that did not ask for the count does not get it; it is counted all the same.
     let unasked = || Answering::stream(Stream::new(false, Arc::new(ToolTable::default())));

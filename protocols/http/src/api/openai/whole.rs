@@ -1,15 +1,15 @@
 //! An answer that comes as one document.
 //!
 //! Promises: the same becomes of each choice as in a stream: the document is read strictly when it is whole, and one that
-//! is not shaped as the API says does not pass; the calls are asked about in their order, and what is released is the
-//! document with its calls written anew, its other values masked in place and without the likelihoods of its words, which
-//! would say them again. Held by: `tests.rs`.
+//! is not shaped as the API says does not pass; the calls are asked about in their order, and what is released is written
+//! anew of the members that are listed, without the likelihoods of its words, which would say them again. What the model
+//! said in them is in the record, before the calls of its choice, however the answer ends. Held by: `tests.rs`.
 
-use super::answer::{CHOICES, call, count, reason, written};
+use super::answer::{CHOICES, Completions, about, call, is_beside, is_text, reason, written};
 use super::facts::facts;
-use crate::api::model::{self, Call, Document, Ready, STRANGE, Turn, UNREADABLE};
+use crate::api::model::{self, Call, Dialect as _, Document, Ready, STRANGE, Turn, UNREADABLE};
 use crate::api::{Part, Unfit, Words};
-use crate::json::{self, Edits, Node, Value, quoted};
+use crate::json::{self, Node, Value, quoted};
 use crate::tools::ToolTable;
 use bytes::Bytes;
 use portcullis_model::Denial;
@@ -19,47 +19,71 @@ use std::sync::Arc;
 pub(super) struct Whole {
     tools: Arc<ToolTable>,
     document: String,
+    /// Without its choices.
     root: Node,
-    /// Calls to ask about, each with the place of its choice.
-    waiting: VecDeque<(usize, Call)>,
+    choices: Vec<Choice>,
+    waiting: VecDeque<Next>,
     asked: Option<(usize, Ready)>,
-    /// What passes of each choice's calls, and what is said instead of the others.
-    left: Vec<Vec<String>>,
-    refused: Vec<Vec<String>>,
     turn: Turn,
+}
+
+struct Choice {
+    node: Node,
+    /// What passes of its calls, and what is said instead of the others.
+    left: Vec<String>,
+    refused: Vec<String>,
+}
+
+/// What follows.
+enum Next {
+    /// The record keeps this.
+    Said(String),
+    /// A call to ask about, of the choice in this place and of this number.
+    Call(usize, u64, Call),
 }
 
 impl Document for Whole {
     fn read(tools: Arc<ToolTable>, body: Vec<u8>) -> Result<Self, Unfit> {
         let document = String::from_utf8(body).map_err(|_| UNREADABLE)?;
-        let root = json::read(document.as_bytes()).map_err(|_| UNREADABLE)?;
-        let choices = list(root.get("choices"))?.ok_or(STRANGE)?;
-        if choices.len() as u64 > CHOICES || root.get("object").and_then(Node::text) != Some("chat.completion") {
+        let mut root = json::read(document.as_bytes()).map_err(|_| UNREADABLE)?;
+        let nodes = root.take_elements("choices").ok_or(STRANGE)?;
+        if nodes.len() as u64 > CHOICES || root.get("object").and_then(Node::text) != Some("chat.completion") {
             return Err(STRANGE);
         }
         let (mut waiting, mut turn, mut indices) = (VecDeque::new(), Turn::default(), BTreeSet::new());
-        for (at, choice) in choices.iter().enumerate() {
+        for (at, choice) in nodes.iter().enumerate() {
             let index = choice.get("index").and_then(Node::number).filter(|index| *index < CHOICES).ok_or(STRANGE)?;
             model::reason(choice.get("finish_reason"))?;
             if !indices.insert(index) {
                 return Err(STRANGE);
             }
-            for call in calls(choice.get("message").ok_or(STRANGE)?)? {
+            let message = choice.get("message").ok_or(STRANGE)?;
+            let calls = calls(message)?;
+            waiting.extend(said(index, message, &document).into_iter().map(Next::Said));
+            for call in calls {
                 turn.count()?;
-                waiting.push_back((at, read(call)?));
+                waiting.push_back(Next::Call(at, index, read(call)?));
             }
         }
-        let (left, refused) = (vec![Vec::new(); choices.len()], vec![Vec::new(); choices.len()]);
-        Ok(Self { tools, document, root, waiting, asked: None, left, refused, turn })
+        let choice = |node| Choice { node, left: Vec::new(), refused: Vec::new() };
+        let choices = nodes.into_iter().map(choice).collect();
+        Ok(Self { tools, document, root, choices, waiting, asked: None, turn })
     }
 
     fn run(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
-        let Some((at, call)) = self.waiting.pop_front() else { return self.finish(words, parts) };
-        let mut call = call.ready(&self.tools, words)?;
-        self.turn.keep(call.recorded(&format!(r#""choice":{at},"#)));
-        parts.push(call.propose()?);
-        self.asked = Some((at, call));
-        Ok(())
+        while let Some(next) = self.waiting.pop_front() {
+            match next {
+                Next::Said(value) => self.turn.keep(value),
+                Next::Call(at, index, call) => {
+                    let mut call = call.ready(&self.tools, words)?;
+                    self.turn.keep(call.recorded(&format!(r#""choice":{index},"#)));
+                    parts.push(call.propose()?);
+                    self.asked = Some((at, call));
+                    return Ok(());
+                }
+            }
+        }
+        self.finish(words, parts)
     }
 
     fn settled(
@@ -69,109 +93,127 @@ impl Document for Whole {
         parts: &mut Vec<Part>,
     ) -> Result<(), Unfit> {
         if let Some((at, call)) = self.asked.take() {
-            let (list, said) = match call.settle(verdict) {
-                Ok(()) => (self.left.get_mut(at), format!("{{{}}}", written(&call))),
-                Err(refusal) => (self.refused.get_mut(at), refusal),
-            };
-            list.ok_or(STRANGE)?.push(said);
+            let choice = self.choices.get_mut(at).ok_or(STRANGE)?;
+            match call.settle(verdict) {
+                Ok(()) => choice.left.push(format!("{{{}}}", written(&call))),
+                Err(refusal) => choice.refused.push(refusal),
+            }
         }
         self.run(words, parts)
     }
 
     fn record(&mut self, broke: &Unfit, words: &mut dyn Words) {
-        self.turn.record(Some(broke), words);
+        for next in std::mem::take(&mut self.waiting) {
+            match next {
+                Next::Said(value) => self.turn.keep(value),
+                Next::Call(_, index, call) => {
+                    self.turn.keep_unasked(&format!(r#""choice":{index},"#), &call.kind, &call.name);
+                }
+            }
+        }
+        self.turn.record(Some(broke), &facts().spared, words);
     }
 }
 
 impl Whole {
     fn finish(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
-        let mut edits = Edits::default();
-        for (name, member) in self.root.members() {
-            let own = matches!(name.as_str(), "id" | "model") && model::word(&self.root, name).is_ok();
-            if name != "choices" && !own {
-                facts().spared.mask(member, &self.document, words, &mut edits).map_err(|_| UNREADABLE)?;
-            }
-        }
-        let choices = self.root.get("choices").map(Node::elements).unwrap_or_default();
-        for ((choice, left), refused) in choices.iter().zip(&self.left).zip(&self.refused) {
-            self.choice(choice, left, refused, words, &mut edits)?;
-        }
-        for (at, choice) in choices.iter().enumerate() {
-            let about = format!(r#""choice":{at},"type":"message""#);
-            for (name, member) in choice.get("message").map(Node::members).unwrap_or_default() {
-                if let (false, Some(text)) = (name == "role" || name == "tool_calls", member.text()) {
-                    let about = format!(r#"{about},"member":{}"#, quoted(name));
-                    self.turn.keep_text(&about, "text", text, words);
+        let mut members = Vec::new();
+        for (name, member) in self.root.members().iter().filter(|(name, _)| facts().answer.has(name)) {
+            let value = match (name.as_str(), &member.value) {
+                ("choices", _) => {
+                    let choices = self.choices.iter().map(|choice| self.choice(choice, words));
+                    format!("[{}]", choices.collect::<Result<Vec<_>, _>>()?.join(","))
                 }
-            }
+                ("usage", Value::Object(_)) => {
+                    parts.push(Part::Used(Completions::count(member)));
+                    self.masked(member, words)?
+                }
+                // Not a text: nothing of it would be in the record.
+                (_, value) if is_plain(value) => self.written(member)?,
+                _ => continue,
+            };
+            members.push(format!("{}:{value}", quoted(name)));
         }
-        let released = edits.apply(&self.document).ok_or(STRANGE)?;
-        if let Some(usage) = self.root.get("usage").filter(|usage| matches!(usage.value, Value::Object(_))) {
-            parts.push(Part::Used(count(usage)));
-        }
-        self.turn.record(None, words);
-        parts.push(Part::Data(Bytes::from(released)));
+        self.turn.record(None, &facts().spared, words);
+        parts.push(Part::Data(Bytes::from(format!("{{{}}}", members.join(",")))));
         parts.push(Part::End);
         Ok(())
     }
 
-    fn choice(
-        &self,
-        choice: &Node,
-        left: &[String],
-        refused: &[String],
-        words: &mut dyn Words,
-        edits: &mut Edits,
-    ) -> Result<(), Unfit> {
-        for (name, member) in choice.members() {
-            match name.as_str() {
-                "message" => self.message(member, left, refused, words, edits)?,
-                "logprobs" => edits.replace(member.span.clone(), "null"),
-                "finish_reason" => {
-                    if let Some(said) = member.text() {
-                        edits.replace(member.span.clone(), quoted(reason(said, left.len(), refused.len())));
-                    }
-                }
-                // A number, as it was read.
-                "index" => {}
-                _ => facts().spared.mask(member, &self.document, words, edits).map_err(|_| UNREADABLE)?,
-            }
+    fn choice(&self, choice: &Choice, words: &mut dyn Words) -> Result<String, Unfit> {
+        let mut members = Vec::new();
+        for (name, member) in choice.node.members().iter().filter(|(name, _)| facts().choice.has(name)) {
+            let value = match (name.as_str(), member.text()) {
+                ("message", _) => self.message(member, choice, words)?,
+                ("logprobs", _) => "null".to_owned(),
+                ("finish_reason", Some(said)) => quoted(reason(said, choice.left.len(), choice.refused.len())),
+                (_, _) if is_plain(&member.value) => self.written(member)?,
+                (_, _) => continue,
+            };
+            members.push(format!("{}:{value}", quoted(name)));
         }
-        Ok(())
+        Ok(format!("{{{}}}", members.join(",")))
     }
 
-    fn message(
-        &self,
-        message: &Node,
-        left: &[String],
-        refused: &[String],
-        words: &mut dyn Words,
-        edits: &mut Edits,
-    ) -> Result<(), Unfit> {
+    fn message(&self, message: &Node, choice: &Choice, words: &mut dyn Words) -> Result<String, Unfit> {
+        let Choice { left, refused, .. } = choice;
         let mut said: Vec<String> = Vec::new();
         if let Some(text) = message.get("content").and_then(Node::text).filter(|text| !text.is_empty()) {
             said.push(model::string(text, words).unwrap_or_else(|| text.to_owned()));
         }
         said.extend_from_slice(refused);
         let content = if said.is_empty() { "null".to_owned() } else { quoted(&said.join("\n\n")) };
-        let calls = if left.is_empty() { "null".to_owned() } else { format!("[{}]", left.join(",")) };
+        let mut members = Vec::new();
         if message.get("content").is_none() && !refused.is_empty() {
-            // There is a member behind it: the calls.
-            let at = message.span.start + 1;
-            edits.replace(at..at, format!(r#""content":{content},"#));
+            members.push(format!(r#""content":{content}"#));
         }
-        for (name, member) in message.members() {
-            match name.as_str() {
-                "content" if member.text() == Some("") && refused.is_empty() => {}
-                "content" => edits.replace(member.span.clone(), content.clone()),
-                "tool_calls" if member.elements().is_empty() => {}
-                "tool_calls" => edits.replace(member.span.clone(), calls.clone()),
+        for (name, member) in message.members().iter().filter(|(name, _)| facts().message.has(name)) {
+            let value = match (name.as_str(), &member.value) {
+                ("content", Value::String(text)) if text.is_empty() && refused.is_empty() => quoted(""),
+                ("content", _) => content.clone(),
                 // It is that of the model.
-                "role" => {}
-                _ => facts().spared.mask(member, &self.document, words, edits).map_err(|_| UNREADABLE)?,
-            }
+                ("role", _) | (_, Value::Null) => self.written(member)?,
+                (_, Value::Array(none)) if none.is_empty() => self.written(member)?,
+                ("tool_calls", _) if left.is_empty() => "null".to_owned(),
+                ("tool_calls", _) => format!("[{}]", left.join(",")),
+                (name, value) if is_text(name, value) || is_beside(name, member) => self.masked(member, words)?,
+                (_, _) => continue,
+            };
+            members.push(format!("{}:{value}", quoted(name)));
         }
-        Ok(())
+        Ok(format!("{{{}}}", members.join(",")))
+    }
+
+    fn written(&self, node: &Node) -> Result<String, Unfit> {
+        self.document.get(node.span.clone()).map(ToOwned::to_owned).ok_or(STRANGE)
+    }
+
+    fn masked(&self, node: &Node, words: &mut dyn Words) -> Result<String, Unfit> {
+        facts().spared.masked(node, &self.document, words).map_err(|_| UNREADABLE)
+    }
+}
+
+/// What the record keeps of what a message says: its texts, and what else it has.
+fn said(index: u64, message: &Node, document: &str) -> Vec<String> {
+    let mut kept = Vec::new();
+    for (name, member) in message.members().iter().filter(|(name, _)| facts().message.has(name)) {
+        let about = about(index, name);
+        let written = document.get(member.span.clone()).unwrap_or("null");
+        if is_text(name, &member.value) && member.text() != Some("") {
+            kept.push(format!(r#"{{{about},"text":{written}}}"#));
+        } else if is_beside(name, member) {
+            kept.push(format!(r#"{{{about},"value":{written}}}"#));
+        }
+    }
+    kept
+}
+
+/// Whether it says nothing but a word of the API's.
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => text.len() <= model::ID && model::is_word(text),
+        Value::Array(_) | Value::Object(_) => false,
     }
 }
 

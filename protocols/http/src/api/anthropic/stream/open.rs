@@ -2,7 +2,8 @@
 //!
 //! Promises: text passes as it comes but for what a match or a document may still need; a tool call waits from its start to
 //! its verdict, since clients run it when it stops; thinking waits while a mask binds, and is left out (its signature
-//! stays) where a mask finds something in it, because it cannot be changed. The record gets what was said.
+//! stays) where a mask finds something in it, because it cannot be changed. The record gets what was said, without a gap,
+//! and the sources of it.
 //! Held by: `tests.rs` of the API.
 
 use super::super::block::{Calls, Kind, call, kind, redacted, shown, signature, text};
@@ -25,7 +26,7 @@ pub(super) struct Place<'a> {
 
 pub(super) enum Open {
     /// Text that passes as it comes.
-    Text(&'static Spoken, Speech),
+    Text(Said),
     Thinking(Thought),
     Call(Call),
     /// Came whole with its start: this, for the record.
@@ -57,6 +58,15 @@ const COMPACTION: Spoken = Spoken {
     member: "content",
     start: r#"{"type":"compaction","content":null}"#,
 };
+
+/// A text, and its sources as they came.
+pub(super) struct Said {
+    spoken: &'static Spoken,
+    speech: Speech,
+    cited: Vec<String>,
+    /// Bytes of them.
+    size: usize,
+}
 
 /// Thinking, and its signature.
 pub(super) struct Thought {
@@ -108,21 +118,18 @@ impl Open {
         started(place.out, spoken.start, place.parts);
         let mut speech = Speech::new(u32::try_from(place.out).unwrap_or(u32::MAX));
         spoken.say(&mut speech, given, place)?;
-        Ok(Self::Text(spoken, speech))
+        Ok(Self::Text(Said { spoken, speech, cited: Vec::new(), size: 0 }))
     }
 
     /// It goes on.
     pub(super) fn on_delta(&mut self, delta: &Node, data: &str, place: &mut Place<'_>) -> Result<(), Unfit> {
         let kind = text(delta, "type")?;
         match self {
-            Self::Text(spoken, _) if kind == "citations_delta" && spoken.kind == TEXT.kind => {
-                let citation = delta.get("citation").ok_or(STRANGE)?;
-                let masked = facts().spared.masked(citation, data, place.words).map_err(|_| UNREADABLE)?;
-                event::cited(place.out, &masked, place.parts);
-                Ok(())
+            Self::Text(said) if kind == "citations_delta" && said.spoken.kind == TEXT.kind => {
+                said.cite(delta.get("citation").ok_or(STRANGE)?, data, place)
             }
             // A compaction that came to nothing has no text.
-            Self::Text(spoken, speech) if kind == spoken.delta => {
+            Self::Text(Said { spoken, speech, .. }) if kind == spoken.delta => {
                 spoken.say(speech, delta.get(spoken.member).and_then(Node::text).unwrap_or_default(), place)
             }
             Self::Thinking(thought) if kind == "thinking_delta" => thought.on(text(delta, "thinking")?, "", place),
@@ -132,7 +139,7 @@ impl Open {
                 if call.input.len() > tools::LONGEST { Err(TOO_LONG) } else { Ok(()) }
             }
             Self::Dropped => Ok(()),
-            Self::Text(..) | Self::Thinking(_) | Self::Call(_) | Self::Whole(_) => Err(STRANGE),
+            Self::Text(_) | Self::Thinking(_) | Self::Call(_) | Self::Whole(_) => Err(STRANGE),
         }
     }
 
@@ -145,37 +152,26 @@ impl Open {
                 return Ok(Stopped::Asks(Box::new(call)));
             }
             Self::Dropped => return Ok(Stopped::Dropped),
-            Self::Text(spoken, mut speech) => {
-                let rest = speech.end(place.words);
-                spoken.show(&rest, place);
-                Self::Text(spoken, speech).keep(turn, place.words);
+            Self::Text(mut said) => {
+                let rest = said.speech.end(place.words);
+                said.spoken.show(&rest, place);
+                said.keep(turn);
             }
             Self::Thinking(thought) => {
                 thought.show(place);
-                Self::Thinking(thought).keep(turn, place.words);
+                thought.keep(turn);
             }
-            whole @ Self::Whole(_) => whole.keep(turn, place.words),
+            Self::Whole(block) => turn.keep(block),
         }
         Ok(Stopped::Shown)
     }
 
     /// For the record, as far as it came.
-    pub(super) fn keep(self, turn: &mut Turn, words: &dyn Words) {
+    pub(super) fn keep(self, turn: &mut Turn) {
         match self {
-            Self::Text(spoken, speech) => {
-                turn.keep_speech(&format!(r#""type":"{}""#, spoken.kind), spoken.member, &speech, words);
-            }
-            Self::Thinking(Thought { said, cut, .. }) => {
-                turn.keep(format!(r#"{{"type":"thinking","thinking":{}}}"#, quoted(&said)));
-                if cut {
-                    turn.cut();
-                }
-            }
-            // Half of an input cannot be read: what is secret in it cannot be told.
-            Self::Call(call) => {
-                turn.keep(format!(r#"{{"type":{},"name":{}}}"#, quoted(&call.kind), quoted(&call.name)));
-                turn.cut();
-            }
+            Self::Text(said) => said.keep(turn),
+            Self::Thinking(thought) => thought.keep(turn),
+            Self::Call(call) => turn.keep_unasked("", &call.kind, &call.name),
             Self::Whole(block) => turn.keep(block),
             Self::Dropped => {}
         }
@@ -197,10 +193,36 @@ impl Spoken {
     }
 }
 
+impl Said {
+    /// It has a source.
+    fn cite(&mut self, citation: &Node, data: &str, place: &mut Place<'_>) -> Result<(), Unfit> {
+        let masked = facts().spared.masked(citation, data, place.words).map_err(|_| UNREADABLE)?;
+        event::cited(place.out, &masked, place.parts);
+        let written = data.get(citation.span.clone()).unwrap_or_default();
+        self.size = self.size.saturating_add(written.len());
+        if self.size <= tools::LONGEST {
+            self.cited.push(written.to_owned());
+        }
+        Ok(())
+    }
+
+    fn keep(&self, turn: &mut Turn) {
+        turn.keep_speech(&format!(r#""type":"{}""#, self.spoken.kind), self.spoken.member, &self.speech);
+        if !self.cited.is_empty() {
+            turn.keep(format!(r#"{{"type":"{}","citations":[{}]}}"#, self.spoken.kind, self.cited.join(",")));
+        }
+        if self.size > tools::LONGEST {
+            turn.cut();
+        }
+    }
+}
+
 impl Thought {
     fn on(&mut self, thought: &str, signed: &str, place: &mut Place<'_>) -> Result<(), Unfit> {
         let signed = signature(signed)?;
-        if self.said.len() + thought.len() + self.signature.len() + signed.len() <= tools::LONGEST {
+        let fits = self.said.len() + thought.len() + self.signature.len() + signed.len() <= tools::LONGEST;
+        // Nothing is kept behind a gap: see `Speech`.
+        if fits && !self.cut {
             self.said.push_str(thought);
             self.signature.push_str(signed);
         } else if self.waits {
@@ -212,6 +234,13 @@ impl Thought {
             Self::write(thought, signed, place);
         }
         Ok(())
+    }
+
+    fn keep(&self, turn: &mut Turn) {
+        turn.keep(format!(r#"{{"type":"thinking","thinking":{}}}"#, quoted(&self.said)));
+        if self.cut {
+            turn.cut();
+        }
     }
 
     /// What waited.

@@ -32,7 +32,7 @@ fn a_document_is_masked_and_its_calls_are_judged() {
     assert!(came.client.starts_with(before), "{}\n{before}", came.client);
     assert!(came.client.ends_with(after) && came.client.contains(refused), "{}", came.client);
     assert_eq!(came.used, Some(Tokens { input: 1, output: 2, ..Tokens::default() }));
-    assert!(came.recorded[0].contains("a SECRET"));
+    assert!(came.recorded[0].contains("a [masked]") && !came.recorded[0].contains("SECRET"), "{:?}", came.recorded);
 }
 
 #[test]

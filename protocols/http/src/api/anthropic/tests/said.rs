@@ -62,10 +62,10 @@ fn json_in_a_text_waits_until_it_is_whole_and_is_masked_by_its_fields() {
         let came = everywhere(false, TestWords::binding, document.as_bytes());
         assert!(came.client.contains(&json::quoted(expected)), "{}", came.client);
     }
-    // Each document is a text of its own to the record, which masks it as one.
+    // The record has it as it is shown.
     let came = read(&whole(&[text(0, &["a\n{\"ssn\":1}\nb"])], "end_turn"));
-    let kept = |said: &str| format!(r#"{{"role":"assistant","content":[{{"type":"text","text":"{said}"}}]}}"#);
-    assert_eq!(came.recorded, [kept("a\\n"), r#"{"ssn":1}"#.to_owned(), kept("\\nb")]);
+    let kept = json::quoted("a\n{\"ssn\":\"[masked]\"}\nb");
+    assert_eq!(came.recorded, [format!(r#"{{"role":"assistant","content":[{{"type":"text","text":{kept}}}]}}"#)]);
     // Where no mask is about fields, nothing waits for the end of a text.
     let mut words = TestWords { binds: true, ..TestWords::default() };
     let open = &text(0, &["{\"ssn\":1,"])[..2];

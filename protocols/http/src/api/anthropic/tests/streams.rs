@@ -14,16 +14,16 @@ pub(super) fn stream(events: &[String]) -> String {
     events.iter().map(|data| format!("event: {}\ndata: {data}\n\n", name(data).unwrap_or_default())).collect()
 }
 
-fn starts(index: usize, block: &str) -> String {
+pub(super) fn starts(index: usize, block: &str) -> String {
     format!(r#"{{"type":"content_block_start","index":{index},"content_block":{block}}}"#)
 }
 
-fn delta(index: usize, kind: &str, member: &str, text: &str) -> String {
+pub(super) fn delta(index: usize, kind: &str, member: &str, text: &str) -> String {
     let text = json::quoted(text);
     format!(r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"{kind}","{member}":{text}}}}}"#)
 }
 
-fn stops(index: usize) -> String {
+pub(super) fn stops(index: usize) -> String {
     format!(r#"{{"type":"content_block_stop","index":{index}}}"#)
 }
 
@@ -75,7 +75,10 @@ fn text_is_masked_wherever_it_is_cut() {
     let came = read(&body);
     assert_eq!(accumulated(&heard(&came)), (vec!["text:a [masked] b [masked]SEC".to_owned()], Some("end_turn".into())));
     assert_eq!(came.used, Some(Tokens { input: 7, output: 42, cache_read: 3, cache_write: 0 }));
-    assert_eq!(came.recorded, [r#"{"role":"assistant","content":[{"type":"text","text":"a SECRET b SECRETSEC"}]}"#]);
+    assert_eq!(
+        came.recorded,
+        [r#"{"role":"assistant","content":[{"type":"text","text":"a [masked] b [masked]SEC"}]}"#]
+    );
     let unbound = everywhere(true, TestWords::default, body.as_bytes());
     assert_eq!(accumulated(&heard(&unbound)).0, ["text:a SECRET b SECRETSEC"]);
     // Text that stands in the start already.

@@ -7,7 +7,7 @@ use crate::frame::{Method, Request};
 use crate::path::{Path, Query};
 use bytes::Bytes;
 
-fn asked(method: Method, target: &str, body: &str) -> Asked {
+pub(super) fn asked(method: Method, target: &str, body: &str) -> Asked {
     with(method, target, body, &mut TestWords::binding())
 }
 
@@ -161,6 +161,22 @@ fn an_input_of_tokens_is_a_text_that_no_mask_reads() {
         assert!(embed(&mut TestWords::binding(), tokens).starts_with("fault"), "{tokens}");
     }
     assert_eq!(embed(&mut TestWords::default(), "[1,2]"), "generate model e");
+}
+
+/// No tokenizer makes more tokens of a text than it has bytes.
+#[test]
+fn an_input_takes_at_most_what_it_may_count_as() {
+    for (input, tokens) in [
+        (r#""abc""#, 3),
+        (r#""\u00e9\n""#, 3),
+        (r#"["abc","","é"]"#, 5),
+        ("[1,2,3]", 3),
+        ("[[1,2],[31337]]", 3),
+        ("[]", 0),
+    ] {
+        let body = format!(r#"{{"model":"e","input":{input}}}"#);
+        assert_eq!(with(Method::Post, "/v1/embeddings", &body, &mut TestWords::default()).tokens, tokens, "{input}");
+    }
 }
 
 #[test]
