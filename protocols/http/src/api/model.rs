@@ -49,6 +49,15 @@ pub(super) fn word<'n>(node: &'n Node, name: &str) -> Result<&'n str, Unfit> {
     text.filter(|text| text.len() <= ID && is_word(text)).ok_or(STRANGE)
 }
 
+/// Whether a value says nothing but a word of the API's own.
+pub(super) fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => text.len() <= ID && is_word(text),
+        Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
 /// Why a turn ended: a word, or nothing yet.
 pub(super) fn reason(node: Option<&Node>) -> Result<Option<&str>, Unfit> {
     match node.map(|node| &node.value) {

@@ -163,6 +163,8 @@ impl Stream {
         model::reason(message.get("stop_reason"))?;
         let masked = facts().spared.masked(node, data, words).map_err(|_| UNREADABLE)?;
         event::written(Name::MessageStart, &masked, parts);
+        self.turn.keep_beside(node, data, &["message"]);
+        self.turn.keep_beside(message, data, &["content", "usage"]);
         self.state = State::Blocks;
         self.count(message.get("usage"));
         Ok(())
@@ -184,6 +186,8 @@ impl Stream {
             edits.replace(reason.span.clone(), quoted(instead));
         }
         event::written(Name::MessageDelta, &edits.apply(data).ok_or(STRANGE)?, parts);
+        self.turn.keep_beside(node, data, &["delta", "usage"]);
+        self.turn.keep_beside(delta, data, &[]);
         self.state = State::Ending;
         if node.get("usage").is_some() {
             self.count(node.get("usage"));

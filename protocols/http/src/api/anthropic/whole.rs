@@ -133,6 +133,7 @@ impl Whole {
         if let Some(usage) = self.root.get("usage") {
             parts.push(Part::Used(Messages::count(usage)));
         }
+        self.turn.keep_beside(&self.root, &self.document, &["content", "usage"]);
         self.turn.record(None, &facts().spared, words);
         parts.push(Part::Data(Bytes::from(released)));
         parts.push(Part::End);

@@ -7,9 +7,9 @@
 //! Held by: `tests.rs`, the tests of each API, and `core/tests/recorded.rs` through the gate.
 
 use super::words::WITHHELD;
-use super::{Spared, Speech};
+use super::{Spared, Speech, is_plain};
 use crate::api::{Unfit, Words};
-use crate::json::quoted;
+use crate::json::{Node, quoted};
 
 /// Calls in one answer.
 pub(in crate::api) const CALLS: usize = 128;
@@ -56,6 +56,15 @@ impl Turn {
         self.cut |= !speech.is_kept();
         if !speech.said().is_empty() {
             self.keep(format!(r#"{{{about},"{member}":{}}}"#, quoted(speech.said())));
+        }
+    }
+
+    /// The record keeps what an object says beside these members, where that is more than a word of the API's own.
+    pub(in crate::api) fn keep_beside(&mut self, node: &Node, document: &str, apart_from: &[&str]) {
+        let others = node.members().iter().filter(|(name, _)| !apart_from.contains(&name.as_str()));
+        for (name, member) in others.filter(|(_, member)| !is_plain(&member.value)) {
+            let written = document.get(member.span.clone()).unwrap_or("null");
+            self.keep(format!("{{{}:{written}}}", quoted(name)));
         }
     }
 

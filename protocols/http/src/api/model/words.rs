@@ -45,16 +45,21 @@ impl Room {
         self.granted = self.granted.saturating_add(text.len().saturating_mul(TIMES));
     }
 
-    /// So many bytes were no document; whether more may be looked for.
+    /// So many bytes were no document; whether more may be looked for. A text for which there is no room is not looked
+    /// through again, and takes none from those behind it.
     const fn goes_on(&mut self, bytes: usize) -> bool {
-        self.looked = self.looked.saturating_add(bytes);
-        self.looked <= self.granted
+        let looked = self.looked.saturating_add(bytes);
+        let fits = looked <= self.granted;
+        if fits {
+            self.looked = looked;
+        }
+        fits
     }
 }
 
 #[cfg(test)]
 impl Room {
-    /// The steps that were for nothing.
+    /// The steps that were for nothing, but for the last in a text.
     pub(crate) const fn looked(&self) -> usize {
         self.looked
     }

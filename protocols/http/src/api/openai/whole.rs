@@ -7,7 +7,7 @@
 
 use super::answer::{CHOICES, Completions, about, call, is_beside, is_text, reason, written};
 use super::facts::facts;
-use crate::api::model::{self, Call, Dialect as _, Document, Ready, STRANGE, Turn, UNREADABLE};
+use crate::api::model::{self, Call, Dialect as _, Document, Ready, STRANGE, Turn, UNREADABLE, is_plain};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Node, Value, quoted};
 use crate::tools::ToolTable;
@@ -206,15 +206,6 @@ fn said(index: u64, message: &Node, document: &str) -> Vec<String> {
         }
     }
     kept
-}
-
-/// Whether it says nothing but a word of the API's.
-fn is_plain(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => true,
-        Value::String(text) => text.len() <= model::ID && model::is_word(text),
-        Value::Array(_) | Value::Object(_) => false,
-    }
 }
 
 /// The elements of a list; none where there is nothing in its place.

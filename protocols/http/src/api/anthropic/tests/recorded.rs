@@ -63,6 +63,24 @@ fn a_value_is_in_the_record_as_little_as_with_the_client() {
 }
 
 #[test]
+fn what_else_an_answer_says_is_recorded_too() {
+    let more = format!(r#""stop_sequence":"the end","container":{{"x":{}}},"content":[]"#, json::quoted(&found()));
+    let plain = document(&[]).replace(r#""content":[]"#, &more);
+    let started = whole(&[], "end_turn").replacen(r#""content":[],"stop_reason":null,"stop_sequence":null"#, &more, 1);
+    let ended = whole(&[], "end_turn").replace(
+        r#""stop_sequence":null},"usage":{"output_tokens":42}"#,
+        &more.replace(r#","content":[]"#, r#"},"usage":{}"#),
+    );
+    for (streams, body) in [(false, plain), (true, started), (true, ended)] {
+        let came = everywhere(streams, TestWords::binding, body.as_bytes());
+        assert!(came.broken.is_none() && came.client.contains("the end") && !came.client.contains(SSN), "{streams}");
+        let [kept] = came.recorded.as_slice() else { panic!("{:?}", came.recorded) };
+        assert!(kept.contains(r#"{"stop_sequence":"the end"}"#) && kept.contains("container"), "{kept}");
+        assert!(kept.contains("[masked]") && !kept.contains(SSN) && json::read(kept.as_bytes()).is_ok(), "{kept}");
+    }
+}
+
+#[test]
 fn nothing_is_kept_behind_a_gap() {
     let prose = |kib: usize| "a b ".repeat(kib << 8);
     let pieces = [prose(500), prose(600) + "\n{\"ssn\":", format!("\"{SSN}\"}}")];
