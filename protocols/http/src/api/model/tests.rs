@@ -230,7 +230,9 @@ proptest! {
                 prop_assert_eq!(documents.byte_offset(), bytes);
             }
             Scan::Cut(lacks) => {
-                prop_assert!(other.is_err_and(|error| error.is_eof()), "{}", text);
+                // Of a number that breaks off the other says that it is none.
+                let number = text.ends_with(['-', '+', '.', 'e']);
+                prop_assert!(other.is_err_and(|error| error.is_eof() || number), "{}", text);
                 let whole = format!("{text}{lacks}");
                 prop_assert!(serde_json::from_str::<serde::de::IgnoredAny>(&whole).is_ok(), "{}", whole);
             }

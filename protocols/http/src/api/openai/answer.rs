@@ -56,7 +56,8 @@ pub(super) fn is_text(name: &str, value: &Value) -> bool {
 
 /// Whether it is something that a message says beside its texts and its calls.
 pub(super) fn is_beside(name: &str, member: &Node) -> bool {
-    let other = name != "tool_calls" && !TEXTS.contains(&name) && facts().message.has(name);
+    let read = matches!(name, "role" | "tool_calls") || TEXTS.contains(&name);
+    let other = !read && facts().message.has(name);
     other && !(member.elements().is_empty() && member.members().is_empty())
 }
 
