@@ -25,6 +25,8 @@ pub enum Why {
     MakerRevoked,
     /// Presented under another user's name.
     WrongUser,
+    /// A SCRAM exchange that no token of its user answers.
+    NoScramToken,
     /// An SSH key that is nobody's here.
     UnknownKey,
     /// An SSH certificate over, or signed by, a key of a kind that is not accepted.
@@ -67,6 +69,7 @@ impl Why {
             Self::Revoked => "token revoked",
             Self::MakerRevoked => "token made by somebody who was revoked since",
             Self::WrongUser => "credential of another user",
+            Self::NoScramToken => "SCRAM with none of the user's live tokens",
             Self::UnknownKey => "unknown SSH key",
             Self::KindOfKey => "SSH certificate with a kind of key that is not accepted",
             Self::UnknownAuthority => "SSH certificate of an unknown authority",
@@ -98,6 +101,7 @@ impl Why {
             | Self::Revoked
             | Self::MakerRevoked
             | Self::WrongUser
+            | Self::NoScramToken
             | Self::Oidc(_)
             | Self::BadCertificate => true,
             Self::UnknownKey

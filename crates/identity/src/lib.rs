@@ -9,7 +9,8 @@
 //! a provider's token whose key is not known here, which may wait twenty seconds for the provider to be asked. That its key
 //! is not known says nothing of anybody's credential. The reason goes to the auditor only ([`Refused::why`]). A text that
 //! this gateway did not sign is refused before the store is asked. Failures are counted per address in bounded memory,
-//! but for SSH keys that are merely not known here: clients try all they have. What is trusted in SSH says `ssh.rs`.
+//! but for SSH keys that are merely not known here: clients try all they have. What is trusted in SSH says `ssh.rs`; how
+//! a token is proven without being shown, `scram.rs`.
 //! A revoked token is refused at once, also in sessions that it opened; where the gateway cannot learn of revocations
 //! any more, no session on a token or a provider's word stands. What is trusted of identity providers says `oidc.rs`. No secret is stored, printed or logged: the store holds keyed hashes.
 //!
@@ -25,6 +26,7 @@ mod oidc;
 mod record;
 mod revocations;
 mod roles;
+mod scram;
 mod sources;
 mod ssh;
 mod text;
@@ -41,6 +43,7 @@ pub use oidc::fuzz::fuzz_oidc;
 pub use oidc::{Fetch, FetchError, Flaw, Issuer, OidcTrust};
 pub use record::{NewToken, TokenInfo};
 pub use roles::{Role, Roles};
+pub use scram::{ScramChallenge, ScramProof, ServerSignature};
 pub use ssh::{Extensions, LONGEST_SESSION, SSH_AUTHORITY_ISSUER, SSH_KEY_ISSUER, SshTrust};
 pub use tokens::{MadeToken, Revocation};
 
@@ -81,6 +84,9 @@ pub enum Proof {
         /// [`RESERVED_USER`].
         claimed_user: Option<Arc<str>>,
     },
+    /// A SCRAM-SHA-256 exchange over a token of this gateway, which itself was not presented; the protocol has verified
+    /// the nonce and the channel binding.
+    Scram(ScramProof),
     /// An SSH key; the protocol has verified that the client holds its private half.
     SshKey {
         /// The key.
@@ -228,11 +234,18 @@ impl Identity {
             Proof::Token { token, claimed_user } => {
                 tokens::judge(&*self.table, &self.key, &token, claimed_user.as_deref(), now).await
             }
+            Proof::Scram(shown) => scram::judge(&*self.table, &self.key, &shown, now).await,
             Proof::SshKey { key, claimed_user } => self.ssh.judge_key(&key, claimed_user.as_deref()),
             Proof::SshCertificate { certificate, claimed_user } => {
                 self.ssh.judge_certificate(&certificate, claimed_user.as_deref(), from, now)
             }
         }
+    }
+
+    /// What SCRAM with this user begins with. The same whether or not the user exists; counts nothing, waits for nothing.
+    #[must_use]
+    pub fn scram_challenge(&self, user: &str) -> ScramChallenge {
+        scram::challenge(&self.key, user)
     }
 
     /// Whether it is worth asking a client for a signature of this key: somebody is registered with it, or it may come

@@ -1,6 +1,7 @@
 use super::*;
 
 mod oidc;
+mod scram;
 mod ssh;
 
 use bytes::Bytes;

@@ -10,8 +10,8 @@ use crate::error::{IdentityError, Why};
 use crate::key::TokenKey;
 use crate::oidc::revoked;
 use crate::record::{NewToken, Stored, StoredRevocation, TokenInfo};
-use crate::text::{self, SecretHash};
-use crate::{Authenticated, Extensions, RESERVED_USER};
+use crate::text::{self, Presented, SecretHash};
+use crate::{Authenticated, Extensions, RESERVED_USER, scram};
 use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_model::{CredentialKind, Digest, Principal, TokenId};
@@ -100,6 +100,8 @@ pub(crate) async fn create(
     if makers.len() > MOST_MAKERS {
         return Err(IdentityError::Invalid("tokens made with tokens go no deeper".to_owned()));
     }
+    // Before the record: an entry that leads to nothing is harmless.
+    scram::keep(table, key, &request.user, (id, &text, hash), expires).await?;
     let stored = Stored {
         hash: Digest::from_bytes(hash.0),
         user: request.user,
@@ -124,6 +126,16 @@ pub(crate) async fn judge(
     now: Timestamp,
 ) -> Result<Authenticated, Why> {
     let presented = text::read(key, token).ok_or(Why::NotOurs)?;
+    judge_presented(table, &presented, claimed_user, now).await
+}
+
+/// Judges what was shown to be a token of this gateway, by its text or by a proof made with it.
+pub(crate) async fn judge_presented(
+    table: &dyn Table,
+    presented: &Presented,
+    claimed_user: Option<&str>,
+    now: Timestamp,
+) -> Result<Authenticated, Why> {
     let found = table.get(&key_of(presented.id)).await.map_err(|_| Why::Unavailable)?;
     let stored = match &found {
         Some(versioned) => decode(presented.id, versioned).map_err(|_| Why::Unavailable)?,
