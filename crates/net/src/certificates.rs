@@ -59,7 +59,7 @@ impl Certificates {
             .with_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| Error::Settings(error.to_string()))?;
-        Ok(ServerTls { acceptor: TlsAcceptor::from(Arc::new(config)) })
+        Ok(ServerTls { config: Arc::new(config), certificates: self.clone() })
     }
 
     /// The certificate in force, in DER.
@@ -81,6 +81,16 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
+/// The certificate of one handshake, so that it is known which one that was.
+#[derive(Debug)]
+struct Shown(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
 fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
     let chain = read_certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, &error))?;
@@ -93,7 +103,8 @@ fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
 /// The server side of TLS for one listener; cheap to clone.
 #[derive(Clone)]
 pub struct ServerTls {
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
+    certificates: Certificates,
 }
 
 impl ServerTls {
@@ -102,7 +113,12 @@ impl ServerTls {
     /// # Errors
     /// What the handshake failed with; the alert was sent.
     pub async fn accept(&self, io: Io) -> io::Result<Io> {
-        Ok(self.acceptor.accept(io).await?.into())
+        let shown = self.certificates.current.load_full();
+        // Tickets and their keys are shared by all copies.
+        let mut config = ServerConfig::clone(&self.config);
+        config.cert_resolver = Arc::new(Shown(Arc::clone(&shown)));
+        let stream = TlsAcceptor::from(Arc::new(config)).accept(io).await?;
+        Ok(Io::tls_server(stream, shown))
     }
 }
 

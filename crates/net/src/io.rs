@@ -5,9 +5,11 @@
 //! Does not promise: buffering; whoever reads owns its buffers. Nothing here waits on anything but the stream itself.
 //! Held by: the tests below and those of `certificates.rs`.
 
+use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -23,7 +25,8 @@ enum Inner {
     Memory(Box<dyn Stream>),
     Tcp(TcpStream),
     TlsClient(Box<tokio_rustls::client::TlsStream<Io>>),
-    TlsServer(Box<tokio_rustls::server::TlsStream<Io>>),
+    /// With the certificate that this side showed.
+    TlsServer(Box<tokio_rustls::server::TlsStream<Io>>, Arc<CertifiedKey>),
     Unix(UnixStream),
 }
 
@@ -55,6 +58,11 @@ impl Io {
         Self { inner, replay: None }
     }
 
+    /// The server's side of TLS, in which this certificate was shown.
+    pub(crate) fn tls_server(stream: tokio_rustls::server::TlsStream<Self>, shown: Arc<CertifiedKey>) -> Self {
+        Self::of(Inner::TlsServer(Box::new(stream), shown))
+    }
+
     /// The same stream, with `bytes` read again before anything that is still to come.
     #[must_use]
     pub fn replaying(mut self, bytes: &[u8]) -> Self {
@@ -77,7 +85,7 @@ impl Io {
     pub fn tls(&self) -> Option<TlsInfo> {
         let (common, server_name): (&rustls::CommonState, Option<&str>) = match &self.inner {
             Inner::TlsClient(stream) => (stream.get_ref().1, None),
-            Inner::TlsServer(stream) => (stream.get_ref().1, stream.get_ref().1.server_name()),
+            Inner::TlsServer(stream, _) => (stream.get_ref().1, stream.get_ref().1.server_name()),
             Inner::Memory(_) | Inner::Tcp(_) | Inner::Unix(_) => return None,
         };
         Some(TlsInfo {
@@ -98,23 +106,24 @@ impl Io {
     pub fn peer_certificate(&self) -> Option<&[u8]> {
         let common: &rustls::CommonState = match &self.inner {
             Inner::TlsClient(stream) => stream.get_ref().1,
-            Inner::TlsServer(stream) => stream.get_ref().1,
+            Inner::TlsServer(stream, _) => stream.get_ref().1,
             Inner::Memory(_) | Inner::Tcp(_) | Inner::Unix(_) => return None,
         };
         common.peer_certificates().and_then(<[_]>::first).map(|certificate| certificate.as_ref())
     }
 
     /// What binds a login to this TLS connection (`tls-server-end-point`, RFC 5929): the hash of the server's
-    /// certificate. Only on the client's side, and none where the certificate's signature names no hash.
+    /// certificate, whichever side of it this is. None where the certificate's signature names no hash.
     #[must_use]
     pub fn server_end_point(&self) -> Option<Vec<u8>> {
         use ring::digest::{SHA256, SHA384, SHA512, digest};
         use x509_parser::oid_registry as oid;
         use x509_parser::prelude::{FromDer, X509Certificate};
-        if !matches!(self.inner, Inner::TlsClient(_)) {
-            return None;
-        }
-        let der = self.peer_certificate()?;
+        let der = match &self.inner {
+            Inner::TlsClient(_) => self.peer_certificate()?,
+            Inner::TlsServer(_, shown) => shown.cert.first()?.as_ref(),
+            Inner::Memory(_) | Inner::Tcp(_) | Inner::Unix(_) => return None,
+        };
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let signature = &certificate.signature_algorithm.algorithm;
         let of = |known: &[oid::Oid<'_>]| known.iter().any(|known| known == signature);
@@ -155,19 +164,13 @@ impl From<tokio_rustls::client::TlsStream<Io>> for Io {
     }
 }
 
-impl From<tokio_rustls::server::TlsStream<Io>> for Io {
-    fn from(stream: tokio_rustls::server::TlsStream<Io>) -> Self {
-        Self::of(Inner::TlsServer(Box::new(stream)))
-    }
-}
-
 impl fmt::Debug for Io {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.inner {
             Inner::Memory(_) => "Io(memory)",
             Inner::Tcp(_) => "Io(tcp)",
             Inner::TlsClient(_) => "Io(tls client)",
-            Inner::TlsServer(_) => "Io(tls server)",
+            Inner::TlsServer(..) => "Io(tls server)",
             Inner::Unix(_) => "Io(unix)",
         })
     }
@@ -189,7 +192,7 @@ macro_rules! inner {
                 let $stream = Pin::new(stream);
                 $call
             }
-            Inner::TlsServer(stream) => {
+            Inner::TlsServer(stream, _) => {
                 let $stream = Pin::new(stream);
                 $call
             }
@@ -247,7 +250,7 @@ impl AsyncWrite for Io {
             Inner::Memory(stream) => stream.is_write_vectored(),
             Inner::Tcp(stream) => stream.is_write_vectored(),
             Inner::TlsClient(stream) => stream.is_write_vectored(),
-            Inner::TlsServer(stream) => stream.is_write_vectored(),
+            Inner::TlsServer(stream, _) => stream.is_write_vectored(),
             Inner::Unix(stream) => stream.is_write_vectored(),
         }
     }

@@ -54,7 +54,7 @@ async fn verify_full_wants_chain_and_name() {
         assert_eq!(near.tls().unwrap().version, "TLSv1.3");
         assert_eq!(near.peer_certificate(), Some(site.certificates.leaf().as_slice()));
         assert_eq!(near.server_end_point().map(|hash| hash.len()), Some(32));
-        assert_eq!(far.server_end_point(), None);
+        assert_eq!(far.server_end_point(), near.server_end_point(), "both sides bind to the same");
     }
     assert!(site.meet(&full, "db.example.com", &[]).await.is_err(), "another name");
     assert!(other.meet(&full, "localhost", &[]).await.is_err(), "another authority");
@@ -129,4 +129,16 @@ fn a_key_of_another_certificate_is_refused_at_load() {
     let error = Certificates::from_files(&missing, &key).unwrap_err().to_string();
     assert!(error.contains("none.pem"), "{error}");
     assert!(ClientTls::new(VerifyMode::VerifyCa, &Roots::File(key), &[]).is_err(), "a key is no authority");
+}
+
+#[tokio::test]
+async fn a_connection_stays_bound_to_the_certificate_it_began_with() {
+    let (site, next) = (Site::new(), Site::new());
+    let any = ClientTls::new(VerifyMode::Require, &Roots::Native, &[]).unwrap();
+    let (near, far) = site.meet(&any, "localhost", &[]).await.unwrap();
+    let bound = near.server_end_point();
+    site.certificates.reload(&next.dir.path().join("leaf.pem"), &next.dir.path().join("leaf.key")).unwrap();
+    assert!(bound.is_some() && far.server_end_point() == bound, "the renewal came after the handshake");
+    let (near, far) = site.meet(&any, "localhost", &[]).await.unwrap();
+    assert!(near.server_end_point() != bound && near.server_end_point() == far.server_end_point());
 }
