@@ -171,6 +171,18 @@ def scram():
     yield b"e=invalid-proof"
 
 
+def sasl():
+    firsts = (b"n,,n=,r=rOprNGfwEbeRWgbNEkqO", b"y,,n=*,r=abc", b"p=tls-server-end-point,,n=,r=abc,x=1")
+    bearers = (b"n,,\1auth=\1\1", b"n,a=agent,\1host=gw\1port=6442\1auth=Bearer a.b-c==\1\1")
+    for mechanism, messages in ((b"SCRAM-SHA-256-PLUS", firsts), (b"OAUTHBEARER", bearers)):
+        for message in messages:
+            yield message
+            yield mechanism + b"\0" + struct.pack(">i", len(message)) + message
+    proof = b"dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+    yield b"c=biws,r=theirsours,p=" + proof
+    yield b"c=eSws,r=theirsours,x=1,p=" + proof
+
+
 def tokens():
     yield b"pct_" + b"A" * 86
     yield bytes([4, 1]) + b"A"
@@ -381,6 +393,7 @@ SEEDS = {
     "postgres_frame": streams,
     "postgres_login": scram,
     "postgres_message": messages,
+    "postgres_sasl": sasl,
     "postgres_startup": startups,
     "postgres_values": values,
     "sql_lexical": first_columns,

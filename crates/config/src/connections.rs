@@ -6,7 +6,7 @@
 
 use crate::document::{Section, Value};
 use crate::http::{self, Hosts};
-use crate::settings::{Address, BackendTls, Connection, Postgres, SecretSource};
+use crate::settings::{Address, BackendTls, ClientAuth, Connection, Postgres, SecretSource};
 use crate::ssh;
 use portcullis_model::{Name, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,14 +14,15 @@ use std::sync::Arc;
 
 const POSTGRES_PORT: u16 = 5432;
 
-pub(crate) fn connections(value: Option<Value<'_>>) -> Option<BTreeMap<Name, Connection>> {
+/// `oauth` says whether there is a provider to send clients to.
+pub(crate) fn connections(value: Option<Value<'_>>, oauth: bool) -> Option<BTreeMap<Name, Connection>> {
     let section = value?.section()?;
     let mut complete = true;
     let mut connections = BTreeMap::new();
     let mut hosts = Hosts::new(section.entries().map(|(name, _)| name));
     for (name, value) in section.entries() {
         complete &= check_name(name, &value);
-        match one(&value, &mut hosts) {
+        match one(&value, &mut hosts, oauth) {
             Some(connection) => drop(connections.insert(Name::canonical(name), connection)),
             None => complete = false,
         }
@@ -49,18 +50,18 @@ fn check_name(name: &str, value: &Value<'_>) -> bool {
     good
 }
 
-fn one(value: &Value<'_>, hosts: &mut Hosts<'_>) -> Option<Connection> {
+fn one(value: &Value<'_>, hosts: &mut Hosts<'_>, oauth: bool) -> Option<Connection> {
     let mut section = value.section()?;
     let protocol = section.require("protocol", "postgres")?;
     let known = [("postgres", Protocol::Postgres), ("ssh", Protocol::Ssh), ("http", Protocol::Http)];
     match protocol.choice(&known)? {
-        Protocol::Postgres => postgres(section).map(Connection::Postgres),
+        Protocol::Postgres => postgres(section, oauth).map(Connection::Postgres),
         Protocol::Ssh => ssh::connection(section).map(Connection::Ssh),
         Protocol::Http => http::connection(section, hosts).map(Connection::Http),
     }
 }
 
-fn postgres(mut section: Section<'_>) -> Option<Postgres> {
+fn postgres(mut section: Section<'_>, oauth: bool) -> Option<Postgres> {
     let address = section.require("address", "127.0.0.1:5432");
     let shown_address = address.clone();
     let address = address.and_then(|value| read_address(&value, POSTGRES_PORT));
@@ -88,6 +89,8 @@ fn postgres(mut section: Section<'_>) -> Option<Postgres> {
         }),
         None => Some(None),
     };
+    let client_auth = section.take("client_auth");
+    let client_auth = client_auth.map_or_else(|| Some(ClientAuth::default()), |value| how(&value, oauth));
     section.finish();
     Some(Postgres {
         address: address?,
@@ -97,7 +100,21 @@ fn postgres(mut section: Section<'_>) -> Option<Postgres> {
         password: password?,
         tls: tls?,
         tls_ca: tls_ca?,
+        client_auth: client_auth?,
     })
+}
+
+fn how(value: &Value<'_>, oauth: bool) -> Option<ClientAuth> {
+    let choices = [("password", ClientAuth::Password), ("scram", ClientAuth::Scram), ("oauth", ClientAuth::OAuth)];
+    let how = value.choice(&choices)?;
+    if how == ClientAuth::OAuth && !oauth {
+        value.problem_with(
+            "`oauth` needs one identity provider that clients are sent to",
+            "configure `identity.oidc`; of several, give one an `oauth_scope`",
+        );
+        return None;
+    }
+    Some(how)
 }
 
 /// A database's name; PostgreSQL cuts longer ones, so that two would be one.

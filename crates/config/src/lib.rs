@@ -32,9 +32,9 @@ pub use fuzz::fuzz_document;
 pub use policies::PolicyGlob;
 pub use schema::JSON_SCHEMA;
 pub use settings::{
-    Address, Api, Audit, BackendTls, Config, Connection, Durability, Header, Http, Limits, Listen, MediaRange,
-    OidcIssuer, Postgres, Results, Roles, SecretSource, Ssh, SshIdentity, SshLogin, SshUserKey, Store, Tls, ToolField,
-    Upstream,
+    Address, Api, Audit, BackendTls, ClientAuth, Config, Connection, Durability, Header, Http, Limits, Listen,
+    MediaRange, OidcIssuer, Postgres, Results, Roles, SecretSource, Ssh, SshIdentity, SshLogin, SshUserKey, Store, Tls,
+    ToolField, Upstream,
 };
 
 use portcullis_model::{Problem, Severity};

@@ -16,7 +16,7 @@ pub(crate) fn issuers(value: &Value<'_>) -> Option<Vec<OidcIssuer>> {
     let items = value.list()?;
     let read: Vec<_> = items.iter().map(issuer).collect();
     let mut seen = BTreeSet::new();
-    let mut bare: Option<&str> = None;
+    let (mut bare, mut sent_to): (Option<&str>, Option<&str>) = (None, None);
     let mut hosts: BTreeMap<String, Option<&PathBuf>> = BTreeMap::new();
     for (item, issuer) in items.iter().zip(&read).filter_map(|(item, issuer)| Some((item, issuer.as_ref()?))) {
         if !seen.insert(&issuer.issuer) {
@@ -29,6 +29,15 @@ pub(crate) fn issuers(value: &Value<'_>) -> Option<Vec<OidcIssuer>> {
                 format!("another issuer at {} names other authorities", issuer.address),
                 "give all issuers of one host the same `tls_ca`",
             );
+        }
+        if issuer.oauth_scope.is_some() {
+            if let Some(first) = sent_to {
+                item.problem_with(
+                    format!("`{}` has an `oauth_scope`, and so does `{first}`: clients are sent to one", issuer.issuer),
+                    "leave `oauth_scope` on one issuer",
+                );
+            }
+            sent_to = Some(&issuer.issuer);
         }
         let groups = issuer.groups_claim.is_none() || issuer.groups_prefix.is_some();
         if issuer.user_prefix.is_some() && groups {
@@ -60,6 +69,7 @@ fn issuer(value: &Value<'_>) -> Option<OidcIssuer> {
     let (user_prefix, groups_prefix) = (word("user_prefix"), word("groups_prefix"));
     let tls_ca = section.take("tls_ca").map_or(Some(None), |value| value.file().map(Some));
     let groups_allowed = section.take("groups_allowed").map_or(Some(None), |value| value.names().map(Some));
+    let oauth_scope = section.take("oauth_scope").map_or(Some(None), |value| scope(&value).map(Some));
     section.finish();
     let (address, issuer) = issuer?;
     Some(OidcIssuer {
@@ -72,5 +82,32 @@ fn issuer(value: &Value<'_>) -> Option<OidcIssuer> {
         groups_allowed: groups_allowed?,
         user_prefix: user_prefix?,
         groups_prefix: groups_prefix?,
+        oauth_scope: oauth_scope?,
     })
+}
+
+/// Words of a scope (RFC 6749, section 3.3).
+fn scope(value: &Value<'_>) -> Option<Arc<str>> {
+    let text = value.name()?;
+    let word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
+    };
+    if !text.split(' ').all(word) {
+        value.problem_with(
+            format!("`{}` is no scope", text.escape_debug()),
+            "write words with a blank between, as in `openid email`",
+        );
+        return None;
+    }
+    Some(text.into())
+}
+
+/// The provider that clients of OAUTHBEARER are sent to: the one with a scope for them, or the only one.
+pub(crate) fn sent_to(issuers: &[OidcIssuer]) -> Option<(&Arc<str>, Arc<str>)> {
+    let scoped = issuers.iter().find_map(|one| Some((&one.issuer, Arc::clone(one.oauth_scope.as_ref()?))));
+    let only = match issuers {
+        [only] => Some((&only.issuer, "openid".into())),
+        _ => None,
+    };
+    scoped.or(only)
 }

@@ -2,7 +2,7 @@
 
 use crate::document::{Document, Value};
 use crate::settings::Config;
-use crate::{connections, policies, sections};
+use crate::{connections, oidc, policies, sections};
 use portcullis_model::Problem;
 use std::path::Path;
 
@@ -22,7 +22,10 @@ fn whole(root: &Value<'_>, file: &Path) -> Option<Config> {
     let listen = sections::listen(listen.and_then(|value| value.section()));
     let tls = sections::tls(section.take("tls"), listen.as_ref());
     let identity = sections::identity(section.take("identity"));
-    let connections = connections::connections(section.require("connections", "{ NAME: { protocol: postgres, … } }"));
+    // Where the providers have problems of their own, whether one is there is not another.
+    let oauth = identity.as_ref().is_none_or(|identity| oidc::sent_to(&identity.oidc).is_some());
+    let listed = section.require("connections", "{ NAME: { protocol: postgres, … } }");
+    let connections = connections::connections(listed, oauth);
     let policies = section.require("policies", "[policies/*.yaml]").and_then(|value| policies::read(&value));
     let audit = sections::audit(section.take("audit"));
     let limits = sections::limits(section.take("limits"));

@@ -44,6 +44,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// The provider that PostgreSQL clients of OAUTHBEARER are sent to, and what they ask it for.
+    #[must_use]
+    pub fn oauth(&self) -> Option<(&Arc<str>, Arc<str>)> {
+        crate::oidc::sent_to(&self.oidc)
+    }
+
     /// The policy files that the patterns match now, sorted, each once.
     ///
     /// # Errors
@@ -220,6 +226,9 @@ pub struct OidcIssuer {
     pub user_prefix: Option<Arc<str>>,
     /// Before every group of it.
     pub groups_prefix: Option<Arc<str>>,
+    /// What PostgreSQL clients of OAUTHBEARER are told to ask it for. At most one provider has it: the one that they are
+    /// sent to.
+    pub oauth_scope: Option<Arc<str>>,
 }
 
 /// Media types: one, or all of one kind.
@@ -287,6 +296,20 @@ pub struct Postgres {
     pub tls: BackendTls,
     /// PEM: the authorities that its certificate must come from, instead of the system's.
     pub tls_ca: Option<PathBuf>,
+    /// How clients that do not say prove who they are.
+    pub client_auth: ClientAuth,
+}
+
+/// How a client proves who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// By its token as the password.
+    #[default]
+    Password,
+    /// By SCRAM-SHA-256 over a token of this gateway.
+    Scram,
+    /// By a provider's token with SASL OAUTHBEARER.
+    OAuth,
 }
 
 /// Where a backend is.

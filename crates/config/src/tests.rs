@@ -82,6 +82,7 @@ fn the_least_configuration_has_the_documented_defaults() {
         password: Some(SecretSource::Env("SHOP_PASSWORD".into())),
         tls: BackendTls::VerifyFull,
         tls_ca: None,
+        client_auth: ClientAuth::Password,
     });
     assert_eq!(config.connections, [(Name::canonical("shop"), shop)].into());
 }
@@ -193,6 +194,9 @@ fn every_key_is_read() {
     let shop = postgres(&config, "shop");
     assert_eq!(shop.address, Address::Tcp { host: "db.internal.example.com".into(), port: 6432 });
     assert_eq!(shop.databases, ["orders".into(), "reporting".into()].into());
+    let ways = ["shop", "local-socket", "v6"].map(|name| postgres(&config, name).client_auth);
+    assert_eq!(ways, [ClientAuth::Scram, ClientAuth::OAuth, ClientAuth::Password]);
+    assert_eq!(config.oauth(), Some((&"https://idp.example.com/realms/main".into(), "openid email".into())));
     assert_eq!(shop.password, Some(SecretSource::File("/etc/portcullis/keys/shop-password".into())));
     assert_eq!(
         (shop.tls, shop.tls_ca.as_deref()),
