@@ -57,7 +57,7 @@ pub use portcullis_masking::{BadPath, JsonPath};
 pub use portcullis_masking::Key as MaskingKey;
 
 /// What a caller presents at [`Gate::enter`], who judges it, and what it permits besides commands.
-pub use portcullis_identity::{Extensions, Identity, Proof};
+pub use portcullis_identity::{Extensions, Identity, Proof, RESERVED_USER, ScramChallenge, ScramProof};
 
 /// What [`Session::lease`] gives.
 pub use portcullis_credentials::{CredentialError, Lease, PrivateKey, Secret};

@@ -1,13 +1,14 @@
-//! What a server may say before and besides messages: its side of the login, and values of rows in binary form.
+//! What a peer may say before and besides messages: both sides of the login, and values of rows in binary form.
 //!
 //! Promises: [`fuzz_login`] fails where a challenge is taken that does not continue our nonce or asks for more rounds
-//! than allowed, and where an arbitrary proof is believed; [`fuzz_values`] fails where the text of a value is longer
+//! than allowed, and where an arbitrary proof is believed; [`fuzz_sasl`] where a client's message is taken for another
+//! exchange's, or what is no token for one; [`fuzz_values`] fails where the text of a value is longer
 //! than the record can have use for or is not what the type's text can be. Neither may panic.
-//! Held by: the tests below, and the fuzz targets `postgres_login` and `postgres_values`.
+//! Held by: the tests below, and the fuzz targets `postgres_login`, `postgres_sasl` and `postgres_values`.
 
 use crate::answer::{text_of, type_oids};
 
-pub use crate::login::fuzz_login;
+pub use crate::login::{fuzz_login, fuzz_sasl};
 
 /// Writes arbitrary bytes as a value of a type that the first byte chooses, in both formats.
 pub fn fuzz_values(data: &[u8]) {
@@ -50,6 +51,7 @@ mod tests {
         fn any_value_and_any_login(data in prop::collection::vec(any::<u8>(), 0..80)) {
             fuzz_values(&data);
             fuzz_login(&data);
+            fuzz_sasl(&data);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! PostgreSQL through the gate.
 //!
 //! [`Postgres::serve`] takes an accepted connection to its end: its own negotiation and startup, a token as the
-//! password, the gate, a login to the server behind it with a credential the client never sees, then the relay, in
+//! password (or proven by SASL), the gate, a login to the server behind it with a credential the client never sees, then the relay, in
 //! which each command is read (`classify.rs`), judged (the gate) and sent, refused by substitution or held.
 //!
 //! ```text
@@ -37,8 +37,8 @@ pub use catalogue::load_catalogue;
 pub use core::fuzz_core;
 pub use error::{Error, Refused, Result, Side};
 pub use frame::fuzz_frame;
-pub use fuzz::{fuzz_login, fuzz_values};
+pub use fuzz::{fuzz_login, fuzz_sasl, fuzz_values};
 pub use mask::{fuzz_mask_copy, fuzz_mask_row};
 pub use message::fuzz_message;
 pub use serve::{Destination, Postgres, Settings};
-pub use startup::fuzz_startup;
+pub use startup::{ClientAuth, fuzz_startup};

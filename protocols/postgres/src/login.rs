@@ -20,6 +20,7 @@ mod scram;
 #[cfg(test)]
 mod tests;
 
+pub use client::fuzz_sasl;
 pub use scram::fuzz_login;
 
 /// How long a refused peer may take to read why.

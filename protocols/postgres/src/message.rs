@@ -19,7 +19,7 @@ mod server;
 mod tests;
 
 pub use build::{Report, Severity, write};
-pub use client::{ClientMessage, Formats, Params, Target, password};
+pub use client::{ClientMessage, Formats, Params, Target, password, sasl_initial};
 pub use read::DecodeError;
 pub use server::{Authentication, Cells, Column, DataRow, Field, Fields, Said, ServerMessage, TransactionStatus};
 

@@ -15,11 +15,12 @@ use crate::core::{Core, Snapshot};
 use crate::error::{Error, Refused, Result, Side};
 use crate::frame::{FrameBuf, FrameLimits};
 use crate::login::backend::{self, Backend, Target};
-use crate::login::{client, refuse, send};
+use crate::login::client::{self, Discovery, Login, Way};
+use crate::login::{refuse, send};
 use crate::negotiate::{self, Opened, Opening};
 use crate::reply;
-use crate::startup::Startup;
-use portcullis_gate::{Arrival, Gate, NotEntered, Proof, Session};
+use crate::startup::{ClientAuth, Startup};
+use portcullis_gate::{Arrival, Gate, NotEntered, Proof, RESERVED_USER, Session};
 use portcullis_model::{ClientInfo, Name, Protocol, SessionKind};
 use portcullis_net::{Accepted, Address, ClientTls, DialOptions, Drain};
 use portcullis_sql::Limits;
@@ -38,6 +39,10 @@ const SESSIONS: usize = 100_000;
 pub struct Settings {
     /// How connections open: TLS, cancel requests in the clear, the time for it.
     pub negotiate: negotiate::Settings,
+    /// How clients of a connection prove who they are, where they do not say and it is not by password.
+    pub client_auth: HashMap<Name, ClientAuth>,
+    /// Where clients get a token for OAUTHBEARER; without, nobody is asked for one so.
+    pub discovery: Option<Discovery>,
     /// The time a client has to present its token, and the gateway to log in to the backend.
     pub login_timeout: Duration,
     /// Limits on single messages; `statement` is `limits.statement` of the configuration.
@@ -56,6 +61,8 @@ impl Settings {
     pub fn new(negotiate: negotiate::Settings) -> Self {
         Self {
             negotiate,
+            client_auth: HashMap::new(),
+            discovery: None,
             login_timeout: Duration::from_secs(30),
             frames: FrameLimits::default(),
             reading: Limits::default(),
@@ -173,15 +180,23 @@ impl Postgres {
         loopback: bool,
     ) -> Result<Session> {
         let wanted = Wanted::of(&opening.startup.database);
+        let way = match self.way(&opening.startup, &wanted.connection) {
+            Ok(way) => way,
+            Err(refused) => {
+                let refused = Error::from(refused);
+                refuse(&mut opening.io, &refused).await;
+                return Err(refused);
+            }
+        };
         let client = ClientInfo {
             address: peer.to_string().into(),
             application: opening.startup.setting("application_name").map(Into::into),
             transport: transport(opening),
         };
         let claimed: Arc<str> = opening.startup.user.as_str().into();
-        let verify = |token: SecretString| async move {
+        let verify = |proof: Proof| async move {
             let arrival = Arrival {
-                proof: Proof::Token { token, claimed_user: Some(Arc::clone(&claimed)) },
+                proof,
                 kind: SessionKind::Sql,
                 protocol: Protocol::Postgres,
                 connection: wanted.connection,
@@ -196,16 +211,33 @@ impl Postgres {
                 entered => Some(entered),
             }
         };
-        let startup = &opening.startup;
-        let entered =
-            client::authenticate(&mut opening.io, buffer, startup, loopback, self.settings.login_timeout, verify)
-                .await?;
+        let login = Login { startup: &opening.startup, way: &way, loopback, timeout: self.settings.login_timeout };
+        let entered = client::authenticate(&mut opening.io, buffer, login, verify).await?;
         let refused = match entered {
             Ok(session) => return Ok(session),
             Err(why) => Error::Refused(reply::not_entered(&why, &opening.startup.database)),
         };
         refuse(&mut opening.io, &refused).await;
         Err(refused)
+    }
+
+    /// What this client is asked for: what it wants, else what its connection does.
+    fn way(&self, startup: &Startup, connection: &Name) -> std::result::Result<Way, Refused> {
+        let configured = || self.settings.client_auth.get(connection).copied().unwrap_or_default();
+        match startup.auth.unwrap_or_else(configured) {
+            ClientAuth::Password => Ok(Way::Password),
+            // The salt belongs to a user, and any token may be under this name.
+            ClientAuth::Scram if startup.user == RESERVED_USER => Err(Refused::new(
+                "28000",
+                format!("SCRAM needs the token's own user, and \"{RESERVED_USER}\" stands for any"),
+            )
+            .hint("Connect as the user that the token was made for, or with portcullis.auth=password.")),
+            ClientAuth::Scram => Ok(Way::Scram(self.gate.identity().scram_challenge(&startup.user))),
+            ClientAuth::OAuth => self.settings.discovery.clone().map(Way::OAuth).ok_or_else(|| {
+                Refused::new("28000", "this gateway names no identity provider for OAUTHBEARER")
+                    .hint("Connect with portcullis.auth=password and the token as the password.")
+            }),
+        }
     }
 
     /// Logs in to the backend, and sees to it that its catalogue is there.

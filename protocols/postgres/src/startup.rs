@@ -3,7 +3,8 @@
 //! Promises: the message is read whole, ends in its terminator and is UTF-8 throughout; a key that decides who, where
 //! or how (`user`, `database`, `options`, `replication`) stands there at most once; `options` is split as the server
 //! splits it; a setting that is not on the closed list is refused by name, wherever it stands, since any of them would
-//! be in force before the first statement is read. `client_encoding` is UTF8. Replication is refused in every spelling.
+//! be in force before the first statement is read; what is meant for the gateway itself (`portcullis.auth`) is taken and
+//! never forwarded. `client_encoding` is UTF8. Replication is refused in every spelling.
 //! Protocol 3.0 and 3.2 are spoken; for any other minor version the highest spoken one that is not above it, and the
 //! client is told, as it is for every `_pq_.` option.
 //!
@@ -16,6 +17,9 @@ use std::fmt;
 mod options;
 #[cfg(test)]
 mod tests;
+mod wish;
+
+pub use wish::ClientAuth;
 
 /// The longest startup message, in bytes (PostgreSQL's `MAX_STARTUP_PACKET_LENGTH`).
 pub const LONGEST: usize = 10_000;
@@ -96,6 +100,8 @@ pub struct Startup {
     pub user: String,
     /// What it wants to reach; the user's name if it did not say.
     pub database: String,
+    /// How it wants to prove who it is, if it said so.
+    pub auth: Option<ClientAuth>,
     /// Settings from the message and its `options`, each once, the last value given.
     pub settings: Vec<Setting>,
     /// `_pq_.` options, none of which is known.
@@ -154,6 +160,7 @@ struct Raw<'a> {
     user: Option<&'a str>,
     database: Option<&'a str>,
     options: Option<&'a str>,
+    auth: Option<ClientAuth>,
     settings: Vec<Setting>,
     unknown_options: Vec<String>,
 }
@@ -169,6 +176,10 @@ impl<'a> Raw<'a> {
             }
             option if option.starts_with("_pq_.") => {
                 self.unknown_options.push(option.to_owned());
+                return Ok(());
+            }
+            wish if wish.eq_ignore_ascii_case(wish::AUTH) => {
+                self.auth = Some(ClientAuth::read(value)?);
                 return Ok(());
             }
             setting => return choose(&mut self.settings, setting, value),
@@ -194,9 +205,13 @@ impl<'a> Raw<'a> {
             }
         }
         // The server applies `options` first, then the settings that stand alone.
-        let mut settings = Vec::new();
+        let (mut settings, mut auth) = (Vec::new(), None);
         for (name, value) in options::split(self.options.unwrap_or_default())? {
-            choose(&mut settings, &name, &value)?;
+            if name.eq_ignore_ascii_case(wish::AUTH) {
+                auth = Some(ClientAuth::read(&value)?);
+            } else {
+                choose(&mut settings, &name, &value)?;
+            }
         }
         for (name, value) in self.settings {
             choose(&mut settings, name, &value)?;
@@ -206,6 +221,7 @@ impl<'a> Raw<'a> {
             version: requested.spoken(),
             user: user.to_owned(),
             database: database.to_owned(),
+            auth: self.auth.or(auth),
             settings,
             unknown_options: self.unknown_options,
         })

@@ -11,6 +11,8 @@ use super::{FrameLimits, LONGEST};
 const SMALL_FROM_CLIENT: usize = 10_000;
 /// The longest password message: long enough for a signed token.
 const PASSWORD: usize = 16 * 1024;
+/// The longest message with a provider's token.
+const BEARER: usize = 64 * 1024;
 /// The longest of a server's short messages.
 const SMALL_FROM_SERVER: usize = 30_000;
 /// The longest ParameterDescription: 65,535 parameter types.
@@ -21,6 +23,8 @@ const PARAMETER_TYPES: usize = 4 + 2 + 65_535 * 4;
 pub enum Phase {
     /// From a client that has not proven who it is: password messages only.
     ClientLogin,
+    /// The same where a provider's token is asked for.
+    ClientBearer,
     /// From a client in its session. COPY messages may come at any time; the server ignores stray ones.
     ClientReady,
     /// From a client whose COPY the server is reading.
@@ -32,13 +36,20 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub(super) const ALL: [Self; 5] =
-        [Self::ClientLogin, Self::ClientReady, Self::ClientCopyIn, Self::ServerLogin, Self::ServerReady];
+    pub(super) const ALL: [Self; 6] = [
+        Self::ClientLogin,
+        Self::ClientBearer,
+        Self::ClientReady,
+        Self::ClientCopyIn,
+        Self::ServerLogin,
+        Self::ServerReady,
+    ];
 
     /// The longest length field that a frame of this kind may have now; none if the kind may not come at all.
     pub(super) fn longest(self, tag: u8, limits: &FrameLimits) -> Option<usize> {
         let longest = match (self, tag) {
             (Self::ClientLogin, b'p') => PASSWORD,
+            (Self::ClientBearer, b'p') => BEARER,
             (Self::ClientReady, b'Q' | b'P') => limits.statement,
             (Self::ClientReady, b'B') => limits.bind,
             (Self::ClientReady, b'F') => limits.bind,
@@ -53,9 +64,15 @@ impl Phase {
                 Self::ServerReady,
                 b'1' | b'2' | b'3' | b'C' | b'G' | b'H' | b'I' | b'K' | b'S' | b'Z' | b'c' | b'n' | b's',
             ) => SMALL_FROM_SERVER,
-            (Self::ClientLogin | Self::ClientReady | Self::ClientCopyIn | Self::ServerLogin | Self::ServerReady, _) => {
-                return None;
-            }
+            (
+                Self::ClientLogin
+                | Self::ClientBearer
+                | Self::ClientReady
+                | Self::ClientCopyIn
+                | Self::ServerLogin
+                | Self::ServerReady,
+                _,
+            ) => return None,
         };
         Some(longest.min(LONGEST))
     }

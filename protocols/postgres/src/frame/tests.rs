@@ -67,6 +67,7 @@ fn every_phase_knows_its_tags_and_no_other() {
         !matches!(buffer(&[tag]).next(phase, b"dD"), Next::Bad(_))
     }
     assert_eq!(allowed(Phase::ClientLogin), "p");
+    assert_eq!(allowed(Phase::ClientBearer), "p");
     assert_eq!(allowed(Phase::ClientReady), "BCDEFHPQSXcdf");
     assert_eq!(allowed(Phase::ClientCopyIn), "HSXcdf");
     assert_eq!(allowed(Phase::ServerLogin), "EKNRSZv");

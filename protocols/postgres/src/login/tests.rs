@@ -6,6 +6,7 @@ use backend::{Backend, Target, connect};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BufMut;
+use portcullis_gate::Proof;
 use portcullis_net::{Address, Authority, ClientTls, DialOptions, Roots, ServerTls, VerifyMode};
 use ring::{digest, hmac, pbkdf2};
 use secrecy::{ExposeSecret, SecretString};
@@ -34,8 +35,13 @@ async fn log_in(loopback: bool, said: &[u8], token: &str) -> (Result<&'static st
     let gateway = async move {
         let mut io = Io::memory(far);
         let mut buffer = FrameBuf::new(FrameLimits::default());
-        let verify = |given: SecretString| async move { (given.expose_secret() == token).then_some("agent-7") };
-        client::authenticate(&mut io, &mut buffer, &startup(), loopback, Duration::from_secs(60), verify).await
+        let verify = |proof: Proof| async move {
+            let Proof::Token { token: given, claimed_user } = proof else { panic!("{proof:?}") };
+            (given.expose_secret() == token && claimed_user.as_deref() == Some("agent")).then_some("agent-7")
+        };
+        let (startup, timeout) = (startup(), Duration::from_secs(60));
+        let login = client::Login { startup: &startup, way: &client::Way::Password, loopback, timeout };
+        client::authenticate(&mut io, &mut buffer, login, verify).await
     };
     let client = async |mut stream: DuplexStream| {
         stream.write_all(said).await.ok();

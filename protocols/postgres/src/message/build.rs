@@ -132,6 +132,31 @@ pub mod write {
         frame(out, Some(b'R'), |out| out.put_i32(3));
     }
 
+    /// AuthenticationSASL: the mechanisms, those to be preferred first.
+    pub fn authentication_sasl(out: &mut BytesMut, mechanisms: &[&str]) {
+        frame(out, Some(b'R'), |out| {
+            out.put_i32(10);
+            mechanisms.iter().for_each(|mechanism| string(out, mechanism));
+            out.put_u8(0);
+        });
+    }
+
+    /// AuthenticationSASLContinue.
+    pub fn authentication_sasl_continue(out: &mut BytesMut, challenge: &[u8]) {
+        frame(out, Some(b'R'), |out| {
+            out.put_i32(11);
+            out.put_slice(challenge);
+        });
+    }
+
+    /// AuthenticationSASLFinal.
+    pub fn authentication_sasl_final(out: &mut BytesMut, outcome: &[u8]) {
+        frame(out, Some(b'R'), |out| {
+            out.put_i32(12);
+            out.put_slice(outcome);
+        });
+    }
+
     /// NegotiateProtocolVersion: the version spoken from now on, and the options not known.
     pub fn negotiate_protocol_version(out: &mut BytesMut, version: u32, options: &[String]) {
         frame(out, Some(b'v'), |out| {

@@ -273,3 +273,15 @@ pub fn password(body: &[u8]) -> Result<&str, DecodeError> {
     reader.end()?;
     text(password)
 }
+
+/// Reads the body of a SASLInitialResponse: the mechanism, and its first message where that came along.
+///
+/// # Errors
+/// [`DecodeError`] when it is anything else.
+pub fn sasl_initial(body: &[u8]) -> Result<(&str, Option<&[u8]>), DecodeError> {
+    let mut reader = Reader::new(body);
+    let mechanism = reader.string()?;
+    let message = reader.value()?;
+    reader.end()?;
+    Ok((text(mechanism)?, message))
+}

@@ -158,6 +158,18 @@ fn what_is_built_is_read_back() {
         (built(write::authentication_ok), ServerMessage::Authentication(Authentication::Ok)),
         (built(write::authentication_cleartext), ServerMessage::Authentication(Authentication::CleartextPassword)),
         (
+            built(|out| write::authentication_sasl(out, &["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"])),
+            ServerMessage::Authentication(Authentication::Sasl(vec!["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"])),
+        ),
+        (
+            built(|out| write::authentication_sasl_continue(out, b"r=x")),
+            ServerMessage::Authentication(Authentication::SaslContinue(b"r=x")),
+        ),
+        (
+            built(|out| write::authentication_sasl_final(out, b"v=x")),
+            ServerMessage::Authentication(Authentication::SaslFinal(b"v=x")),
+        ),
+        (
             built(|out| write::parameter_status(out, "TimeZone", "UTC")),
             ServerMessage::ParameterStatus { name: "TimeZone", value: b"UTC" },
         ),

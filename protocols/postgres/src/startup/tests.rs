@@ -107,6 +107,34 @@ fn pg_p08_options_are_split_as_the_server_splits_them() {
 }
 
 #[test]
+fn a_wish_for_the_gateway_is_taken_and_never_forwarded() {
+    for (value, auth) in
+        [("password", ClientAuth::Password), ("scram", ClientAuth::Scram), ("oauth", ClientAuth::OAuth)]
+    {
+        for pairs in [
+            [("options", format!("-c portcullis.auth={value}"))],
+            [("options", format!("-c TimeZone=UTC --Portcullis.Auth={value}"))],
+            [("portcullis.auth", value.to_owned())],
+        ] {
+            let pairs: Vec<_> = pairs.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let startup = read(&[&[("user", "u")], &pairs[..]].concat()).unwrap();
+            assert_eq!(startup.auth, Some(auth), "{pairs:?}");
+            assert!(startup.settings.iter().all(|(name, _)| *name == "TimeZone"));
+        }
+    }
+    assert_eq!(read(&[("user", "u")]).unwrap().auth, None);
+    let both = read(&[("user", "u"), ("portcullis.auth", "scram"), ("options", "-c portcullis.auth=oauth")]).unwrap();
+    assert_eq!(both.auth, Some(ClientAuth::Scram), "what stands alone is applied last");
+    for value in ["", "SCRAM", "scram ", "scram-sha-256", "md5", "scram,oauth"] {
+        let refused = read(&[("user", "u"), ("portcullis.auth", value)]).expect_err(value);
+        assert_eq!(refused.code, "22023");
+        assert!(refused.hint.unwrap().contains("portcullis.auth=scram"), "{value}");
+    }
+    assert_eq!(code(read(&[("user", "u"), ("options", "-c portcullis.auth")])), "42501");
+    assert_eq!(code(read(&[("user", "u"), ("options", "-c portcullis.auths=scram")])), "42501");
+}
+
+#[test]
 fn pg_p07_what_decides_who_and_where_stands_once() {
     for twice in ["user", "database", "options"] {
         assert_eq!(code(read(&[("user", "u"), (twice, ""), (twice, "")])), "08P01", "{twice}");
