@@ -5,6 +5,7 @@
 //! over a store that nobody has open.
 //! Held by: `tests/it` (every end-to-end test starts what is built here).
 
+mod client_auth;
 pub(crate) mod http;
 pub(crate) mod oidc;
 pub(crate) mod ssh;
@@ -236,6 +237,8 @@ fn address(address: &config::Address) -> Address {
 pub(crate) fn postgres(config: &Config, tls: Option<ServerTls>) -> PostgresSettings {
     let mut settings = PostgresSettings::new(negotiate::Settings::new(tls));
     let statement = usize::try_from(config.limits.statement).unwrap_or(usize::MAX);
+    settings.client_auth = client_auth::of_connections(config);
+    settings.discovery = client_auth::discovery(config);
     settings.login_timeout = config.limits.handshake;
     settings.negotiate.timeout = config.limits.handshake;
     settings.idle = config.limits.idle;

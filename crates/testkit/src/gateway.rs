@@ -47,12 +47,18 @@ impl Settings {
     /// A connection to a database of this server as its superuser, over TLS where the server has it.
     #[must_use]
     pub fn postgres(self, name: &str, server: &Postgres, database: &str) -> Self {
+        self.postgres_with(name, server, database, "")
+    }
+
+    /// The same with further keys as YAML flow, each behind a comma.
+    #[must_use]
+    pub fn postgres_with(self, name: &str, server: &Postgres, database: &str, more: &str) -> Self {
         let tls = server.ca_file().map_or_else(
             || "tls: disable".to_owned(),
             |ca| format!("tls: verify-full, tls_ca: {}", quoted(&ca.display().to_string())),
         );
         let yaml = format!(
-            "{{ protocol: postgres, address: \"{}\", database: {}, username: {SUPERUSER}, password: {{ env: {TOKEN_VARIABLE} }}, {tls} }}",
+            "{{ protocol: postgres, address: \"{}\", database: {}, username: {SUPERUSER}, password: {{ env: {TOKEN_VARIABLE} }}, {tls}{more} }}",
             server.address(),
             quoted(database),
         );

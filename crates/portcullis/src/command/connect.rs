@@ -4,6 +4,8 @@
 //! plaintext on loopback; the token goes to the child by its environment, never by its arguments, where a process list
 //! would show it. Held by: `tests/it`.
 
+pub(crate) mod auth;
+
 use crate::args::ConnectArgs;
 use crate::client::Client;
 use crate::command::token::text;
@@ -29,6 +31,9 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
             "the gateway has no connection `{name}`; `portcullis connections` lists them"
         )));
     };
+    if args.auth.is_some() && text(connection, "protocol") != Protocol::Postgres.word() {
+        return Err(Failure::Usage("--auth is for PostgreSQL connections".to_owned()));
+    }
     if text(connection, "protocol") == Protocol::Ssh.word() {
         return ssh(connection, &args);
     }
@@ -48,8 +53,11 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
         ("host", "PGHOST", text(connection, "host").to_owned()),
         ("port", "PGPORT", connection.get("port").and_then(Value::as_u64).unwrap_or(0).to_string()),
         ("dbname", "PGDATABASE", args.connection.clone()),
-        ("user", "PGUSER", user),
+        ("user", "PGUSER", user.clone()),
     ];
+    if let Some(auth) = args.auth {
+        settings.extend(auth::settings(auth, &client, &user, tls).await?);
+    }
     if tls {
         settings.push(("sslmode", "PGSSLMODE", "verify-full".to_owned()));
         if let Some(file) = authority(&client).await? {
@@ -61,8 +69,22 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
         println!("{}", words.join(" "));
         return Ok(ExitCode::SUCCESS);
     };
+    if args.auth == Some(auth::Auth::OAuth) {
+        return Err(Failure::Usage(
+            "libpq takes the provider of a token from the connection string only: leave the client out, and give it the \
+             string"
+                .to_owned(),
+        ));
+    }
     let mut child = Command::new(program);
-    child.args(arguments).envs(settings.iter().map(|(_, variable, value)| (*variable, value)));
+    for (_, variable, value) in &settings {
+        // The user's own options stay.
+        match std::env::var(variable) {
+            Ok(own) if *variable == "PGOPTIONS" => child.env(variable, format!("{own} {value}")),
+            Ok(_) | Err(_) => child.env(variable, value),
+        };
+    }
+    child.args(arguments);
     if let Some(token) = token {
         child.env("PGPASSWORD", token.expose_secret());
     }

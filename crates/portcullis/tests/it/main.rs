@@ -38,6 +38,7 @@ mod raw;
 mod record;
 mod respond_async;
 mod rust_drivers;
+mod scram;
 mod sdks;
 mod ssh;
 mod ssh_authority;
