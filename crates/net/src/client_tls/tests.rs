@@ -137,7 +137,7 @@ async fn a_connection_stays_bound_to_the_certificate_it_began_with() {
     let any = ClientTls::new(VerifyMode::Require, &Roots::Native, &[]).unwrap();
     let (near, far) = site.meet(&any, "localhost", &[]).await.unwrap();
     let bound = near.server_end_point();
-    site.certificates.reload(&next.dir.path().join("leaf.pem"), &next.dir.path().join("leaf.key")).unwrap();
+    site.certificates.reload(&next.dir.path().join("gateway.pem"), &next.dir.path().join("gateway.key")).unwrap();
     assert!(bound.is_some() && far.server_end_point() == bound, "the renewal came after the handshake");
     let (near, far) = site.meet(&any, "localhost", &[]).await.unwrap();
     assert!(near.server_end_point() != bound && near.server_end_point() == far.server_end_point());

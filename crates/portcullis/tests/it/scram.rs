@@ -55,7 +55,7 @@ fn a_token_is_proven_by_its_own_user_while_it_lives() {
     let made: serde_json::Value = serde_json::from_str(made.lines().next().unwrap()).unwrap();
     let (id, revoked) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
     let log_in = |user: &str, token: &str| psql(&gateway.dsn("shop", user, token).unwrap(), BOUND, "SELECT 7");
-    for token in [&good, &second, revoked] {
+    for token in [good.as_str(), &second, revoked] {
         assert_eq!(log_in("agent", token).0, "7\n");
     }
     gateway.command(&["token", "revoke", id]).unwrap();
@@ -74,12 +74,12 @@ fn a_token_is_proven_by_its_own_user_while_it_lives() {
     assert!(any.contains("SCRAM needs the token's own user") && any.contains("HINT"), "{any}");
     assert_eq!(log_in("agent", &good).0, "7\n");
     let log = gateway.log_text();
-    assert!([&good, revoked].iter().all(|token| !log.contains(*token)), "a token is in the log");
+    assert!([good.as_str(), revoked].iter().all(|token| !log.contains(*token)), "a token is in the log");
     shop.close(&["auth", "login", "token"]);
 }
 
 #[test]
-fn guesses_are_counted_and_the_record_says_what_they_were() {
+fn guesses_are_counted_as_those_of_a_password_are() {
     let Some(shop) = Shop::guarded(Wants::default()) else { return };
     let gateway = shop.gateway();
     let dsn = |token: &str| gateway.dsn("shop", "agent", token).unwrap();
@@ -190,10 +190,7 @@ async fn tokio_postgres_in_plaintext_on_loopback() {
 
 #[test]
 fn connect_prints_and_sets_what_scram_needs() {
-    let Some(shop) = Shop::guarded(Wants { extra: "identity: { roles: { admin: [owners] } }", ..Wants::default() })
-    else {
-        return;
-    };
+    let Some(shop) = Shop::guarded(Wants::default()) else { return };
     let gateway = shop.gateway();
     let connect = |words: &[&str]| {
         let mut command = Command::new(BINARY);
