@@ -117,10 +117,10 @@ impl Talk<'_> {
         let (mechanism, message) = self.first(Phase::ClientLogin, mechanisms).await?;
         let nonce = STANDARD.encode(rand::random::<[u8; 18]>());
         let exchange = scram::Exchange::begin(mechanism, &message, end_point.as_deref(), &nonce, challenge);
-        let exchange = exchange.map_err(scram_flaw)?;
+        let exchange = exchange.map_err(|flaw| scram_flaw(flaw, &self.user))?;
         self.say(|out| write::authentication_sasl_continue(out, exchange.challenge().as_bytes())).await?;
-        let finish = |message: &[u8]| exchange.finish(message).map_err(scram_flaw);
-        let proven = self.hear(Phase::ClientLogin, finish).await??;
+        let proven = self.hear(Phase::ClientLogin, |message| exchange.finish(message)).await?;
+        let proven = proven.map_err(|flaw| scram_flaw(flaw, &self.user))?;
         let (proof, signature) = ScramProof::new(Arc::clone(&self.user), proven.transcript.into_bytes(), proven.proof);
         let verified = verify(Proof::Scram(proof)).await;
         // Whoever was verified was signed for.
@@ -229,16 +229,23 @@ fn oauth_flaw(flaw: oauth::Flaw) -> Error {
     }
 }
 
-fn scram_flaw(flaw: scram::Flaw) -> Error {
-    match flaw {
-        scram::Flaw::Malformed => malformed("malformed SCRAM message"),
-        scram::Flaw::Stripped => Refused::new("28000", "SCRAM channel binding negotiation error")
-            .hint("The client supports channel binding and was not offered it, but this gateway does offer it: somebody in between may have changed what was said.")
-            .into(),
-        scram::Flaw::Bound => Refused::new("28000", "SCRAM channel binding check failed")
-            .hint("The client is connected to something other than this gateway, or resumed a connection from before its certificate was renewed.")
-            .into(),
-    }
+fn scram_flaw(flaw: scram::Flaw, user: &str) -> Error {
+    let (refused, hint) = match flaw {
+        scram::Flaw::Malformed => return malformed("malformed SCRAM message"),
+        scram::Flaw::Stripped => (
+            "SCRAM channel binding negotiation error",
+            "The client supports channel binding and was not offered it, but this gateway does offer it: somebody in \
+             between may have changed what was said.",
+        ),
+        scram::Flaw::Bound => (
+            "SCRAM channel binding check failed",
+            "The client is connected to something other than this gateway, or resumed a connection from before its \
+             certificate was renewed.",
+        ),
+    };
+    // Somebody may be in between, which the client alone would know.
+    tracing::warn!(user, "{refused}");
+    Refused::new("28000", refused).hint(hint).into()
 }
 
 /// Reads arbitrary bytes as a client's messages of every mechanism; for the fuzzer and the tests.

@@ -2,15 +2,16 @@
 //! to the gateway's own front.
 
 use bytes::BytesMut;
+use portcullis_gate::Proof;
 use portcullis_net::{Address, Authority, ClientTls, DialOptions, Drain, Io, Limits, Roots, VerifyMode};
 use portcullis_postgres::Error;
 use portcullis_postgres::frame::{Frame, FrameBuf, FrameLimits, Next, Phase};
 use portcullis_postgres::login::backend::{Backend, Target, connect};
-use portcullis_postgres::login::client::{authenticate, welcome};
+use portcullis_postgres::login::client::{Login, Way, authenticate, welcome};
 use portcullis_postgres::message::{ClientMessage, ServerMessage, write};
 use portcullis_postgres::negotiate::{ALPN, Opened, Settings, open};
 use portcullis_testkit::postgres::{Installation, Options, Postgres, SUPERUSER};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
@@ -162,9 +163,12 @@ async fn a_server_that_trusts_everybody_or_asks_in_the_clear_is_not_believed() {
 async fn front(io: Io, settings: Settings, loopback: bool) -> Option<()> {
     let Ok(Opened::Session(mut opening)) = open(io, loopback, &settings).await else { return None };
     let mut buffer = FrameBuf::new(FrameLimits::default());
-    let verify = |given: SecretString| async move { (given.expose_secret() == "token").then_some(()) };
+    let verify = |proof: Proof| async move {
+        matches!(proof, Proof::Token { token, .. } if token.expose_secret() == "token").then_some(())
+    };
     let patience = Duration::from_secs(30);
-    authenticate(&mut opening.io, &mut buffer, &opening.startup, loopback, patience, verify).await.ok()?;
+    let login = Login { startup: &opening.startup, way: &Way::Password, loopback, timeout: patience };
+    authenticate(&mut opening.io, &mut buffer, login, verify).await.ok()?;
     let parameters = [("server_version", "15.0"), ("client_encoding", "UTF8")];
     opening.io.write_all(&welcome(parameters, Some((7, &[1, 2, 3, 4])))).await.ok()?;
     opening.io.flush().await.ok()?;
