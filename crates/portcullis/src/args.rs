@@ -1,6 +1,6 @@
 //! The words of the command line.
 
-use crate::command::connect::auth::Auth;
+use crate::command::connect::auth::Way;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -410,7 +410,7 @@ pub(crate) struct ConnectArgs {
     pub(crate) connection: String,
     /// How a PostgreSQL client proves who it is, where not as its connection says.
     #[arg(long, value_enum)]
-    pub(crate) auth: Option<Auth>,
+    pub(crate) auth: Option<Way>,
     /// The client and its arguments; the connection string is printed when absent.
     #[arg(last = true)]
     pub(crate) client: Vec<String>,

@@ -69,7 +69,7 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
         println!("{}", words.join(" "));
         return Ok(ExitCode::SUCCESS);
     };
-    if args.auth == Some(auth::Auth::OAuth) {
+    if args.auth == Some(auth::Way::OAuth) {
         return Err(Failure::Usage(
             "libpq takes the provider of a token from the connection string only: leave the client out, and give it the \
              string"

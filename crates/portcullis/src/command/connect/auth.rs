@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// A way to prove who one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Auth {
+pub(crate) enum Way {
     /// The token is the password.
     Password,
     /// SCRAM-SHA-256 over a token of the gateway.
@@ -27,28 +27,28 @@ pub(crate) enum Auth {
 pub(super) type Setting = (&'static str, &'static str, String);
 
 /// What this way needs besides address, connection and user.
-pub(super) async fn settings(auth: Auth, client: &Client, user: &str, tls: bool) -> Result<Vec<Setting>, Failure> {
+pub(super) async fn settings(auth: Way, client: &Client, user: &str, tls: bool) -> Result<Vec<Setting>, Failure> {
     let provider = match auth {
-        Auth::OAuth => Some(provider(client).await?),
-        Auth::Password | Auth::Scram => None,
+        Way::OAuth => Some(provider(client).await?),
+        Way::Password | Way::Scram => None,
     };
     of(auth, user, tls, provider)
 }
 
-fn of(auth: Auth, user: &str, tls: bool, provider: Option<(String, String)>) -> Result<Vec<Setting>, Failure> {
+fn of(auth: Way, user: &str, tls: bool, provider: Option<(String, String)>) -> Result<Vec<Setting>, Failure> {
     let mut settings = vec![("options", "PGOPTIONS", format!("-c portcullis.auth={}", word(auth)))];
     match auth {
-        Auth::Password => {}
-        Auth::Scram if user == "token" => {
+        Way::Password => {}
+        Way::Scram if user == "token" => {
             return Err(Failure::Refused(
                 "SCRAM needs the token's own user: name the gateway with --gateway and have the token in \
                  PORTCULLIS_TOKEN or from `portcullis login`"
                     .to_owned(),
             ));
         }
-        Auth::Scram if tls => settings.push(("channel_binding", "PGCHANNELBINDING", "require".to_owned())),
-        Auth::Scram => {}
-        Auth::OAuth => {
+        Way::Scram if tls => settings.push(("channel_binding", "PGCHANNELBINDING", "require".to_owned())),
+        Way::Scram => {}
+        Way::OAuth => {
             let (issuer, id) = provider.unwrap_or_default();
             // libpq takes neither from the environment.
             settings.extend([("oauth_issuer", "", issuer), ("oauth_client_id", "", id)]);
@@ -57,11 +57,11 @@ fn of(auth: Auth, user: &str, tls: bool, provider: Option<(String, String)>) -> 
     Ok(settings)
 }
 
-const fn word(auth: Auth) -> &'static str {
+const fn word(auth: Way) -> &'static str {
     match auth {
-        Auth::Password => "password",
-        Auth::Scram => "scram",
-        Auth::OAuth => "oauth",
+        Way::Password => "password",
+        Way::Scram => "scram",
+        Way::OAuth => "oauth",
     }
 }
 
@@ -83,7 +83,7 @@ async fn provider(client: &Client) -> Result<(String, String), Failure> {
 mod tests {
     use super::*;
 
-    fn written(auth: Auth, user: &str, tls: bool) -> Result<String, Failure> {
+    fn written(auth: Way, user: &str, tls: bool) -> Result<String, Failure> {
         let provider = Some(("https://idp.example".to_owned(), "portcullis".to_owned()));
         let settings = of(auth, user, tls, provider)?;
         Ok(settings.iter().map(|(name, _, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "))
@@ -91,18 +91,15 @@ mod tests {
 
     #[test]
     fn scram_is_bound_where_it_can_be_and_has_a_user() {
-        assert_eq!(
-            written(Auth::Scram, "a", true).unwrap(),
-            "options=-c portcullis.auth=scram channel_binding=require"
-        );
-        assert_eq!(written(Auth::Scram, "a", false).unwrap(), "options=-c portcullis.auth=scram");
-        assert!(written(Auth::Scram, "token", true).is_err());
-        assert_eq!(written(Auth::Password, "token", true).unwrap(), "options=-c portcullis.auth=password");
+        assert_eq!(written(Way::Scram, "a", true).unwrap(), "options=-c portcullis.auth=scram channel_binding=require");
+        assert_eq!(written(Way::Scram, "a", false).unwrap(), "options=-c portcullis.auth=scram");
+        assert!(written(Way::Scram, "token", true).is_err());
+        assert_eq!(written(Way::Password, "token", true).unwrap(), "options=-c portcullis.auth=password");
     }
 
     #[test]
     fn a_provider_is_named_by_its_url_and_client() {
         let expected = "options=-c portcullis.auth=oauth oauth_issuer=https://idp.example oauth_client_id=portcullis";
-        assert_eq!(written(Auth::OAuth, "a", true).unwrap(), expected);
+        assert_eq!(written(Way::OAuth, "a", true).unwrap(), expected);
     }
 }
