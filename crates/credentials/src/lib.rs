@@ -11,14 +11,17 @@
 mod authority;
 mod keys;
 mod source;
+mod vault;
 
 pub use authority::CertificateAuthority;
 pub use keys::PrivateKey;
 pub use source::{SecretSource, file_warning};
+pub use vault::{KeySource, LONGEST_NAME, PassphraseSource, Vault, is_name};
 
 use jiff::Timestamp;
 use portcullis_model::{Name, Principal};
 use secrecy::{ExposeSecret as _, SecretString};
+use source::Places;
 use ssh_key::Certificate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,6 +58,17 @@ pub enum CredentialError {
     Unusable {
         /// Which variable or file.
         place: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The local vault has no secret of this name, or there is no vault.
+    #[error("the vault has no secret `{0}`; `portcullis secrets set` puts it there")]
+    NotInVault(Arc<str>),
+    /// The local vault cannot be used.
+    #[error("the vault {file} {why}")]
+    Vault {
+        /// Which file.
+        file: String,
         /// What is wrong with it.
         why: &'static str,
     },
@@ -102,8 +116,8 @@ pub struct HeaderSource {
 
 impl HeaderSource {
     /// Its whole value, read now.
-    async fn read(&self) -> Result<SecretString, CredentialError> {
-        let secret = self.source.read().await?;
+    async fn read(&self, places: &Places) -> Result<SecretString, CredentialError> {
+        let secret = self.source.read(places).await?;
         if self.before.is_empty() {
             return Ok(secret);
         }
@@ -196,13 +210,21 @@ fn unusable(why: &'static str) -> CredentialError {
 pub struct Credentials {
     sources: BTreeMap<Name, Source>,
     authority: Option<CertificateAuthority>,
+    places: Places,
 }
 
 impl Credentials {
     /// These, by connection.
     #[must_use]
-    pub const fn new(sources: BTreeMap<Name, Source>) -> Self {
-        Self { sources, authority: None }
+    pub fn new(sources: BTreeMap<Name, Source>) -> Self {
+        Self { sources, authority: None, places: Places::default() }
+    }
+
+    /// With the vault that [`SecretSource::Vault`] means.
+    #[must_use]
+    pub fn with_vault(mut self, vault: Arc<Vault>) -> Self {
+        self.places.vault = Some(vault);
+        self
     }
 
     /// With the authority that [`Method::Certificate`] asks.
@@ -236,8 +258,8 @@ impl Credentials {
         }
         let secret = match &source.method {
             Method::None => Secret::None,
-            Method::Password(source) => Secret::Password(source.read().await?),
-            Method::PrivateKey(source) => Secret::PrivateKey(source.read_key().await?),
+            Method::Password(source) => Secret::Password(source.read(&self.places).await?),
+            Method::PrivateKey(source) => Secret::PrivateKey(source.read_key(&self.places).await?),
             Method::Certificate => {
                 let authority = self.authority.as_ref().ok_or(CredentialError::NotSigned("there is no authority"))?;
                 let (key, certificate) = authority.issue(&username, principal, Timestamp::now())?;
@@ -246,7 +268,7 @@ impl Credentials {
             Method::Headers(sources) => {
                 let mut headers = Vec::with_capacity(sources.len());
                 for header in sources {
-                    headers.push((Arc::clone(&header.name), header.read().await?));
+                    headers.push((Arc::clone(&header.name), header.read(&self.places).await?));
                 }
                 Secret::Headers(headers)
             }
@@ -260,9 +282,9 @@ impl Credentials {
         for (connection, source) in &self.sources {
             for secret in source.method.sources() {
                 let read = match &source.method {
-                    Method::PrivateKey(_) => secret.read_key().await.map(drop),
+                    Method::PrivateKey(_) => secret.read_key(&self.places).await.map(drop),
                     Method::None | Method::Certificate | Method::Password(_) | Method::Headers(_) => {
-                        secret.read().await.map(drop)
+                        secret.read(&self.places).await.map(drop)
                     }
                 };
                 problems.extend(read.err().map(|error| (connection.clone(), error)));
@@ -276,7 +298,7 @@ impl Credentials {
     pub fn warnings(&self) -> Vec<(Name, String)> {
         let warning = |connection: &Name, secret: &SecretSource| match secret {
             SecretSource::File(file) => Some((connection.clone(), file_warning(file)?)),
-            SecretSource::Env(_) => None,
+            SecretSource::Env(_) | SecretSource::Vault(_) => None,
         };
         let of = |(connection, source): (&Name, &Source)| {
             let found: Vec<_> =

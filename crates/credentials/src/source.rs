@@ -5,6 +5,7 @@
 
 use crate::CredentialError;
 use crate::keys::PrivateKey;
+use crate::vault::Vault;
 use secrecy::SecretString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -21,21 +22,34 @@ pub enum SecretSource {
     Env(Arc<str>),
     /// In this file.
     File(PathBuf),
+    /// In the local vault, under this name.
+    Vault(Arc<str>),
+}
+
+/// Where secrets are looked for besides files and variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// The local vault.
+    pub(crate) vault: Option<Arc<Vault>>,
 }
 
 impl SecretSource {
     /// Reads it now.
-    pub(crate) async fn read(&self) -> Result<SecretString, CredentialError> {
+    pub(crate) async fn read(&self, places: &Places) -> Result<SecretString, CredentialError> {
         let bytes = match self {
             Self::Env(name) => from_environment(name)?,
             Self::File(path) => from_file(path).await?,
+            Self::Vault(name) => {
+                let vault = places.vault.as_ref().ok_or_else(|| CredentialError::NotInVault(Arc::clone(name)))?;
+                return vault.read(name).await;
+            }
         };
         secret(bytes).map_err(|why| CredentialError::Unusable { place: self.place(), why })
     }
 
     /// Reads it now, as a private SSH key.
-    pub(crate) async fn read_key(&self) -> Result<PrivateKey, CredentialError> {
-        let secret = self.read().await?;
+    pub(crate) async fn read_key(&self, places: &Places) -> Result<PrivateKey, CredentialError> {
+        let secret = self.read(places).await?;
         PrivateKey::of_secret(&secret).map_err(|why| CredentialError::Unusable { place: self.place(), why })
     }
 
@@ -44,17 +58,18 @@ impl SecretSource {
         match self {
             Self::Env(name) => format!("environment variable {name}"),
             Self::File(path) => path.display().to_string(),
+            Self::Vault(name) => format!("`{name}` of the vault"),
         }
     }
 }
 
-fn from_environment(name: &Arc<str>) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
+pub(crate) fn from_environment(name: &Arc<str>) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     use std::os::unix::ffi::OsStringExt as _;
     let value = std::env::var_os(&**name).ok_or_else(|| CredentialError::NotSet(Arc::clone(name)))?;
     Ok(Zeroizing::new(value.into_vec()))
 }
 
-async fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
+pub(crate) async fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     let unreadable = |error: std::io::Error| CredentialError::Unreadable {
         file: path.display().to_string(),
         why: error.to_string(),

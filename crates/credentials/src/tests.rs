@@ -1,6 +1,7 @@
 use super::*;
 
 mod keys;
+mod vault;
 
 use portcullis_model::CredentialKind;
 use secrecy::ExposeSecret;
