@@ -6,11 +6,18 @@
 
 use crate::document::{Section, Value};
 use crate::http::{self, Hosts};
-use crate::settings::{Address, BackendTls, ClientAuth, Connection, Postgres, SecretSource};
+use crate::settings::{Address, BackendTls, ClientAuth, Connection, Password, PlainSource, Postgres, SecretSource};
 use crate::ssh;
+use crate::vault::{self, Reference};
 use portcullis_model::{Name, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// What a secret is.
+const HELP: &str = "write `{ env: VARIABLE }`, `{ file: PATH }` or `{ vault: NAME }`";
+
+/// What one is that is in no vault.
+const PLAIN: &str = "write `{ env: VARIABLE }` or `{ file: PATH }`";
 
 const POSTGRES_PORT: u16 = 5432;
 
@@ -69,7 +76,7 @@ fn postgres(mut section: Section<'_>, oauth: bool) -> Option<Postgres> {
     let databases =
         section.take("databases").map_or_else(|| Some([].into()), |value| others(&value, database.as_deref()));
     let username = section.require("username", "LOGIN").and_then(|value| value.name().map(Arc::from));
-    let password = section.take("password").map_or(Some(None), |value| secret(&value).map(Some));
+    let password = section.take("password").map_or(Some(None), |value| password(&value).map(Some));
     let tls = section.take("tls");
     let tls_ca = section.take("tls_ca");
     if let (Some(value), Some(Address::Tcp { .. }), Some(None)) = (&shown_address, &address, &password) {
@@ -229,34 +236,77 @@ fn with_port(text: &str, usual: u16) -> (&str, Option<u16>) {
     }
 }
 
+/// Where the password of a database's login is, or who makes a login.
+fn password(value: &Value<'_>) -> Option<Password> {
+    let made = value.peek().and_then(|section| section.entries().find(|(kind, _)| *kind == "vault"));
+    if let Some((_, inner)) = made
+        && inner.peek().is_some_and(|section| section.entries().any(|(word, _)| word == "role"))
+    {
+        entry(value, HELP)?;
+        return match vault::reference(value, &inner)? {
+            Reference::Login(role) => Some(Password::Issued(role)),
+            Reference::Secret(source) => Some(Password::Kept(source)),
+        };
+    }
+    secret(value).map(Password::Kept)
+}
+
 /// A reference to a secret. Every problem is told at the key, so that the value is not shown.
 pub(crate) fn secret(value: &Value<'_>) -> Option<SecretSource> {
-    const HELP: &str = "write `{ env: VARIABLE }` or `{ file: PATH }`";
+    let (kind, inner) = entry(value, HELP)?;
+    match kind {
+        "vault" => match vault::reference(value, &inner)? {
+            Reference::Secret(source) => Some(source),
+            Reference::Login(_) => {
+                value.problem_at_key(
+                    "a login that a vault makes is for the `password` of a `postgres` connection",
+                    HELP,
+                );
+                None
+            }
+        },
+        _ => plain(value, kind, &inner, HELP).map(SecretSource::from),
+    }
+}
+
+/// A reference to a secret that is in no vault.
+pub(crate) fn plain_secret(value: &Value<'_>) -> Option<PlainSource> {
+    let (kind, inner) = entry(value, PLAIN)?;
+    plain(value, kind, &inner, PLAIN)
+}
+
+/// The one key of a reference, and what is behind it.
+fn entry<'d>(value: &Value<'d>, help: &'static str) -> Option<(&'d str, Value<'d>)> {
     if !value.is_mapping() {
-        value.problem_at_key("a secret is never written into this file", HELP);
+        value.problem_at_key("a secret is never written into this file", help);
         return None;
     }
     let section = value.section()?;
     let mut entries = section.entries();
-    let (Some((kind, inner)), None) = (entries.next(), entries.next()) else {
-        value.problem_at_key("a secret is one reference", HELP);
+    let (Some(one), None) = (entries.next(), entries.next()) else {
+        value.problem_at_key("a secret is one reference", help);
         return None;
     };
+    Some(one)
+}
+
+fn plain(value: &Value<'_>, kind: &str, inner: &Value<'_>, help: &'static str) -> Option<PlainSource> {
     match kind {
-        "env" => environment(value, &inner),
-        "file" => inner.file().map(SecretSource::File),
-        "vault" => {
-            value.problem_at_key("secrets in a vault are not available yet in this version", HELP);
-            None
-        }
+        "env" => environment(value, inner),
+        "file" => inner.file().map(PlainSource::File),
         _ => {
-            value.problem_at_key("this is not a reference to a secret", HELP);
+            value.problem_at_key("this is not a reference to a secret", help);
             None
         }
     }
 }
 
-fn environment(secret: &Value<'_>, inner: &Value<'_>) -> Option<SecretSource> {
+fn environment(secret: &Value<'_>, inner: &Value<'_>) -> Option<PlainSource> {
+    if !inner.is_scalar() {
+        // Perhaps the secret itself.
+        secret.problem_at_key("`env` takes the name of an environment variable", "as in `{ env: SHOP_PASSWORD }`");
+        return None;
+    }
     let name = inner.text()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if name.is_empty() || !name.chars().all(plain) || name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -267,5 +317,5 @@ fn environment(secret: &Value<'_>, inner: &Value<'_>) -> Option<SecretSource> {
     if inner.document().on_disk() && std::env::var_os(name).is_none() {
         inner.warning(format!("environment variable {name} is not set here"), "set it where the gateway runs");
     }
-    Some(SecretSource::Env(name.into()))
+    Some(PlainSource::Env(name.into()))
 }

@@ -5,10 +5,11 @@
 //! deeply is refused before it is read. Held by: the golden files, and the property in `tests.rs`.
 
 use crate::redact::without_secrets;
+use crate::vault::Known;
 use marked_yaml::types::{MarkedMappingNode, MarkedScalarNode};
 use marked_yaml::{LoadError, LoaderOptions, Marker, Node};
 use portcullis_model::Problem;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub(crate) struct Document<'t> {
     text: &'t str,
     on_disk: bool,
     problems: RefCell<Vec<Problem>>,
+    vaults: Cell<Known>,
 }
 
 impl<'t> Document<'t> {
@@ -33,6 +35,7 @@ impl<'t> Document<'t> {
             text,
             on_disk,
             problems: RefCell::default(),
+            vaults: Cell::default(),
         }
     }
 
@@ -102,6 +105,15 @@ impl<'t> Document<'t> {
 
     pub(crate) fn base(&self) -> &Path {
         &self.base
+    }
+
+    /// Which vaults references may mean.
+    pub(crate) const fn vaults(&self) -> Known {
+        self.vaults.get()
+    }
+
+    pub(crate) fn know_vaults(&self, known: Known) {
+        self.vaults.set(known);
     }
 
     pub(crate) const fn on_disk(&self) -> bool {
@@ -252,6 +264,11 @@ impl<'d> Value<'d> {
         text
     }
 
+    /// The mapping where it is one; nothing is reported.
+    pub(crate) fn peek(&self) -> Option<Section<'d>> {
+        self.node.as_mapping().map(|map| Section { value: self.clone(), map, known: Vec::new() })
+    }
+
     /// The mapping; a problem where there is none.
     pub(crate) fn section(&self) -> Option<Section<'d>> {
         if self.is_nothing() {
@@ -272,7 +289,8 @@ impl<'d> Value<'d> {
             return None;
         }
         let Some(items) = self.node.as_sequence() else {
-            let help = self.node.as_scalar().map(|scalar| format!("write [{}]", scalar.as_str()));
+            let shown = self.node.as_scalar().filter(|_| !self.unseen);
+            let help = shown.map(|scalar| format!("write [{}]", scalar.as_str()));
             match help {
                 Some(help) => self.problem_with("this must be a list", help),
                 None => self.problem("this must be a list"),

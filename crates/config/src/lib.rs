@@ -4,7 +4,7 @@
 //! a secret written into the file refuses it, with file, line, column, the offending line and what to write instead. All
 //! problems of a file that is YAML at all are told together. No text of a secret is in a [`Config`] (references only), nor
 //! in any problem: lines that may hold one are cut before they are shown. What a later version will read and this one does
-//! not (OIDC, vault) is refused as "not yet", not ignored. Relative paths are relative to the file.
+//! not (SAML) is refused as "not yet", not ignored. Relative paths are relative to the file.
 //!
 //! Does not promise: that a backend answers, that a certificate is good or that a policy loads; `portcullis check` builds
 //! everything for that. Held by: `tests.rs`, which reads every file of `fixtures/config/` and compares the problems with
@@ -24,6 +24,7 @@ mod sections;
 mod settings;
 mod ssh;
 mod values;
+mod vault;
 
 #[cfg(test)]
 mod tests;
@@ -33,9 +34,10 @@ pub use policies::PolicyGlob;
 pub use schema::JSON_SCHEMA;
 pub use settings::{
     Address, Api, Audit, BackendTls, ClientAuth, Config, Connection, Durability, Header, Http, Limits, Listen,
-    MediaRange, OidcIssuer, Postgres, Results, Roles, SecretSource, Ssh, SshIdentity, SshLogin, SshUserKey, Store, Tls,
-    ToolField, Upstream,
+    MediaRange, OidcIssuer, Password, PlainSource, Postgres, Results, Roles, SecretSource, Ssh, SshIdentity, SshLogin,
+    SshUserKey, Store, Tls, ToolField, Upstream,
 };
+pub use vault::{VaultKey, VaultLogin, VaultServer, Vaults};
 
 use portcullis_model::{Problem, Severity};
 use std::path::Path;

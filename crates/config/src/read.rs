@@ -2,7 +2,7 @@
 
 use crate::document::{Document, Value};
 use crate::settings::Config;
-use crate::{connections, oidc, policies, sections};
+use crate::{connections, oidc, policies, sections, vault};
 use portcullis_model::Problem;
 use std::path::Path;
 
@@ -22,6 +22,9 @@ fn whole(root: &Value<'_>, file: &Path) -> Option<Config> {
     let listen = sections::listen(listen.and_then(|value| value.section()));
     let tls = sections::tls(section.take("tls"), listen.as_ref());
     let identity = sections::identity(section.take("identity"));
+    let vaults = section.take("vault");
+    document.know_vaults(vault::known(vaults.as_ref()));
+    let vaults = vault::vaults(vaults);
     // Where the providers have problems of their own, whether one is there is not another.
     let oauth = identity.as_ref().is_none_or(|identity| oidc::sent_to(&identity.oidc).is_some());
     let listed = section.require("connections", "{ NAME: { protocol: postgres, … } }");
@@ -40,6 +43,7 @@ fn whole(root: &Value<'_>, file: &Path) -> Option<Config> {
         roles,
         oidc,
         ssh,
+        vaults: vaults?,
         connections: connections?,
         policies: policies?,
         audit: audit?,

@@ -77,12 +77,18 @@ fn is_reference(value: &str) -> bool {
     if let Some(inner) = inner.strip_prefix("bearer:") {
         return is_reference(inner);
     }
-    if let Some(name) = inner.strip_prefix("env:") {
+    let names = |name: &str, also: &[char]| {
         let ends = name.find(['}', ',']).unwrap_or(name.len());
         let name = name.get(..ends).unwrap_or_default().trim();
-        return !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || also.contains(&c))
+    };
+    if let Some(name) = inner.strip_prefix("env:") {
+        return names(name, &[]);
     }
-    ["file:", "vault:"].iter().any(|kind| inner.starts_with(kind))
+    if let Some(name) = inner.strip_prefix("vault:") {
+        return names(name, &['-', '.']);
+    }
+    inner.starts_with("file:")
 }
 
 #[cfg(test)]
@@ -113,6 +119,9 @@ mod tests {
             ),
             ("  address: postgres://me:hun, ter2@db", "  address: postgres://[not shown]@db"),
             ("  password: { env: \"hunter2!\" }", "  password: [not shown]"),
+            ("  password: { vault: shop-db.app }, x: y", "  password: { vault: shop-db.app }, x: y"),
+            ("  password: { vault: \"hunter2!\" }", "  password: [not shown]"),
+            ("  password: { vault: { path: hunter2 } }", "  password: [not shown]"),
             ("  user: me@example.com", "  user: me@example.com"),
             ("listen: { postgres: 127.0.0.1:6442 }", "listen: { postgres: 127.0.0.1:6442 }"),
             ("  password:", "  password:"),

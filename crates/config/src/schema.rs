@@ -181,6 +181,14 @@ mod tests {
                 "/properties/identity/properties/ssh_users/items",
                 &[][..],
             ),
+            ("vault: { zzzzzzzz: 1 }\n", "/properties/vault", &[][..]),
+            ("vault: { server: { zzzzzzzz: 1 } }\n", "/properties/vault/properties/server", &[][..]),
+            (
+                "vault: { server: { app_role: { zzzzzzzz: 1 } } }\n",
+                "/properties/vault/properties/server/properties/app_role",
+                &[][..],
+            ),
+            ("vault: { local: { zzzzzzzz: 1 } }\n", "/properties/vault/properties/local", &[][..]),
             ("audit: { zzzzzzzz: 1 }\n", "/properties/audit", &[][..]),
             ("limits: { zzzzzzzz: 1 }\n", "/properties/limits", &[][..]),
         ];

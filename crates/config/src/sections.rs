@@ -146,14 +146,19 @@ pub(crate) fn limits(value: Option<Value<'_>>) -> Option<Limits> {
 }
 
 impl Value<'_> {
-    /// A file; where the disk is looked at, one that is there.
-    pub(crate) fn file(&self) -> Option<PathBuf> {
+    /// A path; what is there is not looked at.
+    pub(crate) fn path_in(&self) -> Option<PathBuf> {
         let text = self.text()?;
         if text.is_empty() || text.contains('\0') {
             self.problem("this is not a path");
             return None;
         }
-        let path = self.document().resolve(text);
+        Some(self.document().resolve(text))
+    }
+
+    /// A file; where the disk is looked at, one that is there.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        let path = self.path_in()?;
         if self.document().on_disk() && !path.is_file() {
             self.problem(format!("there is no file {}", path.display()));
             return None;

@@ -5,6 +5,7 @@
 //! Held by: the golden files of `fixtures/config/`.
 
 use crate::policies::PolicyGlob;
+use crate::vault::Vaults;
 use portcullis_model::{Name, Problem};
 use ssh_key::PublicKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ pub struct Config {
     pub oidc: Vec<OidcIssuer>,
     /// `identity.ssh_*`.
     pub ssh: SshIdentity,
+    /// `vault`: what opens the vaults that references to secrets name.
+    pub vaults: Vaults,
     /// `connections`, by name.
     pub connections: BTreeMap<Name, Connection>,
     /// `policies`: patterns of files; see [`Config::policy_files`].
@@ -291,7 +294,7 @@ pub struct Postgres {
     /// The login there.
     pub username: Arc<str>,
     /// Its password; `None` where the server asks for none.
-    pub password: Option<SecretSource>,
+    pub password: Option<Password>,
     /// How the server proves itself.
     pub tls: BackendTls,
     /// PEM: the authorities that its certificate must come from, instead of the system's.
@@ -366,6 +369,24 @@ pub enum BackendTls {
     Disable,
 }
 
+/// Where a secret is that no vault keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlainSource {
+    /// In an environment variable of the gateway.
+    Env(Arc<str>),
+    /// In a file.
+    File(PathBuf),
+}
+
+impl From<PlainSource> for SecretSource {
+    fn from(source: PlainSource) -> Self {
+        match source {
+            PlainSource::Env(variable) => Self::Env(variable),
+            PlainSource::File(file) => Self::File(file),
+        }
+    }
+}
+
 /// Where a secret is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
@@ -373,6 +394,24 @@ pub enum SecretSource {
     Env(Arc<str>),
     /// In a file.
     File(PathBuf),
+    /// In the local vault, under this name.
+    Vault(Arc<str>),
+    /// On the vault server, in a KV engine of version 2.
+    Server {
+        /// As `MOUNT/data/PATH`.
+        path: Arc<str>,
+        /// Which field of it.
+        field: Arc<str>,
+    },
+}
+
+/// The password of a database's login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Password {
+    /// Kept somewhere.
+    Kept(SecretSource),
+    /// Of a login that the vault server makes for each session: this role of its database engine.
+    Issued(Arc<str>),
 }
 
 /// What is recorded of results, always after masking.

@@ -79,7 +79,7 @@ fn the_least_configuration_has_the_documented_defaults() {
         database: "shop".into(),
         databases: [].into(),
         username: "app".into(),
-        password: Some(SecretSource::Env("SHOP_PASSWORD".into())),
+        password: Some(Password::Kept(SecretSource::Env("SHOP_PASSWORD".into()))),
         tls: BackendTls::VerifyFull,
         tls_ca: None,
         client_auth: ClientAuth::Password,
@@ -197,7 +197,7 @@ fn every_key_is_read() {
     let ways = ["shop", "local-socket", "v6"].map(|name| postgres(&config, name).client_auth);
     assert_eq!(ways, [ClientAuth::Scram, ClientAuth::OAuth, ClientAuth::Password]);
     assert_eq!(config.oauth(), Some((&"https://idp.example.com/realms/main".into(), "openid email".into())));
-    assert_eq!(shop.password, Some(SecretSource::File("/etc/portcullis/keys/shop-password".into())));
+    assert_eq!(shop.password, Some(Password::Kept(SecretSource::File("/etc/portcullis/keys/shop-password".into()))));
     assert_eq!(
         (shop.tls, shop.tls_ca.as_deref()),
         (BackendTls::VerifyCa, Some(Path::new("/etc/portcullis/keys/db-ca.pem")))

@@ -10,13 +10,15 @@
 
 mod authority;
 mod keys;
+pub mod server;
 mod source;
 mod vault;
 
 pub use authority::CertificateAuthority;
 pub use keys::PrivateKey;
-pub use source::{SecretSource, file_warning};
-pub use vault::{KeySource, LONGEST_NAME, PassphraseSource, Vault, is_name};
+pub use server::{Keeper, Kept, Server, ServerFault, ServerLogin};
+pub use source::{PlainSource, SecretSource, file_warning};
+pub use vault::{KeySource, LONGEST_NAME, Vault, is_name};
 
 use jiff::Timestamp;
 use portcullis_model::{Name, Principal};
@@ -72,6 +74,14 @@ pub enum CredentialError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// The vault server gives nothing.
+    #[error("{path} on the vault server: {why}")]
+    Server {
+        /// What was asked for.
+        path: Arc<str>,
+        /// Why not.
+        why: ServerFault,
+    },
     /// A certificate is asked for that cannot be made.
     #[error("no certificate was made: {0}")]
     NotSigned(&'static str),
@@ -95,6 +105,9 @@ pub enum Method {
     None,
     /// A password.
     Password(SecretSource),
+    /// A login that the vault server makes for each lease, with its own name: this role of a database engine, as
+    /// `MOUNT/creds/ROLE`.
+    Issued(Arc<str>),
     /// A private SSH key in OpenSSH's format, without a passphrase.
     PrivateKey(SecretSource),
     /// A fresh key with a certificate of the gateway's own authority.
@@ -133,7 +146,7 @@ impl Method {
     /// Where its secrets are kept; none where nothing is kept.
     fn sources(&self) -> Vec<&SecretSource> {
         match self {
-            Self::None | Self::Certificate => Vec::new(),
+            Self::None | Self::Certificate | Self::Issued(_) => Vec::new(),
             Self::Password(source) | Self::PrivateKey(source) => vec![source],
             Self::Headers(headers) => headers.iter().map(|header| &header.source).collect(),
         }
@@ -147,6 +160,8 @@ pub struct Lease {
     pub username: Arc<str>,
     /// What proves it.
     pub secret: Secret,
+    /// Where somebody made this login for this lease: what gives it back when it is dropped.
+    pub kept: Option<Kept>,
 }
 
 /// What proves a login. None of it has a printed form.
@@ -227,6 +242,24 @@ impl Credentials {
         self
     }
 
+    /// With the server that [`SecretSource::Server`] and [`Method::Issued`] mean.
+    #[must_use]
+    pub fn with_server(mut self, server: Arc<Server>) -> Self {
+        self.places.server = Some(server);
+        self
+    }
+
+    /// Gives back at once what no [`Keeper`] keeps.
+    ///
+    /// # Errors
+    /// [`CredentialError::Server`].
+    pub async fn give_back(&self, kept: Kept) -> Result<(), CredentialError> {
+        let why = |why| CredentialError::Server { path: Arc::from(kept.path()), why };
+        self.places.server()?.revoke(kept.id()).await.map_err(why)?;
+        kept.done();
+        Ok(())
+    }
+
     /// With the authority that [`Method::Certificate`] asks.
     #[must_use]
     pub fn with_authority(self, authority: CertificateAuthority) -> Self {
@@ -252,12 +285,19 @@ impl Credentials {
     ) -> Result<Lease, CredentialError> {
         let source =
             self.sources.get(connection).ok_or_else(|| CredentialError::UnknownConnection(connection.clone()))?;
-        let username: Arc<str> = login.map_or_else(|| Arc::clone(&source.username), Arc::from);
+        let mut username: Arc<str> = login.map_or_else(|| Arc::clone(&source.username), Arc::from);
         if !self.has_login(connection, &username) {
             return Err(CredentialError::NotALogin { connection: connection.clone(), login: username });
         }
+        let mut kept = None;
         let secret = match &source.method {
             Method::None => Secret::None,
+            Method::Issued(path) => {
+                let issued = self.places.server()?.issue(path).await?;
+                username = issued.username;
+                kept = Some(issued.kept);
+                Secret::Password(issued.password)
+            }
             Method::Password(source) => Secret::Password(source.read(&self.places).await?),
             Method::PrivateKey(source) => Secret::PrivateKey(source.read_key(&self.places).await?),
             Method::Certificate => {
@@ -273,7 +313,7 @@ impl Credentials {
                 Secret::Headers(headers)
             }
         };
-        Ok(Lease { username, secret })
+        Ok(Lease { username, secret, kept })
     }
 
     /// Reads every secret once and forgets it: what would fail at a login, found before.
@@ -283,14 +323,25 @@ impl Credentials {
             for secret in source.method.sources() {
                 let read = match &source.method {
                     Method::PrivateKey(_) => secret.read_key(&self.places).await.map(drop),
-                    Method::None | Method::Certificate | Method::Password(_) | Method::Headers(_) => {
-                        secret.read(&self.places).await.map(drop)
-                    }
+                    Method::None
+                    | Method::Certificate
+                    | Method::Issued(_)
+                    | Method::Password(_)
+                    | Method::Headers(_) => secret.read(&self.places).await.map(drop),
                 };
                 problems.extend(read.err().map(|error| (connection.clone(), error)));
             }
+            if let Method::Issued(path) = &source.method {
+                problems.extend(self.try_out(path).await.err().map(|error| (connection.clone(), error)));
+            }
         }
         problems
+    }
+
+    /// Has a login made and takes it back.
+    async fn try_out(&self, path: &Arc<str>) -> Result<(), CredentialError> {
+        let issued = self.places.server()?.issue(path).await?;
+        self.give_back(issued.kept).await
     }
 
     /// What an administrator should know about the files that hold secrets, by connection.
@@ -298,7 +349,7 @@ impl Credentials {
     pub fn warnings(&self) -> Vec<(Name, String)> {
         let warning = |connection: &Name, secret: &SecretSource| match secret {
             SecretSource::File(file) => Some((connection.clone(), file_warning(file)?)),
-            SecretSource::Env(_) | SecretSource::Vault(_) => None,
+            SecretSource::Env(_) | SecretSource::Vault(_) | SecretSource::Server { .. } => None,
         };
         let of = |(connection, source): (&Name, &Source)| {
             let found: Vec<_> =

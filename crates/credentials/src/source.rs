@@ -5,6 +5,7 @@
 
 use crate::CredentialError;
 use crate::keys::PrivateKey;
+use crate::server::{Server, ServerFault};
 use crate::vault::Vault;
 use secrecy::SecretString;
 use std::io::Read as _;
@@ -15,6 +16,38 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// Bytes of a secret at most.
 const LARGEST: u64 = 64 * 1024;
 
+/// Where a secret is that no vault keeps: what vaults themselves are opened with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlainSource {
+    /// In this environment variable of the gateway.
+    Env(Arc<str>),
+    /// In this file.
+    File(PathBuf),
+}
+
+impl PlainSource {
+    /// Its bytes now.
+    pub(crate) async fn bytes(&self) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
+        match self {
+            Self::Env(name) => from_environment(name),
+            Self::File(path) => from_file(path).await,
+        }
+    }
+
+    /// Reads it now.
+    pub(crate) async fn read(&self) -> Result<SecretString, CredentialError> {
+        secret(self.bytes().await?).map_err(|why| CredentialError::Unusable { place: self.place(), why })
+    }
+
+    /// How errors name it.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Env(name) => format!("environment variable {name}"),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+}
+
 /// Where a secret is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
@@ -24,6 +57,13 @@ pub enum SecretSource {
     File(PathBuf),
     /// In the local vault, under this name.
     Vault(Arc<str>),
+    /// On the vault server, in this secret of a KV engine (version 2): this field.
+    Server {
+        /// As `MOUNT/data/PATH`.
+        path: Arc<str>,
+        /// Which of its fields.
+        field: Arc<str>,
+    },
 }
 
 /// Where secrets are looked for besides files and variables.
@@ -31,6 +71,14 @@ pub enum SecretSource {
 pub(crate) struct Places {
     /// The local vault.
     pub(crate) vault: Option<Arc<Vault>>,
+    /// The vault server.
+    pub(crate) server: Option<Arc<Server>>,
+}
+
+impl Places {
+    pub(crate) fn server(&self) -> Result<&Arc<Server>, CredentialError> {
+        self.server.as_ref().ok_or(CredentialError::Server { path: "".into(), why: ServerFault::None })
+    }
 }
 
 impl SecretSource {
@@ -43,6 +91,7 @@ impl SecretSource {
                 let vault = places.vault.as_ref().ok_or_else(|| CredentialError::NotInVault(Arc::clone(name)))?;
                 return vault.read(name).await;
             }
+            Self::Server { path, field } => return places.server()?.read(path, field).await,
         };
         secret(bytes).map_err(|why| CredentialError::Unusable { place: self.place(), why })
     }
@@ -59,17 +108,18 @@ impl SecretSource {
             Self::Env(name) => format!("environment variable {name}"),
             Self::File(path) => path.display().to_string(),
             Self::Vault(name) => format!("`{name}` of the vault"),
+            Self::Server { path, field } => format!("`{field}` of {path} on the vault server"),
         }
     }
 }
 
-pub(crate) fn from_environment(name: &Arc<str>) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
+fn from_environment(name: &Arc<str>) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     use std::os::unix::ffi::OsStringExt as _;
     let value = std::env::var_os(&**name).ok_or_else(|| CredentialError::NotSet(Arc::clone(name)))?;
     Ok(Zeroizing::new(value.into_vec()))
 }
 
-pub(crate) async fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
+async fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     let unreadable = |error: std::io::Error| CredentialError::Unreadable {
         file: path.display().to_string(),
         why: error.to_string(),
@@ -96,7 +146,7 @@ pub(crate) async fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Credent
     Ok(bytes)
 }
 
-fn secret(mut bytes: Zeroizing<Vec<u8>>) -> Result<SecretString, &'static str> {
+pub(crate) fn secret(mut bytes: Zeroizing<Vec<u8>>) -> Result<SecretString, &'static str> {
     if bytes.is_empty() {
         return Err("is empty");
     }

@@ -1,6 +1,7 @@
 use super::*;
 
 mod keys;
+mod server;
 mod vault;
 
 use portcullis_model::CredentialKind;

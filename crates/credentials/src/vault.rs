@@ -13,7 +13,7 @@
 mod key;
 mod sealed;
 
-pub use key::{KeySource, PassphraseSource};
+pub use key::KeySource;
 
 use crate::CredentialError;
 use arc_swap::ArcSwapOption;

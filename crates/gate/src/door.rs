@@ -222,8 +222,8 @@ impl Gate {
         self.0.counters.entered();
         let shared = Arc::clone(&self.0);
         let commands = AtomicU64::new(0);
-        let masking = ArcSwapOption::empty();
-        let inner = Inner { shared, stream, authenticated, connection, ended, commands, masking };
+        let (masking, kept) = (ArcSwapOption::empty(), ArcSwapOption::empty());
+        let inner = Inner { shared, stream, authenticated, connection, ended, commands, masking, kept };
         Ok(Session { inner: Arc::new(inner) })
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) commands: AtomicU64,
     /// The masks that bound its newest command.
     pub(crate) masking: ArcSwapOption<Masking>,
+    /// The login that somebody made for this session.
+    pub(crate) kept: ArcSwapOption<portcullis_credentials::Kept>,
 }
 
 impl Session {
@@ -165,7 +167,13 @@ impl Session {
     /// [`portcullis_credentials::CredentialError`]; nobody may log in without it.
     pub async fn lease(&self) -> Result<portcullis_credentials::Lease, portcullis_credentials::CredentialError> {
         let connection = &self.inner.connection;
-        self.inner.shared.credentials.lease(&connection.name, Some(&connection.login), self.principal()).await
+        let mut lease =
+            self.inner.shared.credentials.lease(&connection.name, Some(&connection.login), self.principal()).await?;
+        if let Some(kept) = lease.kept.take() {
+            // Given back when the session ends, however it does.
+            self.inner.kept.store(Some(Arc::new(kept)));
+        }
+        Ok(lease)
     }
 
     /// What the proof of this session's caller permits besides commands.

@@ -1,6 +1,7 @@
 //! The words of the command line.
 
 use crate::command::connect::auth::Way;
+use crate::command::secrets::SecretsArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Token(TokenArgs),
     /// Test and explain policy, and put a changed one into force.
     Policy(PolicyArgs),
+    /// Put secrets into the gateway's own vault, list and remove them.
+    Secrets(SecretsArgs),
     /// List, show, replay, export and verify recorded sessions.
     Sessions(SessionsArgs),
     /// What waits for people: list it, show it, say yes or no.

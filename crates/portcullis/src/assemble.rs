@@ -6,9 +6,12 @@
 //! Held by: `tests/it` (every end-to-end test starts what is built here).
 
 mod client_auth;
+pub(crate) mod credentials;
 pub(crate) mod http;
 pub(crate) mod oidc;
 pub(crate) mod ssh;
+
+pub(crate) use credentials::credentials;
 
 use crate::error::{Failure, print_problems};
 use axum::body::Body;
@@ -19,7 +22,7 @@ use portcullis_audit::{Durability, Recorder, Settings as RecordSettings, Signing
 use portcullis_config as config;
 use portcullis_config::Config;
 use portcullis_console::{Api, Endpoint, Health, Journal};
-use portcullis_credentials::{Credentials, Method, SecretSource, Source};
+use portcullis_credentials::Credentials;
 use portcullis_gate::{Gate, MaskingKey, Parts, Settings};
 use portcullis_http::Seal;
 use portcullis_identity::{Authenticated, Identity, Roles, Settings as IdentitySettings, SshTrust, TokenKey};
@@ -147,30 +150,6 @@ pub(crate) fn databases(config: &Config) -> Vec<Connection> {
     all.collect()
 }
 
-/// Where each connection's credential is.
-pub(crate) fn credentials(config: &Config) -> Credentials {
-    let sources = config.connections.iter().map(|(name, connection)| {
-        let source = match connection {
-            config::Connection::Postgres(postgres) => {
-                let password = postgres.password.as_ref().map(secret_source);
-                let method = password.map_or(Method::None, Method::Password);
-                Source { username: Arc::clone(&postgres.username), logins: [].into(), method }
-            }
-            config::Connection::Ssh(target) => ssh::source(target),
-            config::Connection::Http(service) => http::source(service),
-        };
-        (name.clone(), source)
-    });
-    Credentials::new(sources.collect())
-}
-
-fn secret_source(source: &config::SecretSource) -> SecretSource {
-    match source {
-        config::SecretSource::Env(variable) => SecretSource::Env(Arc::clone(variable)),
-        config::SecretSource::File(file) => SecretSource::File(file.clone()),
-    }
-}
-
 fn databases_of(config: &Config) -> impl Iterator<Item = (&Name, &config::Postgres)> {
     config.connections.iter().filter_map(|(name, connection)| match connection {
         config::Connection::Postgres(postgres) => Some((name, postgres)),
@@ -218,12 +197,17 @@ pub(crate) async fn catalogue(config: &Config, connection: &Name) -> Result<Cata
     let refused = |error: &dyn std::fmt::Display| Failure::refused(connection.as_str(), error);
     let destinations = destinations(config)?;
     let destination = destinations.get(connection).ok_or_else(|| refused(&"it leads nowhere"))?;
-    let lease = credentials(config).lease(connection, None, &local_admin().principal).await;
-    let lease = lease.map_err(|error| refused(&error))?;
-    let role = Arc::clone(&lease.username);
+    let (credentials, _keeper) = credentials(config)?;
+    let lease = credentials.lease(connection, None, &local_admin().principal).await;
+    let mut lease = lease.map_err(|error| refused(&error))?;
+    let (role, made) = (Arc::clone(&lease.username), lease.kept.take());
     let password = lease.into_password().map_err(|error| refused(&error))?;
     let target = destination.target(&role, password, &destination.database, CATALOGUE_TIMEOUT);
-    portcullis_postgres::load_catalogue(&target, 1).await.map_err(|error| refused(&error))
+    let catalogue = portcullis_postgres::load_catalogue(&target, 1).await.map_err(|error| refused(&error));
+    if let Some(made) = made {
+        credentials.give_back(made).await.map_err(|error| refused(&error))?;
+    }
+    catalogue
 }
 
 fn address(address: &config::Address) -> Address {
@@ -356,7 +340,13 @@ const fn durability(config: &Config) -> Durability {
 }
 
 /// The gate over this ground.
-pub(crate) fn gate(config: &Config, ground: &Ground, policy: PolicySet, desk: Desk) -> Result<Gate, Failure> {
+pub(crate) fn gate(
+    config: &Config,
+    ground: &Ground,
+    policy: PolicySet,
+    desk: Desk,
+    credentials: Credentials,
+) -> Result<Gate, Failure> {
     let limit = usize::try_from(config.audit.max_result_bytes).unwrap_or(usize::MAX);
     let result_bytes = match config.audit.results {
         config::Results::Full => limit,
@@ -364,8 +354,8 @@ pub(crate) fn gate(config: &Config, ground: &Ground, policy: PolicySet, desk: De
         config::Results::None => 0,
     };
     let credentials = match &ground.ssh {
-        Some(keys) => credentials(config).with_authority(keys.authority.clone()),
-        None => credentials(config),
+        Some(keys) => credentials.with_authority(keys.authority.clone()),
+        None => credentials,
     };
     let gate = Gate::new(Parts {
         policy,

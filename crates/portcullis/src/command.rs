@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod login;
 pub(crate) mod policy;
+pub(crate) mod secrets;
 pub(crate) mod sessions;
 pub(crate) mod ssh_ca;
 pub(crate) mod token;

@@ -53,6 +53,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(args) => runtime()?.block_on(command::token::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Policy(args) => command::policy::run(args, runtime),
         Command::Approvals(args) => runtime()?.block_on(command::approvals::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Secrets(args) => runtime()?.block_on(command::secrets::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Sessions(args) => runtime()?.block_on(command::sessions::run(args)),
         Command::Connections(args) => {
             runtime()?.block_on(command::connections::list(&args)).map(|()| ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_config::Config;
 use portcullis_console::{Api, Health, Journal, Reload};
+use portcullis_credentials::Keeper;
 use portcullis_gate::Gate;
 use portcullis_model::{Problem, Protocol};
 use portcullis_net::{Authority, Certificates, Drain, Limits, listen, serve_tcp};
@@ -82,6 +83,9 @@ pub(crate) struct Running {
     /// One each: a listener whose last session has ended cuts its own drain, and only that.
     listeners: Vec<Drain>,
     tasks: JoinSet<()>,
+    /// Of what keeps the logins that were made for sessions: it ends after the last of them.
+    keeping: Drain,
+    keepers: JoinSet<()>,
 }
 
 /// A listener that accepts, and where.
@@ -109,7 +113,8 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
         [&postgres, &http, &console].into_iter().flatten().map(|open| open.address).collect();
     let tls = assemble::tls(&config, &addresses)?;
     let desk = assemble::desk(&config, &ground).await?;
-    let gate = assemble::gate(&config, &ground, policy, desk.clone())?;
+    let (credentials, keeper) = assemble::credentials(&config)?;
+    let gate = assemble::gate(&config, &ground, policy, desk.clone(), credentials)?;
     let (certificates, own) = tls.map_or((None, None), |tls| (Some(tls.certificates), tls.own));
     let (authority, file) = own.map_or((None, None), |(authority, file)| (Some(authority), Some(file)));
     let mut running = Running {
@@ -124,7 +129,10 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
         drain: Drain::new(),
         listeners: Vec::new(),
         tasks: JoinSet::new(),
+        keeping: Drain::new(),
+        keepers: JoinSet::new(),
     };
+    running.keep_leases(keeper);
     let config = Arc::new(config);
     let api = running.api(&config, file, certificates.is_some());
     if let Some(open) = postgres {
@@ -165,6 +173,8 @@ impl Running {
         while self.tasks.join_next().await.is_some() {}
         self.gate.close("stopped");
         drop(self.gate);
+        self.keeping.start();
+        while self.keepers.join_next().await.is_some() {}
         self.ground.writer.close().map_err(|error| Failure::refused("the record", error))
     }
 
@@ -281,6 +291,14 @@ impl Running {
 
     fn renew_certificate(&mut self, authority: Authority, certificates: Certificates) {
         self.tasks.spawn(renew(authority, certificates, self.drain.clone()));
+    }
+
+    /// Keeps what the vault server made for sessions.
+    fn keep_leases(&mut self, keeper: Option<Keeper>) {
+        if let Some(keeper) = keeper {
+            let drain = self.keeping.clone();
+            self.keepers.spawn(keeper.keep(async move { drain.draining().await }));
+        }
     }
 
     /// Takes changed bundles by itself, unless they are weaker.

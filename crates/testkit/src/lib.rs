@@ -25,6 +25,7 @@ mod recorder;
 mod relay;
 pub mod shop;
 pub mod ssh;
+pub mod vault;
 pub mod wire;
 
 pub use error::TestkitError;

@@ -40,7 +40,7 @@ mod tests {
         let mut map = HeaderMap::new();
         map.append("x-api-key", HeaderValue::from_static("of the client"));
         map.append("x-api-key", HeaderValue::from_static("of the client, too"));
-        show(Lease { username: "".into(), secret: Secret::Headers(secrets) }, &mut map)?;
+        show(Lease { username: "".into(), secret: Secret::Headers(secrets), kept: None }, &mut map)?;
         Ok(map)
     }
 
@@ -57,7 +57,7 @@ mod tests {
             let error = shown(&[(name, value)]).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"));
         }
-        let lease = Lease { username: "".into(), secret: Secret::Password("hunter2".into()) };
+        let lease = Lease { username: "".into(), secret: Secret::Password("hunter2".into()), kept: None };
         assert!(show(lease, &mut HeaderMap::new()).is_err());
     }
 }

@@ -182,7 +182,7 @@ fn a_password_only_backend_does_not_take_a_key() {
     let key = PrivateKey::generate().unwrap();
     let text = key.key().to_openssh(LineEnding::LF).unwrap();
     assert_eq!(PrivateKey::parse(text.as_bytes()).unwrap().fingerprint(), key.fingerprint());
-    let lease = |secret| Lease { username: "app".into(), secret };
+    let lease = |secret| Lease { username: "app".into(), secret, kept: None };
     assert!(lease(Secret::PrivateKey(key)).into_password().is_err());
     assert!(lease(Secret::None).into_password().unwrap().is_none());
     assert!(lease(Secret::Password("x".into())).into_password().unwrap().is_some());

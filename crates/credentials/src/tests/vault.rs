@@ -182,17 +182,17 @@ async fn a_passphrase_is_a_key_and_a_short_one_is_not() {
     let file = dir.path().join("passphrase");
     let vault = |source| Vault::new(dir.path().join("secrets.vault"), KeySource::Passphrase(source));
     fs::write(&file, "too short\n").unwrap();
-    let error = vault(PassphraseSource::File(file.clone())).set("shop", b"x").await.unwrap_err();
+    let error = vault(PlainSource::File(file.clone())).set("shop", b"x").await.unwrap_err();
     assert!(error.to_string().contains("too short") && !error.to_string().contains("too short\n"), "{error}");
     fs::write(&file, "long enough, twice over\n").unwrap();
-    vault(PassphraseSource::File(file.clone())).set("shop", CANARY.as_bytes()).await.unwrap();
+    vault(PlainSource::File(file.clone())).set("shop", CANARY.as_bytes()).await.unwrap();
     // Its line end is no part of it.
     fs::write(&file, "long enough, twice over").unwrap();
-    assert_eq!(text(&vault(PassphraseSource::File(file)), "shop").await.unwrap(), CANARY);
-    let missing = PassphraseSource::Env("PORTCULLIS_NO_SUCH_VARIABLE".into());
+    assert_eq!(text(&vault(PlainSource::File(file)), "shop").await.unwrap(), CANARY);
+    let missing = PlainSource::Env("PORTCULLIS_NO_SUCH_VARIABLE".into());
     assert!(matches!(vault(missing).read("shop").await.unwrap_err(), CredentialError::NotSet(_)));
     // A variable that every test process has.
-    assert!(text(&vault(PassphraseSource::Env("PATH".into())), "shop").await.is_err());
+    assert!(text(&vault(PlainSource::Env("PATH".into())), "shop").await.is_err());
 }
 
 fn command(words: &[&str]) -> KeySource {

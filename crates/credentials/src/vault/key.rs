@@ -10,7 +10,7 @@
 
 use super::{private_file, unusable};
 use crate::CredentialError;
-use crate::source::{from_environment, from_file};
+use crate::source::PlainSource;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -40,26 +40,17 @@ pub enum KeySource {
     /// In this file, which is made where it is absent.
     File(PathBuf),
     /// A passphrase.
-    Passphrase(PassphraseSource),
+    Passphrase(PlainSource),
     /// What this program prints: its path or name, and its arguments.
     Command(Arc<[Arc<str>]>),
-}
-
-/// Where a passphrase is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PassphraseSource {
-    /// In this environment variable.
-    Env(Arc<str>),
-    /// In this file.
-    File(PathBuf),
 }
 
 impl KeySource {
     /// The file that holds it.
     pub(super) fn file(&self) -> Option<&Path> {
         match self {
-            Self::File(file) | Self::Passphrase(PassphraseSource::File(file)) => Some(file),
-            Self::Passphrase(PassphraseSource::Env(_)) | Self::Command(_) => None,
+            Self::File(file) | Self::Passphrase(PlainSource::File(file)) => Some(file),
+            Self::Passphrase(PlainSource::Env(_)) | Self::Command(_) => None,
         }
     }
 
@@ -67,8 +58,7 @@ impl KeySource {
     pub(super) async fn read(&self) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
         let (mut bytes, least) = match self {
             Self::File(file) => (key_file(file)?, LEAST),
-            Self::Passphrase(PassphraseSource::Env(name)) => (from_environment(name)?, LEAST_PASSPHRASE),
-            Self::Passphrase(PassphraseSource::File(file)) => (from_file(file).await?, LEAST_PASSPHRASE),
+            Self::Passphrase(source) => (source.bytes().await?, LEAST_PASSPHRASE),
             Self::Command(words) => (said_by(words, PATIENCE).await?, LEAST),
         };
         while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -114,8 +104,8 @@ impl KeySource {
     /// How errors name it. Of a command only the program: its arguments are somebody's own.
     fn place(&self) -> String {
         match self {
-            Self::File(file) | Self::Passphrase(PassphraseSource::File(file)) => file.display().to_string(),
-            Self::Passphrase(PassphraseSource::Env(name)) => format!("environment variable {name}"),
+            Self::File(file) => file.display().to_string(),
+            Self::Passphrase(source) => source.place(),
             Self::Command(words) => command_place(words),
         }
     }

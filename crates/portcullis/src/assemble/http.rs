@@ -4,7 +4,8 @@
 //! that the configuration allowed so. What cannot be built is said with the connection it came from.
 //! Held by: `tests/it/http.rs`.
 
-use crate::assemble::{address, secret_source};
+use crate::assemble::address;
+use crate::assemble::credentials::secret_source;
 use crate::error::Failure;
 use hyper::header::{HeaderName, HeaderValue};
 use portcullis_config as config;

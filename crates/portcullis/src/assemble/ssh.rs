@@ -8,7 +8,8 @@
 //! keys is told as a problem of the configuration, all at once. `check` makes nothing.
 //! Held by: `tests/it/ssh_authority.rs`.
 
-use crate::assemble::{address, secret_source};
+use crate::assemble::address;
+use crate::assemble::credentials::secret_source;
 use crate::error::Failure;
 use portcullis_config as config;
 use portcullis_config::Config;

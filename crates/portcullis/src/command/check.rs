@@ -38,7 +38,13 @@ fn problems(file: &Path) -> Result<Vec<Problem>, Failure> {
     problems.extend(tls_problems(&config));
     let unreachable = assemble::reach_problems(&config);
     problems.extend(unreachable.iter().map(|failure| Problem::error("connections", failure.to_string())));
-    let credentials = assemble::credentials(&config);
+    let credentials = match assemble::credentials(&config) {
+        Ok((credentials, _keeper)) => credentials,
+        Err(failure) => {
+            problems.push(Problem::error("vault", failure.to_string()));
+            return Ok(problems);
+        }
+    };
     let unreadable = crate::runtime()?.block_on(credentials.problems());
     let path = |name: &Name| format!("connections.{name}.{}", credential_key(&config, name));
     problems.extend(unreadable.iter().map(|(name, why)| Problem::error(path(name), why.to_string())));

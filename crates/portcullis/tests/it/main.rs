@@ -52,3 +52,5 @@ mod standing_secrets;
 mod surroundings;
 mod terminal;
 mod tokens;
+mod vault;
+mod vault_server;

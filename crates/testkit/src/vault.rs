@@ -1,0 +1,219 @@
+//! A vault server as HashiCorp's documentation has it: KV version 2, the database engine, leases, tokens and AppRole logins,
+//! with the paths, forms and error bodies of the real one; sealed, or with its tokens revoked, when a test says so.
+//!
+//! Promises: listens on a random loopback port over plain HTTP; nothing without a good token; a login of the database engine
+//! is made in the database by the caller's function, and taken away there when its lease is revoked or has run out and is
+//! asked for again. Does not promise a vault's care for anything but a test: no policies, and leases end only when looked at.
+//! Held by: `tests/it/vault_server.rs` of the binary.
+
+use crate::error::TestkitError;
+use crate::http::{Act, Answers, Asked, Service, answer};
+use crate::random_hex;
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Makes (`true`) or takes away a login of this name with this password, in the database.
+pub type Manage = Arc<dyn Fn(bool, &str, &str) -> Result<(), TestkitError> + Send + Sync>;
+
+/// What it knows and was told.
+struct State {
+    /// By path below `/v1/`.
+    secrets: ArcSwap<BTreeMap<String, Value>>,
+    tokens: ArcSwap<Vec<String>>,
+    role_id: String,
+    secret_id: String,
+    manage: Manage,
+    /// Names of logins by the ids of their leases.
+    leases: ArcSwap<BTreeMap<String, String>>,
+    lasts: u64,
+    sealed: AtomicBool,
+    renewals: AtomicUsize,
+    logins: AtomicUsize,
+}
+
+/// A running server. Cheap to ask.
+pub struct VaultServer {
+    service: Service,
+    state: Arc<State>,
+}
+
+impl VaultServer {
+    /// Starts one whose database logins last this many seconds and are managed by this function.
+    ///
+    /// # Errors
+    /// [`TestkitError`].
+    pub fn start(lasts: u64, manage: Manage) -> Result<Self, TestkitError> {
+        let state = Arc::new(State {
+            secrets: ArcSwap::default(),
+            tokens: ArcSwap::from_pointee(vec![format!("hvs.{}", random_hex()?)]),
+            role_id: random_hex()?,
+            secret_id: random_hex()?,
+            manage,
+            leases: ArcSwap::default(),
+            lasts,
+            sealed: AtomicBool::new(false),
+            renewals: AtomicUsize::new(0),
+            logins: AtomicUsize::new(0),
+        });
+        let told = Arc::clone(&state);
+        let answers: Answers = Arc::new(move |asked| told.answer(asked));
+        Ok(Self { service: Service::start(answers)?, state })
+    }
+
+    /// `HOST:PORT`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.service.address()
+    }
+
+    /// A token that is good from the start.
+    #[must_use]
+    pub fn token(&self) -> String {
+        self.state.tokens.load().first().cloned().unwrap_or_default()
+    }
+
+    /// What the AppRole logs in with: its id and its secret.
+    #[must_use]
+    pub fn app_role(&self) -> (String, String) {
+        (self.state.role_id.clone(), self.state.secret_id.clone())
+    }
+
+    /// Puts a secret at `MOUNT/data/PATH`.
+    pub fn put(&self, path: &str, fields: &Value) {
+        self.state.secrets.rcu(|secrets| {
+            let mut secrets = BTreeMap::clone(secrets);
+            secrets.insert(path.to_owned(), fields.clone());
+            secrets
+        });
+    }
+
+    /// Seals it, or opens it again.
+    pub fn seal(&self, sealed: bool) {
+        self.state.sealed.store(sealed, Ordering::SeqCst);
+    }
+
+    /// Revokes every token.
+    pub fn revoke_tokens(&self) {
+        self.state.tokens.store(Arc::default());
+    }
+
+    /// The logins that it made and that nobody gave back.
+    #[must_use]
+    pub fn logins_made(&self) -> Vec<String> {
+        self.state.leases.load().values().cloned().collect()
+    }
+
+    /// How often leases were renewed, and how often somebody logged in.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.state.renewals.load(Ordering::SeqCst), self.state.logins.load(Ordering::SeqCst))
+    }
+}
+
+fn said(status: &str, body: &Value) -> Vec<Act> {
+    answer(status, "application/json", body.to_string().as_bytes())
+}
+
+fn denied() -> Vec<Act> {
+    said("403 Forbidden", &json!({ "errors": ["permission denied"] }))
+}
+
+impl State {
+    fn answer(&self, asked: &Asked) -> Vec<Act> {
+        if self.sealed.load(Ordering::SeqCst) {
+            return said("503 Service Unavailable", &json!({ "errors": ["Vault is sealed"] }));
+        }
+        let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+        let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+        let verb = asked.line.split(' ').next().unwrap_or_default();
+        let path = asked.target().strip_prefix("/v1/").unwrap_or_default();
+        if verb == "PUT" && path == "auth/approle/login" {
+            return self.log_in(text("role_id"), text("secret_id"));
+        }
+        let token = asked.header("x-vault-token").unwrap_or_default();
+        if !self.tokens.load().iter().any(|good| good == token) || asked.header("x-vault-request") != Some("true") {
+            return denied();
+        }
+        match (verb, path) {
+            ("GET", "auth/token/lookup-self") => said("200 OK", &json!({ "data": { "ttl": 3600, "renewable": true } })),
+            ("PUT", "auth/token/renew-self") => {
+                said("200 OK", &json!({ "auth": { "client_token": token, "lease_duration": 3600, "renewable": true } }))
+            }
+            ("PUT", "sys/leases/renew") => self.renew(text("lease_id")),
+            ("PUT", "sys/leases/revoke") => self.revoke(text("lease_id")),
+            ("GET", path) if path.split('/').rev().nth(1) == Some("creds") => self.make(path),
+            ("GET", path) => match self.secrets.load().get(path) {
+                Some(fields) => said(
+                    "200 OK",
+                    &json!({
+                        "request_id": "1", "lease_id": "", "renewable": false, "lease_duration": 0,
+                        "data": { "data": fields, "metadata": { "version": 1, "destroyed": false, "deletion_time": "" } },
+                        "wrap_info": null, "warnings": null, "auth": null,
+                    }),
+                ),
+                None => said("404 Not Found", &json!({ "errors": [] })),
+            },
+            _ => said("405 Method Not Allowed", &json!({ "errors": ["unsupported operation"] })),
+        }
+    }
+
+    fn log_in(&self, role_id: &str, secret_id: &str) -> Vec<Act> {
+        let Ok(random) = random_hex() else { return denied() };
+        if role_id != self.role_id || secret_id != self.secret_id {
+            return said("400 Bad Request", &json!({ "errors": ["invalid role or secret ID"] }));
+        }
+        self.logins.fetch_add(1, Ordering::SeqCst);
+        let token = format!("hvs.{random}");
+        self.tokens.rcu(|tokens| [tokens.to_vec(), vec![token.clone()]].concat());
+        let auth = json!({
+            "client_token": token, "accessor": "a", "policies": ["default"], "token_policies": ["default"],
+            "lease_duration": 1200, "renewable": true,
+        });
+        said("200 OK", &json!({ "auth": auth, "data": null, "lease_id": "" }))
+    }
+
+    fn make(&self, path: &str) -> Vec<Act> {
+        let (Ok(name), Ok(password)) = (random_hex(), random_hex()) else { return denied() };
+        let name = format!("v-approle-{}", name.get(..12).unwrap_or_default());
+        if let Err(error) = (self.manage)(true, &name, &password) {
+            return said("500 Internal Server Error", &json!({ "errors": [error.to_string()] }));
+        }
+        let id = format!("{path}/{name}");
+        self.leases.rcu(|leases| {
+            let mut leases = BTreeMap::clone(leases);
+            leases.insert(id.clone(), name.clone());
+            leases
+        });
+        said(
+            "200 OK",
+            &json!({
+                "request_id": "1", "lease_id": id, "renewable": true, "lease_duration": self.lasts,
+                "data": { "username": name, "password": password }, "wrap_info": null, "warnings": null, "auth": null,
+            }),
+        )
+    }
+
+    fn renew(&self, id: &str) -> Vec<Act> {
+        if !self.leases.load().contains_key(id) {
+            return said("400 Bad Request", &json!({ "errors": ["lease not found"] }));
+        }
+        self.renewals.fetch_add(1, Ordering::SeqCst);
+        said("200 OK", &json!({ "lease_id": id, "renewable": true, "lease_duration": self.lasts }))
+    }
+
+    fn revoke(&self, id: &str) -> Vec<Act> {
+        let name = self.leases.load().get(id).cloned();
+        self.leases.rcu(|leases| {
+            let mut leases = BTreeMap::clone(leases);
+            leases.remove(id);
+            leases
+        });
+        match name.map(|name| (self.manage)(false, &name, "")) {
+            Some(Err(error)) => said("500 Internal Server Error", &json!({ "errors": [error.to_string()] })),
+            Some(Ok(())) | None => vec![Act::Write("HTTP/1.1 204 No Content\r\n\r\n".into())],
+        }
+    }
+}
