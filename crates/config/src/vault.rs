@@ -106,7 +106,14 @@ fn local(value: &Value<'_>) -> Option<VaultKey> {
 fn server(value: &Value<'_>) -> Option<VaultServer> {
     let mut section = value.section()?;
     let address = section.require("address", "https://vault.example.com:8200").and_then(|value| service_url(&value));
-    let tls_ca = section.take("tls_ca").map_or(Some(None), |value| value.file().map(Some));
+    let tls_ca = match section.take("tls_ca") {
+        Some(value) if address.as_ref().is_some_and(|address| !address.tls) => {
+            value.problem_with("`tls_ca` has no effect without TLS", "leave it out");
+            None
+        }
+        Some(value) => value.file().map(Some),
+        None => Some(None),
+    };
     let (token, app_role) = (section.take("token"), section.take("app_role"));
     let login = match (token, app_role) {
         (Some(token), None) => plain_secret(&token).map(VaultLogin::Token),
