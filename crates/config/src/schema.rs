@@ -135,6 +135,11 @@ mod tests {
             "ssh-connections",
             "ssh-identity",
             "http-connections",
+            "vault-keys",
+            "vault-keys-1",
+            "vault-server-2",
+            "vault-server-4",
+            "vault-server-6",
         ];
         for name in refused {
             let file = fixtures("bad").into_iter().find(|file| file.file_stem().unwrap() == name).unwrap();

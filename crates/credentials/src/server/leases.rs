@@ -154,7 +154,7 @@ impl Keeper {
         }
     }
 
-    /// Does what is due.
+    /// Does one thing that is due: between two, a stop and what sessions tell are heard, however slow the server is.
     async fn work(&mut self) {
         let now = Instant::now();
         if self.token_due.is_some_and(|due| due <= now) {
@@ -165,12 +165,12 @@ impl Keeper {
                 Err(_) => Some(Instant::now() + AGAIN),
             };
         }
-        let due: Vec<_> = self.live.iter().filter(|(_, live)| live.due <= now).map(|(id, _)| Arc::clone(id)).collect();
-        for id in due {
-            let Some(mut live) = self.live.remove(&id) else { continue };
-            if self.step(&id, &mut live).await {
-                self.live.insert(id, live);
-            }
+        let due = self.live.iter().filter(|(_, live)| live.due <= now).min_by_key(|(_, live)| live.due);
+        let Some((id, mut live)) = due.map(|(id, _)| Arc::clone(id)).and_then(|id| self.live.remove_entry(&id)) else {
+            return;
+        };
+        if self.step(&id, &mut live).await {
+            self.live.insert(id, live);
         }
     }
 
