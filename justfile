@@ -38,6 +38,12 @@ conform:
 policy-test *bundles="policies/*.yaml":
     cargo run {{house}} --quiet --bin portcullis -- policy test {{bundles}}
 
+# The OPA bundle of the fixtures through the real `opa`: its answers are those of the gateway's own evaluator. Needs `opa`.
+opa binary="opa":
+    {{binary}} version
+    {{binary}} test --bundle fixtures/rego/change-window/opa
+    PORTCULLIS_OPA="$(command -v {{binary}})" cargo test --profile house --locked -p portcullis-policy --lib the_answers_of_the_fixture
+
 # A fuzz target for some seconds, or every target: `just fuzz postgres_core 600`. docs/fuzzing.md
 fuzz target="" seconds="60":
     scripts/fuzz "{{target}}" "{{seconds}}"

@@ -10,7 +10,7 @@ use crate::bundle_test::PolicyTest;
 use crate::mask::Mask;
 use crate::rule::{Actions, Rule};
 use crate::scope::Scope;
-use crate::source::{Fields, Reader};
+use crate::source::{Fields, OpaBundles, Reader};
 use crate::yaml::{self, Place};
 use portcullis_model::Problem;
 use std::collections::HashMap;
@@ -40,8 +40,8 @@ pub(crate) struct Read {
 
 impl Bundle {
     /// Reads a file.
-    pub(crate) fn read(file: &SourceFile) -> Read {
-        let mut reader = Reader::new(file);
+    pub(crate) fn read(file: &SourceFile, opa: &OpaBundles<'_>) -> Read {
+        let mut reader = Reader::new(file, opa);
         let root = yaml::parse(file, &mut reader.problems);
         let mut read = Read { name: None, bundle: None, tests: Vec::new(), problems: Vec::new() };
         let keys = ["bundle", "applies_to", "rules", "mask", "budgets", "tests"];

@@ -11,7 +11,9 @@
 //! - `connect session sql|http|exec` needs no rule of its own where any allow or hold applies to the principal there.
 //! - A statement inside another command is judged by the database that it goes to as well (`reach.rs`); the rules that
 //!   match there are reported behind the others.
-//! - A condition that fails to evaluate, in a rule that otherwise matches, denies, whatever the rule's effect.
+//! - A condition that fails to evaluate, in a rule that otherwise matches, denies, whatever the rule's effect; so does a
+//!   rule that asks and gets no answer. Conditions are asked of what matches otherwise, at most once an operation, and a rule
+//!   that asks is asked at most once a command; nothing of either outlives the decision.
 //!
 //! Which refusal is told: that of the first operation with a deny, by its first deny in file order; else the first rule
 //! that failed; else the first operation that nothing allows, with only the columns that nothing covers.
@@ -19,7 +21,10 @@
 //! Held by: `decide/tests.rs`.
 
 use crate::bundle::Bundle;
+use crate::condition::{Condition, Failed};
+use crate::facts::Facts;
 use crate::matching::opens_unnamed;
+use crate::rego::{Answer, Named, Rego, Says};
 use crate::rule::{Actions, ColumnSet, Permits, Rule};
 use crate::set::PolicySet;
 use jiff::Timestamp;
@@ -53,6 +58,7 @@ pub struct Case<'a> {
 pub struct Scoped<'a> {
     set: &'a PolicySet,
     principal: &'a Principal,
+    connection: &'a Connection,
     bundles: SmallVec<[&'a Bundle; 8]>,
     pub(crate) home: Option<&'a str>,
     pub(crate) fields: Option<&'a Fields>,
@@ -69,40 +75,129 @@ struct State<'a> {
 }
 
 /// What the rules met so far come to.
-struct Judging<'a> {
+struct Judging<'a, 'f> {
     states: SmallVec<[State<'a>; 8]>,
     matches: Vec<Match>,
-    holds: SmallVec<[&'a Rule; 4]>,
+    holds: SmallVec<[Held<'a>; 4]>,
+    /// What rules answered that ask.
+    answers: Vec<(&'a Rule, Arc<Answer>)>,
+    /// What conditions see. Without it, everything is permitted that they could permit at any time.
+    facts: Option<&'f Facts<'f>>,
+    /// Where the operations that are judged begin among those of the case.
+    first: usize,
+    home: Option<&'f str>,
 }
 
-impl<'a> Judging<'a> {
-    fn new(states: SmallVec<[State<'a>; 8]>) -> Self {
-        Self { states, matches: Vec::new(), holds: SmallVec::new() }
+/// A rule that holds, and what it asks for.
+struct Held<'a> {
+    rule: &'a Rule,
+    terms: Option<HoldTerms>,
+}
+
+impl<'a, 'f> Judging<'a, 'f> {
+    fn new(
+        states: SmallVec<[State<'a>; 8]>,
+        facts: Option<&'f Facts<'f>>,
+        first: usize,
+        home: Option<&'f str>,
+    ) -> Self {
+        Self { states, matches: Vec::new(), holds: SmallVec::new(), answers: Vec::new(), facts, first, home }
     }
 
-    /// A rule that matches this operation and permits this much of it.
-    fn take(&mut self, rule: &'a Rule, nth: usize, permits: Permits) {
-        let Some(state) = self.states.get_mut(nth) else { return };
-        match rule.condition.holds() {
+    /// A rule that matches this operation but for its condition, and permits this much of it.
+    fn take(&mut self, rule: &'a Rule, nth: usize, operation: &Operation, permits: Permits) {
+        match self.condition(rule, nth) {
             Ok(true) => {}
             Ok(false) => return,
-            Err(_) => {
-                state.failed = state.failed.or(Some(rule));
-                return;
+            Err(_) => return self.fail(rule, nth),
+        }
+        match &rule.rego {
+            None => self.add(rule, nth, rule.effect, permits, rule.terms.as_ref()),
+            Some(rego) => self.ask(rule, rego, nth, operation),
+        }
+    }
+
+    fn condition(&self, rule: &Rule, nth: usize) -> Result<bool, Failed> {
+        match self.facts {
+            Some(facts) => rule.condition.holds(facts, self.first + nth),
+            None => {
+                Ok(matches!(rule.condition, Condition::Always) || rule.effect != Effect::Deny || rule.rego.is_some())
             }
         }
-        self.matches.push(Match { rule: rule.id.clone(), effect: rule.effect, operation: nth });
-        match rule.effect {
+    }
+
+    /// A rule that asks: its answer is as a rule of that effect.
+    fn ask(&mut self, rule: &'a Rule, rego: &Rego, nth: usize, operation: &Operation) {
+        let Some(facts) = self.facts else {
+            if let Some(permits) = rule.allows(Named::ALL, operation, self.home) {
+                self.add(rule, nth, Effect::Allow, permits, None);
+            }
+            return;
+        };
+        let answer = facts.answer(rego);
+        match &answer.says {
+            Err(_) => self.fail(rule, nth),
+            Ok(Says::NoOpinion) => {}
+            Ok(Says::Deny) => self.add(rule, nth, Effect::Deny, Permits::Nothing, None),
+            Ok(Says::Allow(named)) => {
+                if let Some(permits) = rule.allows(*named, operation, self.home) {
+                    self.add(rule, nth, Effect::Allow, permits, None);
+                }
+            }
+            Ok(Says::Hold(named, approvers)) => match rule.terms.as_ref().and_then(|terms| approvers.terms(terms)) {
+                // Nobody could say yes.
+                None => self.fail(rule, nth),
+                Some(terms) => {
+                    let permits = rule.holds(*named, operation, self.home);
+                    self.add(rule, nth, Effect::Hold, permits, Some(&terms));
+                }
+            },
+        }
+        if !self.answers.iter().any(|(of, _)| std::ptr::eq(*of, rule)) {
+            self.answers.push((rule, answer));
+        }
+    }
+
+    /// The same for a rule of another database than the command's own: it permits nothing there.
+    fn take_elsewhere(&mut self, rule: &'a Rule, nth: usize, operation: &Operation) {
+        let state = |judging: &Self| judging.states.get(nth).map(|state| (state.whole, state.columns.clone()));
+        let (before, matches) = (state(self), self.matches.len());
+        self.take(rule, nth, operation, Permits::Nothing);
+        let permitted = |one: &Match| one.effect == Effect::Allow;
+        if self.matches.get(matches..).is_some_and(|new| new.iter().any(permitted)) {
+            self.matches.truncate(matches);
+        }
+        if let (Some(state), Some((whole, columns))) = (self.states.get_mut(nth), before) {
+            (state.whole, state.columns) = (whole, columns);
+        }
+    }
+
+    fn fail(&mut self, rule: &'a Rule, nth: usize) {
+        if let Some(state) = self.states.get_mut(nth) {
+            state.failed = state.failed.or(Some(rule));
+        }
+    }
+
+    fn add(&mut self, rule: &'a Rule, nth: usize, effect: Effect, permits: Permits, terms: Option<&HoldTerms>) {
+        let Some(state) = self.states.get_mut(nth) else { return };
+        self.matches.push(Match { rule: rule.id.clone(), effect, operation: nth });
+        match effect {
             Effect::Allow => state.permit(permits),
             Effect::Hold => {
                 state.held = true;
                 state.permit(permits);
-                if !self.holds.iter().any(|held| std::ptr::eq(*held, rule)) {
-                    self.holds.push(rule);
+                if !self.holds.iter().any(|held| std::ptr::eq(held.rule, rule)) {
+                    self.holds.push(Held { rule, terms: terms.cloned() });
                 }
             }
             Effect::Deny => state.denied = state.denied.or(Some(rule)),
         }
+    }
+
+    /// What a rule says to whom it refuses or holds back.
+    fn message(&self, rule: &Rule) -> Option<Arc<str>> {
+        let answered = self.answers.iter().find(|(of, _)| std::ptr::eq(*of, rule));
+        answered.and_then(|(_, answer)| answer.message.clone()).or_else(|| rule.message.clone())
     }
 }
 
@@ -157,9 +252,9 @@ impl PolicySet {
 
     /// The part of the set that is about this principal on this connection.
     #[must_use]
-    pub fn scope_for<'a>(&'a self, principal: &'a Principal, connection: &Connection) -> Scoped<'a> {
+    pub fn scope_for<'a>(&'a self, principal: &'a Principal, connection: &'a Connection) -> Scoped<'a> {
         let bundles = self.bundles.iter().filter(|bundle| bundle.scope.applies(principal, connection)).collect();
-        Scoped { set: self, principal, bundles, home: None, fields: None }
+        Scoped { set: self, principal, connection, bundles, home: None, fields: None }
     }
 
     /// The part of the set that is about this case.
@@ -185,24 +280,41 @@ impl<'a> Scoped<'a> {
 
     /// Decides these operations at this moment.
     #[must_use]
-    pub fn decide(&self, operations: &[Operation], _at: Timestamp) -> Decision {
+    pub fn decide(&self, operations: &[Operation], at: Timestamp) -> Decision {
+        let facts = Facts::new(self.principal, self.connection, operations, at);
+        self.judge(operations, 0, Some(&facts))
+    }
+
+    /// Decides one of the operations of a case by itself.
+    pub(crate) fn decide_one(&self, operation: &Operation, nth: usize, facts: &Facts<'_>) -> Decision {
+        facts.refill();
+        self.judge(std::slice::from_ref(operation), nth, Some(facts))
+    }
+
+    /// Whether these operations could be permitted at some time, under some command.
+    pub(crate) fn ever_permits(&self, operations: &[Operation]) -> bool {
+        !matches!(self.judge(operations, 0, None).verdict, Verdict::Deny(_))
+    }
+
+    fn judge(&self, operations: &[Operation], first: usize, facts: Option<&Facts<'_>>) -> Decision {
         let wanted = operations.iter().fold(Actions::default(), |set, operation| set.with(operation.action));
-        let mut judging = Judging::new(operations.iter().map(|one| self.implied(one)).collect());
+        let states = operations.iter().map(|one| self.implied(one)).collect();
+        let mut judging = Judging::new(states, facts, first, self.home);
         for rule in self.rules(wanted).filter(|rule| rule.agrees(self.fields)) {
             for (nth, operation) in operations.iter().enumerate() {
                 if let Some(permits) = rule.meets(operation, self.home) {
-                    judging.take(rule, nth, permits);
+                    judging.take(rule, nth, operation, permits);
                 }
             }
         }
         for (nth, operation) in operations.iter().enumerate().filter(|(_, operation)| operation.reaches.is_some()) {
             for (_, rule) in self.elsewhere(operation).filter(|(_, rule)| rule.agrees(self.fields)) {
                 if rule.meets(operation, self.home).is_some() {
-                    judging.take(rule, nth, Permits::Nothing);
+                    judging.take_elsewhere(rule, nth, operation);
                 }
             }
         }
-        let (mut verdict, message) = verdict(operations, &judging.states, &judging.holds);
+        let (mut verdict, message) = verdict(operations, &judging);
         if !matches!(verdict, Verdict::Deny(_))
             && let Some(reason) = self.set.unmasked(operations, self.principal)
         {
@@ -247,15 +359,19 @@ impl<'a> Scoped<'a> {
     }
 
     fn lets_something_pass(&self) -> bool {
-        self.bundles.iter().flat_map(|bundle| &bundle.rules).any(|rule| rule.effect != Effect::Deny)
+        self.bundles
+            .iter()
+            .flat_map(|bundle| &bundle.rules)
+            .any(|rule| rule.effect != Effect::Deny || rule.rego.is_some())
     }
 }
 
-fn verdict(operations: &[Operation], states: &[State<'_>], holds: &[&Rule]) -> (Verdict, Option<Arc<str>>) {
+fn verdict(operations: &[Operation], judging: &Judging<'_, '_>) -> (Verdict, Option<Arc<str>>) {
+    let Judging { states, holds, .. } = judging;
     let denied = operations.iter().zip(states).find_map(|(operation, state)| Some((operation, state.denied?)));
     if let Some((operation, rule)) = denied {
         let reason = Reason::Rule { rule: rule.id.clone(), operation: operation.to_string().into() };
-        return (Verdict::Deny(reason), rule.message.clone());
+        return (Verdict::Deny(reason), judging.message(rule));
     }
     if let Some(rule) = states.iter().find_map(|state| state.failed) {
         return (Verdict::Deny(Reason::PolicyError { rule: rule.id.clone() }), None);
@@ -268,11 +384,13 @@ fn verdict(operations: &[Operation], states: &[State<'_>], holds: &[&Rule]) -> (
         return (Verdict::Deny(Reason::NoRule { operation: "a command that was not read".into() }), None);
     }
     if states.iter().any(|state| state.held) {
-        let terms: Vec<HoldTerms> = holds.iter().filter_map(|rule| rule.terms.clone()).collect();
-        return (Verdict::Hold(terms), holds.iter().find_map(|rule| rule.message.clone()));
+        let terms: Vec<HoldTerms> = holds.iter().filter_map(|held| held.terms.clone()).collect();
+        return (Verdict::Hold(terms), holds.iter().find_map(|held| judging.message(held.rule)));
     }
     (Verdict::Allow, None)
 }
 
+#[cfg(test)]
+mod speed;
 #[cfg(test)]
 mod tests;

@@ -6,14 +6,15 @@
 //! decision shown is [`PolicySet::decide`]'s own.
 //! Held by: `explain/tests.rs`.
 
+mod asked;
 mod masks;
 
 use crate::bundle::Bundle;
 use crate::decide::{Case, Scoped};
+use crate::facts::Facts;
 use crate::glob::Certainty;
 use crate::rule::{Permits, Rule};
 use crate::set::PolicySet;
-use jiff::Timestamp;
 use portcullis_model::{Columns, Decision, Effect, Fields, Mark, Marks, Operation, Reason, RuleId, Verdict};
 use std::fmt;
 use std::sync::Arc;
@@ -97,23 +98,35 @@ impl PolicySet {
             file: bundle.file.clone(),
             lacks: lacks(bundle),
         });
+        let facts = Facts::new(case.principal, case.connection, case.operations, case.at);
+        let operations =
+            case.operations.iter().enumerate().map(|(nth, one)| self.explain_one(&scoped, one, nth, &facts));
         Explanation {
             principal: principal(case),
             connection: case.connection.name.to_string(),
             bundles: bundles.collect(),
-            operations: case.operations.iter().map(|one| self.explain_one(&scoped, one, case.at)).collect(),
+            operations: operations.collect(),
             masks: self.masks_explained(case.principal, case.connection),
             decision: scoped.decide(case.operations, case.at),
         }
     }
 
-    fn explain_one(&self, scoped: &Scoped<'_>, operation: &Operation, at: Timestamp) -> OperationExplanation {
-        let decision = scoped.decide(std::slice::from_ref(operation), at);
+    fn explain_one(
+        &self,
+        scoped: &Scoped<'_>,
+        operation: &Operation,
+        nth: usize,
+        facts: &Facts<'_>,
+    ) -> OperationExplanation {
+        let decision = scoped.decide_one(operation, nth, facts);
+        facts.refill();
+        let place = Place { scoped, nth, facts };
         let here = scoped.bundles().iter().flat_map(|bundle| bundle.rules.iter().map(move |rule| (*bundle, rule)));
-        let here = here.filter_map(|(bundle, rule)| explain_rule(bundle, rule, operation, scoped));
+        let here = here.filter_map(|(bundle, rule)| explain_rule(bundle, rule, operation, &place));
         let there = scoped.elsewhere(operation).filter_map(|(bundle, rule)| {
-            let mut found = explain_rule(bundle, rule, operation, scoped)?;
-            found.note = Some("of a database that it may go to".to_owned());
+            let mut found = explain_rule(bundle, rule, operation, &place)?;
+            let there = "of a database that it may go to";
+            found.note = Some(found.note.map_or_else(|| there.to_owned(), |note| format!("{there}; {note}")));
             Some(found)
         });
         let rules = here.chain(there);
@@ -164,24 +177,41 @@ fn principal(case: &Case<'_>) -> String {
     out
 }
 
-fn explain_rule(bundle: &Bundle, rule: &Rule, operation: &Operation, scoped: &Scoped<'_>) -> Option<RuleExplanation> {
+/// Where an operation stands.
+struct Place<'p, 's, 'f> {
+    scoped: &'p Scoped<'s>,
+    nth: usize,
+    facts: &'p Facts<'f>,
+}
+
+fn explain_rule(
+    bundle: &Bundle,
+    rule: &Rule,
+    operation: &Operation,
+    place: &Place<'_, '_, '_>,
+) -> Option<RuleExplanation> {
+    let Place { scoped, nth, facts } = *place;
+    let mut effect = rule.effect;
     let (matched, note) = match rule.meets(operation, scoped.home) {
         Some(_) if !rule.agrees(scoped.fields) => (false, Some(of_another_body(rule, scoped.fields)?)),
         Some(permits) => {
             let by = rule.fields.as_ref().filter(|_| rule.effect != Effect::Allow);
             let found = by.and_then(|rule| rule.found(scoped.fields));
-            (true, leaves_out(rule, operation, &permits).or(found))
+            let note = leaves_out(rule, operation, &permits).or(found);
+            let asked = asked::explain(rule, operation, nth, scoped.home, facts);
+            effect = asked.effect;
+            (asked.matched, joined(asked.note, note.filter(|_| asked.matched)))
         }
         None => (false, Some(lacks(rule, operation, scoped.home)?)),
     };
-    Some(RuleExplanation {
-        rule: rule.id.clone(),
-        effect: rule.effect,
-        file: bundle.file.clone(),
-        line: rule.line,
-        matched,
-        note,
-    })
+    Some(RuleExplanation { rule: rule.id.clone(), effect, file: bundle.file.clone(), line: rule.line, matched, note })
+}
+
+fn joined(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+        (one, other) => one.or(other),
+    }
 }
 
 /// What of the body keeps an allow or hold from matching; nothing is said of a deny.

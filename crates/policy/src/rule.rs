@@ -9,6 +9,10 @@
 //!   `marks`, when the operation carries any of them.
 //! - **hold** matches as a deny does. It stands in for an allow, so that approval lets the operation pass, only where it
 //!   could have allowed it: `unknown` is named in `actions` and every mark of [`NAMED_MARKS`] in `marks`.
+//! - `rego` asks a policy of Rego about whatever its actions and objects may match. What it answers is as a rule of that
+//!   effect: an allow or hold permits `unknown` and every mark of [`NAMED_MARKS`] only where rule or answer names them, and
+//!   a session that must be named only where the rule names it.
+//! - `when` (`condition.rs`) is asked last, of what matches otherwise.
 //! - `fields` narrows any of them to requests whose body is as it says (`field.rs`).
 //! - `any` is every action, but in allow and hold not `unknown`, which must be named. No rule names `session`: what is
 //!   implicit in a session needs no rule and no rule takes it away; refuse the session itself (`connect`).
@@ -18,10 +22,12 @@
 
 mod read;
 
+use crate::condition::Condition;
 use crate::field::FieldRule;
 use crate::glob::Certainty;
 use crate::matching::Taken;
 use crate::pattern::Pattern;
+use crate::rego::{Named, Rego};
 use portcullis_model::{
     Action, Columns, Effect, Fields, HoldTerms, Mark, Marks, Object, Operation, RuleId, SessionKind,
 };
@@ -85,35 +91,14 @@ pub(crate) struct Objects {
     pub(crate) patterns: Vec<Pattern>,
 }
 
-/// Whether a rule's `when` holds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Condition {
-    /// There is none.
-    Always,
-    /// One that cannot be evaluated: what a failing expression comes to.
-    #[cfg(test)]
-    Failing,
-}
-
-/// A condition could not be evaluated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConditionFailed;
-
-impl Condition {
-    pub(crate) const fn holds(self) -> Result<bool, ConditionFailed> {
-        match self {
-            Self::Always => Ok(true),
-            #[cfg(test)]
-            Self::Failing => Err(ConditionFailed),
-        }
-    }
-}
-
 /// One rule of a bundle.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(crate) id: RuleId,
+    /// What it does; the strictest that it may do, where it asks.
     pub(crate) effect: Effect,
+    /// What it asks instead of having an effect of its own.
+    pub(crate) rego: Option<Arc<Rego>>,
     /// What it matches.
     pub(crate) actions: Actions,
     /// Whether `unknown` was named: only then does a hold permit it.
@@ -124,7 +109,7 @@ pub(crate) struct Rule {
     pub(crate) fields: Option<FieldRule>,
     pub(crate) condition: Condition,
     pub(crate) message: Option<Arc<str>>,
-    /// For holds.
+    /// For holds, and for what it asks where that holds.
     pub(crate) terms: Option<HoldTerms>,
     /// The line it starts on.
     pub(crate) line: usize,
@@ -159,17 +144,18 @@ impl Rule {
     }
 
     /// Whether the rule matches the operation, and how much it then permits; its condition and its fields are not asked
-    /// here.
+    /// here. What a rule that asks may match, it matches as a deny.
     pub(crate) fn meets(&self, operation: &Operation, home: Option<&str>) -> Option<Permits> {
         if !self.actions.contains(operation.action) {
             return None;
         }
-        let tolerated = self.tolerates(operation);
+        let asks = self.rego.is_some();
+        let tolerated = self.tolerates(operation, Named::default());
         match self.effect {
             Effect::Allow if !tolerated => return None,
             Effect::Allow => {}
             Effect::Hold | Effect::Deny => {
-                if self.marks.is_some_and(|marks| !marks.intersects(operation.marks)) {
+                if !asks && self.marks.is_some_and(|marks| !marks.intersects(operation.marks)) {
                     return None;
                 }
             }
@@ -183,9 +169,27 @@ impl Rule {
         Some(if may_permit { permits } else { Permits::Nothing })
     }
 
+    /// How much of an operation that [`Rule::meets`] matched an answer permits that allows it, naming these.
+    pub(crate) fn allows(&self, named: Named, operation: &Operation, home: Option<&str>) -> Option<Permits> {
+        let tolerated = self.tolerates(operation, named) && self.names_session(&operation.object);
+        if tolerated { self.objects_of(operation, Certainty::Surely, home) } else { None }
+    }
+
+    /// The same of an answer that holds it: what it does not permit, it still holds back.
+    pub(crate) fn holds(&self, named: Named, operation: &Operation, home: Option<&str>) -> Permits {
+        let tolerated = self.tolerates(operation, named) && self.names_session(&operation.object);
+        let permits = self.objects_of(operation, Certainty::Possibly, home);
+        permits.filter(|_| tolerated).unwrap_or(Permits::Nothing)
+    }
+
     /// The marks that keep an allow or hold from permitting the operation.
     pub(crate) fn missing_marks(&self, operation: &Operation) -> Marks {
-        let listed = self.marks.unwrap_or(Marks::NONE);
+        self.missing(operation, Named::default())
+    }
+
+    /// The same where an answer names some too.
+    pub(crate) fn missing(&self, operation: &Operation, named: Named) -> Marks {
+        let listed = self.marks.unwrap_or(Marks::NONE).union(named.marks);
         let permits = |mark| !NEEDED_MARKS.contains(mark) || (NAMED_MARKS.contains(mark) && listed.contains(mark));
         operation.marks.iter().filter(|mark| !permits(*mark)).collect()
     }
@@ -195,9 +199,9 @@ impl Rule {
         self.actions.contains(operation.action) && self.objects_of(operation, certainty, None).is_some()
     }
 
-    fn tolerates(&self, operation: &Operation) -> bool {
-        let named = !operation.marks.intersects(NEEDED_MARKS) || self.missing_marks(operation).is_empty();
-        named && (operation.action != Action::Unknown || self.names_unknown)
+    fn tolerates(&self, operation: &Operation, named: Named) -> bool {
+        let marks = !operation.marks.intersects(NEEDED_MARKS) || self.missing(operation, named).is_empty();
+        marks && (operation.action != Action::Unknown || self.names_unknown || named.unknown)
     }
 
     /// Whether the object is no kind of session that must be named, or is named.

@@ -1,7 +1,8 @@
 //! All bundles as one immutable set.
 //!
 //! Promises: loading reports every problem of every file at once, and any error refuses the whole set; bundle names are
-//! unique. The digest depends on the sources alone (each bundle's name and text, in the order of the names), so two
+//! unique. The digest depends on the sources alone (each bundle's name and text, in the order of the names, and the files
+//! of the OPA bundles that they name), so two
 //! gateways with the same files have the same one, whatever the files are called and in whichever order they are listed.
 //! Loading does no I/O: the caller reads the files. Held by: `set/tests.rs`.
 
@@ -10,7 +11,7 @@ use crate::bundle::{Bundle, Read};
 use crate::bundle_test::{Expectation, PolicyTest};
 use crate::mask::{Mask, warn_written_hashes};
 use crate::rule::Rule;
-use crate::source::{list, nearest};
+use crate::source::{OpaBundles, list, nearest};
 use portcullis_model::{Connection, Digest, Effect, Problem, RuleId, Severity};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct PolicySet {
     infos: Vec<BundleInfo>,
     tests: Vec<PolicyTest>,
     digest: Arc<str>,
+    /// Whether a condition names `now`, or a rule asks.
+    of_time: bool,
     /// The databases that statements inside other commands may go to, where they are known.
     pub(crate) databases: Option<Arc<[Connection]>>,
 }
@@ -44,8 +47,10 @@ pub struct BundleInfo {
 pub struct RuleInfo {
     /// Its bundle and id.
     pub id: RuleId,
-    /// What it does.
+    /// What it does; `deny` where it asks a policy of Rego, which may also say something milder.
     pub effect: Effect,
+    /// The query that it asks, where it asks one.
+    pub query: Option<Arc<str>>,
     /// The line it starts on, from 1.
     pub line: usize,
 }
@@ -74,7 +79,15 @@ impl PolicySet {
     /// # Errors
     /// Every problem of every file, warnings included, where at least one is an error.
     pub fn load(files: &[SourceFile]) -> Result<Loaded, Vec<Problem>> {
-        let reads: Vec<Read> = files.iter().map(Bundle::read).collect();
+        Self::load_with(files, &|_, _| Err("no OPA bundles are read here".to_owned()))
+    }
+
+    /// Loads all files as one set, reading the OPA bundles that its rules name by `opa`.
+    ///
+    /// # Errors
+    /// As [`PolicySet::load`]; a bundle that cannot be read is a problem of the rule that names it.
+    pub fn load_with(files: &[SourceFile], opa: &OpaBundles<'_>) -> Result<Loaded, Vec<Problem>> {
+        let reads: Vec<Read> = files.iter().map(|file| Bundle::read(file, opa)).collect();
         let mut problems: Vec<Problem> = reads.iter().flat_map(|read| read.problems.clone()).collect();
         if files.is_empty() {
             problems.push(Problem::warning("", "no bundle is loaded: every command is refused"));
@@ -89,7 +102,9 @@ impl PolicySet {
         let tests = reads.iter().flat_map(|read| read.tests.clone()).collect();
         let bundles: Vec<Bundle> = reads.into_iter().filter_map(|read| read.bundle).collect();
         let infos = bundles.iter().map(BundleInfo::of).collect();
-        Ok(Loaded { set: Self { bundles, infos, tests, digest, databases: None }, warnings: problems })
+        let of_time = |rule: &Rule| rule.rego.is_some() || rule.condition.expression().is_some_and(|one| one.uses.now);
+        let of_time = bundles.iter().flat_map(|bundle| &bundle.rules).any(of_time);
+        Ok(Loaded { set: Self { bundles, infos, tests, digest, of_time, databases: None }, warnings: problems })
     }
 
     /// A digest of the set: SHA-256 in hexadecimal. Decisions and records carry it.
@@ -101,6 +116,12 @@ impl PolicySet {
     /// Its bundles, in the order of the files.
     pub fn bundles(&self) -> impl Iterator<Item = &BundleInfo> {
         self.infos.iter()
+    }
+
+    /// Whether what it decides may change with time alone.
+    #[must_use]
+    pub const fn depends_on_time(&self) -> bool {
+        self.of_time
     }
 
     /// The tests of all bundles, in the order of the files.
@@ -117,8 +138,12 @@ impl PolicySet {
 
 impl BundleInfo {
     fn of(bundle: &Bundle) -> Self {
-        let rules =
-            bundle.rules.iter().map(|rule| RuleInfo { id: rule.id.clone(), effect: rule.effect, line: rule.line });
+        let rules = bundle.rules.iter().map(|rule| RuleInfo {
+            id: rule.id.clone(),
+            effect: rule.effect,
+            query: rule.rego.as_ref().map(|rego| rego.query.clone()),
+            line: rule.line,
+        });
         let masks = bundle.masks.iter().map(|mask: &Arc<Mask>| MaskInfo { id: mask.id.clone(), line: mask.line });
         Self { name: bundle.name.clone(), file: bundle.file.clone(), rules: rules.collect(), masks: masks.collect() }
     }
@@ -156,13 +181,13 @@ fn expectations(files: &[SourceFile], reads: &[Read], problems: &mut Vec<Problem
             Expectation::Hold(id) => (Effect::Hold, id),
         };
         let problem = match rules().find(|rule| rule.id == *id) {
-            Some(rule) if rule.effect == expected => continue,
+            Some(rule) if rule.effect == expected || rule.rego.is_some() => continue,
             Some(rule) => {
                 Problem::error("expect", format!("rule `{id}` is `{}`, not `{}`", rule.effect.word(), expected.word()))
             }
             None => {
                 let ids: Vec<_> = rules()
-                    .filter(|rule| rule.id.bundle == id.bundle && rule.effect == expected)
+                    .filter(|rule| rule.id.bundle == id.bundle && (rule.effect == expected || rule.rego.is_some()))
                     .map(|rule| &*rule.id.rule)
                     .collect();
                 let help = match nearest(&id.rule, ids.iter().copied()) {
@@ -180,11 +205,15 @@ fn expectations(files: &[SourceFile], reads: &[Read], problems: &mut Vec<Problem
 fn digest(files: &[SourceFile], reads: &[Read]) -> Arc<str> {
     let named = files.iter().zip(reads);
     let mut sources: Vec<_> =
-        named.filter_map(|(file, read)| Some((&*read.bundle.as_ref()?.name, &*file.text))).collect();
+        named.filter_map(|(file, read)| Some((read.bundle.as_ref()?.name.to_string(), &*file.text))).collect();
+    for rule in reads.iter().filter_map(|read| read.bundle.as_ref()).flat_map(|bundle| &bundle.rules) {
+        let files = rule.rego.iter().flat_map(|rego| &rego.files);
+        sources.extend(files.map(|file| (format!("{}/{}", rule.id, file.path), &*file.text)));
+    }
     sources.sort_unstable();
     let mut parts: Vec<Vec<u8>> = vec![b"portcullis policy set v1".to_vec()];
     for (name, text) in sources {
-        for part in [name, text] {
+        for part in [&*name, text] {
             parts.push((part.len() as u64).to_be_bytes().to_vec());
             parts.push(part.as_bytes().to_vec());
         }

@@ -14,7 +14,11 @@ use std::time::Duration;
 pub(crate) struct Reader<'a> {
     pub(crate) file: &'a SourceFile,
     pub(crate) problems: Vec<Problem>,
+    opa: &'a OpaBundles<'a>,
 }
+
+/// How the files of an OPA bundle are read: by the name of the policy file and the directory named in it.
+pub type OpaBundles<'a> = dyn Fn(&SourceFile, &str) -> Result<Vec<SourceFile>, String> + 'a;
 
 /// A text and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +52,13 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(file: &'a SourceFile) -> Self {
-        Self { file, problems: Vec::new() }
+    pub(crate) const fn new(file: &'a SourceFile, opa: &'a OpaBundles<'a>) -> Self {
+        Self { file, problems: Vec::new(), opa }
+    }
+
+    /// The files of the OPA bundle of this name.
+    pub(crate) fn opa(&self, bundle: &str) -> Result<Vec<SourceFile>, String> {
+        (self.opa)(self.file, bundle)
     }
 
     /// Whether an error was met.
@@ -213,6 +222,7 @@ fn home(key: &str) -> Option<&'static str> {
         "connections" | "principals" => Some("`applies_to` of the bundle: a rule binds whom its bundle binds"),
         "users" | "claims" => Some("`applies_to.principals`, or `as` of a test"),
         "actions" | "objects" | "marks" | "fields" => Some("`allow`, `hold` or `deny` of a rule"),
+        "query" => Some("`rego` of a rule"),
         "columns" | "detect" | "json" | "functions" | "with" | "predicates" | "unproven" | "unless" => Some("`mask`"),
         _ => None,
     }

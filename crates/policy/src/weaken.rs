@@ -4,10 +4,14 @@
 //! did as written (fewer actions, objects, marks, fields, connections or principals), every hold that asks fewer people, every budget that is gone or larger, and of
 //! masks what `weaken/masks.rs` says. Such a set is only taken when a person asks for it (`portcullis policy reload`,
 //! DESIGN 3).
+//! - A condition on a deny or hold that is new or reads otherwise, and a file of an OPA bundle that is gone, new or reads
+//!   otherwise, counts: nobody can tell what it no longer refuses.
+//!
 //! Does not promise to understand patterns: it compares what is written, so a deny that was rewritten to match as much by
 //! other words counts as weaker. That costs a person one command; the other error would cost a protection.
 //! Held by: the tests below.
 
+mod asked;
 mod masks;
 
 use crate::bundle::Bundle;
@@ -47,7 +51,7 @@ fn compare(now: &Bundle, was: &Bundle, out: &mut Vec<String>) {
     }
     out.extend(narrowed.into_iter().map(|what| format!("bundle {}: {what}", was.name)));
     for rule in guards {
-        let word = rule.effect.word();
+        let word = if rule.rego.is_some() { "rule" } else { rule.effect.word() };
         let Some(next) = now.rules.iter().find(|next| next.id == rule.id) else {
             out.push(format!("{word} {} is gone", rule.id));
             continue;
@@ -56,7 +60,8 @@ fn compare(now: &Bundle, was: &Bundle, out: &mut Vec<String>) {
             out.push(format!("{word} {} became {}", rule.id, next.effect.word()));
             continue;
         }
-        let narrowed = narrower_rule(next, rule);
+        let mut narrowed = narrower_rule(next, rule);
+        narrowed.extend(asked::compare(next, rule));
         out.extend(narrowed.into_iter().map(|what| format!("{word} {}: {what}", rule.id)));
     }
     budgets(now, was, out);
@@ -108,7 +113,11 @@ fn narrower_rule(now: &Rule, was: &Rule) -> Vec<String> {
     }
     let objects = |rule: &Rule| rule.objects.as_ref().map(|objects| objects.written.iter().cloned().collect());
     out.extend(lost(objects(now).as_ref(), objects(was).as_ref()).map(|lost| format!("objects lost: {lost}")));
-    let marks = |rule: &Rule| rule.marks.map(|marks| marks.iter().map(Mark::word).map(Arc::from).collect());
+    // A rule that asks names what its answers may permit: there, fewer are stricter.
+    let marks = |rule: &Rule| {
+        let marks = rule.marks.filter(|_| rule.rego.is_none());
+        marks.map(|marks| marks.iter().map(Mark::word).map(Arc::from).collect())
+    };
     out.extend(lost(marks(now).as_ref(), marks(was).as_ref()).map(|lost| format!("marks lost: {lost}")));
     let fields = |rule: &Rule| rule.fields.as_ref().map(|fields| fields.written.clone());
     out.extend(lost(fields(now).as_ref(), fields(was).as_ref()).map(|lost| format!("fields lost: {lost}")));

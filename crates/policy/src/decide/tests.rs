@@ -1,7 +1,7 @@
 //! How rules combine, as tables: rules, operations, verdict.
 
 use super::*;
-use crate::rule::Condition;
+use crate::condition::Condition;
 use crate::samples::{agent, bundle, columns, decide, load, on, say, shop};
 use portcullis_model::{Mark, Marks, Name, Part, QualifiedName, RelationKind};
 use proptest::prelude::*;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::samples::{agent, columns, load, on, shop};
+use jiff::Timestamp;
 use portcullis_model::{Action, Mark, Object, QualifiedName, RelationKind};
 
 const AGENTS: &str = "bundle: agents

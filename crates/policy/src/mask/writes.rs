@@ -10,13 +10,13 @@
 use super::Mask;
 use crate::SourceFile;
 use crate::bundle::{Bundle, Read};
+use crate::condition::Condition;
 use crate::decide::Scoped;
 use crate::pattern::Pattern;
 use crate::rule::Rule;
 use crate::scope::{Scope, Who};
 use crate::set::PolicySet;
 use crate::source::list;
-use jiff::Timestamp;
 use portcullis_model::{
     Action, Columns, Connection, Effect, Marks, Name, Object, Operation, Principal, Problem, QualifiedName,
     RelationKind, Transform,
@@ -56,8 +56,8 @@ impl PolicySet {
 }
 
 fn permitted(scoped: &Scoped<'_>, operation: Operation) -> bool {
-    // No rule of this version depends on the moment.
-    scoped.decide(&[operation], Timestamp::UNIX_EPOCH).verdict.effect() != Effect::Deny
+    // A condition may hold some day, and what a rule is answered may change: what could permit it counts.
+    scoped.ever_permits(&[operation])
 }
 
 fn marks_of_holds(scoped: &Scoped<'_>) -> Marks {
@@ -77,7 +77,7 @@ pub(crate) fn warn_written_hashes(files: &[SourceFile], reads: &[Read], problems
                 .filter(|other| !mask.unless().is_some_and(|who| who.covers(&other.scope.principals)))
                 .flat_map(|other| other.rules.iter().map(move |rule| (*other, rule)))
                 .filter(|(other, rule)| {
-                    may_permit(rule, mask) && (rule.names_unknown || !refused(&bundles, &other.scope, mask))
+                    may_permit(rule, mask) && (may_name_unknown(rule) || !refused(&bundles, &other.scope, mask))
                 })
                 .map(|(_, rule)| rule.id.to_string())
                 .collect();
@@ -99,9 +99,14 @@ pub(crate) fn warn_written_hashes(files: &[SourceFile], reads: &[Read], problems
     }
 }
 
+/// Whether what cannot be read may pass by the rule: an answer names it where the rule does not.
+fn may_name_unknown(rule: &Rule) -> bool {
+    rule.names_unknown || (rule.rego.is_some() && rule.actions.contains(Action::Unknown))
+}
+
 /// Whether the rule may permit a write of one of the mask's columns.
 fn may_permit(rule: &Rule, mask: &Mask) -> bool {
-    let writes = rule.names_unknown || WRITES.iter().any(|action| rule.actions.contains(*action));
+    let writes = may_name_unknown(rule) || WRITES.iter().any(|action| rule.actions.contains(*action));
     let meets = |pattern: &Pattern| match pattern {
         Pattern::Everything | Pattern::Unknown => true,
         Pattern::Relation { name, .. } | Pattern::Column(name) => {
@@ -117,7 +122,7 @@ fn may_permit(rule: &Rule, mask: &Mask) -> bool {
         | Pattern::Session(_) => false,
     };
     let some = !mask.columns.patterns.is_empty();
-    rule.effect != Effect::Deny
+    (rule.effect != Effect::Deny || rule.rego.is_some())
         && some
         && writes
         && rule.objects.as_ref().is_none_or(|objects| objects.patterns.iter().any(meets))
@@ -132,6 +137,7 @@ fn refused(bundles: &[&Bundle], scope: &Scope, mask: &Mask) -> bool {
         .filter(|bundle| Who::covers(&bundle.scope.principals, &scope.principals))
         .flat_map(|bundle| &bundle.rules)
         .filter(|rule| rule.effect == Effect::Deny && rule.marks.is_none() && rule.fields.is_none())
+        .filter(|rule| rule.rego.is_none() && matches!(rule.condition, Condition::Always))
         .collect();
     let refuses = |rule: &&&Rule, action: Action, column| {
         rule.actions.contains(action)

@@ -1,13 +1,15 @@
 //! Reading a rule out of its bundle.
 //!
-//! Promises: exactly one of `allow`, `hold` and `deny`; unknown actions, marks, nouns and keys are errors with a
-//! suggestion; keys that only mean something to a hold are refused elsewhere; what is not supported yet (`when`,
-//! `triggers: true`) is checked in shape and refused by name, never ignored.
+//! Promises: exactly one of `allow`, `hold`, `deny` and `rego`; unknown actions, marks, nouns and keys are errors with a
+//! suggestion; keys that only mean something to a hold are refused elsewhere; what is not supported yet (`triggers: true`)
+//! is checked in shape and refused by name, never ignored.
 //! Held by: the table of bad bundles in `set/tests.rs`.
 
-use super::{Actions, Condition, GROUPS, NAMED_MARKS, Objects, Rule};
+use super::{Actions, GROUPS, NAMED_MARKS, Objects, Rule};
+use crate::condition::{self, Condition};
 use crate::field::FieldRule;
 use crate::pattern;
+use crate::rego::Rego;
 use crate::scope::names;
 use crate::source::{Fields, Reader, Text, list, nearest};
 use crate::yaml::Node;
@@ -20,6 +22,7 @@ const KEYS: &[&str] = &[
     "allow",
     "hold",
     "deny",
+    "rego",
     "message",
     "approvers",
     "approvals",
@@ -49,6 +52,7 @@ struct Clause {
     objects: Option<Objects>,
     marks: Option<Marks>,
     fields: Option<FieldRule>,
+    rego: Option<Arc<Rego>>,
 }
 
 impl Rule {
@@ -57,11 +61,14 @@ impl Rule {
         let fields = reader.fields(node, path, KEYS)?;
         let id = reader.required(&fields, "id").and_then(|text| reader.identifier(text, &fields.path_of("id")));
         not_yet(reader, &fields);
+        let when = fields.get("when");
+        let condition = when.and_then(|entry| condition::read(reader, &entry.value, &fields.path_of("when")));
         let message = fields.get("message").and_then(|entry| reader.text(&entry.value, &fields.path_of("message")));
         let (effect, clause) = effect(reader, &fields)?;
         let id = RuleId { bundle: bundle.clone(), rule: id? };
-        let terms = if effect == Effect::Hold {
-            Some(terms(reader, &fields, id.clone()))
+        let asks = clause.rego.is_some() || fields.get("rego").is_some();
+        let terms = if effect == Effect::Hold || asks {
+            Some(terms(reader, &fields, id.clone(), !asks))
         } else {
             for key in HOLD_KEYS {
                 if let Some(entry) = fields.get(key) {
@@ -71,18 +78,19 @@ impl Rule {
             }
             None
         };
-        if let Effect::Deny = effect {
+        if effect == Effect::Deny && !asks {
             warn_closed_door(reader, &fields, &clause);
         }
         Some(Self {
             id,
             effect,
+            rego: clause.rego,
             actions: clause.actions,
             names_unknown: clause.names_unknown,
             objects: clause.objects,
             marks: clause.marks,
             fields: clause.fields,
-            condition: Condition::Always,
+            condition: condition.unwrap_or(Condition::Always),
             message: message.map(|message| message.text.into()),
             terms,
             line: node.at.line,
@@ -91,13 +99,6 @@ impl Rule {
 }
 
 fn not_yet(reader: &mut Reader<'_>, fields: &Fields<'_>) {
-    if let Some(entry) = fields.get("when") {
-        let path = fields.path_of("when");
-        if reader.text(&entry.value, &path).is_some() {
-            let help = Some("leave the condition out, or keep the rule in a file that is not loaded".to_owned());
-            reader.error_with(entry.key_at, &path, "`when` is not supported yet by this version", help);
-        }
-    }
     if let Some(entry) = fields.get("triggers") {
         let path = fields.path_of("triggers");
         if reader.boolean(&entry.value, &path) == Some(true) {
@@ -109,17 +110,26 @@ fn not_yet(reader: &mut Reader<'_>, fields: &Fields<'_>) {
 
 fn effect(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<(Effect, Clause)> {
     let all = [Effect::Allow, Effect::Hold, Effect::Deny];
-    let mut found = all.iter().filter_map(|effect| Some((*effect, fields.get(effect.word())?)));
-    let Some((effect, entry)) = found.next() else {
+    // What asks may come to any of them, and is read as the strictest of those that may permit.
+    let asks = fields.get("rego").map(|entry| ("rego", Effect::Hold, entry));
+    let mut found =
+        all.iter().filter_map(|effect| Some((effect.word(), *effect, fields.get(effect.word())?))).chain(asks);
+    let Some((word, effect, entry)) = found.next() else {
         reader.error(fields.at, &fields.path, "the rule says neither `allow` nor `hold` nor `deny`");
         return None;
     };
-    if let Some((second, entry)) = found.next() {
-        let message = format!("the rule says both `{}` and `{}`", effect.word(), second.word());
+    if let Some((second, _, entry)) = found.next() {
+        let message = format!("the rule says both `{word}` and `{second}`");
         let help = Some("write two rules; order never matters, the strictest wins".to_owned());
         reader.error_with(entry.key_at, &fields.path, message, help);
     }
-    let path = fields.path_of(effect.word());
+    let path = fields.path_of(word);
+    if word == "rego" {
+        let known = ["bundle", "query", "actions", "objects", "marks", "fields"];
+        let clause = reader.fields(&entry.value, &path, &known)?;
+        let rego = Rego::read(reader, &clause);
+        return Some((Effect::Deny, Clause { rego, ..Clause::read(reader, &clause, effect) }));
+    }
     let clause = reader.fields(&entry.value, &path, &["actions", "objects", "marks", "fields"])?;
     Some((effect, Clause::read(reader, &clause, effect)))
 }
@@ -151,7 +161,7 @@ impl Clause {
         let objects = fields.get("objects").map(|entry| objects(reader, &entry.value, &fields.path_of("objects")));
         let marks = fields.get("marks").map(|entry| marks(reader, &entry.value, &fields.path_of("marks"), effect));
         let body = fields.get("fields").map(|entry| FieldRule::read(reader, &entry.value, &fields.path_of("fields")));
-        Self { actions, names_unknown, objects, marks, fields: body }
+        Self { actions, names_unknown, objects, marks, fields: body, rego: None }
     }
 }
 
@@ -247,7 +257,8 @@ fn marks(reader: &mut Reader<'_>, node: &Node, path: &str, effect: Effect) -> Ma
     set
 }
 
-fn terms(reader: &mut Reader<'_>, fields: &Fields<'_>, rule: RuleId) -> HoldTerms {
+/// What a hold asks for. A rule that asks may leave it to the answer whom.
+fn terms(reader: &mut Reader<'_>, fields: &Fields<'_>, rule: RuleId, named: bool) -> HoldTerms {
     let mut terms = HoldTerms {
         rule,
         groups: std::collections::BTreeSet::new(),
@@ -257,18 +268,14 @@ fn terms(reader: &mut Reader<'_>, fields: &Fields<'_>, rule: RuleId) -> HoldTerm
         valid: VALID,
         in_transaction: false,
     };
-    let Some(entry) = fields.get("approvers") else {
-        let help = Some("write `approvers: { groups: [dba] }`".to_owned());
-        reader.error_with(fields.at, &fields.path, "a hold names its `approvers`", help);
-        return terms;
-    };
-    let path = fields.path_of("approvers");
-    if let Some(who) = reader.fields(&entry.value, &path, &["groups", "users"]) {
-        if who.get("groups").is_none() && who.get("users").is_none() {
-            reader.error(entry.value.at, &path, "nobody is listed: name `groups` or `users`");
+    match fields.get("approvers") {
+        None if named => {
+            let help = Some("write `approvers: { groups: [dba] }`".to_owned());
+            reader.error_with(fields.at, &fields.path, "a hold names its `approvers`", help);
+            return terms;
         }
-        terms.groups = names(reader, &who, "groups").unwrap_or_default();
-        terms.users = names(reader, &who, "users").unwrap_or_default();
+        None => {}
+        Some(entry) => approvers(reader, &entry.value, &fields.path_of("approvers"), &mut terms),
     }
     if let Some(entry) = fields.get("approvals") {
         terms.approvals = count(reader, &entry.value, &fields.path_of("approvals")).unwrap_or(1);
@@ -289,6 +296,15 @@ fn terms(reader: &mut Reader<'_>, fields: &Fields<'_>, rule: RuleId) -> HoldTerm
         terms.in_transaction = word == Some("wait");
     }
     terms
+}
+
+fn approvers(reader: &mut Reader<'_>, node: &Node, path: &str, terms: &mut HoldTerms) {
+    let Some(who) = reader.fields(node, path, &["groups", "users"]) else { return };
+    if who.get("groups").is_none() && who.get("users").is_none() {
+        reader.error(node.at, path, "nobody is listed: name `groups` or `users`");
+    }
+    terms.groups = names(reader, &who, "groups").unwrap_or_default();
+    terms.users = names(reader, &who, "users").unwrap_or_default();
 }
 
 fn count(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<u32> {

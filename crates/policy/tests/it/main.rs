@@ -28,8 +28,16 @@ fn bundles(folder: &str) -> Vec<SourceFile> {
     paths.iter().map(|path| SourceFile::new(path.display().to_string(), text(path))).collect()
 }
 
+/// The OPA bundle of the fixtures, whichever is named.
+fn opa(_: &SourceFile, directory: &str) -> Result<Vec<SourceFile>, String> {
+    let root = root().join("fixtures/rego/change-window").join(directory);
+    let names = ["portcullis.rego", "lib/calendar.rego", "data.json", "freezes/data.yaml"];
+    let text = |name: &str| std::fs::read_to_string(root.join(name)).map_err(|error| error.to_string());
+    names.iter().map(|name| Ok(SourceFile::new(*name, text(name)?))).collect()
+}
+
 fn load(files: &[SourceFile]) -> PolicySet {
-    match PolicySet::load(files) {
+    match PolicySet::load_with(files, &opa) {
         Ok(loaded) if loaded.warnings.is_empty() => loaded.set,
         Ok(loaded) => panic!("{}", told(&loaded.warnings)),
         Err(problems) => panic!("{}", told(&problems)),
@@ -93,6 +101,14 @@ fn every_shipped_bundle_passes_its_tests_by_itself() {
         let failures = failures(&set);
         assert!(failures.is_empty(), "{}", failures.join("\n"));
     }
+}
+
+#[test]
+fn the_bundle_that_asks_a_policy_in_rego_passes_its_tests() {
+    let set = load(&bundles("fixtures/rego/change-window"));
+    assert_eq!(set.tests().len(), 6);
+    let failures = failures(&set);
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 /// `policy test policies/*.yaml` is how a DBA runs them.
