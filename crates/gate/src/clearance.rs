@@ -59,7 +59,7 @@ use crate::flow::Weight;
 use crate::hold::Hold;
 use crate::masking::{Masking, Touches};
 use crate::session::Inner;
-use portcullis_model::{Command, Denial, Outcome};
+use portcullis_model::{Command, Denial, HoldTerms, Outcome};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -148,6 +148,8 @@ pub struct Permit {
     pub(crate) masking: Arc<Masking>,
     /// Whether its answer may hold protected values.
     pub(crate) touches: Touches,
+    /// What rules asked for that it passed in spite of: people said yes to it, or it runs nothing.
+    pub(crate) satisfied: Vec<HoldTerms>,
 }
 
 impl Permit {

@@ -87,7 +87,8 @@ impl Approved {
         }
         waiting.armed = false;
         // The approval itself must be in the record before what it allowed is sent, or answered where it only reads.
-        let permit = waiting.session.permit(&waiting.command, waiting.number, sequence, &judged);
+        let mut permit = waiting.session.permit(&waiting.command, waiting.number, sequence, &judged);
+        permit.satisfied.clone_from(&waiting.terms);
         let wait_for = waiting.session.wait_to_send(&waiting.command, sequence);
         Settled::Forward(Cleared { frame, wait_for }, permit)
     }

@@ -119,21 +119,27 @@ impl Inner {
         decision
     }
 
-    /// Whether a command that was let through may go on: it is judged again where policy has moved on since.
+    /// Whether a command that was let through may go on: it is judged again where policy has moved on since, and each time
+    /// where time alone may change what policy decides.
     ///
     /// # Errors
     /// The denial, where it may not.
     pub(crate) fn still_allowed(&self, permit: &Permit) -> Result<(), Denial> {
         let now = Timestamp::now();
-        let epoch = self.shared.policy.load().epoch;
+        let policy = self.shared.policy.load();
         let good = matches!(self.shared.identity.standing(&self.authenticated, now), Standing::Good);
-        if good && epoch == permit.judged_under() {
+        if good && policy.epoch == permit.judged_under() && !policy.set.depends_on_time() {
             return Ok(());
         }
         let judged = self.judge(&permit.command, now);
+        let moved = judged.epoch != permit.judged_under();
         let reason = match judged.decision.verdict {
+            // What people said yes to, and nothing more is asked since.
+            Verdict::Hold(terms) if !moved && terms.iter().all(|terms| permit.satisfied.contains(terms)) => {
+                return Ok(());
+            }
             // What is on its way was planned under other masks.
-            Verdict::Allow if !judged.masking.same_for_client(&permit.masking) => Reason::MasksChanged,
+            Verdict::Allow if moved && !judged.masking.same_for_client(&permit.masking) => Reason::MasksChanged,
             Verdict::Allow => {
                 permit.epoch.store(judged.epoch, Ordering::Relaxed);
                 return Ok(());

@@ -81,7 +81,7 @@ impl Session {
     }
 
     /// Clears data of a running command: COPY data, Execute of a judged portal, exec stdin, body chunks. The command is
-    /// judged again when policy has moved on since.
+    /// judged again when policy has moved on since, and always where what policy decides depends on the moment.
     ///
     /// # Errors
     /// [`Stale`], with the frame and the denial: the command may not go on.
@@ -253,6 +253,10 @@ impl Inner {
             settled: false,
             masking: Arc::clone(&judged.masking),
             touches: judged.touches,
+            satisfied: match &judged.decision.verdict {
+                Verdict::Hold(terms) => terms.clone(),
+                Verdict::Allow | Verdict::Deny(_) => Vec::new(),
+            },
         }
     }
 

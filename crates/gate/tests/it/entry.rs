@@ -2,7 +2,7 @@
 
 use crate::world::{BUNDLE, World, policy, reads};
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use portcullis_gate::{Extensions, NotEntered, Ruling};
 use portcullis_identity::Authenticated;
 use portcullis_model::{Effect, EventBody, Reason};
@@ -87,6 +87,27 @@ async fn live_sessions_follow_policy_and_can_be_ended() {
     session.ended().cancelled().await;
     drop((permit, session));
     assert!(world.gate.sessions().is_empty());
+}
+
+/// What was decided under a condition on the moment is not remembered past it.
+#[tokio::test]
+async fn a_permit_ends_with_the_hour_of_its_rule() {
+    let world = World::new().await;
+    let until = Timestamp::now() + SignedDuration::from_millis(300);
+    let rule = format!("  - id: over\n    deny: {{ actions: [read] }}\n    when: now >= timestamp(\"{until}\")\n");
+    world.gate.set_policy(policy(&format!("{BUNDLE}{rule}")));
+    let session = world.session().await;
+    let ask = || session.ask(session.seal(Bytes::from_static(b"q"), reads("select 1")));
+    let Ruling::Forward(_, permit) = ask() else { panic!("not allowed before its hour") };
+    while Timestamp::now() < until {
+        if session.follow(&permit, Bytes::from_static(b"more")).is_err() {
+            assert!(Timestamp::now() >= until, "refused too early");
+        }
+        tokio::task::yield_now().await;
+    }
+    let Err(stale) = session.follow(&permit, Bytes::from_static(b"more")) else { panic!("a permit outlived its hour") };
+    assert!(matches!(stale.denial.reason, Reason::Rule { .. }));
+    assert!(matches!(ask(), Ruling::Refuse(_)));
 }
 
 #[tokio::test]

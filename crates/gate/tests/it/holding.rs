@@ -230,6 +230,23 @@ async fn a_rule_that_asks_for_more_by_now_was_not_satisfied() {
     drop(permit);
 }
 
+/// What people said yes to goes on, where every frame of it is judged again because of a condition on the moment.
+#[tokio::test]
+async fn an_approved_command_goes_on_under_a_condition_on_the_moment() {
+    let world = World::with_approvers().await;
+    let rule = "  - id: hours\n    deny: { actions: [delete] }\n    when: now.getHours() < 8\n";
+    world.gate.set_policy(policy(&format!("{BUNDLE}{rule}")));
+    let session = world.session().await;
+    let hold = held(&session);
+    let approval = hold.approval();
+    let (settled, ()) = tokio::join!(hold.settle(), vote(&world, approval, Ballot::Yes));
+    let Settled::Forward(_, permit) = settled else { panic!("an approval did not count") };
+    assert!(session.follow(&permit, Bytes::from_static(b"more")).is_ok());
+    world.gate.set_policy(policy(&format!("{BUNDLE}{rule}").replace("expires: 10m", "approvals: 2\n    expires: 10m")));
+    assert!(session.follow(&permit, Bytes::from_static(b"more")).is_err(), "it was approved under another policy");
+    drop(permit);
+}
+
 #[tokio::test]
 async fn leaving_withdraws_and_is_recorded() {
     let world = World::with_approvers().await;
