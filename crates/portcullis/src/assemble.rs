@@ -9,6 +9,7 @@ mod client_auth;
 pub(crate) mod credentials;
 pub(crate) mod http;
 pub(crate) mod oidc;
+pub(crate) mod opa;
 pub(crate) mod ssh;
 
 pub(crate) use credentials::credentials;
@@ -94,7 +95,7 @@ pub(crate) fn read_source(file: &Path) -> Result<SourceFile, Failure> {
 
 /// The configured bundles as one set, its problems printed.
 pub(crate) fn policy(config: &Config) -> Result<PolicySet, Failure> {
-    let loaded = PolicySet::load(&policy_sources(config)?).and_then(|loaded| {
+    let loaded = opa::load(&policy_sources(config)?).and_then(|loaded| {
         let problems = mask_problems(config, &loaded.set);
         if problems.is_empty() { Ok(loaded) } else { Err(problems) }
     });

@@ -382,7 +382,7 @@ fn read_policy(config: &Config) -> Result<(PolicySet, Vec<Problem>), Vec<Problem
     let files = config.policy_files()?;
     let sources: Result<Vec<_>, _> = files.iter().map(|file| assemble::read_source(file)).collect();
     let sources = sources.map_err(|failure| vec![Problem::error("policies", failure.to_string())])?;
-    let loaded = PolicySet::load(&sources)?;
+    let loaded = assemble::opa::load(&sources)?;
     let problems = assemble::mask_problems(config, &loaded.set);
     let set = loaded.set.with_connections(assemble::databases(config));
     if problems.is_empty() { Ok((set, loaded.warnings)) } else { Err(problems) }

@@ -80,7 +80,7 @@ fn policy_problems(config: &Config) -> Vec<Problem> {
             Err(failure) => problems.push(Problem::error("policies", failure.to_string())),
         }
     }
-    match PolicySet::load(&sources) {
+    match assemble::opa::load(&sources) {
         Ok(loaded) => {
             problems.extend(loaded.warnings);
             problems.extend(assemble::mask_problems(config, &loaded.set));

@@ -51,7 +51,7 @@ pub(crate) fn load(files: &[PathBuf], config: Option<&Path>) -> Result<PolicySet
         None if files.is_empty() => return Err(Failure::Usage("name bundles, or --config FILE".to_owned())),
         None => (files.iter().map(|file| source(file)).collect::<Result<_, _>>()?, None),
     };
-    match PolicySet::load(&sources) {
+    match assemble::opa::load(&sources) {
         Ok(loaded) => {
             print_problems(&loaded.warnings);
             Ok(match databases {

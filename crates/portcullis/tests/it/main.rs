@@ -16,6 +16,7 @@
 )]
 
 mod approvals;
+mod conditions;
 mod conform;
 mod conform_http;
 mod conform_ssh;
