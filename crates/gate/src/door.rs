@@ -27,6 +27,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// What `assemble` decides for all sessions.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Settings {
     pub durability: Durability,
     /// Bytes of one answer that go into the record; 0 records no results.
     pub result_bytes: usize,
+    /// How long a command waits for people at most, whatever its rule says.
+    pub approval_wait: Duration,
     /// This gateway's version, as recorded.
     pub version: Arc<str>,
 }
@@ -83,6 +86,7 @@ pub(crate) struct Shared {
     budgets: OnceLock<Arc<dyn Table>>,
     pub(crate) durability: Durability,
     pub(crate) result_bytes: usize,
+    pub(crate) approval_wait: Duration,
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     connections: HashMap<Name, Connection>,
@@ -154,6 +158,7 @@ impl Gate {
             budgets: OnceLock::new(),
             durability: settings.durability,
             result_bytes: settings.result_bytes,
+            approval_wait: settings.approval_wait,
             registry: Registry::default(),
             counters: Counters::default(),
             connections: parts.connections,

@@ -3,7 +3,7 @@
 //! Promises: one place judges, whether a command is asked, asked again behind a hold, or goes on with data after policy
 //! moved on; an identity that is gone and a text that was not read are refused before any rule is asked; what masks add to
 //! the operations only makes a verdict stricter, and the reason then names what is protected; a hold where nobody can vote
-//! is a refusal.
+//! is a refusal, and none lasts longer than the gateway lets commands wait.
 //! Does not promise to record or to forward anything: `session.rs` does both with what is said here.
 //! Held by: `tests/it/asking.rs`, `tests/it/holding.rs`, `tests/it/masking.rs`.
 
@@ -72,7 +72,7 @@ impl Inner {
             }
         };
         Judged {
-            decision: self.unless_nobody_can_approve(decision),
+            decision: self.unless_nobody_can_approve(self.not_waiting_longer(decision)),
             epoch: policy.epoch,
             operations,
             masking,
@@ -106,6 +106,14 @@ impl Inner {
         {
             judged.decision.verdict = Verdict::Deny(Reason::Protected { rule, column, misuse: Misuse::TooOften });
         }
+    }
+
+    /// Nobody waits for people longer than the gateway lets them, whatever a rule says.
+    fn not_waiting_longer(&self, mut decision: Decision) -> Decision {
+        if let Verdict::Hold(terms) = &mut decision.verdict {
+            terms.iter_mut().for_each(|terms| terms.expires = terms.expires.min(self.shared.approval_wait));
+        }
+        decision
     }
 
     /// A hold where nobody can vote is a refusal, at once and in the record.

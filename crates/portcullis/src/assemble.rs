@@ -366,7 +366,12 @@ pub(crate) fn gate(
         desk,
         masking_key: Arc::clone(&ground.masking_key),
         connections: connections(config),
-        settings: Settings { durability: durability(config), result_bytes, version: VERSION.into() },
+        settings: Settings {
+            durability: durability(config),
+            result_bytes,
+            approval_wait: config.limits.approval_wait,
+            version: VERSION.into(),
+        },
     })
     .map_err(|error| Failure::refused("the record", error))?;
     gate.count_budgets_in(Arc::clone(&ground.table));

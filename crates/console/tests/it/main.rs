@@ -53,7 +53,12 @@ async fn world() -> World {
         desk: desk.clone(),
         masking_key: Arc::new(MaskingKey::new([3; 32])),
         connections: HashMap::new(),
-        settings: Settings { durability: Durability::Strict, result_bytes: 0, version: "test".into() },
+        settings: Settings {
+            durability: Durability::Strict,
+            result_bytes: 0,
+            approval_wait: std::time::Duration::from_secs(600),
+            version: "test".into(),
+        },
     })
     .unwrap();
     let roles = Roles {

@@ -13,6 +13,7 @@ use portcullis_store::MemoryTable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 fn creates(session: &Session) -> Ruling<Bytes> {
     let create = command("create table t ()", Operation::new(Action::Create, table("t")));
@@ -53,6 +54,36 @@ async fn where_nobody_can_vote_a_hold_is_refused_at_once() {
     let session = world.session().await;
     let Ruling::Refuse(denial) = creates(&session) else { panic!("not refused") };
     assert!(matches!(denial.reason, Reason::ApprovalUnavailable { .. }));
+}
+
+/// The gateway's own limit counts where the rule's is longer, and only there: in what the client is told, too.
+#[tokio::test]
+async fn nobody_waits_longer_than_the_gateway_lets_them() {
+    for (limit, expected) in [(Duration::from_secs(60), 60), (Duration::from_secs(3600), 600)] {
+        let table = Arc::new(MemoryTable::new());
+        let desk = Desk::open_at(table, "gateway-1", Arc::new(Timestamp::now)).await.unwrap();
+        let world = World::waiting(Durability::Strict, desk, limit).await;
+        let session = world.session().await;
+        let hold = held(&session);
+        assert_eq!(hold.terms()[0].expires, Duration::from_secs(expected));
+        let approval = hold.approval();
+        let shown = async {
+            loop {
+                match world.desk.show(approval).await {
+                    Ok(shown) => break shown,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let Ok(shown) = tokio::time::timeout(Duration::from_secs(60), async {
+            tokio::select! { shown = shown => shown, _ = hold.settle() => panic!("settled") }
+        })
+        .await
+        else {
+            panic!("not asked")
+        };
+        assert_eq!(shown.deadline.duration_since(shown.request.created).as_secs(), i64::try_from(expected).unwrap());
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 pub(crate) const BUNDLE: &str = r#"
 bundle: shop
@@ -64,6 +65,11 @@ impl World {
     }
 
     pub(crate) async fn with(durability: Durability, desk: Desk) -> Self {
+        Self::waiting(durability, desk, Duration::from_secs(3600)).await
+    }
+
+    /// A gate where nobody waits for people longer than that.
+    pub(crate) async fn waiting(durability: Durability, desk: Desk, approval_wait: Duration) -> Self {
         let log = Arc::new(FaultyLog::new(Arc::new(MemoryLog::new())));
         let settings = RecordSettings { durability, ..RecordSettings::default() };
         let (recorder, writer) =
@@ -87,7 +93,7 @@ impl World {
             desk: desk.clone(),
             masking_key: Arc::new(MaskingKey::new([3; 32])),
             connections: HashMap::from([(shop.name.clone(), shop)]),
-            settings: Settings { durability, result_bytes: 1024, version: "test".into() },
+            settings: Settings { durability, result_bytes: 1024, approval_wait, version: "test".into() },
         })
         .unwrap();
         Self { gate, log, identity, desk, recorder, _writer: writer }

@@ -147,9 +147,14 @@ struct Shop {
 
 impl Shop {
     fn open() -> Option<Self> {
+        Self::open_with("")
+    }
+
+    /// With these lines behind its section of identities.
+    fn open_with(lines: &str) -> Option<Self> {
         let server = server()?;
         let database = server.create_database("held", shop::SQL).unwrap();
-        let world = World::open(Settings::new(BINARY).postgres("shop", server, &database), "");
+        let world = World::open(Settings::new(BINARY).postgres("shop", server, &database), lines);
         Some(Self { world, server, database })
     }
 
@@ -261,6 +266,17 @@ fn a_wait_ends_when_its_time_is_up_or_nobody_waits_any_more() {
     let mut verdicts = world.verdicts();
     verdicts.sort();
     assert_eq!(verdicts, ["expired", "withdrawn", "withdrawn"]);
+    shop.world.gateway.stop(&[]).unwrap();
+}
+
+#[test]
+fn the_gateways_own_limit_ends_a_wait_before_the_rules_does() {
+    let Some(shop) = Shop::open_with("limits: { approval_wait: 1s }\n") else { return };
+    let words =
+        said(shop.psql(&["DELETE FROM order_items WHERE order_id = 1", "SELECT 'still here'"], &shop.world.agent()));
+    for expected in ["Undecided in 1 s", "ran out", "still here"] {
+        assert!(words.contains(expected), "{expected} in {words}");
+    }
     shop.world.gateway.stop(&[]).unwrap();
 }
 

@@ -125,6 +125,7 @@ impl World {
             settings: portcullis_gate::Settings {
                 durability: Durability::Strict,
                 result_bytes: 64 * 1024,
+                approval_wait: std::time::Duration::from_secs(600),
                 version: "test".into(),
             },
         })

@@ -92,7 +92,12 @@ impl House {
             masking_key: Arc::new(MaskingKey::new([3; 32])),
             desk: desk.clone(),
             connections: HashMap::from([(service.name.clone(), service)]),
-            settings: Settings { durability, result_bytes: 1 << 20, version: "test".into() },
+            settings: Settings {
+                durability,
+                result_bytes: 1 << 20,
+                approval_wait: std::time::Duration::from_secs(600),
+                version: "test".into(),
+            },
         })
         .unwrap();
         gate.count_budgets_in(table());

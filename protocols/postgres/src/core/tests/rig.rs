@@ -118,7 +118,12 @@ impl House {
             masking_key: Arc::new(MaskingKey::new([3; 32])),
             desk,
             connections: HashMap::from([(shop.name.clone(), shop)]),
-            settings: Settings { durability, result_bytes: 4096, version: "test".into() },
+            settings: Settings {
+                durability,
+                result_bytes: 4096,
+                approval_wait: std::time::Duration::from_secs(600),
+                version: "test".into(),
+            },
         })
         .unwrap();
         Self { gate, identity, record, _writer: writer }
