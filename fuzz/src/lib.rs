@@ -94,7 +94,12 @@ async fn gate() -> (Gate, Arc<Identity>, Writer) {
         desk: desk.expect("an empty table"),
         masking_key: Arc::new(MaskingKey::new([3; 32])),
         connections: HashMap::from([(shop.name.clone(), shop)]),
-        settings: Settings { durability, result_bytes: 4096, approval_wait: std::time::Duration::from_secs(600), version: "test".into() },
+        settings: Settings {
+            durability,
+            result_bytes: 4096,
+            approval_wait: std::time::Duration::from_secs(600),
+            version: "test".into(),
+        },
     });
     (gate.expect("a gate"), identity, writer)
 }

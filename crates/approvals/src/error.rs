@@ -2,7 +2,7 @@
 
 use crate::request::State;
 use crate::vote::NotAVoter;
-use portcullis_model::{ApprovalId, RuleId};
+use portcullis_model::{ApprovalId, GrantId, RuleId};
 use portcullis_store::StoreError;
 
 /// What can go wrong at a desk whatever is asked of it.
@@ -54,6 +54,15 @@ pub enum VoteError {
     /// The voter's: their yes is already counted.
     #[error("you have voted on this already")]
     AlreadyVoted,
+    /// The voter's: no rule that names them lets a grant be given.
+    #[error("no rule that names you as an approver lets a grant be given: say yes or no")]
+    NoGrant,
+    /// The voter's: the rule lets grants last less long.
+    #[error("a grant lasts {} s at most here", longest.as_secs())]
+    GrantTooLong {
+        /// The most.
+        longest: std::time::Duration,
+    },
     /// Nobody's: it is not open any more.
     #[error("this request is {0} already")]
     Decided(State),
@@ -91,6 +100,21 @@ pub enum LeaveError {
     #[error("the request is another run's of the gateway")]
     NotOurs,
     /// The gateway's, or no such request.
+    #[error(transparent)]
+    Desk(#[from] DeskError),
+}
+
+/// Why a grant was not given or not revoked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrantError {
+    /// The caller's: there is no such grant.
+    #[error("there is no grant {0}")]
+    NotFound(GrantId),
+    /// Nobody's: it is over.
+    #[error("this grant has ended already")]
+    Ended,
+    /// The gateway's.
     #[error(transparent)]
     Desk(#[from] DeskError),
 }

@@ -11,14 +11,18 @@
 //! withdrawn when it starts again. Every change is made under the version of what it was judged on, so of two claims,
 //! or of a claim and a withdrawal, one wins. A store that fails gives an error, never an approval.
 //!
+//! With a yes people may give a [`Grant`]: a revocable allow for some minutes, which is no approval.
+//!
 //! A request may be left open with nobody waiting for it, and whoever asks for the same again finds it ([`Desk::left`]).
 //!
 //! Does not promise: to know that a login was interactive; whoever makes a [`Vote`] vouches for it.
-//! Held by: `tests.rs` beside this file, `left/tests.rs`, and the unit tests of `vote.rs` and `binding.rs`.
+//! Held by: `tests.rs` beside this file, `left/tests.rs`, `grants/tests.rs`, and the unit tests of `vote.rs` and `binding.rs`.
 
 mod binding;
 mod error;
 mod fuzz;
+mod grant;
+mod grants;
 mod left;
 mod request;
 mod vote;
@@ -27,14 +31,17 @@ mod vote;
 mod tests;
 
 pub use binding::Binding;
-pub use error::{ClaimError, DeskError, LeaveError, OpenError, VoteError};
+pub use error::{ClaimError, DeskError, GrantError, LeaveError, OpenError, VoteError};
 pub use fuzz::fuzz_stored;
+pub use grant::{Grant, Offer, Party, can_be_granted};
+pub use grants::{Ended, GrantShown};
 pub use left::{LEFT, Left};
 pub use request::{Cast, Request, Shown, State, Tally};
 pub use vote::{Ballot, NotAVoter, Vote};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use grants::Grants;
 use jiff::Timestamp;
 use portcullis_model::{ApprovalId, HoldTerms, Principal};
 use portcullis_store::{Expect, Put, StoreError, Table, Versioned};
@@ -84,6 +91,7 @@ pub struct Desk {
 
 struct OpenDesk {
     core: Arc<Core>,
+    grants: Grants,
     withdrawals: mpsc::Sender<ApprovalId>,
     /// Ends with this value.
     _writer: JoinSet<()>,
@@ -118,6 +126,7 @@ impl Desk {
     pub async fn open_at(table: Arc<dyn Table>, seat: impl Into<Arc<str>>, clock: Clock) -> Result<Self, DeskError> {
         let core = Arc::new(Core { table, clock, seat: seat.into(), run: Uuid::now_v7() });
         core.withdraw_earlier_runs().await?;
+        let grants = Grants::follow(Arc::clone(&core.table)).await?;
         let (withdrawals, mut waiting) = mpsc::channel(WITHDRAWALS);
         let mut writer = JoinSet::new();
         let writing = Arc::clone(&core);
@@ -128,7 +137,7 @@ impl Desk {
                 }
             }
         });
-        Ok(Self { open: Some(Arc::new(OpenDesk { core, withdrawals, _writer: writer })) })
+        Ok(Self { open: Some(Arc::new(OpenDesk { core, grants, withdrawals, _writer: writer })) })
     }
 
     /// Whether anybody can vote here at all.
@@ -137,8 +146,12 @@ impl Desk {
         self.open.is_some()
     }
 
+    fn opened(&self) -> Result<&OpenDesk, DeskError> {
+        self.open.as_deref().ok_or(DeskError::Closed)
+    }
+
     fn core(&self) -> Result<&Arc<Core>, DeskError> {
-        self.open.as_ref().map(|open| &open.core).ok_or(DeskError::Closed)
+        self.opened().map(|open| &open.core)
     }
 
     /// Asks for an approval, and says until when it can be given.
@@ -171,10 +184,11 @@ impl Desk {
     }
 
     /// Takes an approval for the one command that it was given for. Only after this returned `Ok` may it be forwarded.
+    /// What comes back is what its approvers want to allow beside it: [`Desk::give`] makes a grant of each.
     ///
     /// # Errors
     /// [`ClaimError`]: not approved, out of time, used before, or for something else.
-    pub async fn claim(&self, id: ApprovalId, binding: &Binding) -> Result<(), ClaimError> {
+    pub async fn claim(&self, id: ApprovalId, binding: &Binding) -> Result<Vec<Offer>, ClaimError> {
         self.core()?.claim(id, binding).await
     }
 
@@ -304,8 +318,8 @@ impl Core {
         self.change(id, |stored, now| stored.vote(vote, now).map(|tally| (true, tally))).await
     }
 
-    async fn claim(&self, id: ApprovalId, binding: &Binding) -> Result<(), ClaimError> {
-        self.change(id, |stored, now| stored.claim(self.run, binding, now).map(|()| (true, ()))).await
+    async fn claim(&self, id: ApprovalId, binding: &Binding) -> Result<Vec<Offer>, ClaimError> {
+        self.change(id, |stored, now| stored.claim(self.run, binding, now).map(|offers| (true, offers))).await
     }
 
     async fn withdraw(&self, id: ApprovalId) -> Result<(), DeskError> {

@@ -11,6 +11,7 @@
 use crate::Verdict;
 use crate::binding::Binding;
 use crate::error::{ClaimError, OpenError, VoteError};
+use crate::grant::{Offer, Party};
 use crate::vote::{Ballot, Vote, same_person};
 use jiff::Timestamp;
 use portcullis_model::{ApprovalId, DecisionId, HoldTerms, Name, Parameter, Principal, Text};
@@ -44,6 +45,9 @@ pub struct Request {
     pub parameters: Vec<Parameter>,
     /// What it would do, as printed in rules.
     pub operations: Vec<Arc<str>>,
+    /// Why, in the requester's words, after masking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Arc<str>>,
     /// What an approval is bound to.
     pub binding: Binding,
     /// What each rule that holds asks for; all must be satisfied. Never empty.
@@ -96,6 +100,12 @@ pub struct Cast {
     pub yes: bool,
     /// When.
     pub at: Timestamp,
+    /// When they had logged in for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logged_in: Option<Timestamp>,
+    /// The grant that they asked for with their yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Duration>,
 }
 
 /// What a vote led to.
@@ -211,6 +221,8 @@ impl Stored {
             return Err(VoteError::NotNamed);
         }
         let yes = vote.ballot() == Ballot::Yes;
+        let grant = vote.grant().filter(|_| yes);
+        self.may_grant(grant, voter)?;
         let before = self.votes.iter().position(|cast| same_person(&cast.voter, voter));
         match before {
             Some(_) if yes => return Err(VoteError::AlreadyVoted),
@@ -218,7 +230,8 @@ impl Stored {
             Some(before) => drop(self.votes.remove(before)),
             None => {}
         }
-        self.votes.push(Cast { voter: voter.clone(), yes, at: now });
+        let logged_in = Some(vote.logged_in());
+        self.votes.push(Cast { voter: voter.clone(), yes, at: now, logged_in, grant });
         if !yes {
             self.state = State::Rejected;
         } else if self.missing() == 0 {
@@ -227,6 +240,33 @@ impl Stored {
             self.valid_until = Some(now.checked_add(valid).unwrap_or(now));
         }
         Ok(Tally { state: self.state, missing: self.missing() })
+    }
+
+    /// Whether somebody may ask for a grant of this length: a rule that names them lets grants last that long.
+    fn may_grant(&self, length: Option<Duration>, voter: &Principal) -> Result<(), VoteError> {
+        let Some(length) = length else { return Ok(()) };
+        let longest = self.request.terms.iter().filter(|terms| names(terms, voter)).filter_map(|terms| terms.grant);
+        match longest.max() {
+            None => Err(VoteError::NoGrant),
+            Some(longest) if length > longest => Err(VoteError::GrantTooLong { longest }),
+            Some(_) if length.is_zero() => Err(VoteError::NoGrant),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// What its approvers want to allow beside it: for each rule under which grants are given, the shortest time that those
+    /// who said yes to it asked for, from the vote that approved it on. Somebody who asked for none wants none.
+    pub(crate) fn offers(&self, now: Timestamp) -> Vec<Offer> {
+        let yes = || self.votes.iter().filter(|cast| cast.yes);
+        let Some(decided) = yes().map(|cast| cast.at).max() else { return Vec::new() };
+        let offer = |terms: &HoldTerms| {
+            let voters = || yes().filter(|cast| names(terms, &cast.voter));
+            let asked = voters().map(|cast| cast.grant).min().flatten()?;
+            let until = decided.checked_add(asked.min(terms.grant?)).ok()?;
+            let voters = voters().map(|cast| Party::of(&cast.voter, cast.logged_in)).collect();
+            Some(Offer { approval: self.request.id, terms: terms.clone(), voters, until })
+        };
+        self.request.terms.iter().filter_map(offer).filter(|offer| now < offer.until).collect()
     }
 
     /// How many more people must say yes, at least: the most that any one rule still misses.
@@ -240,7 +280,7 @@ impl Stored {
         self.request.terms.iter().map(misses).max().unwrap_or(u32::MAX)
     }
 
-    pub(crate) fn claim(&mut self, run: Uuid, binding: &Binding, now: Timestamp) -> Result<(), ClaimError> {
+    pub(crate) fn claim(&mut self, run: Uuid, binding: &Binding, now: Timestamp) -> Result<Vec<Offer>, ClaimError> {
         if self.run != run {
             return Err(ClaimError::NotOurs);
         }
@@ -252,7 +292,7 @@ impl Stored {
             return Err(ClaimError::Changed);
         }
         self.state = State::Used;
-        Ok(())
+        Ok(self.offers(now))
     }
 
     /// Whether that changed anything.

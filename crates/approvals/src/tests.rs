@@ -2,12 +2,14 @@ use super::*;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use jiff::SignedDuration;
-use portcullis_model::{CredentialKind, DecisionId, HoldTerms, Name, Principal, RuleId, SessionId, Text, TokenId};
+use portcullis_model::{
+    CredentialKind, DecisionId, GrantId, HoldTerms, Name, Operation, Principal, RuleId, SessionId, Text, TokenId,
+};
 use portcullis_store::{Change, MemoryTable};
 use tokio::time::Instant;
 
 /// A table from which what is read is old by the time it is used, so that changes at the same time do meet.
-struct SlowTable(MemoryTable);
+pub(crate) struct SlowTable(MemoryTable);
 
 impl Table for SlowTable {
     fn get(&self, key: &[u8]) -> BoxFuture<'_, Result<Option<Versioned>, StoreError>> {
@@ -73,13 +75,33 @@ pub(crate) fn terms(rule: &str, groups: &[&str], approvals: u32) -> HoldTerms {
         expires: Duration::from_secs(600),
         valid: Duration::from_secs(300),
         in_transaction: false,
+        grant: None,
+        needs_reason: false,
+    }
+}
+
+/// A grant of these operations for `agent-7` on `shop`, for ten minutes from now.
+pub(crate) fn grant(operations: &[Operation]) -> Grant {
+    let given = Timestamp::now();
+    Grant {
+        id: GrantId::new(),
+        approval: ApprovalId::new(),
+        terms: terms("schema-change", &["dba"], 1),
+        holder: Party::of(&principal("agent-7", CredentialKind::Token(TokenId::new())), None),
+        connection: Name::canonical("shop"),
+        database: Some(Name::canonical("shop")),
+        login: "app".into(),
+        operations: operations.to_vec(),
+        voters: vec![Party::of(&person("dana", &["dba"]), Some(given))],
+        given,
+        until: given + SignedDuration::from_secs(600),
     }
 }
 
 /// A desk whose clock is the runtime's, which a test can move.
 pub(crate) struct House {
-    table: Arc<SlowTable>,
-    clock: Clock,
+    pub(crate) table: Arc<SlowTable>,
+    pub(crate) clock: Clock,
     pub(crate) desk: Desk,
 }
 
@@ -90,6 +112,18 @@ impl House {
         let table = Arc::new(SlowTable(MemoryTable::new()));
         let desk = Self::sit(&table, "one", &clock).await;
         Self { table, clock, desk }
+    }
+
+    /// A yes that asks for a grant of so many seconds.
+    pub(crate) async fn grants(
+        &self,
+        id: ApprovalId,
+        user: &str,
+        groups: &[&str],
+        seconds: u64,
+    ) -> Result<Tally, VoteError> {
+        let vote = self.ballot(person(user, groups), Ballot::Yes).granting(Duration::from_secs(seconds));
+        self.desk.vote(id, &vote).await
     }
 
     async fn sit(table: &Arc<SlowTable>, seat: &str, clock: &Clock) -> Desk {
@@ -110,6 +144,7 @@ impl House {
             text: Text::plain("alter table t add x int"),
             parameters: Vec::new(),
             operations: vec!["alter table public.t".into()],
+            reason: None,
             binding: Binding::of(&requester, &[("text", b"alter table t add x int")]),
             terms,
             requester,
@@ -119,7 +154,7 @@ impl House {
     }
 
     /// An open request held by these.
-    async fn ask(&self, terms: Vec<HoldTerms>) -> (ApprovalId, Binding) {
+    pub(crate) async fn ask(&self, terms: Vec<HoldTerms>) -> (ApprovalId, Binding) {
         let request = self.request(terms);
         let asked = (request.id, request.binding);
         self.desk.open(request).await.unwrap();

@@ -8,6 +8,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use portcullis_model::{CredentialKind, Principal};
+use std::time::Duration;
 
 /// An interactive login lets somebody vote for so long.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
@@ -38,6 +39,7 @@ pub struct Vote {
     voter: Principal,
     logged_in: Timestamp,
     ballot: Ballot,
+    grant: Option<Duration>,
 }
 
 impl Vote {
@@ -53,9 +55,16 @@ impl Vote {
             | CredentialKind::SshCertificate(_)
             | CredentialKind::LocalAdmin => return Err(NotAVoter::NotInteractive),
         }
-        let vote = Self { voter, logged_in, ballot };
+        let vote = Self { voter, logged_in, ballot, grant: None };
         vote.fresh_at(now)?;
         Ok(vote)
+    }
+
+    /// The same, asking for a grant of this length with a yes: see [`Grant`](crate::Grant).
+    #[must_use]
+    pub const fn granting(mut self, length: Duration) -> Self {
+        self.grant = Some(length);
+        self
     }
 
     /// Whether the login is young enough.
@@ -70,6 +79,14 @@ impl Vote {
 
     pub(crate) const fn ballot(&self) -> Ballot {
         self.ballot
+    }
+
+    pub(crate) const fn grant(&self) -> Option<Duration> {
+        self.grant
+    }
+
+    pub(crate) const fn logged_in(&self) -> Timestamp {
+        self.logged_in
     }
 }
 

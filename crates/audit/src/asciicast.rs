@@ -134,11 +134,15 @@ impl<W: Write> Cast<W> {
             EventBody::ApprovalSettled { command, verdict, voters, .. } => {
                 self.mark(&format!("command {command}: {verdict} {}", voters.join(", ")))
             }
+            EventBody::GrantGiven { command, voters, until, .. } => {
+                self.mark(&format!("command {command}: granted until {until} by {}", voters.join(", ")))
+            }
             EventBody::SessionEnded { reason, .. } => self.mark(&format!("session ended: {reason}")),
             EventBody::SessionStarted { .. }
             | EventBody::CommandPrepared { .. }
             | EventBody::Usage { .. }
             | EventBody::Masked { .. }
+            | EventBody::GrantEnded { .. }
             | EventBody::AdminChanged { .. }
             | EventBody::PolicyLoaded { .. }
             | EventBody::IdentityRefused { .. } => Ok(()),

@@ -91,6 +91,7 @@ fn command(command: u64) -> [EventBody; 3] {
             told: None,
             matches: Vec::new(),
             policy: "0011".into(),
+            grants: Vec::new(),
         },
         EventBody::CommandSettled {
             command,

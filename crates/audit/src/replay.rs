@@ -7,8 +7,8 @@ use crate::error::AuditError;
 use crate::reader::{Reader, SessionInfo};
 use jiff::Timestamp;
 use portcullis_model::{
-    ApprovalId, Digest, Effect, Event, EventBody, Fault, MaskedColumn, Outcome, Parameter, Reason, RecordedColumn,
-    RecordedMatch, RecordedOperation, SessionId, Source, Text,
+    ApprovalId, Digest, Effect, Event, EventBody, Fault, GrantId, MaskedColumn, Outcome, Parameter, Reason,
+    RecordedColumn, RecordedMatch, RecordedOperation, SessionId, Source, Text,
 };
 use serde::Serialize;
 use std::collections::HashMap;
@@ -91,6 +91,9 @@ pub struct Ruling {
     pub matches: Vec<RecordedMatch>,
     /// The digest of the policy set.
     pub policy: Arc<str>,
+    /// The grants under which rules that hold did not hold it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<GrantId>,
 }
 
 /// An approval that was asked for.
@@ -241,6 +244,8 @@ const fn command_of(body: &EventBody) -> Option<u64> {
         EventBody::Output { command, .. } | EventBody::Terminal { command, .. } => *command,
         EventBody::CommandPrepared { .. }
         | EventBody::Usage { .. }
+        | EventBody::GrantGiven { .. }
+        | EventBody::GrantEnded { .. }
         | EventBody::SessionStarted { .. }
         | EventBody::SessionEnded { .. }
         | EventBody::AdminChanged { .. }
@@ -253,8 +258,8 @@ impl Exchange {
     /// Takes what is about this command; hands anything else back.
     fn add(&mut self, at: Timestamp, body: EventBody) -> Option<EventBody> {
         match body {
-            EventBody::CommandDecided { verdict, reason, told, matches, policy, .. } => {
-                self.ruling = Some(Ruling { verdict, reason, told, matches, policy });
+            EventBody::CommandDecided { verdict, reason, told, matches, policy, grants, .. } => {
+                self.ruling = Some(Ruling { verdict, reason, told, matches, policy, grants });
             }
             EventBody::CommandSettled { outcome, .. } => {
                 self.outcome = Some(outcome);
@@ -273,6 +278,8 @@ impl Exchange {
             other @ (EventBody::CommandReceived { .. }
             | EventBody::CommandPrepared { .. }
             | EventBody::Usage { .. }
+            | EventBody::GrantGiven { .. }
+            | EventBody::GrantEnded { .. }
             | EventBody::SessionStarted { .. }
             | EventBody::SessionEnded { .. }
             | EventBody::AdminChanged { .. }

@@ -49,6 +49,8 @@ impl Noted {
             | EventBody::Masked { .. }
             | EventBody::ApprovalRequested { .. }
             | EventBody::ApprovalSettled { .. }
+            | EventBody::GrantGiven { .. }
+            | EventBody::GrantEnded { .. }
             | EventBody::AdminChanged { .. }
             | EventBody::PolicyLoaded { .. }
             | EventBody::IdentityRefused { .. } => Self::Nothing,

@@ -1,4 +1,4 @@
-//! Requests for approval: what waits, and voting on it.
+//! Requests for approval: what waits, voting on it, and the grants that came of it.
 //!
 //! Promises: a vote counts only for whoever logged in interactively within the last five minutes (DESIGN 3), and is in the
 //! record; where that cannot be written the request is withdrawn, so that nothing runs on a vote that nobody can prove.
@@ -6,21 +6,38 @@
 //! Held by: `tests/it`.
 
 use crate::Api;
-use crate::caller::{ApprovalReader, Approver};
+use crate::caller::{ApprovalReader, Approver, Revoker};
 use crate::error::ApiError;
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use jiff::Timestamp;
-use portcullis_approvals::{Ballot, DeskError, Shown, State as Standing, Vote, VoteError};
-use portcullis_model::{AdminAction, ApprovalId};
+use axum::http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use portcullis_approvals::{Ballot, DeskError, GrantError, GrantShown, Shown, State as Standing, Vote, VoteError};
+use portcullis_model::{AdminAction, ApprovalId, GrantId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a voter says.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Said {
     approve: bool,
+    /// With a yes: for how long it asks for a grant, as in `20m`.
+    #[serde(rename = "for")]
+    grant: Option<String>,
+}
+
+impl Said {
+    fn grant(&self) -> Result<Option<Duration>, ApiError> {
+        let Some(text) = &self.grant else { return Ok(None) };
+        if !self.approve {
+            return Err(ApiError::BadRequest("only a yes asks for a grant".to_owned()));
+        }
+        let read = text.parse::<SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok());
+        let read = read.filter(|length| length.as_secs() > 0);
+        read.map(Some).ok_or_else(|| ApiError::BadRequest(format!("`{text}` is not a time such as `20m` or `1h`")))
+    }
 }
 
 /// What a vote led to.
@@ -70,20 +87,51 @@ pub(crate) async fn vote(
     Json(said): Json<Said>,
 ) -> Result<Json<Counted>, ApiError> {
     let id = parse(&id)?;
+    let grant = said.grant()?;
     let ballot = if said.approve { Ballot::Yes } else { Ballot::No };
     let vote = match caller.interactive {
         Some(at) => Vote::new(caller.principal.clone(), at, Timestamp::now(), ballot),
         None => Err(portcullis_approvals::NotAVoter::NotInteractive),
     };
     let vote = vote.map_err(|error| ApiError::Forbidden(error.to_string()))?;
+    let vote = match grant {
+        Some(length) => vote.granting(length),
+        None => vote,
+    };
     let tally = api.desk.vote(id, &vote).await.map_err(refused)?;
-    let change = AdminAction::ApprovalVoted { approval: id, approve: said.approve };
+    let change = AdminAction::ApprovalVoted {
+        approval: id,
+        approve: said.approve,
+        grant_seconds: grant.map(|length| length.as_secs()),
+    };
     if let Err(error) = api.journal.record(&caller.principal, change) {
         // Whoever claimed it already met the same record, and sends nothing on it.
         api.desk.withdraw(id).await.map_err(desk)?;
         return Err(error);
     }
     Ok(Json(Counted { state: tally.state, missing: tally.missing }))
+}
+
+/// Every grant that is kept.
+pub(crate) async fn grants(State(api): State<Arc<Api>>, _: Approver) -> Result<Json<Vec<GrantShown>>, ApiError> {
+    api.desk.grants().map(Json).map_err(desk)
+}
+
+/// Ends a grant. It takes away and gives nothing, so that any approver may, without a fresh login, and an administrator.
+pub(crate) async fn revoke(
+    State(api): State<Arc<Api>>,
+    Revoker(caller): Revoker,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let id: GrantId = id.parse().map_err(|_| ApiError::BadRequest(format!("`{id}` is not the id of a grant")))?;
+    api.desk.revoke(id, &caller.principal.user).await.map_err(|error| match error {
+        GrantError::NotFound(_) => ApiError::NotFound(error.to_string()),
+        GrantError::Ended => ApiError::Conflict(error.to_string()),
+        GrantError::Desk(error) => desk(error),
+        other => ApiError::internal(other),
+    })?;
+    api.journal.record(&caller.principal, AdminAction::GrantRevoked { grant: id })?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn parse(id: &str) -> Result<ApprovalId, ApiError> {
@@ -93,6 +141,7 @@ fn parse(id: &str) -> Result<ApprovalId, ApiError> {
 fn refused(error: VoteError) -> ApiError {
     match error {
         VoteError::NotAVoter(_) | VoteError::OwnRequest | VoteError::NotNamed => ApiError::Forbidden(error.to_string()),
+        VoteError::NoGrant | VoteError::GrantTooLong { .. } => ApiError::BadRequest(error.to_string()),
         VoteError::AlreadyVoted | VoteError::Decided(_) => ApiError::Conflict(error.to_string()),
         VoteError::Desk(error) => desk(error),
         other => ApiError::internal(other),

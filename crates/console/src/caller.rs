@@ -31,6 +31,9 @@ pub(crate) struct Approver(pub(crate) Authenticated);
 /// A caller with the role `approver`, or one that reads the record anyway.
 pub(crate) struct ApprovalReader;
 
+/// A caller that may take a grant away: an approver or an administrator.
+pub(crate) struct Revoker(pub(crate) Authenticated);
+
 fn caller(parts: &Parts) -> Result<Authenticated, ApiError> {
     parts.extensions.get::<Caller>().map(|caller| caller.0.clone()).ok_or(ApiError::NotAuthenticated)
 }
@@ -80,6 +83,15 @@ impl FromRequestParts<Arc<Api>> for ApprovalReader {
         let caller = caller(parts)?;
         let may = [Role::Approver, Role::Auditor].iter().any(|role| api.roles.has(&caller.principal, *role));
         if may { Ok(Self) } else { Err(ApiError::NotPermitted("approver")) }
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Revoker {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let caller = caller(parts)?;
+        let may = [Role::Approver, Role::Admin].iter().any(|role| api.roles.has(&caller.principal, *role));
+        if may { Ok(Self(caller)) } else { Err(ApiError::NotPermitted("approver")) }
     }
 }
 

@@ -13,7 +13,9 @@
 //! | `POST /api/v1/revocations` | admin | ends what a provider gave somebody |
 //! | `POST /api/v1/policy/reload` | admin | bundles read again |
 //! | `GET /api/v1/approvals`, `/approvals/ID` | approver, auditor | what waits for people, and what became of it |
-//! | `POST /api/v1/approvals/ID/votes` | approver, by an interactive login | yes or no |
+//! | `POST /api/v1/approvals/ID/votes` | approver, by an interactive login | yes or no, and with a yes `for` how long a grant |
+//! | `GET /api/v1/grants` | approver, auditor | what people allowed for some minutes |
+//! | `DELETE /api/v1/grants/ID` | approver, admin | ends one |
 //! | `GET /api/v1/sessions`, `/sessions/ID/events`, `/sessions/ID/export`, `/export` | auditor | the record |
 //! | `GET /api/v1/sessions/ID/asciicast` | auditor | a session for players |
 //! | `GET /api/v1/verify`, `/checkpoint`, `/public-key`, `/tail` | auditor | proofs; events as they come |
@@ -161,6 +163,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/approvals", get(approvals::list))
         .route("/approvals/{id}", get(approvals::show))
         .route("/approvals/{id}/votes", post(approvals::vote))
+        .route("/grants", get(approvals::grants))
+        .route("/grants/{id}", delete(approvals::revoke))
         .route("/sessions", get(record::sessions))
         .route("/sessions/{id}/events", get(record::events))
         .route("/sessions/{id}/export", get(record::export_one))

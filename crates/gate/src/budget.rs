@@ -87,6 +87,7 @@ impl Session {
                     reason: Some(reason.clone()),
                     matches: Vec::new(),
                     policy: Arc::clone(policy.set.digest()),
+                    grants: Vec::new(),
                 }]);
                 return Err(inner.denial(Some(permit.number()), reason, None));
             }

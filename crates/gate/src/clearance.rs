@@ -59,6 +59,7 @@ use crate::flow::Weight;
 use crate::hold::Hold;
 use crate::masking::{Masking, Touches};
 use crate::session::Inner;
+use portcullis_approvals::Grant;
 use portcullis_model::{Command, Denial, HoldTerms, Outcome};
 use std::fmt;
 use std::sync::Arc;
@@ -150,6 +151,8 @@ pub struct Permit {
     pub(crate) touches: Touches,
     /// What rules asked for that it passed in spite of: people said yes to it, or it runs nothing.
     pub(crate) satisfied: Vec<HoldTerms>,
+    /// The grants without which it would have been held.
+    pub(crate) granted: Vec<Arc<Grant>>,
 }
 
 impl Permit {
@@ -184,7 +187,8 @@ impl fmt::Debug for Permit {
     }
 }
 
-/// The running command may not go on: its identity was revoked, or policy moved on and no longer allows it.
+/// The running command may not go on: its identity was revoked, a grant that it ran under has ended, or policy moved on and
+/// no longer allows it.
 pub struct Stale<F> {
     /// What was to be sent.
     pub frame: F,

@@ -227,8 +227,8 @@ impl Gate {
         self.0.counters.entered();
         let shared = Arc::clone(&self.0);
         let commands = AtomicU64::new(0);
-        let (masking, kept) = (ArcSwapOption::empty(), ArcSwapOption::empty());
-        let inner = Inner { shared, stream, authenticated, connection, ended, commands, masking, kept };
+        let (masking, kept, reason) = (ArcSwapOption::empty(), ArcSwapOption::empty(), ArcSwapOption::empty());
+        let inner = Inner { shared, stream, authenticated, connection, ended, commands, masking, kept, reason };
         Ok(Session { inner: Arc::new(inner) })
     }
 
@@ -335,7 +335,7 @@ impl Gate {
         });
     }
 
-    fn record(&self, event: EventBody) {
+    pub(crate) fn record(&self, event: EventBody) {
         // Said where it is found out, and nothing is permitted by what is recorded here.
         self.append(event).ok();
     }
@@ -345,6 +345,10 @@ impl Gate {
         appended
             .map(drop)
             .inspect_err(|_| tracing::error!("the record cannot be written; nobody enters and nothing passes"))
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
     }
 }
 

@@ -8,12 +8,15 @@
 //! Held by: `tests/it/holding.rs`, `tests/it/leaving.rs`.
 
 use crate::clearance::{Cleared, Settled};
+use crate::granting::{self, Held};
+use crate::judging::Judged;
 use crate::session::Inner;
 use jiff::Timestamp;
-use portcullis_approvals::{Binding, DeskError, OpenError, Request, Verdict as Vote};
+use portcullis_approvals::{Binding, DeskError, Offer, OpenError, Request, Verdict as Vote};
 use portcullis_audit::RecordUnavailable;
 use portcullis_model::{
-    ApprovalId, Command, DecisionId, Denial, Digest, EventBody, HoldTerms, Outcome, Parameter, Reason, RuleId, Text,
+    ApprovalId, Command, DecisionId, Denial, Digest, EventBody, GrantId, HoldTerms, Outcome, Parameter, Reason, RuleId,
+    Text,
     Verdict,
 };
 use std::sync::Arc;
@@ -45,6 +48,10 @@ pub(crate) struct Waiting {
     pub(crate) number: u64,
     pub(crate) approval: ApprovalId,
     pub(crate) terms: Vec<HoldTerms>,
+    /// Which of its operations each rule holds.
+    pub(crate) held: Held,
+    /// The grants without which more rules would hold it.
+    granted: Vec<GrantId>,
     /// What tells this command from others, where that is not all of it.
     pub(crate) same: Option<Digest>,
     /// Which request is waited for.
@@ -73,13 +80,18 @@ impl Approved {
     /// Judges again and clears: what was approved must still be at most what was held.
     pub(crate) fn clear<F>(self, frame: F) -> Settled<F> {
         let Self { mut waiting, sequence } = self;
-        let judged = waiting.session.judge(&waiting.command, Timestamp::now());
+        let mut judged = waiting.session.judge(&waiting.command, Timestamp::now());
+        // Grants stand beside what was approved only where the decision named them.
+        judged.granted = granting::beside(judged.granted, &waiting.terms);
+        let named = judged.granted.iter().all(|grant| waiting.granted.contains(&grant.id));
         // A rule that asks for more by now (other people, more of them) was not satisfied.
         let approved = |terms: &HoldTerms| waiting.terms.contains(terms);
         let reason = match &judged.decision.verdict {
-            Verdict::Allow => None,
-            Verdict::Hold(terms) if terms.iter().all(approved) => None,
-            Verdict::Hold(_) => Some(Reason::Expired { approval: waiting.approval }),
+            Verdict::Allow if named => None,
+            Verdict::Hold(terms) if named && terms.iter().all(approved) => None,
+            Verdict::Allow | Verdict::Hold(_) => {
+                Some(waiting.because_of(|rule| Reason::Expired { approval: waiting.approval, rule }))
+            }
             Verdict::Deny(reason) => Some(reason.clone()),
         };
         if let Some(reason) = reason {
@@ -101,11 +113,14 @@ impl<F> Hold<F> {
         command: Arc<Command>,
         number: u64,
         terms: Vec<HoldTerms>,
+        judged: &Judged,
     ) -> Self {
         let approval = ApprovalId::new();
         let (told, _) = watch::channel(approval);
+        let (held, granted) = (Held::of(judged), granting::names(&judged.granted));
         let (same, found, armed) = (None, false, true);
-        Self { frame, waiting: Waiting { session, command, number, approval, terms, same, told, found, armed } }
+        let waiting = Waiting { session, command, number, approval, terms, held, granted, same, told, found, armed };
+        Self { frame, waiting }
     }
 
     /// The request.
@@ -163,23 +178,29 @@ impl Waiting {
         let approval = self.approval;
         match voted {
             Ok(Vote::Approved { by }) => match self.session.shared.desk.claim(approval, binding).await {
-                Ok(()) => self.claimed(by),
+                Ok(offers) => self.claimed(by, offers).await,
                 Err(error) => {
                     tracing::warn!(%approval, %error, "an approval could not be claimed");
-                    Err(self.refused("expired", by, Reason::Expired { approval }))
+                    Err(self.expired(by))
                 }
             },
-            Ok(Vote::Rejected { by }) => Err(self.refused("rejected", vec![by], Reason::Rejected { approval })),
-            Ok(Vote::Expired) => Err(self.refused("expired", Vec::new(), Reason::Expired { approval })),
-            Ok(Vote::Withdrawn) => Err(self.refused("withdrawn", Vec::new(), Reason::Withdrawn)),
+            Ok(Vote::Rejected { by }) => Err(self.rejected(by)),
+            Ok(Vote::Expired) => Err(self.expired(Vec::new())),
+            Ok(Vote::Withdrawn) => {
+                let reason = self.because_of(|rule| Reason::Recalled { approval, rule });
+                Err(self.refused("withdrawn", Vec::new(), reason))
+            }
             Err(error) => Err(self.failed(&error)),
         }
     }
 
     /// Records that its approval was claimed; without that nothing of it may be sent.
-    pub(crate) fn claimed(self, by: Vec<Arc<str>>) -> Result<Approved, Denial> {
+    pub(crate) async fn claimed(self, by: Vec<Arc<str>>, offers: Vec<Offer>) -> Result<Approved, Denial> {
         match self.session.append([self.verdict("approved", by)]) {
-            Ok(sequence) => Ok(Approved { waiting: self, sequence }),
+            Ok(sequence) => {
+                self.give(offers).await;
+                Ok(Approved { waiting: self, sequence })
+            }
             Err(_) => Err(self.refused("unavailable", Vec::new(), Reason::RecordUnavailable)),
         }
     }
@@ -192,6 +213,7 @@ impl Waiting {
             approval: self.approval,
             rule: self.rule().map_or_else(|| "".into(), |rule| rule.to_string().into()),
             expires,
+            reason: self.session.reason(&self.command),
         }])?;
         Ok(())
     }
@@ -205,6 +227,7 @@ impl Waiting {
             text,
             parameters,
             operations: self.command.operations().iter().map(|op| op.to_string().into()).collect(),
+            reason: self.session.reason(&self.command),
             binding,
             terms: self.terms.clone(),
             requester: self.session.authenticated.principal.clone(),
@@ -264,8 +287,25 @@ impl Waiting {
         self.terms.first().map(|terms| &terms.rule)
     }
 
+    /// A reason that names the rule which holds it.
+    pub(crate) fn because_of(&self, reason: impl FnOnce(RuleId) -> Reason) -> Reason {
+        self.rule().cloned().map_or(Reason::Withdrawn, reason)
+    }
+
     pub(crate) fn nobody(&self) -> Reason {
-        self.rule().map_or(Reason::Withdrawn, |rule| Reason::ApprovalUnavailable { rule: rule.clone() })
+        self.because_of(|rule| Reason::ApprovalUnavailable { rule })
+    }
+
+    /// People did not decide in time, or what they said could not be used any more.
+    pub(crate) fn expired(self, voters: Vec<Arc<str>>) -> Denial {
+        let reason = self.because_of(|rule| Reason::Expired { approval: self.approval, rule });
+        self.refused("expired", voters, reason)
+    }
+
+    pub(crate) fn rejected(self, by: Arc<str>) -> Denial {
+        let who = Arc::clone(&by);
+        let reason = self.because_of(|rule| Reason::Rejected { approval: self.approval, rule, by: who });
+        self.refused("rejected", vec![by], reason)
     }
 
     pub(crate) fn not_open(self, not: &NotOpen) -> Denial {

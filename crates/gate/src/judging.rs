@@ -11,6 +11,7 @@ use crate::clearance::Permit;
 use crate::masking::{Masking, Touches};
 use crate::session::Inner;
 use jiff::Timestamp;
+use portcullis_approvals::Grant;
 use portcullis_identity::Standing;
 use portcullis_model::{Command, Decision, Denial, Misuse, Operation, Reason, RuleId, Verdict};
 use portcullis_policy::Case;
@@ -26,6 +27,8 @@ pub(crate) struct Judged {
     pub(crate) operations: Arc<[Operation]>,
     pub(crate) masking: Arc<Masking>,
     pub(crate) touches: Touches,
+    /// The grants without which it would be held, or held by more.
+    pub(crate) granted: Vec<Arc<Grant>>,
     compared: Option<(RuleId, Arc<str>)>,
     comparisons: usize,
 }
@@ -71,12 +74,15 @@ impl Inner {
                 decision
             }
         };
+        let mut decision = self.not_waiting_longer(decision);
+        let granted = self.not_held_by_grants(&mut decision, &operations, now);
         Judged {
-            decision: self.unless_nobody_can_approve(self.not_waiting_longer(decision)),
+            decision: self.unless_nobody_can_approve(decision),
             epoch: policy.epoch,
             operations,
             masking,
             touches: found.touches,
+            granted,
             compared: found.compared.filter(|_| found.equalities > 0),
             comparisons: found.equalities,
         }
@@ -127,8 +133,8 @@ impl Inner {
         decision
     }
 
-    /// Whether a command that was let through may go on: it is judged again where policy has moved on since, and each time
-    /// where time alone may change what policy decides.
+    /// Whether a command that was let through may go on: it is judged again where policy has moved on since, each time where
+    /// time alone may change what policy decides, and where a grant that it was let through under is over.
     ///
     /// # Errors
     /// The denial, where it may not.
@@ -136,7 +142,9 @@ impl Inner {
         let now = Timestamp::now();
         let policy = self.shared.policy.load();
         let good = matches!(self.shared.identity.standing(&self.authenticated, now), Standing::Good);
-        if good && policy.epoch == permit.judged_under() && !policy.set.depends_on_time() {
+        let ended = self.ended_grant(permit, now);
+        let timeless = !policy.set.depends_on_time();
+        if good && timeless && policy.epoch == permit.judged_under() && ended.is_none() {
             return Ok(());
         }
         let judged = self.judge(&permit.command, now);
@@ -149,13 +157,17 @@ impl Inner {
             // What is on its way was planned under other masks.
             Verdict::Allow if moved && !judged.masking.same_for_client(&permit.masking) => Reason::MasksChanged,
             Verdict::Allow => {
-                permit.epoch.store(judged.epoch, Ordering::Relaxed);
+                // Under other grants than it knows of, it is judged again each time.
+                if judged.granted.is_empty() {
+                    permit.epoch.store(judged.epoch, Ordering::Relaxed);
+                }
                 return Ok(());
             }
             // What already runs cannot wait for a person.
-            Verdict::Hold(terms) => match terms.into_iter().next() {
-                Some(terms) => Reason::ApprovalUnavailable { rule: terms.rule },
-                None => Reason::Withdrawn,
+            Verdict::Hold(terms) => match (ended, terms.into_iter().next()) {
+                (Some(grant), Some(terms)) => Reason::GrantEnded { grant: grant.id, rule: terms.rule },
+                (None, Some(terms)) => Reason::ApprovalUnavailable { rule: terms.rule },
+                (_, None) => Reason::Withdrawn,
             },
             Verdict::Deny(reason) => reason,
         };

@@ -37,7 +37,7 @@ impl Side {
     }
 
     /// The same for words, which hold no fields as long as nothing in them is written like one.
-    fn kept_words<'w>(&self, words: &'w str, key: &Key) -> Cow<'w, str> {
+    pub(crate) fn kept_words<'w>(&self, words: &'w str, key: &Key) -> Cow<'w, str> {
         match self.json(words.as_bytes(), &[], key) {
             Ok(None) => Cow::Borrowed(words),
             Ok(Some(masked)) => Cow::Owned(masked.text),

@@ -103,8 +103,7 @@ impl Waiting {
                 Came::Back(waiting) => self = waiting,
             }
         }
-        let approval = self.approval;
-        Err(Over::Refused(self.refused("expired", Vec::new(), Reason::Expired { approval })))
+        Err(Over::Refused(self.expired(Vec::new())))
     }
 
     /// Waits for a request that somebody left.
@@ -125,9 +124,7 @@ impl Waiting {
         };
         match voted {
             Verdict::Approved { by } => self.claim(by, binding).await,
-            Verdict::Rejected { by } => {
-                Err(Over::Refused(self.refused("rejected", vec![by], Reason::Rejected { approval })))
-            }
+            Verdict::Rejected { by } => Err(Over::Refused(self.rejected(by))),
             Verdict::Expired | Verdict::Withdrawn => Ok(self.back()),
         }
     }
@@ -135,12 +132,12 @@ impl Waiting {
     async fn claim(self, by: Vec<Arc<str>>, binding: &Binding) -> Result<Came, Over> {
         let approval = self.approval;
         match self.session.shared.desk.claim(approval, binding).await {
-            Ok(()) => self.claimed(by).map(Came::Through).map_err(Over::Refused),
+            Ok(offers) => self.claimed(by, offers).await.map(Came::Through).map_err(Over::Refused),
             // Somebody else used it first, or it lapsed.
             Err(ClaimError::NotApproved(_)) => Ok(self.back()),
             Err(error) => {
                 tracing::warn!(%approval, %error, "an approval could not be claimed");
-                Err(Over::Refused(self.refused("expired", by, Reason::Expired { approval })))
+                Err(Over::Refused(self.expired(by)))
             }
         }
     }

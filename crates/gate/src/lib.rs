@@ -21,6 +21,7 @@ mod door;
 mod error;
 mod explain;
 mod flow;
+mod granting;
 mod hold;
 mod json;
 mod judging;
@@ -29,6 +30,7 @@ mod leaving;
 mod live;
 mod mask;
 mod masking;
+mod reason;
 mod session;
 mod text;
 

@@ -10,6 +10,7 @@
 use crate::answer::{Answer, Released};
 use crate::clearance::{Cleared, Own, Passage, Pending, Permit, Ruling, Stale};
 use crate::door::{InForce, Shared};
+use crate::granting;
 use crate::hold::Hold;
 use crate::judging::Judged;
 use crate::masking::Masking;
@@ -42,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) masking: ArcSwapOption<Masking>,
     /// The login that somebody made for this session.
     pub(crate) kept: ArcSwapOption<portcullis_credentials::Kept>,
+    /// What its commands are sent for.
+    pub(crate) reason: ArcSwapOption<String>,
 }
 
 impl Session {
@@ -193,6 +196,7 @@ impl Inner {
     pub(crate) fn rule<F>(self: &Arc<Self>, frame: F, command: Arc<Command>, number: u64) -> Ruling<F> {
         let now = Timestamp::now();
         let mut judged = self.judge(&command, now);
+        self.unless_unexplained(&mut judged, &command);
         self.count_comparisons(&mut judged);
         let effect = judged.decision.verdict.effect();
         self.shared.counters.decided(effect);
@@ -209,7 +213,9 @@ impl Inner {
         }
         match judged.decision.verdict {
             Verdict::Deny(reason) => Ruling::Refuse(self.denial(Some(number), reason, judged.decision.message)),
-            Verdict::Hold(terms) => Ruling::Hold(Hold::new(Arc::clone(self), frame, command, number, terms)),
+            Verdict::Hold(ref terms) => {
+                Ruling::Hold(Hold::new(Arc::clone(self), frame, command, number, terms.clone(), &judged))
+            }
             // It passed above.
             Verdict::Allow => Ruling::Refuse(self.denial(Some(number), Reason::Withdrawn, None)),
         }
@@ -257,6 +263,7 @@ impl Inner {
                 Verdict::Hold(terms) => terms.clone(),
                 Verdict::Allow | Verdict::Deny(_) => Vec::new(),
             },
+            granted: judged.granted.clone(),
         }
     }
 
@@ -317,6 +324,7 @@ impl Inner {
             reason,
             matches: RecordedMatch::all(decision),
             policy: Arc::clone(&decision.policy),
+            grants: granting::names(&judged.granted),
         };
         self.stream.append(now, [received(command, number, operations, text, parameters), decided])
     }

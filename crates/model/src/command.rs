@@ -310,6 +310,8 @@ pub struct Command {
     pub followed: Option<Followed>,
     /// The values of its body, where it is a request that can have one.
     pub fields: Option<Arc<Fields>>,
+    /// Why it is sent, in the words that came with it.
+    pub reason: Option<Arc<str>>,
     writes: bool,
     prepares: bool,
 }
@@ -335,6 +337,7 @@ impl Command {
             home: None,
             followed: None,
             fields: None,
+            reason: None,
             writes,
             prepares: false,
         }

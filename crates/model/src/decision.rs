@@ -7,7 +7,7 @@
 //! Held by: the tests below, and those of each protocol's `reply.rs`.
 
 use crate::command::Fault;
-use crate::id::{ApprovalId, DecisionId};
+use crate::id::{ApprovalId, DecisionId, GrantId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -81,6 +81,12 @@ pub struct HoldTerms {
     pub valid: Duration,
     /// Whether it may wait inside an open transaction.
     pub in_transaction: bool,
+    /// How long a grant lasts at most that its approvers may give; `None`: they may give none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Duration>,
+    /// Whether nobody is asked about a command whose requester does not say why.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_reason: bool,
 }
 
 /// The verdict on a command: the strictest of its operations'.
@@ -186,15 +192,40 @@ pub enum Reason {
         /// The rule that holds.
         rule: RuleId,
     },
+    /// A rule wants to know why the command is sent, and its requester did not say.
+    ReasonMissing {
+        /// The rule that holds.
+        rule: RuleId,
+    },
     /// A person refused it.
     Rejected {
         /// The request.
         approval: ApprovalId,
+        /// The rule that holds.
+        rule: RuleId,
+        /// Who.
+        by: Arc<str>,
     },
-    /// Nobody decided in time, or the approval was not used in time.
+    /// Nobody decided in time, or the approval was not used in time, or a rule asks for more by now.
     Expired {
         /// The request.
         approval: ApprovalId,
+        /// The rule that holds.
+        rule: RuleId,
+    },
+    /// The gateway took the request back.
+    Recalled {
+        /// The request.
+        approval: ApprovalId,
+        /// The rule that holds.
+        rule: RuleId,
+    },
+    /// It ran under a grant, which was revoked or is over.
+    GrantEnded {
+        /// Which.
+        grant: GrantId,
+        /// The rule that holds again.
+        rule: RuleId,
     },
     /// The wait was cancelled by the client.
     Withdrawn,
@@ -243,8 +274,21 @@ impl fmt::Display for Reason {
             Self::ApprovalUnavailable { rule } => {
                 write!(f, "rule {rule} asks for an approval, and nobody can approve on this gateway")
             }
-            Self::Rejected { approval } => write!(f, "approval {approval} was refused"),
-            Self::Expired { approval } => write!(f, "approval {approval} ran out"),
+            Self::ReasonMissing { rule } => {
+                write!(f, "rule {rule} asks why the command is sent, and no reason was given")
+            }
+            Self::Rejected { approval, rule, by } => {
+                write!(f, "rule {rule} asks for an approval, and approval {approval} was refused by {by}")
+            }
+            Self::Expired { approval, rule } => {
+                write!(f, "rule {rule} asks for an approval, and approval {approval} ran out")
+            }
+            Self::Recalled { approval, rule } => {
+                write!(f, "rule {rule} asks for an approval, and approval {approval} was taken back")
+            }
+            Self::GrantEnded { grant, rule } => {
+                write!(f, "rule {rule} asks for an approval again: grant {grant} has ended")
+            }
             Self::Withdrawn => f.write_str("the wait for an approval was cancelled"),
             Self::HeldInTransaction { rule } => {
                 write!(f, "rule {rule} asks for an approval, which cannot be waited for inside a transaction")
@@ -294,13 +338,16 @@ impl Denial {
             | Reason::PolicyError { rule }
             | Reason::ApprovalUnavailable { rule }
             | Reason::HeldInTransaction { rule }
+            | Reason::ReasonMissing { rule }
+            | Reason::Rejected { rule, .. }
+            | Reason::Expired { rule, .. }
+            | Reason::Recalled { rule, .. }
+            | Reason::GrantEnded { rule, .. }
             | Reason::OverBudget { rule, .. } => Some(rule),
             Reason::NoRule { .. }
             | Reason::MasksChanged
             | Reason::Unreadable(_)
             | Reason::RecordUnavailable
-            | Reason::Rejected { .. }
-            | Reason::Expired { .. }
             | Reason::Withdrawn
             | Reason::IdentityRevoked
             | Reason::UnknownName { .. } => None,
@@ -322,6 +369,9 @@ impl Denial {
             | Reason::ApprovalUnavailable { .. }
             | Reason::Rejected { .. }
             | Reason::Expired { .. }
+            | Reason::Recalled { .. }
+            | Reason::GrantEnded { .. }
+            | Reason::ReasonMissing { .. }
             | Reason::HeldInTransaction { .. }
             | Reason::IdentityRevoked
             | Reason::OverBudget { .. }
@@ -363,7 +413,13 @@ impl Denial {
             Reason::RecordUnavailable => "Tell whoever runs the gateway; nothing passes until the record can be kept.",
             Reason::ApprovalUnavailable { .. } => "Ask whoever runs the gateway who may approve.",
             Reason::Rejected { .. } => "Speak with the person who refused it.",
-            Reason::Expired { .. } | Reason::Withdrawn => "Send the command again to ask again.",
+            Reason::Expired { .. } | Reason::Recalled { .. } | Reason::GrantEnded { .. } | Reason::Withdrawn => {
+                "Send the command again to ask again."
+            }
+            Reason::ReasonMissing { .. } => {
+                "Say why and send it again: PGOPTIONS='-c portcullis.reason=…' for a database, PORTCULLIS_REASON in the \
+                 environment that ssh sends, the header portcullis-reason of a request."
+            }
             Reason::HeldInTransaction { .. } => "Send it outside a transaction.",
             Reason::IdentityRevoked => "Connect again with a valid token.",
             Reason::OverBudget { spent: Spent::Tokens, .. } => {
@@ -416,6 +472,30 @@ mod tests {
             (Reason::Withdrawn, None, None),
         ] {
             assert_eq!(Denial { decision: known, ..denial(reason) }.told().decided, decided);
+        }
+    }
+
+    /// Whatever becomes of a wait for people, its client reads the rule, why, the decision and what to do next.
+    #[test]
+    fn the_end_of_a_wait_names_rule_reason_decision_and_next_step() {
+        let rule = || RuleId { bundle: "shop".into(), rule: "ask".into() };
+        let (approval, grant) = (ApprovalId::new(), GrantId::new());
+        let decision = DecisionId { session: SessionId::new(), number: 3 };
+        for (reason, why) in [
+            (Reason::Rejected { approval, rule: rule(), by: "dana".into() }, format!("{approval} was refused by dana")),
+            (Reason::Expired { approval, rule: rule() }, format!("{approval} ran out")),
+            (Reason::Recalled { approval, rule: rule() }, format!("{approval} was taken back")),
+            (Reason::GrantEnded { grant, rule: rule() }, format!("{grant} has ended")),
+            (Reason::ReasonMissing { rule: rule() }, "no reason was given".to_owned()),
+            (Reason::ApprovalUnavailable { rule: rule() }, "nobody can approve".to_owned()),
+            (Reason::HeldInTransaction { rule: rule() }, "inside a transaction".to_owned()),
+        ] {
+            let denial = Denial { decision: Some(decision), ..denial(reason) };
+            let told = denial.told();
+            assert!(told.headline.contains("refused by policy: rule shop/ask"), "{}", told.headline);
+            assert!(told.headline.contains(&why), "{why} in {}", told.headline);
+            assert_eq!(told.decided, Some(format!("rule shop/ask, decision {decision}")));
+            assert!(told.next.is_some_and(|next| !next.is_empty()));
         }
     }
 

@@ -6,7 +6,7 @@
 
 use crate::command::{Digest, Fault, Parameter, Source, Text};
 use crate::decision::{Decision, Effect, Reason};
-use crate::id::{ApprovalId, SessionId, TokenId};
+use crate::id::{ApprovalId, GrantId, SessionId, TokenId};
 use crate::operation::Operation;
 use crate::principal::{Connection, Principal};
 use jiff::Timestamp;
@@ -190,6 +190,14 @@ pub enum AdminAction {
         approval: ApprovalId,
         /// Whether they said yes.
         approve: bool,
+        /// The grant they asked for with their yes, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant_seconds: Option<u64>,
+    },
+    /// A grant was revoked.
+    GrantRevoked {
+        /// Which.
+        grant: GrantId,
     },
     /// A session was ended by an administrator.
     SessionKilled {
@@ -275,6 +283,9 @@ pub enum EventBody {
         matches: Vec<RecordedMatch>,
         /// The digest of the policy set.
         policy: Arc<str>,
+        /// The grants under which rules that hold did not hold it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        grants: Vec<GrantId>,
     },
     /// A command ended.
     #[serde(rename = "command.settled")]
@@ -360,6 +371,9 @@ pub enum EventBody {
         rule: Arc<str>,
         /// Undecided by then: refused.
         expires: Timestamp,
+        /// Why the command is sent, in its requester's words, after masking.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
     },
     /// An approval was decided, used, withdrawn or ran out, or nobody waits for it any more and it stays open.
     #[serde(rename = "approval.settled")]
@@ -372,6 +386,38 @@ pub enum EventBody {
         verdict: Arc<str>,
         /// Who voted.
         voters: Vec<Arc<str>>,
+    },
+    /// With an approval people gave a grant: until then a rule does not hold these operations of the same principal here.
+    #[serde(rename = "grant.given")]
+    GrantGiven {
+        /// The command that was approved.
+        command: u64,
+        /// The request that it was given with.
+        approval: ApprovalId,
+        /// The grant.
+        grant: GrantId,
+        /// The rule that does not hold them.
+        rule: Arc<str>,
+        /// What is granted.
+        operations: Vec<RecordedOperation>,
+        /// Who gave it.
+        voters: Vec<Arc<str>>,
+        /// It ends then.
+        until: Timestamp,
+    },
+    /// A grant ended.
+    #[serde(rename = "grant.ended")]
+    GrantEnded {
+        /// Which.
+        grant: GrantId,
+        /// The rule that holds again.
+        rule: Arc<str>,
+        /// Whose it was.
+        user: Arc<str>,
+        /// Where.
+        connection: Arc<str>,
+        /// `time`, `revoked`, `identity` (of whoever had or gave it), `unkept` (it could not be stored, and never was).
+        why: Arc<str>,
     },
     /// A session ended.
     #[serde(rename = "session.ended")]

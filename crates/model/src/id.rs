@@ -60,6 +60,10 @@ uuid_id!(
     /// One request for a human's approval.
     ApprovalId
 );
+uuid_id!(
+    /// One grant: what people allow for some minutes.
+    GrantId
+);
 
 /// One command and the decision on it: the session and the command's ordinal in it, from 1.
 ///

@@ -35,7 +35,7 @@ pub use event::{
     StreamKind, Tokens,
 };
 pub use fields::{Fields, Leaf, Scalar, Step};
-pub use id::{ApprovalId, DecisionId, SessionId, TokenId};
+pub use id::{ApprovalId, DecisionId, GrantId, SessionId, TokenId};
 pub use lineage::{Bound, ColumnId, Lineage, Output, Outputs, Place, Sources, Usage, Use};
 pub use media::MediaKind;
 pub use name::{Name, Part, QualifiedName};

@@ -133,6 +133,12 @@ fn narrower_rule(now: &Rule, was: &Rule) -> Vec<String> {
         if now.valid > was.valid {
             out.push("an approval stays valid for longer".to_owned());
         }
+        if now.grant > was.grant {
+            out.push("a grant may last for longer".to_owned());
+        }
+        if was.needs_reason && !now.needs_reason {
+            out.push("no reason is asked for".to_owned());
+        }
     }
     out
 }

@@ -1,5 +1,9 @@
 //! The words of the command line.
 
+mod approvals;
+
+pub(crate) use approvals::{ApprovalArgs, ApprovalsArgs, ApprovalsCommand};
+
 use crate::command::connect::auth::Way;
 use crate::command::secrets::SecretsArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -239,41 +243,6 @@ pub(crate) struct LoginArgs {
     /// Log in with a browser on this machine instead of a code typed on any.
     #[arg(long)]
     pub(crate) browser: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ApprovalsArgs {
-    #[command(subcommand)]
-    pub(crate) command: ApprovalsCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ApprovalsCommand {
-    /// List the requests for approval.
-    List {
-        #[command(flatten)]
-        list: ListArgs,
-        /// Those that were decided, too.
-        #[arg(long)]
-        all: bool,
-    },
-    /// Show one: the whole command and what would be done.
-    Show(ApprovalArgs),
-    /// Say yes. Needs an interactive login of the last five minutes: `portcullis login`.
-    Approve(ApprovalArgs),
-    /// Say no.
-    Reject(ApprovalArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ApprovalArgs {
-    #[command(flatten)]
-    pub(crate) gateway: GatewayArgs,
-    /// The request's id.
-    pub(crate) id: String,
-    /// The answer as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

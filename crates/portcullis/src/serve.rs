@@ -317,6 +317,7 @@ impl Running {
                 if ended > 0 {
                     tracing::info!(sessions = ended, "sessions ended with the identity they stood on");
                 }
+                gate.end_grants(Timestamp::now()).await;
             }
         });
     }

@@ -76,7 +76,7 @@ fn describe(body: &EventBody) -> Option<String> {
         EventBody::CommandPrepared { command, text, .. } => {
             Some(format!("{}\n     prepared, not run", statement(*command, text.as_str())))
         }
-        EventBody::CommandDecided { command, verdict, told, matches, .. } => {
+        EventBody::CommandDecided { command, verdict, told, matches, grants, .. } => {
             let word = match verdict {
                 Effect::Allow => "ALLOWED",
                 Effect::Hold => "HELD",
@@ -90,6 +90,9 @@ fn describe(body: &EventBody) -> Option<String> {
             rules.dedup();
             if !rules.is_empty() {
                 let _ = write!(out, "  (matched {})", rules.join(", "));
+            }
+            for grant in grants {
+                let _ = write!(out, "\n     under grant {grant}");
             }
             Some(out)
         }
@@ -108,11 +111,26 @@ fn describe(body: &EventBody) -> Option<String> {
             "[{command}] used {} tokens in, {} out, {} from the cache, {} into it",
             usage.input, usage.output, usage.cache_read, usage.cache_write
         )),
-        EventBody::ApprovalRequested { command, approval, rule, expires } => {
-            Some(format!("[{command}] approval {approval} asked for by {rule}, until {expires}"))
+        EventBody::ApprovalRequested { command, approval, rule, expires, reason } => {
+            let mut out = format!("[{command}] approval {approval} asked for by {rule}, until {expires}");
+            if let Some(reason) = reason {
+                let _ = write!(out, "\n     because: {}", table::printable(reason));
+            }
+            Some(out)
         }
         EventBody::ApprovalSettled { command, approval, verdict, voters } => {
             Some(format!("[{command}] approval {approval} {verdict} {}", voters.join(", ")))
+        }
+        EventBody::GrantGiven { command, grant, rule, operations, voters, until, .. } => {
+            let mut out = format!("[{command}] grant {grant} of {rule} until {until}, given by {}", voters.join(", "));
+            for operation in operations {
+                let _ = write!(out, "\n     · {}", table::printable(&operation.shown));
+            }
+            Some(out)
+        }
+        EventBody::GrantEnded { grant, rule, user, connection, why } => {
+            let (user, connection) = (table::printable(user), table::printable(connection));
+            Some(format!("grant {grant} of {rule} for {user} on {connection} ended: {why}"))
         }
         EventBody::SessionEnded { reason, commands } => {
             Some(format!("session ended: {} ({commands} commands)", table::printable(reason)))

@@ -111,11 +111,13 @@ pub(crate) struct Core {
     phase: Phase,
     /// A stream has begun while people decide: what ends it is an event.
     begun: bool,
+    /// Why the request is sent, and so what its answer proposes.
+    reason: Option<Arc<str>>,
 }
 
 impl Core {
     pub(crate) const fn new(session: Arc<Session>, target: Arc<Target>) -> Self {
-        Self { session, target, phase: Phase::Fresh, begun: false }
+        Self { session, target, phase: Phase::Fresh, begun: false, reason: None }
     }
 
     /// Whether the backend's head or data can be taken.
@@ -125,6 +127,11 @@ impl Core {
             Phase::Answering(relay) => relay.wants_data(),
             Phase::Fresh | Phase::Held(..) | Phase::Reserving(..) | Phase::Over => false,
         }
+    }
+
+    /// Why the request that comes is sent, where its client says so.
+    pub(crate) fn because(&mut self, reason: Option<Arc<str>>) {
+        self.reason = reason;
     }
 
     /// A request, whole, and how long its client stays while people decide, where it says so.
@@ -163,6 +170,7 @@ impl Core {
             self.refuse(&denial, prepared.request.as_ref(), steps);
             return;
         }
+        command.reason = self.reason.clone();
         match self.session.ask(self.session.seal(request, command)) {
             Ruling::Forward(cleared, permit) => self.forward(cleared, permit, prepared, steps),
             Ruling::Refuse(denial) => self.refuse(&denial, prepared.request.as_ref(), steps),

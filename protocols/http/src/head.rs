@@ -11,6 +11,7 @@
 
 mod names;
 mod prefer;
+mod reason;
 
 pub(crate) use names::{names_a_method, put};
 
@@ -83,6 +84,8 @@ pub(crate) struct Received {
     pub(crate) coding: Option<Coding>,
     /// How long its client stays while people decide, where it says so.
     pub(crate) stays: Option<Duration>,
+    /// Why it is sent, where its client says so.
+    pub(crate) reason: Option<Arc<str>>,
     /// What the client calls itself.
     pub(crate) agent: Option<Arc<str>>,
 }
@@ -163,8 +166,9 @@ pub(crate) fn read(parts: &Parts, sends_body: bool, routes: &Routes) -> Result<R
     let agent = agent(&parts.headers);
     let mut headers = passing(&parts.headers);
     let stays = prefer::take(&mut headers);
+    let reason = reason::take(&mut headers)?;
     let request = Request { method, path, query, headers, body: Bytes::new() };
-    Ok(Received { connection, contradicted, credential, request, coding, stays, agent })
+    Ok(Received { connection, contradicted, credential, request, coding, stays, reason, agent })
 }
 
 fn unsupported(_: Undecodable) -> Refusal {

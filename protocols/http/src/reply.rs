@@ -244,6 +244,9 @@ fn problem(denial: &Denial) -> Problem<'_> {
         | Reason::ApprovalUnavailable { .. }
         | Reason::Rejected { .. }
         | Reason::Expired { .. }
+        | Reason::Recalled { .. }
+        | Reason::GrantEnded { .. }
+        | Reason::ReasonMissing { .. }
         | Reason::Withdrawn
         | Reason::HeldInTransaction { .. }
         | Reason::UnknownName { .. } => (StatusCode::FORBIDDEN, "refused by policy"),
@@ -254,7 +257,12 @@ fn problem(denial: &Denial) -> Problem<'_> {
         detail: denial.reason.to_string(),
         rule: denial.rule().map(ToString::to_string),
         decision: denial.decision.as_ref().map(ToString::to_string),
-        approval: None,
+        approval: match &denial.reason {
+            Reason::Rejected { approval, .. }
+            | Reason::Expired { approval, .. }
+            | Reason::Recalled { approval, .. } => Some(approval.to_string()),
+            _ => None,
+        },
         next_step: denial.told().next,
         sentence: format!("portcullis: {}", refusal_text(denial)),
         details: match &denial.reason {

@@ -55,7 +55,7 @@ fn code(reason: &Reason) -> (&'static str, Option<u32>) {
         Reason::Unreadable(Fault::TooLarge { .. }) => ("54000", None),
         Reason::Unreadable(Fault::Unsupported { .. }) => ("0A000", None),
         Reason::RecordUnavailable => ("58030", None),
-        Reason::Withdrawn => ("57014", None),
+        Reason::Withdrawn | Reason::Recalled { .. } => ("57014", None),
         Reason::Rule { .. }
         | Reason::NoRule { .. }
         | Reason::Protected { .. }
@@ -64,6 +64,8 @@ fn code(reason: &Reason) -> (&'static str, Option<u32>) {
         | Reason::ApprovalUnavailable { .. }
         | Reason::Rejected { .. }
         | Reason::Expired { .. }
+        | Reason::GrantEnded { .. }
+        | Reason::ReasonMissing { .. }
         | Reason::HeldInTransaction { .. }
         | Reason::IdentityRevoked
         | Reason::OverBudget { .. }

@@ -156,6 +156,9 @@ impl Postgres {
         let mut buffer = FrameBuf::new(self.settings.frames);
         let session = self.enter(&mut opening, &mut buffer, peer, loopback).await?;
         unauthenticated.authenticated();
+        if let Some(reason) = &opening.startup.reason {
+            session.because(reason);
+        }
         let session = Arc::new(session);
         let (result, reason) = match self.log_in(&session, &opening.startup).await {
             Ok(entered) => self.relay(&session, opening, buffer, entered, drain).await,

@@ -26,6 +26,9 @@ pub const LONGEST: usize = 10_000;
 /// The longest user or database, in bytes: two names of PostgreSQL and what joins them.
 const LONGEST_NAME: usize = 2 * 63 + 1;
 
+/// The setting of the gateway's own that says why a session is opened.
+const REASON: &str = "portcullis.reason";
+
 /// Settings a client may choose at startup, as the server spells them. None changes what a statement means, except
 /// `search_path`, which names resolve by and which the session therefore must be told about.
 const SETTINGS: [&str; 15] = [
@@ -104,6 +107,9 @@ pub struct Startup {
     pub auth: Option<ClientAuth>,
     /// Settings from the message and its `options`, each once, the last value given.
     pub settings: Vec<Setting>,
+    /// Why the session is opened, for whoever decides about what it sends: `portcullis.reason`, a setting of the gateway's
+    /// own that goes no further.
+    pub reason: Option<String>,
     /// `_pq_.` options, none of which is known.
     pub unknown_options: Vec<String>,
 }
@@ -162,6 +168,7 @@ struct Raw<'a> {
     options: Option<&'a str>,
     auth: Option<ClientAuth>,
     settings: Vec<Setting>,
+    reason: Option<String>,
     unknown_options: Vec<String>,
 }
 
@@ -182,7 +189,7 @@ impl<'a> Raw<'a> {
                 self.auth = Some(ClientAuth::read(value)?);
                 return Ok(());
             }
-            setting => return choose(&mut self.settings, setting, value),
+            setting => return choose(&mut self.settings, &mut self.reason, setting, value),
         };
         if slot.replace(value).is_some() {
             return Err(Refused::new("08P01", format!("startup parameter \"{name}\" is given twice")));
@@ -205,16 +212,16 @@ impl<'a> Raw<'a> {
             }
         }
         // The server applies `options` first, then the settings that stand alone.
-        let (mut settings, mut auth) = (Vec::new(), None);
+        let (mut settings, mut auth, mut reason) = (Vec::new(), None, None);
         for (name, value) in options::split(self.options.unwrap_or_default())? {
             if name.eq_ignore_ascii_case(wish::AUTH) {
                 auth = Some(ClientAuth::read(&value)?);
             } else {
-                choose(&mut settings, &name, &value)?;
+                choose(&mut settings, &mut reason, &name, &value)?;
             }
         }
         for (name, value) in self.settings {
-            choose(&mut settings, name, &value)?;
+            choose(&mut settings, &mut reason, name, &value)?;
         }
         Ok(Startup {
             requested,
@@ -223,13 +230,21 @@ impl<'a> Raw<'a> {
             database: database.to_owned(),
             auth: self.auth.or(auth),
             settings,
+            reason: self.reason.or(reason),
             unknown_options: self.unknown_options,
         })
     }
 }
 
 /// Sets a setting if it is on the list. Names are compared as the server compares them, without regard to ASCII case.
-fn choose(settings: &mut Vec<Setting>, name: &str, value: &str) -> Result<(), Refused> {
+fn choose(settings: &mut Vec<Setting>, reason: &mut Option<String>, name: &str, value: &str) -> Result<(), Refused> {
+    if name.eq_ignore_ascii_case(REASON) {
+        if value.chars().any(char::is_control) {
+            return Err(Refused::new("22023", format!("invalid value for parameter \"{REASON}\"")));
+        }
+        *reason = Some(value.to_owned());
+        return Ok(());
+    }
     let Some(known) = SETTINGS.into_iter().find(|known| known.eq_ignore_ascii_case(name)) else {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(63).collect();
         return Err(Refused::new("42501", format!("startup parameter \"{shown}\" is not allowed by this gateway"))

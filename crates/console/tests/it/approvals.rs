@@ -5,12 +5,12 @@
 use super::{World, world};
 use hyper::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use portcullis_approvals::{Binding, Request, Verdict};
+use portcullis_approvals::{Binding, Grant, Party, Request, Verdict};
 use portcullis_audit::Watermark;
 use portcullis_identity::Authenticated;
 use portcullis_model::{
-    AdminAction, ApprovalId, CredentialKind, DecisionId, EventBody, HoldTerms, Name, Parameter, Principal, RuleId,
-    SessionId, Text, TokenId,
+    AdminAction, ApprovalId, CredentialKind, DecisionId, EventBody, GrantId, HoldTerms, Name, Parameter, Principal,
+    RuleId, SessionId, Text, TokenId,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -46,6 +46,8 @@ async fn asked(world: &World) -> ApprovalId {
         expires: Duration::from_secs(600),
         valid: Duration::from_secs(60),
         in_transaction: false,
+        grant: Some(Duration::from_secs(1800)),
+        needs_reason: false,
     };
     let request = Request {
         id: ApprovalId::new(),
@@ -54,6 +56,7 @@ async fn asked(world: &World) -> ApprovalId {
         text: Text::plain("delete from orders where id = $1"),
         parameters: vec![Parameter { type_name: "int4".into(), value: Some("7".into()) }],
         operations: vec!["delete table public.orders".into()],
+        reason: None,
         binding: Binding::of(&requester, &[("text", b"x")]),
         terms: vec![terms],
         requester,
@@ -153,4 +156,66 @@ async fn what_waits_is_shown_whole_to_those_who_decide_and_to_auditors() {
     let missing = format!("/api/v1/approvals/{}", ApprovalId::new());
     assert_eq!(world.local(Method::GET, &missing, Value::Null).await.0, StatusCode::NOT_FOUND);
     assert_eq!(world.local(Method::GET, "/api/v1/approvals/7", Value::Null).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_vote_may_ask_for_a_grant_and_an_approver_or_an_administrator_may_end_one() {
+    let world = world().await;
+    let id = asked(&world).await;
+    let path = format!("/api/v1/approvals/{id}/votes");
+    let vote = |approve: bool, length: &str| json!({ "approve": approve, "for": length });
+    for (body, expected) in [
+        (vote(true, "soon"), "not a time"),
+        (vote(true, "0s"), "not a time"),
+        (vote(true, "-5m"), "not a time"),
+        (vote(true, "31m"), "1800 s at most"),
+        (vote(false, "5m"), "only a yes"),
+    ] {
+        let (status, told) = world.asked_by(logged_in("dana", "dba", 1), Method::POST, &path, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{told}");
+        assert!(told.to_string().contains(expected), "{told}");
+    }
+    let (status, told) = world.asked_by(logged_in("dana", "dba", 1), Method::POST, &path, vote(true, "20m")).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    let (_, shown) = world.local(Method::GET, &format!("/api/v1/approvals/{id}"), Value::Null).await;
+    assert_eq!(shown["votes"][0]["grant"]["secs"], 1200, "{shown}");
+    let grant = given(&world).await;
+    let path = format!("/api/v1/grants/{grant}");
+    let (_, listed) =
+        world.asked_by(person("fay", "audit", CredentialKind::Oidc), Method::GET, "/api/v1/grants", Value::Null).await;
+    assert_eq!((&listed[0]["id"], listed[0].get("ended")), (&json!(grant.to_string()), None), "{listed}");
+    for other in [person("fay", "audit", CredentialKind::Oidc), person("agent-7", "agents", CredentialKind::Oidc)] {
+        assert_eq!(world.asked_by(other, Method::DELETE, &path, Value::Null).await.0, StatusCode::FORBIDDEN);
+    }
+    let old = logged_in("dana", "dba", 9000);
+    assert_eq!(world.asked_by(old.clone(), Method::DELETE, &path, Value::Null).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(world.asked_by(old, Method::DELETE, &path, Value::Null).await.0, StatusCode::CONFLICT);
+    let missing = format!("/api/v1/grants/{}", GrantId::new());
+    assert_eq!(world.local(Method::DELETE, &missing, Value::Null).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(world.local(Method::DELETE, "/api/v1/grants/7", Value::Null).await.0, StatusCode::BAD_REQUEST);
+    let (_, listed) = world.local(Method::GET, "/api/v1/grants", Value::Null).await;
+    assert_eq!((&listed[0]["ended"], &listed[0]["revoked_by"]), (&json!("revoked"), &json!("dana")));
+}
+
+/// A grant at the world's desk.
+async fn given(world: &World) -> GrantId {
+    let now = Timestamp::now();
+    let party = |user: &str| Party::of(&person(user, "dba", CredentialKind::Oidc).principal, None);
+    let id = GrantId::new();
+    let terms = world.api.desk.list().await.unwrap()[0].request.terms[0].clone();
+    let grant = Grant {
+        id,
+        approval: ApprovalId::new(),
+        terms,
+        holder: party("agent-7"),
+        connection: Name::canonical("shop"),
+        database: None,
+        login: "app".into(),
+        operations: Vec::new(),
+        voters: vec![party("dana")],
+        given: now,
+        until: now + SignedDuration::from_secs(60),
+    };
+    world.api.desk.give(grant).await.unwrap();
+    id
 }

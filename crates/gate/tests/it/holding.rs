@@ -7,7 +7,7 @@ use portcullis_approvals::{Ballot, Desk, Vote};
 use portcullis_audit::Durability;
 use portcullis_gate::{Downstream, Hold, Ruling, Session, Settled};
 use portcullis_model::{
-    Action, AdminAction, CredentialKind, EventBody, Operation, Outcome, Parameter, Principal, Reason,
+    Action, AdminAction, CredentialKind, EventBody, Operation, Outcome, Parameter, Principal, Reason, RuleId,
 };
 use portcullis_store::MemoryTable;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,11 @@ fn held(session: &Session) -> Hold<Bytes> {
         Ruling::Forward(..) => panic!("allowed"),
         Ruling::Refuse(denial) => panic!("refused: {}", denial.reason),
     }
+}
+
+/// The rule that holds.
+pub(crate) fn ask() -> RuleId {
+    RuleId { bundle: "shop".into(), rule: "ask-a-person".into() }
 }
 
 pub(crate) fn dba(user: &str) -> Principal {
@@ -100,7 +105,7 @@ async fn an_approved_command_passes_and_a_rejected_one_does_not() {
     let approval = hold.approval();
     let (settled, ()) = tokio::join!(hold.settle(), vote(&world, approval, Ballot::No));
     let Settled::Refuse(denial) = settled else { panic!("a rejected command passed") };
-    assert_eq!(denial.reason, Reason::Rejected { approval });
+    assert_eq!(denial.reason, Reason::Rejected { approval, rule: ask(), by: "dana".into() });
 }
 
 #[tokio::test]
@@ -247,7 +252,7 @@ async fn a_rule_that_asks_for_more_by_now_was_not_satisfied() {
     };
     let (settled, ()) = tokio::join!(hold.settle(), change);
     let Settled::Refuse(denial) = settled else { panic!("one vote was enough for a rule that asks for two") };
-    assert_eq!(denial.reason, Reason::Expired { approval });
+    assert_eq!(denial.reason, Reason::Expired { approval, rule: ask() });
     // A rule that only asks for the same again changes nothing.
     world.gate.set_policy(policy(BUNDLE));
     let hold = held(&session);

@@ -1,6 +1,6 @@
 //! Waits that end before people have decided.
 
-use crate::holding::{dba, vote};
+use crate::holding::{ask, dba, vote};
 use crate::world::{BUNDLE, World, command, policy, table};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -140,7 +140,7 @@ async fn a_no_refuses_the_same_command_and_a_withdrawal_lets_it_ask_anew() {
     let first = left(&session, "a").await;
     vote(&world, first.approval, Ballot::No).await;
     let Settled::Refuse(denial) = settled(&session, "a").await else { panic!("a rejected command passed") };
-    assert_eq!(denial.reason, Reason::Rejected { approval: first.approval });
+    assert_eq!(denial.reason, Reason::Rejected { approval: first.approval, rule: ask(), by: "dana".into() });
     let second = left(&session, "b").await;
     world.desk.withdraw(second.approval).await.unwrap();
     assert_ne!(left(&session, "b").await.approval, second.approval);

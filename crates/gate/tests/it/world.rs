@@ -100,7 +100,11 @@ impl World {
     }
 
     pub(crate) async fn token(&self, group: &str) -> (TokenId, SecretString) {
-        let wanted = NewToken::for_user("agent-7").in_group(group);
+        self.token_of("agent-7", group).await
+    }
+
+    pub(crate) async fn token_of(&self, user: &str, group: &str) -> (TokenId, SecretString) {
+        let wanted = NewToken::for_user(user).in_group(group);
         let made =
             self.identity.create_token(wanted, &Authenticated::local_admin(None), Timestamp::now()).await.unwrap();
         (made.id, made.text)
@@ -132,7 +136,11 @@ impl World {
     }
 
     pub(crate) async fn session(&self) -> Session {
-        let (_, token) = self.token("agents").await;
+        self.session_of("agent-7").await
+    }
+
+    pub(crate) async fn session_of(&self, user: &str) -> Session {
+        let (_, token) = self.token_of(user, "agents").await;
         self.arrive("shop", token).await.unwrap()
     }
 

@@ -29,18 +29,23 @@ const KEYS: &[&str] = &[
     "expires",
     "valid",
     "in_transaction",
+    "grant",
+    "reason",
     "when",
     "triggers",
 ];
 
 /// The keys that only mean something to a hold.
-const HOLD_KEYS: &[&str] = &["approvers", "approvals", "expires", "valid", "in_transaction"];
+const HOLD_KEYS: &[&str] = &["approvers", "approvals", "expires", "valid", "in_transaction", "grant", "reason"];
 
 /// Undecided by then: refused, unless the rule says otherwise.
 const EXPIRES: Duration = Duration::from_secs(10 * 60);
 
 /// An approval lapses after this, unless the rule says otherwise.
 const VALID: Duration = Duration::from_secs(5 * 60);
+
+/// A grant lasts no longer than this, whatever the rule says.
+const LONGEST_GRANT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// More people than this cannot be asked for.
 const MAX_APPROVALS: u32 = 100;
@@ -267,6 +272,8 @@ fn terms(reader: &mut Reader<'_>, fields: &Fields<'_>, rule: RuleId, named: bool
         expires: EXPIRES,
         valid: VALID,
         in_transaction: false,
+        grant: None,
+        needs_reason: false,
     };
     match fields.get("approvers") {
         None if named => {
@@ -294,6 +301,20 @@ fn terms(reader: &mut Reader<'_>, fields: &Fields<'_>, rule: RuleId, named: bool
         let path = fields.path_of("in_transaction");
         let word = reader.text(&entry.value, &path).and_then(|text| reader.word(text, &path, &["refuse", "wait"]));
         terms.in_transaction = word == Some("wait");
+    }
+    if let Some(entry) = fields.get("grant") {
+        let path = fields.path_of("grant");
+        terms.grant = reader.duration(&entry.value, &path);
+        if terms.grant.is_some_and(|longest| longest > LONGEST_GRANT) {
+            let help = Some("write a rule that allows what is to be allowed for longer".to_owned());
+            reader.error_with(entry.value.at, &path, "a grant lasts a day at most", help);
+        }
+    }
+    if let Some(entry) = fields.get("reason") {
+        let path = fields.path_of("reason");
+        let words = &["optional", "required"];
+        let word = reader.text(&entry.value, &path).and_then(|text| reader.word(text, &path, words));
+        terms.needs_reason = word == Some("required");
     }
     terms
 }

@@ -4,7 +4,7 @@ use crate::samples::{bundle, load};
 
 const DENY: &str =
     "id: d, deny: { actions: [drop, alter], objects: ['table public.*', 'table hr.*'], marks: [forced, locks] }";
-const HOLD: &str = "id: h, hold: { actions: [update] }, approvers: { groups: [dba] }, approvals: 2";
+const HOLD: &str = "id: h, hold: { actions: [update] }, approvers: { groups: [dba] }, approvals: 2, reason: required";
 const ALLOW: &str = "id: a, allow: { actions: [read], objects: ['*'] }";
 
 fn lost(old: &str, new: &str) -> Vec<String> {
@@ -39,13 +39,15 @@ fn what_is_lost_is_named() {
         (
             &[
                 DENY,
-                "id: h, hold: { actions: [update], objects: ['table hr.*'] }, approvers: { groups: [dba, dev] }, valid: 1h",
+                "id: h, hold: { actions: [update], objects: ['table hr.*'] }, approvers: { groups: [dba, dev] }, valid: 1h, grant: 5m",
             ],
             vec![
                 "hold b/h: objects lost: all but table hr.*",
                 "hold b/h: 1 approvals instead of 2",
                 "hold b/h: more may approve: dev",
                 "hold b/h: an approval stays valid for longer",
+                "hold b/h: a grant may last for longer",
+                "hold b/h: no reason is asked for",
             ],
         ),
     ] {

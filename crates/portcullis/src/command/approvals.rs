@@ -3,6 +3,8 @@
 //! Promises: what is shown of a command cannot move the reader's cursor; a vote is the gateway's to judge, and what it
 //! refuses is a refusal here. Held by: `tests/it`.
 
+mod grants;
+
 use super::token::text;
 use crate::args::{ApprovalArgs, ApprovalsArgs, ApprovalsCommand, ListArgs};
 use crate::client::Client;
@@ -15,8 +17,10 @@ pub(crate) async fn run(args: ApprovalsArgs) -> Result<(), Failure> {
     match args.command {
         ApprovalsCommand::List { list: args, all } => list(&args, all).await,
         ApprovalsCommand::Show(args) => show(&args).await,
-        ApprovalsCommand::Approve(args) => vote(&args, true).await,
-        ApprovalsCommand::Reject(args) => vote(&args, false).await,
+        ApprovalsCommand::Approve { approval, grant } => vote(&approval, true, grant.as_deref()).await,
+        ApprovalsCommand::Reject(args) => vote(&args, false, None).await,
+        ApprovalsCommand::Grants { list, all } => grants::list(&list, all).await,
+        ApprovalsCommand::Revoke { gateway, grant } => grants::revoke(&gateway, &grant).await,
     }
 }
 
@@ -66,10 +70,21 @@ async fn show(args: &ApprovalArgs) -> Result<(), Failure> {
     let operations = request.get("operations").and_then(Value::as_array).into_iter().flatten();
     lines.extend(operations.filter_map(Value::as_str).map(|operation| ("would", operation.to_owned())));
     lines.extend(rules(&request).into_iter().map(|rule| ("held by", rule)));
+    if let Some(reason) = request.get("reason").and_then(Value::as_str) {
+        lines.push(("because", reason.to_owned()));
+    }
+    for terms in request.get("terms").and_then(Value::as_array).into_iter().flatten() {
+        if let Some(seconds) = terms.pointer("/grant/secs").and_then(Value::as_u64) {
+            let rule = terms.get("rule").map(rule).unwrap_or_default();
+            lines.push(("grant", format!("{rule} lets one be given for {seconds} s at most")));
+        }
+    }
     for vote in request.get("votes").and_then(Value::as_array).into_iter().flatten() {
         let said = if vote.get("yes").and_then(Value::as_bool) == Some(true) { "yes" } else { "no" };
         let voter = vote.get("voter").map(|voter| text(voter, "user")).unwrap_or_default();
-        lines.push(("vote", format!("{said} by {voter} at {}", text(vote, "at"))));
+        let grant = vote.pointer("/grant/secs").and_then(Value::as_u64);
+        let grant = grant.map(|seconds| format!(", with a grant of {seconds} s")).unwrap_or_default();
+        lines.push(("vote", format!("{said} by {voter} at {}{grant}", text(vote, "at"))));
     }
     lines.push(("missing", request.get("missing").map(ToString::to_string).unwrap_or_default()));
     lines.push(("until", text(&request, "deadline").to_owned()));
@@ -79,10 +94,14 @@ async fn show(args: &ApprovalArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn vote(args: &ApprovalArgs, approve: bool) -> Result<(), Failure> {
+async fn vote(args: &ApprovalArgs, approve: bool, grant: Option<&str>) -> Result<(), Failure> {
     let client = Client::open(&args.gateway).await?;
     let path = format!("/api/v1/approvals/{}/votes", args.id);
-    let counted: Value = client.json(Method::POST, &path, Some(json!({ "approve": approve }))).await?;
+    let said = match grant {
+        Some(length) => json!({ "approve": approve, "for": length }),
+        None => json!({ "approve": approve }),
+    };
+    let counted: Value = client.json(Method::POST, &path, Some(said)).await?;
     if args.json {
         println!("{counted}");
         return Ok(());
@@ -104,6 +123,9 @@ fn command(request: &Value) -> &str {
 
 fn rules(request: &Value) -> Vec<String> {
     let terms = request.get("terms").and_then(Value::as_array).into_iter().flatten();
-    let rules = terms.filter_map(|terms| terms.get("rule"));
-    rules.map(|rule| format!("{}/{}", text(rule, "bundle"), text(rule, "rule"))).collect()
+    terms.filter_map(|terms| terms.get("rule")).map(rule).collect()
+}
+
+fn rule(rule: &Value) -> String {
+    format!("{}/{}", text(rule, "bundle"), text(rule, "rule"))
 }

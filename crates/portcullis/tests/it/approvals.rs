@@ -34,14 +34,24 @@ rules:
     hold: { actions: [delete], objects: ["table public.shipments"] }
     approvers: { groups: [dba] }
     expires: 1s
+  - id: often
+    hold: { actions: [update], objects: ["table public.products"] }
+    approvers: { groups: [dba] }
+    grant: 30m
+  - id: explained
+    hold: { actions: [delete], objects: ["table public.products"] }
+    approvers: { groups: [dba] }
+    reason: required
   - id: programs
     hold: { actions: [execute], objects: ["program touch"] }
     approvers: { groups: [dba] }
+    grant: 30m
   - id: files
     allow: { actions: [read, insert, update], objects: ["file **"] }
   - id: services
     hold: { actions: [insert], objects: ["endpoint POST /refunds"] }
     approvers: { groups: [dba] }
+    grant: 30m
   - id: models
     allow: { actions: [generate], objects: ["model claude-*"] }
   - id: tools
@@ -98,7 +108,7 @@ impl World {
     }
 
     /// Every request that is kept, newest last.
-    fn requests(&self) -> Vec<Value> {
+    pub(crate) fn requests(&self) -> Vec<Value> {
         let output = self.approvals(&["list", "--all", "--json"], &self.login("fay", "audit", 0));
         assert!(output.status.success(), "{}", told(&output));
         let text = String::from_utf8(output.stdout).unwrap();
@@ -121,6 +131,11 @@ impl World {
         });
     }
 
+    /// Every event of the record, the gateway's own among them.
+    pub(crate) fn recorded(&self) -> String {
+        self.gateway.command(&["sessions", "export"]).unwrap().replace("\\\"", "\"")
+    }
+
     /// What the record says of approvals in the newest session that has any.
     fn verdicts(&self) -> Vec<String> {
         let listed = self.gateway.command(&["sessions", "list", "--json"]).unwrap();
@@ -139,8 +154,8 @@ impl World {
 }
 
 /// A shop behind it.
-struct Shop {
-    world: World,
+pub(crate) struct Shop {
+    pub(crate) world: World,
     server: &'static Postgres,
     database: String,
 }
@@ -151,7 +166,7 @@ impl Shop {
     }
 
     /// With these lines behind its section of identities.
-    fn open_with(lines: &str) -> Option<Self> {
+    pub(crate) fn open_with(lines: &str) -> Option<Self> {
         let server = server()?;
         let database = server.create_database("held", shop::SQL).unwrap();
         let world = World::open(Settings::new(BINARY).postgres("shop", server, &database), lines);
@@ -159,9 +174,17 @@ impl Shop {
     }
 
     fn psql(&self, sql: &[&str], token: &str) -> Child {
+        self.psql_with(sql, token, "")
+    }
+
+    /// With these options of the server.
+    pub(crate) fn psql_with(&self, sql: &[&str], token: &str, options: &str) -> Child {
         let dsn = self.world.gateway.dsn("shop", "token", token).unwrap();
         let mut command = libpq_client("psql", &dsn).unwrap();
         command.arg("-X").args(sql.iter().flat_map(|sql| ["-c", sql]));
+        if !options.is_empty() {
+            command.env("PGOPTIONS", options);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -328,12 +351,15 @@ fn a_held_program_waits_in_its_ssh_session() {
         command.args(["-F", "/dev/null", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR"]);
         command.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-i"]).arg(&key);
         command.args(["-p", address.rsplit_once(':').unwrap().1, "box@127.0.0.1"]);
+        command.args(["-o", "SetEnv=PORTCULLIS_REASON=nightly"]);
         command.arg(format!("touch {}", work.join(name).display()));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let client = ssh("yes");
     let id = world.waiting();
     assert!(!work.join("yes").exists());
+    let words = told(&world.approvals(&["show", &id], &world.dana()));
+    assert!(words.contains("because     nightly"), "{words}");
     world.decide("approve", &id, &world.dana());
     let output = client.wait_with_output().unwrap();
     assert!(output.status.success() && told(&output).contains(&id), "{}", told(&output));
@@ -342,12 +368,22 @@ fn a_held_program_waits_in_its_ssh_session() {
     world.decide("reject", &world.waiting(), &world.dana());
     let output = client.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(126), "{}", told(&output));
+    for expected in ["rule held/programs", "was refused by dana", "Speak with the person", "decision "] {
+        assert!(told(&output).contains(expected), "{expected} in {}", told(&output));
+    }
     let client = ssh("gone");
     let id = world.waiting();
     signal(&client, "KILL");
     drop(said(client));
     world.becomes(&id, "withdrawn");
     assert!(!work.join("no").exists() && !work.join("gone").exists());
+    let client = ssh("granted");
+    let output = world.approvals(&["approve", &world.waiting(), "--for", "20m"], &world.dana());
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(client.wait_with_output().unwrap().status.success());
+    let output = ssh("under").wait_with_output().unwrap();
+    assert!(output.status.success() && told(&output).is_empty(), "{}", told(&output));
+    assert!(work.join("granted").exists() && work.join("under").exists());
     world.gateway.stop(&[]).unwrap();
 }
 
@@ -364,6 +400,7 @@ fn a_held_request_and_a_held_tool_call_wait_over_http() {
         let mut command = Command::new("curl");
         command.args(["--silent", "--max-time", "60", "--write-out", "\n%{http_code}", "--cacert"]);
         command.arg(world.gateway.ca_file()).args(["-H", &format!("Authorization: Bearer {token}")]);
+        command.args(["-H", "portcullis-reason: ticket 42"]);
         command.args(["-H", "content-type: application/json", "-H", "anthropic-version: 2023-06-01", "-d", body]);
         command.arg(format!("https://{}{path}", world.gateway.address("http").unwrap()));
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -377,18 +414,32 @@ fn a_held_request_and_a_held_tool_call_wait_over_http() {
     assert_eq!(refunds(), 0);
     let words = told(&world.approvals(&["show", &id], &world.dana()));
     assert!(words.contains("POST /refunds") && words.contains("amount"), "{words}");
+    assert!(words.contains("because     ticket 42"), "{words}");
     world.decide("approve", &id, &world.dana());
     assert!(said(client).contains("\n200"));
     assert_eq!(refunds(), 1);
     let client = post("/crm/refunds", r#"{"amount": 6}"#);
     world.decide("reject", &world.waiting(), &world.dana());
-    assert!(said(client).contains("\n403"));
+    let words = said(client);
+    for expected in
+        ["\n403", "held/services", "was refused by dana", "Speak with the person", "\"decision\"", "\"approval\""]
+    {
+        assert!(words.contains(expected), "{expected} in {words}");
+    }
     let client = post("/crm/refunds", r#"{"amount": 7}"#);
     let id = world.waiting();
     signal(&client, "KILL");
     drop(said(client));
     world.becomes(&id, "withdrawn");
     assert_eq!(refunds(), 1);
+    let client = post("/crm/refunds", r#"{"amount": 8}"#);
+    let output = world.approvals(&["approve", &world.waiting(), "--for", "20m"], &world.dana());
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(said(client).contains("\n200"));
+    assert!(said(post("/crm/refunds", r#"{"amount": 9}"#)).contains("\n200"), "under the grant");
+    let written = service.ledger().connections().concat();
+    assert!(!String::from_utf8_lossy(&written).contains("ticket 42"), "the reason goes no further");
+    assert_eq!(refunds(), 3);
     let ask = r#"{"model":"claude-small","max_tokens":64,"stream":true,"tools":[{"name":"Bash","input_schema":{"type":"object"}}],"messages":[{"role":"user","content":"go"}]}"#;
     for (word, expected) in [("approve", "touch /tmp/x"), ("reject", "refused")] {
         let client = post("/claude/v1/messages", ask);

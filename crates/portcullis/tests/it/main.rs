@@ -21,6 +21,7 @@ mod conform;
 mod conform_http;
 mod conform_ssh;
 mod drivers;
+mod grants;
 mod http;
 mod http_models;
 mod http_sessions;

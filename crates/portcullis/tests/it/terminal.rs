@@ -43,6 +43,7 @@ fn shell() -> [EventBody; 3] {
             told: None,
             matches: Vec::new(),
             policy: "00".into(),
+            grants: Vec::new(),
         },
         EventBody::Terminal { command: Some(1), columns: 100, rows: 30, name: Some("xterm".into()) },
     ]

@@ -252,7 +252,8 @@ impl Relay {
     }
 
     /// What becomes of what the answer proposes; none yet, where people decide.
-    fn propose(&mut self, command: Command, steps: &mut Steps) -> Option<Result<(), Denial>> {
+    fn propose(&mut self, mut command: Command, steps: &mut Steps) -> Option<Result<(), Denial>> {
+        command.reason = self.permit.as_ref().and_then(|permit| permit.command().reason.clone());
         match self.session.ask(self.session.seal(Proposal, command)) {
             // Nothing is sent for it: the client runs it, or not.
             Ruling::Forward(_cleared, permit) => {

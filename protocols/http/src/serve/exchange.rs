@@ -72,6 +72,7 @@ impl Exchange {
             return;
         }
         let mut relay = Relay::new(self, responder);
+        relay.core.because(received.reason);
         relay.core.on_request(request, stays, &mut relay.steps);
         relay.apply();
         poll_fn(|cx| relay.poll(cx)).await;

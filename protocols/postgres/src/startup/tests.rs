@@ -135,6 +135,24 @@ fn a_wish_for_the_gateway_is_taken_and_never_forwarded() {
 }
 
 #[test]
+fn a_reason_is_the_gateways_and_no_setting_of_the_server() {
+    for (pairs, expected) in [
+        (&[][..], None),
+        (&[("portcullis.reason", "because")][..], Some("because")),
+        (&[("Portcullis.Reason", "because")][..], Some("because")),
+        (&[("options", r"-c portcullis.reason=ticket\ 42")][..], Some("ticket 42")),
+        (&[("options", "--portcullis.reason=a=b -c jit=on")][..], Some("a=b")),
+        (&[("portcullis.reason", "alone"), ("options", "-c portcullis.reason=x")][..], Some("alone")),
+    ] {
+        let startup = read(&[&[("user", "u")], pairs].concat()).unwrap();
+        assert_eq!(startup.reason.as_deref(), expected, "{pairs:?}");
+        assert!(startup.setting("portcullis.reason").is_none());
+    }
+    assert_eq!(code(read(&[("user", "u"), ("portcullis.reason", "a\nb")])), "22023");
+    assert_eq!(code(read(&[("user", "u"), ("portcullis.other", "x")])), "42501");
+}
+
+#[test]
 fn pg_p07_what_decides_who_and_where_stands_once() {
     for twice in ["user", "database", "options"] {
         assert_eq!(code(read(&[("user", "u"), (twice, ""), (twice, "")])), "08P01", "{twice}");

@@ -84,6 +84,9 @@ impl Requests {
     }
 }
 
+/// The variable that says why the commands of a connection are sent; it goes no further.
+const REASON: &str = "PORTCULLIS_REASON";
+
 /// `CONNECTION` or `CONNECTION+LOGIN`.
 fn wanted(user: &str) -> (&str, Option<&str>) {
     match user.split_once('+') {
@@ -178,6 +181,13 @@ impl Front {
             .and_then(|()| session.eof(channel))
             .and_then(|()| session.close(channel));
         said.map_err(Error::Client)
+    }
+
+    /// Takes a variable that is for the gateway: why the commands of the connection are sent.
+    fn explained(&self, name: &str, value: &str) -> bool {
+        let Some(Entered { session }) = self.entered.as_ref().filter(|_| name == REASON) else { return false };
+        session.because(value);
+        true
     }
 
     /// A variable that may be set: one that only presents, or one that a rule allows.

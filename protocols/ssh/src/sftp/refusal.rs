@@ -45,6 +45,9 @@ pub(crate) const fn status(reason: &Reason) -> u32 {
         | Reason::ApprovalUnavailable { .. }
         | Reason::Rejected { .. }
         | Reason::Expired { .. }
+        | Reason::Recalled { .. }
+        | Reason::GrantEnded { .. }
+        | Reason::ReasonMissing { .. }
         | Reason::HeldInTransaction { .. }
         | Reason::IdentityRevoked
         | Reason::OverBudget { .. }

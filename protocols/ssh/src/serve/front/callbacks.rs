@@ -217,7 +217,11 @@ impl server::Handler for Front {
             asked.variables += 1;
             !asked.begun && asked.variables <= VARIABLES
         });
-        let taken = if room && name.len() + value.len() <= VARIABLE_BYTES { self.variable(name, value) } else { None };
+        let small = name.len() + value.len() <= VARIABLE_BYTES;
+        if room && small && self.explained(name, value) {
+            return answered(channel, true, session);
+        }
+        let taken = if room && small { self.variable(name, value) } else { None };
         let good = taken.is_some();
         if let Some(message) = taken {
             self.push(channel, message);

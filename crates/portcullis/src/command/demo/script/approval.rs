@@ -109,8 +109,7 @@ impl Play<'_> {
         self.verdict("it waits", &unless(!id.is_empty(), "nothing waits"));
         let rejected = format!("{id} is rejected");
         self.person("The person says no", &["approvals", "reject", &id], &[&rejected], None).await?;
-        let expect =
-            ["403", "application/problem+json", "was refused", "Speak with the person who refused it.", "decision"];
+        let expect = ["403", "\"rule\"", "was refused by", "Speak with the person who refused it.", "\"decision\""];
         self.finish("Nothing is paid, and the agent knows why", waiting, &expect, &["paid"], Ends::Well).await?;
         let got = self.demo.services.crm.service.ledger().connections().concat();
         let got = String::from_utf8_lossy(&got);

@@ -29,8 +29,8 @@ fn received(millis: i64, command: u64, text: &str) -> Event {
 }
 
 fn decided(millis: i64, command: u64, verdict: Effect) -> Event {
-    let (matches, policy) = (Vec::new(), "".into());
-    event(millis, EventBody::CommandDecided { command, verdict, reason: None, told: None, matches, policy })
+    let (matches, policy, grants) = (Vec::new(), "".into(), Vec::new());
+    event(millis, EventBody::CommandDecided { command, verdict, reason: None, told: None, matches, policy, grants })
 }
 
 fn settled(millis: i64, command: u64) -> Event {

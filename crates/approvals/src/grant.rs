@@ -1,0 +1,243 @@
+//! What people allow for some minutes: a grant, and what it covers. No I/O and no clock.
+//!
+//! Promises: a grant covers an operation only if its own list has the same action on the same object, in the same place
+//! where it goes elsewhere, with every mark and every column that the operation has; what could not be read, and an
+//! object that is not wholly known, no grant covers, whatever its list says. It counts for one rule under exactly the terms
+//! that its voters saw, for one principal on one connection, database and login, and not at or after `until`.
+//! Does not promise that its people still stand: whoever uses it asks `identity`.
+//! Held by: the tests below, and `grants/tests.rs`.
+
+use jiff::Timestamp;
+use portcullis_model::{
+    Action, ApprovalId, Columns, Connection, GrantId, HoldTerms, Name, Object, Operation, Part, Principal,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Somebody that a grant stands on: who has it, or who gave it. Without groups and claims.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Party {
+    /// Who.
+    pub principal: Principal,
+    /// When what they proved themselves with was issued, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<Timestamp>,
+}
+
+impl Party {
+    /// This principal, without groups and claims.
+    #[must_use]
+    pub fn of(principal: &Principal, issued: Option<Timestamp>) -> Self {
+        let Principal { issuer, subject, user, credential, .. } = principal.clone();
+        let principal = Principal { issuer, subject, user, groups: [].into(), claims: [].into(), credential };
+        Self { principal, issued }
+    }
+}
+
+/// What the people who approved a request want to allow beside it, for one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The request.
+    pub approval: ApprovalId,
+    /// The rule, and what it asked for.
+    pub terms: HoldTerms,
+    /// Those whose yes counts for it.
+    pub voters: Vec<Party>,
+    /// Until then.
+    pub until: Timestamp,
+}
+
+/// These operations, for this principal, there, until then: one rule does not hold them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its name.
+    pub id: GrantId,
+    /// The request that it was given with.
+    pub approval: ApprovalId,
+    /// The rule, and what it asked for when the grant was given.
+    pub terms: HoldTerms,
+    /// Who has it.
+    pub holder: Party,
+    /// Where.
+    pub connection: Name,
+    /// In which database, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Name>,
+    /// As which login.
+    pub login: Arc<str>,
+    /// What.
+    pub operations: Vec<Operation>,
+    /// Who gave it.
+    pub voters: Vec<Party>,
+    /// Since when.
+    pub given: Timestamp,
+    /// It ends then.
+    pub until: Timestamp,
+}
+
+impl Grant {
+    /// Whether it is this principal's, on this connection, database and login.
+    #[must_use]
+    pub fn is_for(&self, principal: &Principal, connection: &Connection) -> bool {
+        let holder = &self.holder.principal;
+        holder.issuer == principal.issuer
+            && holder.subject == principal.subject
+            && holder.user == principal.user
+            && self.connection == connection.name
+            && self.database == connection.database
+            && self.login == connection.login
+    }
+
+    /// Whether this operation is among what is granted.
+    #[must_use]
+    pub fn covers(&self, asked: &Operation) -> bool {
+        can_be_granted(asked) && self.operations.iter().any(|granted| is_within(asked, granted))
+    }
+}
+
+/// Whether a grant can be of this at all: what could be anything is asked about each time.
+#[must_use]
+pub fn can_be_granted(operation: &Operation) -> bool {
+    operation.action != Action::Unknown && operation.columns != Columns::Unknown && is_known(&operation.object)
+}
+
+fn is_within(asked: &Operation, granted: &Operation) -> bool {
+    asked.action == granted.action
+        && asked.object == granted.object
+        && asked.reaches == granted.reaches
+        && granted.marks.is_superset(asked.marks)
+        && match (&asked.columns, &granted.columns) {
+            (Columns::None, Columns::None) => true,
+            (Columns::Named(asked), Columns::Named(granted)) => asked.iter().all(|name| granted.contains(name)),
+            (Columns::None | Columns::Named(_) | Columns::Unknown, _) => false,
+        }
+}
+
+fn is_known(object: &Object) -> bool {
+    let known = |part: &Part| part.as_str().is_some();
+    match object {
+        Object::Relation { name, .. } | Object::Function(name) => known(&name.schema) && known(&name.name),
+        // What lives in no schema has none.
+        Object::Item { name, .. } => known(&name.name),
+        Object::Schema(part)
+        | Object::Role(part)
+        | Object::Setting(part)
+        | Object::Database(part)
+        | Object::Channel(part)
+        | Object::File(part)
+        | Object::Host(part)
+        | Object::Model(part)
+        | Object::Tool(part)
+        | Object::Subsystem(part) => known(part),
+        Object::Program { name, .. } => known(name),
+        Object::Endpoint { .. } | Object::Session(_) => true,
+        Object::Unknown => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{grant, principal};
+    use portcullis_model::{CredentialKind, ItemKind, Mark, QualifiedName, Reach, RelationKind, TokenId};
+
+    fn table(schema: &str, name: &str) -> Object {
+        Object::relation(QualifiedName::new(schema, name), RelationKind::Table)
+    }
+
+    fn naming(names: &[&str]) -> Columns {
+        Columns::Named(names.iter().map(|name| Name::canonical(*name)).collect())
+    }
+
+    #[test]
+    fn only_what_is_granted_is_covered() {
+        let update = Operation::new(Action::Update, table("public", "t")).naming(naming(&["a", "b"]));
+        let marked = Operation::new(Action::Delete, table("public", "t")).marked(Mark::Irreversible);
+        let there = Arc::new(Reach { host: Some("db".into()), database: None });
+        let remote = Operation::new(Action::Read, table("public", "u")).reaching(Arc::clone(&there));
+        let granted = grant(&[update.clone(), marked.clone(), remote.clone()]);
+        let delete = Operation::new(Action::Delete, table("public", "t"));
+        let one_column = Operation { columns: naming(&["b"]), ..update.clone() };
+        for (covered, operation) in [
+            (true, update.clone()),
+            (true, one_column),
+            (true, marked.clone()),
+            (true, delete.clone()),
+            (true, remote.clone()),
+            (false, Operation { columns: naming(&["b", "c"]), ..update.clone() }),
+            (false, Operation { columns: Columns::None, ..update.clone() }),
+            (false, Operation { columns: Columns::Unknown, ..update.clone() }),
+            (false, update.clone().marked(Mark::ExposesProtected)),
+            (false, marked.clone().marked(Mark::Unbounded)),
+            (false, Operation { action: Action::Insert, ..update.clone() }),
+            (false, Operation { object: table("hr", "t"), ..delete.clone() }),
+            (false, Operation { object: table("public", "t2"), ..delete.clone() }),
+            (
+                false,
+                Operation {
+                    object: Object::relation(QualifiedName::new("public", "t"), RelationKind::View),
+                    ..delete.clone()
+                },
+            ),
+            (false, delete.clone().reaching(Arc::clone(&there))),
+            (false, Operation { reaches: None, ..remote.clone() }),
+            (false, Operation::unknown()),
+        ] {
+            assert_eq!(granted.covers(&operation), covered, "{operation}");
+        }
+    }
+
+    /// Whatever a list says: what could be anything is no reason to let anything pass.
+    #[test]
+    fn what_is_not_known_is_never_granted() {
+        let unresolved = QualifiedName::unresolved("t");
+        for operation in [
+            Operation::unknown(),
+            Operation::new(Action::Unknown, table("public", "t")),
+            Operation::new(Action::Delete, Object::Unknown),
+            Operation::new(Action::Delete, Object::relation(unresolved.clone(), RelationKind::Table)),
+            Operation::new(Action::Delete, Object::relation(QualifiedName::anything_in("public"), RelationKind::Table)),
+            Operation::new(Action::Execute, Object::Function(unresolved)),
+            Operation::new(Action::Execute, Object::Program { name: Part::Unknown, subcommand: None }),
+            Operation::new(Action::Delete, Object::File(Part::Unknown)),
+            Operation::new(Action::Connect, Object::Host(Part::Unknown)),
+            Operation::new(
+                Action::Drop,
+                Object::Item { kind: ItemKind::Index, name: QualifiedName::anything_in("public") },
+            ),
+            Operation::new(Action::Update, table("public", "t")).naming(Columns::Unknown),
+        ] {
+            assert!(!grant(std::slice::from_ref(&operation)).covers(&operation), "{operation}");
+        }
+    }
+
+    #[test]
+    fn a_grant_is_one_principals_in_one_place() {
+        let grant = grant(&[]);
+        let asked = principal("agent-7", CredentialKind::Token(TokenId::new()));
+        let here = Connection {
+            name: Name::canonical("shop"),
+            protocol: portcullis_model::Protocol::Postgres,
+            address: "127.0.0.1:5432".into(),
+            database: Some(Name::canonical("shop")),
+            login: "app".into(),
+        };
+        assert!(grant.is_for(&asked, &here), "another token of the same user");
+        for other in [
+            Principal { issuer: "https://other".into(), ..asked.clone() },
+            Principal { subject: "agent-8".into(), ..asked.clone() },
+            Principal { user: "agent-8".into(), ..asked.clone() },
+            Principal { user: "Agent-7".into(), ..asked.clone() },
+        ] {
+            assert!(!grant.is_for(&other, &here), "{other:?}");
+        }
+        for elsewhere in [
+            Connection { name: Name::canonical("staging"), ..here.clone() },
+            Connection { database: Some(Name::canonical("other")), ..here.clone() },
+            Connection { database: None, ..here.clone() },
+            Connection { login: "owner".into(), ..here.clone() },
+        ] {
+            assert!(!grant.is_for(&asked, &elsewhere), "{elsewhere:?}");
+        }
+    }
+}
