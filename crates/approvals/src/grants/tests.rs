@@ -63,7 +63,8 @@ async fn the_shortest_time_that_was_asked_for_is_offered_by_each_rule() {
     let schema = || granting("schema", dba, 2, 30);
     let money = || granting("money", &["finance"], 1, 5);
     type Votes<'a> = &'a [(&'a str, &'a [&'a str], Option<u64>)];
-    let table: &[(Vec<HoldTerms>, Votes<'_>, &[(&str, i64)])] = &[
+    type Expected<'a> = &'a [(&'a str, i64)];
+    let table: &[(Vec<HoldTerms>, Votes<'_>, Expected<'_>)] = &[
         (vec![schema()], &[("dana", dba, Some(1200)), ("erin", dba, Some(600))], &[("schema", 600)]),
         (vec![schema()], &[("dana", dba, Some(600)), ("erin", dba, Some(1800))], &[("schema", 600)]),
         // Whoever asks for none wants none.

@@ -202,7 +202,8 @@ async fn given(world: &World) -> GrantId {
     let now = Timestamp::now();
     let party = |user: &str| Party::of(&person(user, "dba", CredentialKind::Oidc).principal, None);
     let id = GrantId::new();
-    let terms = world.api.desk.list().await.unwrap()[0].request.terms[0].clone();
+    let listed = world.api.desk.list().await.unwrap();
+    let terms = listed.first().and_then(|shown| shown.request.terms.first()).unwrap().clone();
     let grant = Grant {
         id,
         approval: ApprovalId::new(),

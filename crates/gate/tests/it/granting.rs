@@ -89,8 +89,8 @@ impl Shop {
 
     fn only_grant(&self) -> GrantId {
         let grants = self.world.desk.grants().unwrap();
-        assert_eq!(grants.len(), 1);
-        grants[0].grant.id
+        let [only] = grants.as_slice() else { panic!("not one: {grants:?}") };
+        only.grant.id
     }
 }
 
