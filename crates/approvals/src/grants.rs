@@ -9,7 +9,7 @@
 mod desk;
 
 use crate::Core;
-use crate::KEPT_AFTER;
+use crate::request::KEPT_DECIDED;
 use crate::TRIES;
 use crate::error::{DeskError, GrantError};
 use crate::grant::Grant;
@@ -239,7 +239,7 @@ fn decode(versioned: &Versioned) -> Option<Stored> {
 impl Core {
     async fn keep(&self, stored: &Stored, expect: Expect) -> Result<Put, DeskError> {
         let json = serde_json::to_vec(stored).map_err(|error| StoreError::Damaged(error.to_string()))?;
-        let kept_until = stored.grant.until.checked_add(KEPT_AFTER).unwrap_or(Timestamp::MAX);
+        let kept_until = stored.grant.until.checked_add(KEPT_DECIDED).unwrap_or(Timestamp::MAX);
         Ok(self.table.put(key_of(stored.grant.id), json.into(), expect, Some(kept_until)).await?)
     }
 

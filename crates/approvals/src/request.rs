@@ -22,7 +22,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// A decided or lapsed request is kept so long for the listing.
-const KEPT_DECIDED: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const KEPT_DECIDED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One that was taken back.
 const KEPT_WITHDRAWN: Duration = Duration::from_secs(60 * 60);

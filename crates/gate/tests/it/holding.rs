@@ -131,7 +131,7 @@ async fn what_people_said_yes_to_does_not_pass_where_the_record_cannot_say_so() 
         vote(&world, approval, Ballot::Yes).await;
         let Settled::Refuse(denial) = settling.await.unwrap() else { panic!("{durability:?}: passed unrecorded") };
         assert_eq!(denial.reason, Reason::RecordUnavailable);
-        let voted = AdminAction::ApprovalVoted { approval, approve: true };
+        let voted = AdminAction::ApprovalVoted { approval, approve: true, grant_seconds: None };
         assert!(world.gate.changed(dba("dana"), voted).is_err(), "a vote counts as recorded");
         drop(ruling);
     }
