@@ -58,6 +58,11 @@ corpus-shell *arguments:
     cargo build {{house}} --bin portcullis
     scripts/corpus-shell {{arguments}}
 
+# SAML logins and forged ones through an OIDC bridge; fetches the bridge at its first run.
+saml:
+    cargo build {{house}} --bin portcullis
+    scripts/saml
+
 # Direct, byte relay, pgbouncer and Portcullis in one run; writes a table for docs/performance.md.
 bench *arguments:
     cargo build --release --workspace --locked --bin portcullis --examples
