@@ -9,10 +9,10 @@
 mod desk;
 
 use crate::Core;
-use crate::request::KEPT_DECIDED;
 use crate::TRIES;
 use crate::error::{DeskError, GrantError};
 use crate::grant::Grant;
+use crate::request::KEPT_DECIDED;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::StreamExt as _;

@@ -89,7 +89,10 @@ pub(crate) fn identity(value: Option<Value<'_>>) -> Option<Identity> {
     let oidc = section.take("oidc").map_or_else(|| Some(Vec::new()), |value| oidc::issuers(&value));
     let listed = section.take("roles");
     if let Some(value) = section.take("saml") {
-        value.not_yet("SAML providers are");
+        value.problem_with(
+            "SAML is not read here: it comes through an OpenID Connect bridge",
+            "name the bridge under `oidc`; docs/operations.md shows one",
+        );
     }
     let ssh = ssh::identity(&mut section);
     section.finish();

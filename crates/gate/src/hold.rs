@@ -16,8 +16,7 @@ use portcullis_approvals::{Binding, DeskError, Offer, OpenError, Request, Verdic
 use portcullis_audit::RecordUnavailable;
 use portcullis_model::{
     ApprovalId, Command, DecisionId, Denial, Digest, EventBody, GrantId, HoldTerms, Outcome, Parameter, Reason, RuleId,
-    Text,
-    Verdict,
+    Text, Verdict,
 };
 use std::sync::Arc;
 use tokio::sync::watch;
