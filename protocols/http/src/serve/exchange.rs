@@ -1,9 +1,11 @@
 //! One request and its answer: what the core says, done.
 //!
 //! Promises: a body is collected before anything is asked, and a request whose client is gone by then was never asked; one
-//! whose head or body cannot be read is in the record, as its caller's, before that caller is told; the backend is read only while the client's side and the record
-//! have room; a backend that goes silent is not waited for longer than its connection says; a client that goes away ends
-//! what runs and withdraws what waits; where the record fails nothing more is released, and the client is not left waiting.
+//! whose head or body cannot be read is in the record, as its caller's, before that caller is told; the backend is read only
+//! while the client's side and the record have room; a backend that goes silent is not waited for longer than its connection
+//! says; what an answer did not use of its budgets is given back before its client has the end of it, so that the next
+//! request finds it there; a client that goes away ends what runs and withdraws what waits; where the record fails nothing
+//! more is released, and the client is not left waiting.
 //! Held by: `tests/it/http*.rs` of the binary.
 
 use super::body::{Unread, collect};
@@ -365,6 +367,9 @@ impl Relay {
     fn write(&mut self, cx: &mut Context<'_>) -> bool {
         let sent = |polled: Poll<Result<(), SendError>>| !matches!(polled, Poll::Ready(Err(_)));
         let up = sent(self.up.poll_send(cx));
+        if self.giving_back.is_some() {
+            return up;
+        }
         match self.down.poll_send(cx) {
             Poll::Ready(Err(SendError::Io(_))) => {
                 self.core.on_gone(&mut self.steps);
