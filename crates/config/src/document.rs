@@ -231,11 +231,6 @@ impl<'d> Value<'d> {
         self.report(Problem::warning(Arc::clone(&self.path), message).suggest(help), self.at());
     }
 
-    /// Something that a later version reads.
-    pub(crate) fn not_yet(&self, what: &str) {
-        self.problem_with(format!("{what} not available yet in this version"), "leave it out");
-    }
-
     /// Whether it is written out as text; nothing is reported.
     pub(crate) fn is_scalar(&self) -> bool {
         self.node.as_scalar().is_some()
