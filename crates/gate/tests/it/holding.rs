@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 fn creates(session: &Session) -> Ruling<Bytes> {
     let create = command("create table t ()", Operation::new(Action::Create, table("t")));
@@ -117,7 +118,8 @@ async fn what_people_said_yes_to_does_not_pass_where_the_record_cannot_say_so() 
         let (session, other) = (world.session().await, world.session().await);
         let hold = held(&session);
         let approval = hold.approval();
-        let settling = tokio::spawn(hold.settle());
+        let mut settling = JoinSet::new();
+        settling.spawn(hold.settle());
         while world.desk.show(approval).await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -129,7 +131,9 @@ async fn what_people_said_yes_to_does_not_pass_where_the_record_cannot_say_so() 
             watermark.changed().await.unwrap();
         }
         vote(&world, approval, Ballot::Yes).await;
-        let Settled::Refuse(denial) = settling.await.unwrap() else { panic!("{durability:?}: passed unrecorded") };
+        let Settled::Refuse(denial) = settling.join_next().await.unwrap().unwrap() else {
+            panic!("{durability:?}: passed unrecorded")
+        };
         assert_eq!(denial.reason, Reason::RecordUnavailable);
         let voted = AdminAction::ApprovalVoted { approval, approve: true, grant_seconds: None };
         assert!(world.gate.changed(dba("dana"), voted).is_err(), "a vote counts as recorded");
