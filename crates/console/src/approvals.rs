@@ -113,7 +113,7 @@ pub(crate) async fn vote(
 }
 
 /// Every grant that is kept.
-pub(crate) async fn grants(State(api): State<Arc<Api>>, _: Approver) -> Result<Json<Vec<GrantShown>>, ApiError> {
+pub(crate) async fn grants(State(api): State<Arc<Api>>, _: ApprovalReader) -> Result<Json<Vec<GrantShown>>, ApiError> {
     api.desk.grants().map(Json).map_err(desk)
 }
 

@@ -34,7 +34,7 @@ decision := {"decision": "deny", "message": data.words.closed} if {
 fn gateway(policies: &[(&str, &str)]) -> Option<Gateway> {
     let server = server()?;
     let database = server.create_database("conditions", shop::SQL).unwrap();
-    let settings = Settings::new(BINARY).policy("agents", AGENTS).postgres("shop", server, &database);
+    let settings = Settings::new(BINARY).plaintext().policy("agents", AGENTS).postgres("shop", server, &database);
     let settings = policies.iter().fold(settings, |settings, (name, text)| settings.policy(name, text));
     Some(settings.start().unwrap())
 }
