@@ -8,9 +8,7 @@
 //! Held by: the tests below, and `grants/tests.rs`.
 
 use jiff::Timestamp;
-use portcullis_model::{
-    Action, ApprovalId, Columns, Connection, GrantId, HoldTerms, Name, Object, Operation, Part, Principal,
-};
+use portcullis_model::{Action, ApprovalId, Columns, Connection, GrantId, HoldTerms, Name, Operation, Principal};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -98,7 +96,7 @@ impl Grant {
 /// Whether a grant can be of this at all: what could be anything is asked about each time.
 #[must_use]
 pub fn can_be_granted(operation: &Operation) -> bool {
-    operation.action != Action::Unknown && operation.columns != Columns::Unknown && is_known(&operation.object)
+    operation.action != Action::Unknown && operation.columns != Columns::Unknown && operation.object.is_known()
 }
 
 fn is_within(asked: &Operation, granted: &Operation) -> bool {
@@ -113,33 +111,11 @@ fn is_within(asked: &Operation, granted: &Operation) -> bool {
         }
 }
 
-fn is_known(object: &Object) -> bool {
-    let known = |part: &Part| part.as_str().is_some();
-    match object {
-        Object::Relation { name, .. } | Object::Function(name) => known(&name.schema) && known(&name.name),
-        // What lives in no schema has none.
-        Object::Item { name, .. } => known(&name.name),
-        Object::Schema(part)
-        | Object::Role(part)
-        | Object::Setting(part)
-        | Object::Database(part)
-        | Object::Channel(part)
-        | Object::File(part)
-        | Object::Host(part)
-        | Object::Model(part)
-        | Object::Tool(part)
-        | Object::Subsystem(part) => known(part),
-        Object::Program { name, .. } => known(name),
-        Object::Endpoint { .. } | Object::Session(_) => true,
-        Object::Unknown => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tests::{grant, principal};
-    use portcullis_model::{CredentialKind, ItemKind, Mark, QualifiedName, Reach, RelationKind, TokenId};
+    use portcullis_model::{CredentialKind, ItemKind, Mark, Object, Part, QualifiedName, Reach, RelationKind, TokenId};
 
     fn table(schema: &str, name: &str) -> Object {
         Object::relation(QualifiedName::new(schema, name), RelationKind::Table)

@@ -50,6 +50,12 @@ pub enum Part {
 }
 
 impl Part {
+    /// Whether it was determined.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        matches!(self, Self::Known(_))
+    }
+
     /// The known part made of canonical text.
     #[must_use]
     pub fn known(text: impl Into<Arc<str>>) -> Self {

@@ -226,6 +226,29 @@ impl Object {
         Self::Relation { name, kind }
     }
 
+    /// Whether its name is wholly known: no other object could be meant by it.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        match self {
+            Self::Relation { name, .. } | Self::Function(name) => name.schema.is_known() && name.name.is_known(),
+            // Some kinds live in no schema, and are written without one.
+            Self::Item { name, .. } => name.name.is_known(),
+            Self::Schema(part)
+            | Self::Role(part)
+            | Self::Setting(part)
+            | Self::Database(part)
+            | Self::Channel(part)
+            | Self::File(part)
+            | Self::Host(part)
+            | Self::Model(part)
+            | Self::Tool(part)
+            | Self::Subsystem(part)
+            | Self::Program { name: part, .. } => part.is_known(),
+            Self::Endpoint { .. } | Self::Session(_) => true,
+            Self::Unknown => false,
+        }
+    }
+
     /// The noun that starts the printed form.
     #[must_use]
     pub const fn noun(&self) -> &'static str {

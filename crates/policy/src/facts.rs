@@ -13,7 +13,7 @@ use cel::Value;
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use jiff::Timestamp;
-use portcullis_model::{Columns, Connection, Marks, Object, Operation, Part, Principal, QualifiedName};
+use portcullis_model::{Columns, Connection, Marks, Object, Operation, Principal};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -247,25 +247,5 @@ pub(crate) fn columns(one: &Operation) -> Option<&[portcullis_model::Name]> {
 
 /// The object as patterns are written, where its name is wholly known and not too long to look at.
 pub(crate) fn object(object: &Object) -> Option<String> {
-    let known = |part: &Part| matches!(part, Part::Known(_));
-    let both = |name: &QualifiedName| known(&name.schema) && known(&name.name);
-    let told = match object {
-        Object::Relation { name, .. } | Object::Function(name) => both(name),
-        // Some kinds live in no schema, and are written without one.
-        Object::Item { name, .. } => known(&name.name),
-        Object::Schema(part)
-        | Object::Role(part)
-        | Object::Setting(part)
-        | Object::Database(part)
-        | Object::Channel(part)
-        | Object::File(part)
-        | Object::Host(part)
-        | Object::Model(part)
-        | Object::Tool(part)
-        | Object::Subsystem(part)
-        | Object::Program { name: part, .. } => known(part),
-        Object::Endpoint { .. } | Object::Session(_) => true,
-        Object::Unknown => false,
-    };
-    told.then(|| object.to_string()).filter(|text| text.len() <= MAX_TEXT)
+    object.is_known().then(|| object.to_string()).filter(|text| text.len() <= MAX_TEXT)
 }

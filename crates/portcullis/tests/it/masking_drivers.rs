@@ -1,22 +1,18 @@
 //! Drivers read what is masked as they read anything: every protected type, in text and in binary, without a decoding
 //! error, and nothing protected reaches the program. Each runs its own program of checks in `tests/drivers`.
 
+use crate::drivers::{go, java, node, python};
 use crate::masking_secrets::Vault;
-use crate::surroundings::{fetched, part, succeed};
+use crate::surroundings::{part, succeed};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{Column as _, Connection as _, Row as _};
-use std::path::PathBuf;
 use std::process::Command;
 use tokio_postgres::NoTls;
-
-fn program(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/drivers").join(name)
-}
 
 fn reads(mut command: Command) {
     let Some(vault) = Vault::open(false) else { return };
     command.env("PORTCULLIS_TEST_DSN", vault.dsn("agents")).env("PORTCULLIS_TEST_MASKED", "1");
-    command.env("PORTCULLIS_TEST_GATEWAY", "1").env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("PORTCULLIS_TEST_GATEWAY", "1");
     let said = succeed(&mut command);
     vault.assert_clean("the driver", &said);
     assert!(said.trim_end().ends_with("checks passed") && said.contains("[redacted]"), "{said}");
@@ -25,39 +21,31 @@ fn reads(mut command: Command) {
 
 #[test]
 fn psycopg() {
-    let Some(python) = fetched("python/bin/python") else { return };
-    let mut command = Command::new(python);
-    command.arg(program("psycopg_masked.py"));
+    let Some(command) = python("psycopg_masked.py") else { return };
     reads(command);
 }
 
 #[test]
 fn asyncpg() {
-    let Some(python) = fetched("python/bin/python") else { return };
-    let mut command = Command::new(python);
-    command.arg(program("asyncpg_masked.py"));
+    let Some(command) = python("asyncpg_masked.py") else { return };
     reads(command);
 }
 
 #[test]
 fn node_postgres() {
-    let Some(modules) = fetched("node/node_modules") else { return };
-    let mut command = Command::new("node");
-    command.arg(program("node/masked.js")).env("NODE_PATH", modules);
+    let Some(command) = node("masked.js") else { return };
     reads(command);
 }
 
 #[test]
 fn pgx() {
-    let Some(pgx) = fetched("go/pgx") else { return };
-    reads(Command::new(pgx));
+    let Some(command) = go() else { return };
+    reads(command);
 }
 
 #[test]
 fn jdbc() {
-    let Some(jar) = fetched("java/postgresql.jar") else { return };
-    let mut command = Command::new("java");
-    command.arg("-cp").arg(jar).arg(program("java/Masked.java"));
+    let Some(command) = java("Masked.java") else { return };
     reads(command);
 }
 

@@ -4,10 +4,10 @@
 //! lives, and to this gateway only; what is refused says why as it does for a password.
 
 use crate::approvals::World;
-use crate::surroundings::{AGENTS, BINARY, OWNERS, Shop, Wants, Who, fetched, libpq_client, part, server, succeed};
+use crate::drivers::{go, java, node, python};
+use crate::surroundings::{AGENTS, BINARY, OWNERS, Shop, Wants, Who, libpq_client, part, server, succeed};
 use portcullis_testkit::gateway::{Gateway, Settings};
 use portcullis_testkit::shop;
-use std::path::PathBuf;
 use std::process::Command;
 
 const OPTION: &str = "-c portcullis.auth=scram";
@@ -106,52 +106,41 @@ fn checks(mut command: Command) {
     let Some(gateway) = asking() else { return };
     let token = gateway.token("agent", &["agents"]).unwrap();
     command.env("PORTCULLIS_TEST_DSN", gateway.dsn("shop", "agent", &token).unwrap());
-    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PORTCULLIS_TEST_GATEWAY", "1");
+    command.env("PORTCULLIS_TEST_GATEWAY", "1");
     let said = succeed(&mut command);
     assert!(said.trim_end().ends_with("checks passed"), "{said}");
     gateway.stop(&[]).unwrap();
 }
 
-fn program(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/drivers").join(name)
-}
-
 #[test]
 fn psycopg() {
-    let Some(python) = fetched("python/bin/python") else { return };
-    let mut command = Command::new(python);
+    let Some(mut command) = python("psycopg_checks.py") else { return };
     // Nothing less will do for it.
-    command.arg(program("psycopg_checks.py")).env("PGREQUIREAUTH", "scram-sha-256").env("PGCHANNELBINDING", "require");
+    command.env("PGREQUIREAUTH", "scram-sha-256").env("PGCHANNELBINDING", "require");
     checks(command);
 }
 
 #[test]
 fn asyncpg() {
-    let Some(python) = fetched("python/bin/python") else { return };
-    let mut command = Command::new(python);
-    command.arg(program("asyncpg_checks.py"));
+    let Some(command) = python("asyncpg_checks.py") else { return };
     checks(command);
 }
 
 #[test]
 fn node_postgres() {
-    let Some(modules) = fetched("node/node_modules") else { return };
-    let mut command = Command::new("node");
-    command.arg(program("node/checks.js")).env("NODE_PATH", modules);
+    let Some(command) = node("checks.js") else { return };
     checks(command);
 }
 
 #[test]
 fn pgx() {
-    let Some(pgx) = fetched("go/pgx") else { return };
-    checks(Command::new(pgx));
+    let Some(command) = go() else { return };
+    checks(command);
 }
 
 #[test]
 fn jdbc() {
-    let Some(jar) = fetched("java/postgresql.jar") else { return };
-    let mut command = Command::new("java");
-    command.arg("-cp").arg(jar).arg(program("java/Checks.java"));
+    let Some(command) = java("Checks.java") else { return };
     checks(command);
 }
 
@@ -212,16 +201,15 @@ fn connect_prints_and_sets_what_scram_needs() {
 #[test]
 fn libpq_18_gets_in_with_a_providers_token() {
     let Some(server) = server() else { return };
-    let Some(python) = fetched("python/bin/python") else { return };
+    let Some(mut command) = python("oauth_checks.py") else { return };
     let database = server.create_database("oauth", shop::SQL).unwrap();
     let settings = Settings::new(BINARY).postgres("shop", server, &database);
     let world = World::open(settings.postgres_with("with-oauth", server, &database, ", client_auth: oauth"), "");
     let dsn = world.gateway.dsn("shop", "dana", "").unwrap().replace("password= ", "");
-    let mut command = Command::new(python);
-    command.arg(program("oauth_checks.py")).env("PORTCULLIS_TEST_DSN", dsn);
+    command.env("PORTCULLIS_TEST_DSN", dsn);
     // The provider of these tests has no TLS.
     command.env("PORTCULLIS_TEST_ISSUER", world.provider.issuer()).env("PGOAUTHDEBUG", "UNSAFE");
-    command.env("PORTCULLIS_TEST_TOKEN", world.dana()).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("PORTCULLIS_TEST_TOKEN", world.dana());
     let said = succeed(&mut command);
     assert!(said.contains("5 checks passed"), "{said}");
     assert!(!world.gateway.log_text().contains(&world.dana()[..60]));
