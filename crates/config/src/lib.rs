@@ -14,6 +14,7 @@ mod connections;
 mod document;
 mod fuzz;
 mod http;
+mod notifications;
 mod oidc;
 mod policies;
 mod public_keys;
@@ -30,6 +31,7 @@ mod vault;
 mod tests;
 
 pub use fuzz::fuzz_document;
+pub use notifications::{Notifier, NotifierWay};
 pub use policies::PolicyGlob;
 pub use schema::JSON_SCHEMA;
 pub use settings::{

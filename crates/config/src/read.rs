@@ -2,7 +2,7 @@
 
 use crate::document::{Document, Value};
 use crate::settings::Config;
-use crate::{connections, oidc, policies, sections, vault};
+use crate::{connections, notifications, oidc, policies, sections, vault};
 use portcullis_model::Problem;
 use std::path::Path;
 
@@ -30,6 +30,7 @@ fn whole(root: &Value<'_>, file: &Path) -> Option<Config> {
     let listed = section.require("connections", "{ NAME: { protocol: postgres, … } }");
     let connections = connections::connections(listed, oauth);
     let policies = section.require("policies", "[policies/*.yaml]").and_then(|value| policies::read(&value));
+    let notifications = notifications::notifiers(section.take("notifications"), connections.as_ref());
     let audit = sections::audit(section.take("audit"));
     let limits = sections::limits(section.take("limits"));
     section.finish();
@@ -46,6 +47,7 @@ fn whole(root: &Value<'_>, file: &Path) -> Option<Config> {
         vaults: vaults?,
         connections: connections?,
         policies: policies?,
+        notifications: notifications?,
         audit: audit?,
         limits: limits?,
     })

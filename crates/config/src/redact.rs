@@ -17,6 +17,7 @@ const TELLING: &[&str] = &[
     "private_key",
     "authorization",
     "cookie",
+    "slack",
 ];
 
 /// What is shown instead.
@@ -125,6 +126,7 @@ mod tests {
             ("  user: me@example.com", "  user: me@example.com"),
             ("listen: { postgres: 127.0.0.1:6442 }", "listen: { postgres: 127.0.0.1:6442 }"),
             ("  password:", "  password:"),
+            ("  - slack: https://hooks.slack.com/services/hunter2", "  - slack: [not shown]"),
             ("  host_key: '-----BEGIN OPENSSH PRIVATE KEY----- hunter2'", "  host_key: '[not shown]"),
             ("tls: { certificate: gw.pem, key: gw.key }", "tls: { certificate: gw.pem, key: gw.key }"),
         ];

@@ -75,10 +75,20 @@ mod tests {
                 "items" => {
                     found.extend(value.as_array().into_iter().flatten().flat_map(|item| against(item, rule_value)))
                 }
+                "maxItems" if value.as_array().map(Vec::len) > rule_value.as_u64().map(|most| most as usize) => {
+                    found.push("too many".to_owned());
+                }
                 "minItems" if value.as_array().is_some_and(Vec::is_empty) => found.push("empty".to_owned()),
                 "minProperties" if value.as_object().is_some_and(Map::is_empty) => found.push("empty".to_owned()),
                 "minLength" if value == "" => found.push("empty".to_owned()),
-                "type" | "enum" | "anyOf" | "additionalProperties" | "minItems" | "minProperties" | "minLength" => {}
+                "type"
+                | "enum"
+                | "anyOf"
+                | "additionalProperties"
+                | "minItems"
+                | "maxItems"
+                | "minProperties"
+                | "minLength" => {}
                 "$schema" | "$defs" | "title" | "description" | "default" | "pattern" | "propertyNames"
                 | "maxLength" | "minimum" | "maximum" | "uniqueItems" => {}
                 other => panic!("the schema says `{other}`, which is not checked here"),
@@ -140,6 +150,7 @@ mod tests {
             "vault-server-2",
             "vault-server-4",
             "vault-server-6",
+            "notifications",
         ];
         for name in refused {
             let file = fixtures("bad").into_iter().find(|file| file.file_stem().unwrap() == name).unwrap();
@@ -194,6 +205,7 @@ mod tests {
                 &[][..],
             ),
             ("vault: { local: { zzzzzzzz: 1 } }\n", "/properties/vault/properties/local", &[][..]),
+            ("notifications: [{ zzzzzzzz: 1 }]\n", "/properties/notifications/items", &[][..]),
             ("audit: { zzzzzzzz: 1 }\n", "/properties/audit", &[][..]),
             ("limits: { zzzzzzzz: 1 }\n", "/properties/limits", &[][..]),
         ];

@@ -15,7 +15,7 @@ pub(crate) fn store(value: Option<Value<'_>>) -> Option<Store> {
     let Some(value) = value else { return Some(Store::RocksDb) };
     let text = value.text()?;
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        // Not `not_yet`: the text may hold a password, so it is told at the key.
+        // The text may hold a password, so it is told at the key.
         value.problem_at_key("a PostgreSQL store is not available yet in this version", "write `rocksdb`");
         return None;
     }

@@ -4,6 +4,7 @@
 //! a secret is a reference, never its text. `portcullis/assemble.rs` alone turns these into each crate's own settings.
 //! Held by: the golden files of `fixtures/config/`.
 
+use crate::notifications::Notifier;
 use crate::policies::PolicyGlob;
 use crate::vault::Vaults;
 use portcullis_model::{Name, Problem};
@@ -40,6 +41,8 @@ pub struct Config {
     pub connections: BTreeMap<Name, Connection>,
     /// `policies`: patterns of files; see [`Config::policy_files`].
     pub policies: Vec<PolicyGlob>,
+    /// `notifications`: who is told that something waits for people.
+    pub notifications: Vec<Notifier>,
     /// `audit`.
     pub audit: Audit,
     /// `limits`.

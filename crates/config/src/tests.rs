@@ -3,6 +3,7 @@ use portcullis_model::Name;
 use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) fn fixtures(kind: &str) -> Vec<PathBuf> {
@@ -210,6 +211,18 @@ fn every_key_is_read() {
     let v6 = postgres(&config, "v6");
     assert_eq!((v6.address.to_string(), v6.address.is_local()), ("[::1]:5432".to_owned(), true));
     assert_eq!(config.audit.max_result_bytes, 64 << 10);
+    let [hook, slack, command] = config.notifications.as_slice() else { panic!("{:?}", config.notifications) };
+    let expected = NotifierWay::Webhook {
+        url: "https://hooks.example.com/portcullis".into(),
+        secret: SecretSource::File("/etc/portcullis/keys/hook".into()),
+        tls_ca: Some("/etc/portcullis/keys/hooks.pem".into()),
+    };
+    assert_eq!((&hook.way, hook.connections.len(), hook.rules.len()), (&expected, 0, 0));
+    assert_eq!(slack.way, NotifierWay::Slack { url: SecretSource::Env("SLACK_HOOK".into()), tls_ca: None });
+    assert_eq!(slack.connections, [Name::canonical("shop")].into());
+    assert_eq!(slack.rules, ["shop-agents/schema-change".into()].into());
+    let words = ["/usr/local/bin/page", "--group", "dba"].map(Arc::from).to_vec();
+    assert_eq!(command.way, NotifierWay::Command { words });
     assert_eq!((config.audit.results, config.audit.durability), (Results::Sample, Durability::Batched));
     assert_eq!(config.limits.idle, Duration::from_secs(5400));
     assert_eq!((config.limits.sessions, config.limits.unauthenticated_per_address), (200, 4));

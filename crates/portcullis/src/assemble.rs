@@ -8,6 +8,7 @@
 mod client_auth;
 pub(crate) mod credentials;
 pub(crate) mod http;
+pub(crate) mod notifications;
 pub(crate) mod oidc;
 pub(crate) mod opa;
 pub(crate) mod ssh;
@@ -166,7 +167,8 @@ pub(crate) fn destinations(config: &Config) -> Result<HashMap<Name, Destination>
 /// What anything configured cannot be reached with, before anybody asks: all of it.
 pub(crate) fn reach_problems(config: &Config) -> Vec<Failure> {
     let databases = databases_of(config).filter_map(|(name, postgres)| destination(name, postgres).err());
-    databases.chain(http::problems(config)).chain(oidc::trust(config).err()).collect()
+    let told = notifications::problems(config);
+    databases.chain(http::problems(config)).chain(oidc::trust(config).err()).chain(told).collect()
 }
 
 fn destination(name: &Name, postgres: &config::Postgres) -> Result<Destination, Failure> {

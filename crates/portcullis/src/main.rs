@@ -16,6 +16,7 @@ mod command;
 mod error;
 mod fetch;
 mod memory;
+mod notify;
 mod serve;
 mod state;
 mod table;

@@ -8,6 +8,7 @@
 use crate::args::ServeArgs;
 use crate::assemble::{self, Ground};
 use crate::error::Failure;
+use crate::notify::{Notifier, Teller};
 use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_config::Config;
@@ -86,6 +87,8 @@ pub(crate) struct Running {
     /// Of what keeps the logins that were made for sessions: it ends after the last of them.
     keeping: Drain,
     keepers: JoinSet<()>,
+    /// Of what tells people: it ends after the sessions, so that their last endings are told.
+    telling: JoinSet<()>,
 }
 
 /// A listener that accepts, and where.
@@ -114,6 +117,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
     let tls = assemble::tls(&config, &addresses)?;
     let desk = assemble::desk(&config, &ground).await?;
     let (credentials, keeper) = assemble::credentials(&config)?;
+    let notifiers = assemble::notifications::notifiers(&config, &credentials)?;
     let gate = assemble::gate(&config, &ground, policy, desk.clone(), credentials)?;
     let (certificates, own) = tls.map_or((None, None), |tls| (Some(tls.certificates), tls.own));
     let (authority, file) = own.map_or((None, None), |(authority, file)| (Some(authority), Some(file)));
@@ -131,8 +135,10 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
         tasks: JoinSet::new(),
         keeping: Drain::new(),
         keepers: JoinSet::new(),
+        telling: JoinSet::new(),
     };
     running.keep_leases(keeper);
+    running.tell(notifiers);
     let config = Arc::new(config);
     let api = running.api(&config, file, certificates.is_some());
     if let Some(open) = postgres {
@@ -175,6 +181,7 @@ impl Running {
         drop(self.gate);
         self.keeping.start();
         while self.keepers.join_next().await.is_some() {}
+        while self.telling.join_next().await.is_some() {}
         self.ground.writer.close().map_err(|error| Failure::refused("the record", error))
     }
 
@@ -301,7 +308,15 @@ impl Running {
         }
     }
 
-    /// Takes changed bundles by itself, unless they are weaker.
+    /// Tells people of what waits for them.
+    fn tell(&mut self, notifiers: Vec<Notifier>) {
+        if !notifiers.is_empty() {
+            let table = Arc::clone(&self.ground.table);
+            let teller = Teller::new(notifiers, self.desk.clone(), table, &self.ground.recorder);
+            self.telling.spawn(teller.run(self.keeping.clone()));
+        }
+    }
+
     /// Ends sessions whose identity was revoked, at once, and those whose token ran out, within a second.
     fn follow_identity(&mut self) {
         let (gate, drain) = (self.gate.clone(), self.drain.clone());
@@ -322,6 +337,7 @@ impl Running {
         });
     }
 
+    /// Takes changed bundles by itself, unless they are weaker.
     fn follow_policy(&mut self, config: Arc<Config>) {
         let (gate, drain) = (self.gate.clone(), self.drain.clone());
         self.tasks.spawn(async move {

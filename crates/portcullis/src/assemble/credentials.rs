@@ -5,7 +5,7 @@
 //! provider ([`Fetch`]), and its answers are wiped. Does not promise to wipe what lies in the buffers of TLS and HTTP.
 //! Held by: `tests/it/vault.rs` and `tests/it/vault_server.rs`.
 
-use super::{http, ssh};
+use super::{http, notifications, ssh};
 use crate::error::Failure;
 use crate::fetch::Fetch;
 use hyper::Request;
@@ -30,7 +30,7 @@ pub(crate) fn vault(config: &Config) -> Option<Vault> {
     Some(Vault::new(config.data_dir.join("secrets.vault"), key))
 }
 
-/// Where each connection's credential is, and what keeps those that the vault server makes: run it for as long as
+/// Where each connection's and each notifier's credential is, and what keeps those that the vault server makes: run it for as long as
 /// sessions live. Whoever leases without it gives back what was made.
 pub(crate) fn credentials(config: &Config) -> Result<(Credentials, Option<Keeper>), Failure> {
     let sources = config.connections.iter().map(|(name, connection)| {
@@ -48,7 +48,7 @@ pub(crate) fn credentials(config: &Config) -> Result<(Credentials, Option<Keeper
         };
         (name.clone(), source)
     });
-    let mut credentials = Credentials::new(sources.collect());
+    let mut credentials = Credentials::new(sources.chain(notifications::sources(config)).collect());
     if let Some(vault) = vault(config) {
         credentials = credentials.with_vault(Arc::new(vault));
     }

@@ -46,7 +46,11 @@ fn problems(file: &Path) -> Result<Vec<Problem>, Failure> {
         }
     };
     let unreadable = crate::runtime()?.block_on(credentials.problems());
-    let path = |name: &Name| format!("connections.{name}.{}", credential_key(&config, name));
+    let path = |name: &Name| match config.connections.get(name) {
+        Some(_) => format!("connections.{name}.{}", credential_key(&config, name)),
+        // The names of notifiers are their paths.
+        None => name.to_string(),
+    };
     problems.extend(unreadable.iter().map(|(name, why)| Problem::error(path(name), why.to_string())));
     problems.extend(credentials.warnings().iter().map(|(name, why)| Problem::warning(path(name), why.as_str())));
     problems.extend(assemble::ssh::trust(&config).err().into_iter().flatten());
