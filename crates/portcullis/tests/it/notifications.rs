@@ -2,10 +2,11 @@
 //!
 //! Promises: a webhook, Slack's webhook and a command are told of a request's opening and its end, once each, whatever
 //! restarts between; what is told is signed where it can be and holds nothing that is not shown to those who decide; a
-//! notifier that is down or hangs holds up nobody, and says so once; one that fails twice is told at the third try.
+//! notifier that is down or hangs holds up nobody, and says so once; one that fails twice is told at the third try; `check` says
+//! which has no secret.
 
 use crate::approvals::{Shop, said};
-use crate::surroundings::eventually;
+use crate::surroundings::{BINARY, eventually};
 use portcullis_testkit::http::{Act, Answers, Asked, Service, answer};
 use serde_json::Value;
 use std::fs;
@@ -190,4 +191,22 @@ fn what_a_killed_gateway_left_is_told_once_by_the_next() {
     shop.world.gateway.stop(&[]).unwrap();
     let all = [&killed[0], &killed[1], &format!("{second} open"), &format!("{second} withdrawn")];
     assert_eq!(told(), all.map(String::clone));
+}
+
+#[test]
+fn check_says_which_notifier_has_no_secret() {
+    let kept = tempfile::tempdir().unwrap();
+    let file = kept.path().join("portcullis.yaml");
+    let text = "listen: { postgres: 127.0.0.1:0 }\nconnections:\n  shop: { protocol: postgres, address: 127.0.0.1, database: shop, \
+                username: app, tls: disable }\npolicies: [p.yaml]\nnotifications:\n  - command: [page]\n  - { webhook: \
+                \"https://hooks.example.com/x\", secret: { env: NOTIFIES_NOBODY } }\n  - slack: { env: NOTIFIES_SLACK }\n";
+    fs::write(&file, text).unwrap();
+    let policy = "bundle: b\nrules:\n  - id: r\n    deny: { actions: [drop] }\n";
+    fs::write(kept.path().join("p.yaml"), policy).unwrap();
+    let output =
+        Command::new(BINARY).args(["check", "--config"]).arg(&file).env("NOTIFIES_SLACK", "x").output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let expected = "error: environment variable NOTIFIES_NOBODY is not set (at notifications[1].secret)";
+    assert!(told.contains(expected) && !told.contains("notifications[2]") && told.contains(": 1 errors"), "{told}");
+    assert_eq!(output.status.code(), Some(1));
 }
