@@ -156,7 +156,10 @@ fn every_key_of_http_is_read() {
 
 #[test]
 fn public_keys_are_read_from_their_files_and_each_may_be_given_once() {
-    let dir = tempfile::tempdir().unwrap();
+    // Named by digits: a path that happens to hold `pwd` is not shown.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let name = now.as_nanos().to_string();
+    let dir = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempdir().unwrap();
     let file = dir.path().join("portcullis.yaml");
     let keys: Vec<String> = good("complete.yaml").ssh.keys.iter().map(|key| key.key.to_openssh().unwrap()).collect();
     let text = "listen: { ssh: 127.0.0.1:0 }\nidentity:\n  ssh_certificate_authorities: [ca.pub]\n  ssh_keys: [{ user: a, file: a.pub }]\nconnections:\n  b: { protocol: ssh, address: 127.0.0.1, username: a, certificate: own, host_key: KEY }\npolicies: [p/*.yaml]\n";
