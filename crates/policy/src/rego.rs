@@ -12,6 +12,7 @@ mod answer;
 mod input;
 mod module;
 mod read;
+mod recursion;
 
 use crate::SourceFile;
 use crate::facts::Facts;
@@ -28,8 +29,8 @@ pub(crate) use answer::{Answer, Named, Says};
 /// An evaluation that takes longer is none.
 const LIMIT: Duration = Duration::from_millis(100);
 
-/// Room for an evaluation: modules call each other as deep as they like, and a bundle is of bounded size.
-const STACK: usize = 64 << 20;
+/// Room for an evaluation, of which only what is used is taken: functions call each other [`recursion::DEEPEST`] deep at most.
+const STACK: usize = 256 << 20;
 
 /// Steps between two looks at the clock.
 const LOOKS: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);

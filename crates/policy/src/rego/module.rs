@@ -6,6 +6,7 @@
 //! Does not promise to see a call whose name is written in brackets: it fails when it is evaluated, and so denies.
 //! Held by: `rego/tests.rs`.
 
+use super::recursion;
 use crate::SourceFile;
 use regorus::Source;
 use regorus::unstable::{BUILTINS, Lexer, TokenKind};
@@ -53,16 +54,30 @@ pub(super) enum Calls {
     NotOffered { name: String, line: usize, column: usize },
 }
 
-struct Token {
+/// A word of a module.
+pub(super) struct Token {
     kind: TokenKind,
     text: String,
     start: usize,
     end: usize,
+    pub(super) line: u32,
+    pub(super) column: u32,
 }
 
-/// Reads the calls of a module. A text that is no module is given back as it is, for the evaluator to say what is wrong.
-pub(super) fn calls(file: &SourceFile) -> Calls {
-    let Some(tokens) = tokens(file) else { return Calls::Good(file.text.to_string()) };
+impl Token {
+    pub(super) fn is_name(&self, text: &str) -> bool {
+        is_name(self) && self.text == text
+    }
+
+    pub(super) fn is_symbol(&self, texts: &[&str]) -> bool {
+        self.kind == TokenKind::Symbol && texts.contains(&self.text.as_str())
+    }
+}
+
+/// Reads the calls of a module, and adds to `among` which of its functions makes them. A text that is no module is given
+/// back as it is, for the evaluator to say what is wrong.
+pub(super) fn calls(file: &SourceFile, among: &mut recursion::Calls) -> Calls {
+    let Some(tokens) = tokens(&file.path, &file.text) else { return Calls::Good(file.text.to_string()) };
     let imports = imports(&tokens);
     let mut text = String::new();
     let mut done = 0;
@@ -78,11 +93,17 @@ pub(super) fn calls(file: &SourceFile) -> Calls {
         }
     }
     text.push_str(file.text.get(done..).unwrap_or_default());
+    // With calls through imports written out.
+    among.read(&tokens_of(&file.path, &text));
     Calls::Good(text)
 }
 
-fn tokens(file: &SourceFile) -> Option<Vec<Token>> {
-    let source = Source::from_contents(file.path.to_string(), file.text.to_string()).ok()?;
+fn tokens_of(path: &str, text: &str) -> Vec<Token> {
+    tokens(path, text).unwrap_or_default()
+}
+
+fn tokens(path: &str, text: &str) -> Option<Vec<Token>> {
+    let source = Source::from_contents(path.to_owned(), text.to_owned()).ok()?;
     let mut lexer = Lexer::new(&source);
     let mut tokens = Vec::new();
     loop {
@@ -91,7 +112,8 @@ fn tokens(file: &SourceFile) -> Option<Vec<Token>> {
             return Some(tokens);
         }
         let (start, end) = (token.1.start as usize, token.1.end as usize);
-        tokens.push(Token { kind: token.0, text: token.1.text().to_owned(), start, end });
+        let (line, column) = (token.1.line, token.1.col);
+        tokens.push(Token { kind: token.0, text: token.1.text().to_owned(), start, end, line, column });
     }
 }
 
@@ -104,7 +126,7 @@ fn is_symbol(token: Option<&Token>, text: &str) -> bool {
 }
 
 /// The dotted name that starts here, and the token behind it; `None` in the middle of one.
-fn dotted(tokens: &[Token], nth: usize) -> Option<(String, usize)> {
+pub(super) fn dotted(tokens: &[Token], nth: usize) -> Option<(String, usize)> {
     let before = nth.checked_sub(1).and_then(|before| tokens.get(before));
     let first = tokens.get(nth).filter(|token| is_name(token) && !is_symbol(before, "."))?;
     let (mut name, mut next) = (first.text.clone(), nth + 1);
@@ -118,7 +140,7 @@ fn dotted(tokens: &[Token], nth: usize) -> Option<(String, usize)> {
 }
 
 /// The name that is called here.
-fn called(tokens: &[Token], nth: usize) -> Option<String> {
+pub(super) fn called(tokens: &[Token], nth: usize) -> Option<String> {
     let (name, next) = dotted(tokens, nth)?;
     is_symbol(tokens.get(next), "(").then_some(name)
 }

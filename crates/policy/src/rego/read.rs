@@ -6,8 +6,9 @@
 //! the path of their directory. The caller reads the files (`PolicySet::load_with`).
 //! Held by: `rego/tests.rs`, and the table of bad bundles in `set/tests.rs`.
 
-use super::Rego;
 use super::module::{Calls, calls};
+use super::recursion::{self, DEEPEST, Wrong};
+use super::{Rego, STACK};
 use crate::SourceFile;
 use crate::source::{Fields, Reader, Text};
 use crate::yaml::{self, Node, Value as Yaml};
@@ -15,9 +16,6 @@ use portcullis_model::Problem;
 use regorus::{Engine, Value};
 use serde_json::Value as Json;
 use std::sync::Arc;
-
-/// Room to parse modules.
-const STACK: usize = 64 << 20;
 
 impl Rego {
     /// Reads `bundle` and `query`, and what they name.
@@ -70,12 +68,29 @@ fn engine(reader: &mut Reader<'_>, bundle: Text<'_>, path: &str, files: &[Source
     // What `print` prints is thrown away, not written to the gateway's own output.
     engine.set_gather_prints(true);
     let (mut good, mut some) = (true, false);
+    let mut calls = recursion::Calls::default();
     for file in files {
         if file.path.ends_with(".rego") {
             some = true;
-            good &= module(reader, &mut engine, path, file);
+            good &= module(reader, &mut engine, path, file, &mut calls);
         } else {
             good &= data(reader, &mut engine, path, file);
+        }
+    }
+    match calls.wrong() {
+        None => {}
+        Some(Wrong::Circle(name)) => {
+            reader.error(
+                bundle.at,
+                path,
+                format!("functions of the bundle call each other in a circle, as `{name}` does"),
+            );
+            good = false;
+        }
+        Some(Wrong::Deep(name)) => {
+            let message = format!("functions of the bundle call each other more than {DEEPEST} deep, from `{name}` on");
+            reader.error(bundle.at, path, message);
+            good = false;
         }
     }
     if !some {
@@ -84,8 +99,14 @@ fn engine(reader: &mut Reader<'_>, bundle: Text<'_>, path: &str, files: &[Source
     (good && some).then_some(engine)
 }
 
-fn module(reader: &mut Reader<'_>, engine: &mut Engine, path: &str, file: &SourceFile) -> bool {
-    let text = match calls(file) {
+fn module(
+    reader: &mut Reader<'_>,
+    engine: &mut Engine,
+    path: &str,
+    file: &SourceFile,
+    among: &mut recursion::Calls,
+) -> bool {
+    let text = match calls(file, among) {
         Calls::Good(text) => text,
         Calls::NotOffered { name, line, column } => {
             let message = format!("the built-in function `{name}` is not offered here");

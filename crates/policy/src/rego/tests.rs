@@ -261,6 +261,56 @@ fn an_evaluation_ends() {
     }
 }
 
+#[test]
+fn rules_that_come_back_to_themselves_are_refused_or_fail() {
+    for (module, circle) in [
+        ("f(x) := f(x + 1)\ndecision := \"allow\" if f(1) == 1", true),
+        ("f(x) := g(x)\ng(x) := data.p.f(x)\ndecision := \"allow\" if f(1) == 1", true),
+        ("f(x) := y if\n  y := g(x)\ng(x) := y if {\n  y := f(x)\n}\ndecision := \"allow\" if f(1) == 1", true),
+        ("import data.p as q\nf(x) := q.f(x)\ndecision := \"allow\" if f(1) == 1", true),
+        ("a := b\nb := a\ndecision := \"allow\" if a == 1", false),
+        ("f(x) := a\na := f(1)\ndecision := \"allow\" if a == 1", false),
+        ("f(x) := data.p.a\na := f(1)\ndecision := \"allow\" if a == 1", false),
+        ("decision := f(1)\nf(x) := data.p.decision", false),
+    ] {
+        match load_with(RULE, &[("p.rego", &format!("package p\n{module}\n"))]) {
+            Err(problems) => {
+                let told = problems.iter().map(ToString::to_string).collect::<String>();
+                assert!(!circle || told.contains("in a circle"), "{module}: {told}");
+            }
+            Ok(loaded) => {
+                assert!(!circle, "{module}");
+                let (principal, connection, operations) = (agent(), shop(), [update()]);
+                let at = Timestamp::UNIX_EPOCH;
+                let case = Case {
+                    principal: &principal,
+                    connection: &connection,
+                    operations: &operations,
+                    home: None,
+                    fields: None,
+                    at,
+                };
+                assert_eq!(say(&loaded.set.decide(&case)), "error r", "{module}");
+            }
+        }
+    }
+}
+
+#[test]
+fn functions_that_call_each_other_in_no_circle_are_good() {
+    for module in [
+        "f(x) := g(x)\ng(x) := h(x) if x > 1\ng(x) := 1 if x <= 1\nh(x) := x - 1\ndecision := \"allow\" if f(3) == 2",
+        "f(x) := count(x)\ncounted(x) := f(x)\ndecision := \"allow\" if counted([1]) == 1",
+    ] {
+        load_with(RULE, &[("p.rego", &format!("package p\n{module}\n"))]).unwrap();
+    }
+    let same = [
+        ("p.rego", "package p\ncheck(x) := data.lib.check(x)\ndecision := \"allow\" if check(1)\n"),
+        ("lib/l.rego", "package lib\ncheck(x) if x == 1\n"),
+    ];
+    load_with(RULE, &same).unwrap();
+}
+
 /// Functions that call each other in a long row do not exhaust the stack.
 #[test]
 fn a_long_row_of_calls_is_answered_or_refused() {
