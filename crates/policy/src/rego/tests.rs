@@ -41,6 +41,20 @@ fn set(bundle: &str, module: &str) -> PolicySet {
     loaded.unwrap_or_else(|problems| panic!("{module}: {problems:?}")).set
 }
 
+/// What is decided of an update, whoever explains it.
+fn of_an_update(set: &PolicySet) -> portcullis_model::Decision {
+    let (principal, connection, operations) = (agent(), shop(), [update()]);
+    let at = Timestamp::UNIX_EPOCH;
+    set.decide(&Case {
+        principal: &principal,
+        connection: &connection,
+        operations: &operations,
+        home: None,
+        fields: None,
+        at,
+    })
+}
+
 /// What this module says of these operations.
 fn asked(bundle: &str, module: &str, operations: &[Operation]) -> String {
     let set = set(bundle, module);
@@ -219,17 +233,7 @@ fn a_module_reaches_nothing_but_its_input_and_data() {
         let spelled = call.replacen('.', "[\"", 1).replacen('(', "\"](", 1);
         let module = format!("package p\ndecision := \"allow\" if {spelled}\n");
         if let Ok(loaded) = load_with(RULE, &[("p.rego", &module)]) {
-            let (principal, connection, operations) = (agent(), shop(), [update()]);
-            let at = Timestamp::UNIX_EPOCH;
-            let case = Case {
-                principal: &principal,
-                connection: &connection,
-                operations: &operations,
-                home: None,
-                fields: None,
-                at,
-            };
-            assert!(matches!(loaded.set.decide(&case).verdict, Verdict::Deny(_)), "{spelled}");
+            assert!(matches!(of_an_update(&loaded.set).verdict, Verdict::Deny(_)), "{spelled}");
         }
     }
     let own = [
@@ -247,17 +251,7 @@ fn an_evaluation_ends() {
     ] {
         let loaded = load_with(RULE, &[("p.rego", &format!("package p\n{module}\n"))]);
         let Ok(loaded) = loaded else { continue };
-        let (principal, connection, operations) = (agent(), shop(), [update()]);
-        let at = Timestamp::UNIX_EPOCH;
-        let case = Case {
-            principal: &principal,
-            connection: &connection,
-            operations: &operations,
-            home: None,
-            fields: None,
-            at,
-        };
-        assert_eq!(say(&loaded.set.decide(&case)), "error r", "{module}");
+        assert_eq!(say(&of_an_update(&loaded.set)), "error r", "{module}");
     }
 }
 
@@ -280,17 +274,7 @@ fn rules_that_come_back_to_themselves_are_refused_or_fail() {
             }
             Ok(loaded) => {
                 assert!(!circle, "{module}");
-                let (principal, connection, operations) = (agent(), shop(), [update()]);
-                let at = Timestamp::UNIX_EPOCH;
-                let case = Case {
-                    principal: &principal,
-                    connection: &connection,
-                    operations: &operations,
-                    home: None,
-                    fields: None,
-                    at,
-                };
-                assert_eq!(say(&loaded.set.decide(&case)), "error r", "{module}");
+                assert_eq!(say(&of_an_update(&loaded.set)), "error r", "{module}");
             }
         }
     }
@@ -322,17 +306,7 @@ fn a_long_row_of_calls_is_answered_or_refused() {
     let nested = format!("package p\ndecision := \"allow\" if {}1{} == 1\n", "(".repeat(20_000), ")".repeat(20_000));
     for module in [module, nested] {
         if let Ok(loaded) = load_with(RULE, &[("p.rego", &module)]) {
-            let (principal, connection, operations) = (agent(), shop(), [update()]);
-            let at = Timestamp::UNIX_EPOCH;
-            let case = Case {
-                principal: &principal,
-                connection: &connection,
-                operations: &operations,
-                home: None,
-                fields: None,
-                at,
-            };
-            let said = say(&loaded.set.decide(&case));
+            let said = say(&of_an_update(&loaded.set));
             assert!(said == "allow" || said == "error r", "{said}");
         }
     }

@@ -6,14 +6,8 @@ use portcullis_testkit::http::{Answers, Asked, Service, answer, chunked};
 use std::process::Command;
 use std::sync::Arc;
 
-const POLICY: &str = r#"
-bundle: models
-applies_to: { connections: ["*"], principals: { groups: [agents] } }
-rules:
-  - id: models
-    allow: { actions: [generate], objects: ["model claude-*", "model gpt-*"] }
-  - id: tools
-    allow: { actions: [call], objects: ["tool {Bash,run_sql,echo}"] }
+/// What both bundles say of programs, destruction and masks, behind rules of their own and before their budgets.
+pub(crate) const TOOLS_AND_MASKS: &str = r#"
   - id: programs
     allow: { actions: [execute], objects: ["program {ls,psql}"] }
   - id: databases
@@ -30,6 +24,18 @@ mask:
   - id: mail
     detect: [email]
     with: redact
+"#;
+
+const RULES: &str = r#"
+bundle: models
+applies_to: { connections: ["*"], principals: { groups: [agents] } }
+rules:
+  - id: models
+    allow: { actions: [generate], objects: ["model claude-*", "model gpt-*"] }
+  - id: tools
+    allow: { actions: [call], objects: ["tool {Bash,run_sql,echo}"] }"#;
+
+const BUDGETS: &str = r#"
 budgets:
   - { id: large, models: ["claude-large"], tokens_per_day: 150 }
 "#;
@@ -106,7 +112,7 @@ fn world() -> World {
         .connection("claude", &connection("anthropic", ""))
         .connection("gpt", &connection("openai", ""))
         .connection("tools", &connection("mcp", "/mcp"))
-        .policy("models", POLICY);
+        .policy("models", &[RULES, TOOLS_AND_MASKS, BUDGETS].concat());
     let gateway = settings.start().unwrap();
     let token = gateway.token("agent", &["agents"]).unwrap();
     World { service, gateway, token }

@@ -8,6 +8,7 @@ mod completions;
 mod messages;
 mod tool_server;
 
+use crate::http_models::TOOLS_AND_MASKS;
 use crate::surroundings::{BINARY, fetched, succeed};
 use portcullis_testkit::gateway::{Gateway, Settings};
 use portcullis_testkit::http::{Answers, Asked, Service};
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-const POLICY: &str = r#"
+const RULES: &str = r#"
 bundle: sdks
 applies_to: { connections: ["*"], principals: { groups: [agents] } }
 rules:
@@ -24,23 +25,9 @@ rules:
   - id: listings
     allow: { actions: [read], objects: ["endpoint GET /v1/models", "endpoint GET /v1/models/*"] }
   - id: tools
-    allow: { actions: [call], objects: ["tool {Bash,run_sql,echo,DeferredToolPlaceholder}", "tool mcp__tools__*"] }
-  - id: programs
-    allow: { actions: [execute], objects: ["program {ls,psql}"] }
-  - id: databases
-    allow: { actions: [connect], objects: ["host *:*"] }
-  - id: files
-    allow: { actions: [read], objects: ["file **", "table *.*"] }
-  - id: no-destruction
-    deny: { actions: [drop, delete], objects: ["*"] }
-    message: Ask a person to destroy data.
-mask:
-  - id: fields
-    json: ["$..ssn"]
-    with: redact
-  - id: mail
-    detect: [email]
-    with: redact
+    allow: { actions: [call], objects: ["tool {Bash,run_sql,echo,DeferredToolPlaceholder}", "tool mcp__tools__*"] }"#;
+
+const BUDGETS: &str = r#"
 budgets:
   - { id: large, models: ["*-large"], tokens_per_day: 10 }
 "#;
@@ -72,7 +59,7 @@ impl World {
             .connection("claude", &connection("anthropic", "x-api-key"))
             .connection("gpt", &connection("openai", "authorization"))
             .connection("tools", &connection("mcp", "authorization"))
-            .policy("sdks", POLICY);
+            .policy("sdks", &[RULES, TOOLS_AND_MASKS, BUDGETS].concat());
         let gateway = settings.start().unwrap();
         let token = gateway.token("agent", &["agents"]).unwrap();
         Self { service, gateway, token }
