@@ -5,7 +5,8 @@
 //! redacted [`Text`] and from values after masking. Held by: the round trip in the tests below.
 
 use crate::command::{Digest, Fault, Parameter, Source, Text};
-use crate::decision::{Decision, Effect, Reason};
+use crate::decision::{Decision, Effect};
+use crate::denial::Reason;
 use crate::id::{ApprovalId, GrantId, SessionId, TokenId};
 use crate::operation::Operation;
 use crate::principal::{Connection, Principal};

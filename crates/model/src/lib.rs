@@ -15,6 +15,7 @@
 pub mod catalogue;
 mod command;
 mod decision;
+mod denial;
 mod event;
 mod fields;
 mod id;
@@ -29,7 +30,8 @@ mod protection;
 
 pub use catalogue::Catalogue;
 pub use command::{Command, Digest, Fault, Followed, Parameter, Source, Text};
-pub use decision::{Decision, Denial, Effect, HoldTerms, Match, Misuse, Reason, RuleId, Spent, Told, Verdict};
+pub use decision::{Decision, Effect, HoldTerms, Match, RuleId, Verdict};
+pub use denial::{Denial, Misuse, Reason, Spent, Told};
 pub use event::{
     AdminAction, ClientInfo, Event, EventBody, MaskedColumn, Outcome, RecordedColumn, RecordedMatch, RecordedOperation,
     StreamKind, Tokens,
