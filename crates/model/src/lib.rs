@@ -27,15 +27,13 @@ mod operation;
 mod principal;
 mod problem;
 mod protection;
+mod recorded;
 
 pub use catalogue::Catalogue;
 pub use command::{Command, Digest, Fault, Followed, Parameter, Source, Text};
 pub use decision::{Decision, Effect, HoldTerms, Match, RuleId, Verdict};
 pub use denial::{Denial, Misuse, Reason, Spent, Told};
-pub use event::{
-    AdminAction, ClientInfo, Event, EventBody, MaskedColumn, Outcome, RecordedColumn, RecordedMatch, RecordedOperation,
-    StreamKind, Tokens,
-};
+pub use event::{Event, EventBody, StreamKind};
 pub use fields::{Fields, Leaf, Scalar, Step};
 pub use id::{ApprovalId, DecisionId, GrantId, SessionId, TokenId};
 pub use lineage::{Bound, ColumnId, Lineage, Output, Outputs, Place, Sources, Usage, Use};
@@ -46,3 +44,6 @@ pub use operation::{Action, Columns, Mark, Marks, Operation, Reach};
 pub use principal::{Connection, CredentialKind, Principal, Protocol};
 pub use problem::{Location, Problem, Severity};
 pub use protection::{Detector, Predicates, Transform, Unproven};
+pub use recorded::{
+    AdminAction, ClientInfo, MaskedColumn, Outcome, RecordedColumn, RecordedMatch, RecordedOperation, Tokens,
+};
