@@ -7,6 +7,7 @@
 //! Does not promise that its people still stand: whoever uses it asks `identity`.
 //! Held by: the tests below, and `grants/tests.rs`.
 
+use crate::vote::same_person;
 use jiff::Timestamp;
 use portcullis_model::{Action, ApprovalId, Columns, Connection, GrantId, HoldTerms, Name, Operation, Principal};
 use serde::{Deserialize, Serialize};
@@ -20,16 +21,29 @@ pub struct Party {
     /// When what they proved themselves with was issued, as far as it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<Timestamp>,
+    /// Who made the token that they used, and who made theirs: it falls with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub makers: Vec<Principal>,
 }
 
 impl Party {
     /// This principal, without groups and claims.
     #[must_use]
     pub fn of(principal: &Principal, issued: Option<Timestamp>) -> Self {
-        let Principal { issuer, subject, user, credential, .. } = principal.clone();
-        let principal = Principal { issuer, subject, user, groups: [].into(), claims: [].into(), credential };
-        Self { principal, issued }
+        Self { principal: plain(principal), issued, makers: Vec::new() }
     }
+
+    /// The same, by a token that these made.
+    #[must_use]
+    pub fn made_by(self, makers: &[Principal]) -> Self {
+        Self { makers: makers.iter().map(plain).collect(), ..self }
+    }
+}
+
+/// Who it is, without groups and claims.
+fn plain(principal: &Principal) -> Principal {
+    let Principal { issuer, subject, user, credential, .. } = principal.clone();
+    Principal { issuer, subject, user, groups: [].into(), claims: [].into(), credential }
 }
 
 /// What the people who approved a request want to allow beside it, for one rule.
@@ -84,6 +98,13 @@ impl Grant {
             && self.connection == connection.name
             && self.database == connection.database
             && self.login == connection.login
+    }
+
+    /// Whether any of these people gave it: it is not theirs to use, as their vote on a request of their own would not count.
+    #[must_use]
+    pub fn is_given_by(&self, people: &[Principal]) -> bool {
+        let voters = || self.voters.iter().map(|voter| &voter.principal);
+        people.iter().any(|person| voters().any(|voter| same_person(voter, person)))
     }
 
     /// Whether this operation is among what is granted.
@@ -214,6 +235,33 @@ mod tests {
             Connection { login: "owner".into(), ..here.clone() },
         ] {
             assert!(!grant.is_for(&asked, &elsewhere), "{elsewhere:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_gave_it_is_told_under_any_name() {
+        let grant = grant(&[]);
+        let dana = principal("dana", CredentialKind::Oidc);
+        let renamed = Principal { user: "dana-2".into(), ..dana.clone() };
+        let elsewhere = Principal { issuer: "https://other".into(), subject: "7".into(), user: "DANA".into(), ..dana };
+        let agent = principal("agent-7", CredentialKind::Token(TokenId::new()));
+        assert!(grant.is_given_by(&[agent.clone(), renamed]) && grant.is_given_by(&[elsewhere]));
+        assert!(!grant.is_given_by(&[agent, principal("erin", CredentialKind::Oidc)]) && !grant.is_given_by(&[]));
+    }
+
+    /// What was kept before makers were has none.
+    #[test]
+    fn a_party_is_kept_with_its_makers_and_without_what_does_not_tell_who_it_is() {
+        let maker = Principal { groups: ["dba".into()].into(), ..principal("bob", CredentialKind::Oidc) };
+        let party = Party::of(&principal("agent-7", CredentialKind::Oidc), None);
+        let made = party.clone().made_by(std::slice::from_ref(&maker));
+        assert_eq!(made.makers, [principal("bob", CredentialKind::Oidc)]);
+        for one in [party, made] {
+            let kept = serde_json::to_string(&one).unwrap();
+            assert_eq!(
+                (serde_json::from_str::<Party>(&kept).unwrap(), kept.contains("makers")),
+                (one.clone(), !one.makers.is_empty())
+            );
         }
     }
 }

@@ -4,7 +4,8 @@
 //! the command is granted, to this principal, on this connection, database and login, under exactly the terms that the rule
 //! still has, at the one moment at which the command is judged, and while everybody that it stands on still stands. It is
 //! given only after an approval was claimed and the command would still pass, and counts only once the record of it is
-//! durable. The end of each is recorded once.
+//! durable. The end of each is recorded once. No token that somebody made who gave it passes under it, and with whoever made
+//! the token that has it the grant falls, too.
 //! Does not promise that the texts are alike: a grant is about operations.
 //! Held by: `tests/it/granting.rs`.
 
@@ -58,7 +59,7 @@ fn stands(identity: &Identity, grant: &Grant, now: Timestamp) -> bool {
             expires: None,
             issued: party.issued,
             interactive: None,
-            makers: Vec::new(),
+            makers: party.makers.clone(),
             extensions: Extensions::all(),
         };
         identity.standing(&authenticated, now) == Standing::Good
@@ -75,7 +76,7 @@ impl Inner {
     ) -> Vec<Arc<Grant>> {
         let Verdict::Hold(terms) = &mut decision.verdict else { return Vec::new() };
         let mut granted = self.shared.desk.granted(&self.authenticated.principal, &self.connection, now);
-        granted.retain(|grant| stands(&self.shared.identity, grant, now));
+        granted.retain(|grant| stands(&self.shared.identity, grant, now) && !self.gave(grant));
         if granted.is_empty() {
             return granted;
         }
@@ -96,6 +97,13 @@ impl Inner {
             decision.verdict = Verdict::Allow;
         }
         used
+    }
+
+    /// Whether whoever asks here gave it, or made the token that asks: they and the requester are one person, and nobody
+    /// grants themselves anything.
+    fn gave(&self, grant: &Grant) -> bool {
+        let Authenticated { principal, makers, .. } = &self.authenticated;
+        grant.is_given_by(std::slice::from_ref(principal)) || grant.is_given_by(makers)
     }
 
     /// The first grant under which a command was let through that is not in force any more.
@@ -134,13 +142,14 @@ impl Waiting {
 
     async fn give_one(&self, offer: Offer, operations: Vec<Operation>) {
         let (session, connection) = (&self.session, &self.session.connection);
+        let Authenticated { principal, issued, makers, .. } = &session.authenticated;
         let Offer { approval, terms, voters, until } = offer;
         let rule: Arc<str> = terms.rule.to_string().into();
         let grant = Grant {
             id: GrantId::new(),
             approval,
             terms,
-            holder: Party::of(&session.authenticated.principal, session.authenticated.issued),
+            holder: Party::of(principal, *issued).made_by(makers),
             connection: connection.name.clone(),
             database: connection.database.clone(),
             login: Arc::clone(&connection.login),

@@ -1,5 +1,7 @@
 //! What people allowed for some minutes.
 
+mod people;
+
 use crate::holding::dba;
 use crate::world::{World, policy, table};
 use bytes::Bytes;
@@ -7,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use portcullis_approvals::{Ballot, Desk, Vote};
 use portcullis_audit::Durability;
 use portcullis_gate::{Permit, Ruling, Session, Settled};
+use portcullis_identity::Authenticated;
 use portcullis_model::{
-    Action, Columns, Command, Digest, EventBody, GrantId, Mark, Name, Object, Operation, Outcome, QualifiedName,
-    Reason, RelationKind, Source, Text,
+    Action, Columns, Command, Digest, EventBody, GrantId, Mark, Name, Object, Operation, Outcome, Principal,
+    QualifiedName, Reason, RelationKind, Source, Text,
 };
 use portcullis_store::{MemoryTable, StoreError};
 use std::sync::Arc;
@@ -186,7 +189,7 @@ async fn other_rules_still_judge_it() {
     let votes = async {
         shop.votes(approval, &[("dana", Some(60))]).await;
         let now = Timestamp::now();
-        let fay = Vote::new(portcullis_model::Principal { groups: [].into(), ..dba("fay") }, now, now, Ballot::Yes);
+        let fay = Vote::new(Principal { groups: [].into(), ..dba("fay") }, now, now, Ballot::Yes);
         shop.world.desk.vote(approval, &fay.unwrap()).await.unwrap();
     };
     let (settled, ()) = tokio::join!(hold.settle(), votes);
@@ -289,7 +292,7 @@ async fn it_ends_with_the_token_that_asked_for_it_and_does_not_come_back() {
     drop(shop.granted(&session, &[create("t")], 60).await);
     let other = shop.world.session().await;
     let running = passes(&other, &[create("t")]);
-    let admin = portcullis_identity::Authenticated::local_admin(None);
+    let admin = Authenticated::local_admin(None);
     shop.world.identity.revoke_token(token, &admin, Timestamp::now()).await.unwrap();
     assert_eq!(ruled(&other, &[create("t")]), '?');
     assert!(other.follow(&running, Bytes::new()).is_err());
@@ -306,7 +309,7 @@ async fn it_ends_with_whoever_gave_it() {
     let session = shop.world.session().await;
     drop(shop.approved(&session, &[create("t")], &[("dana", Some(60)), ("erin", Some(50))]).await);
     assert_eq!(ruled(&session, &[create("t")]), '+');
-    let admin = portcullis_identity::Authenticated::local_admin(None);
+    let admin = Authenticated::local_admin(None);
     shop.world.identity.revoke_oidc("https://idp", "erin", &admin, Timestamp::now()).await.unwrap();
     assert_eq!(ruled(&session, &[create("t")]), '?');
 }

@@ -104,9 +104,13 @@ impl World {
     }
 
     pub(crate) async fn token_of(&self, user: &str, group: &str) -> (TokenId, SecretString) {
+        self.token_by(&Authenticated::local_admin(None), user, group).await
+    }
+
+    /// A token that somebody made.
+    pub(crate) async fn token_by(&self, maker: &Authenticated, user: &str, group: &str) -> (TokenId, SecretString) {
         let wanted = NewToken::for_user(user).in_group(group);
-        let made =
-            self.identity.create_token(wanted, &Authenticated::local_admin(None), Timestamp::now()).await.unwrap();
+        let made = self.identity.create_token(wanted, maker, Timestamp::now()).await.unwrap();
         (made.id, made.text)
     }
 
