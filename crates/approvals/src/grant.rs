@@ -1,15 +1,18 @@
 //! What people allow for some minutes: a grant, and what it covers. No I/O and no clock.
 //!
 //! Promises: a grant covers an operation only if its own list has the same action on the same object, in the same place
-//! where it goes elsewhere, with every mark and every column that the operation has; what could not be read, and an
-//! object that is not wholly known, no grant covers, whatever its list says. It counts for one rule under exactly the terms
-//! that its voters saw, for one principal on one connection, database and login, and not at or after `until`.
+//! where it goes elsewhere, with every mark and every column that the operation has; what could not be read, an object
+//! that is not wholly known, and one that its name does not tell from others no grant covers, whatever its list says. It
+//! counts for one rule under exactly the terms that its voters saw, for one principal on one connection, database and
+//! login, and not at or after `until`.
 //! Does not promise that its people still stand: whoever uses it asks `identity`.
 //! Held by: the tests below, and `grants/tests.rs`.
 
 use crate::vote::same_person;
 use jiff::Timestamp;
-use portcullis_model::{Action, ApprovalId, Columns, Connection, GrantId, HoldTerms, Name, Operation, Principal};
+use portcullis_model::{
+    Action, ApprovalId, Columns, Connection, GrantId, HoldTerms, ItemKind, Name, Object, Operation, Principal,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -114,10 +117,68 @@ impl Grant {
     }
 }
 
-/// Whether a grant can be of this at all: what could be anything is asked about each time.
+/// Whether a grant can be of this at all: what could be anything, or another object of the same name, is asked about each
+/// time.
 #[must_use]
 pub fn can_be_granted(operation: &Operation) -> bool {
-    operation.action != Action::Unknown && operation.columns != Columns::Unknown && operation.object.is_known()
+    operation.action != Action::Unknown
+        && operation.columns != Columns::Unknown
+        && operation.object.is_known()
+        && match &operation.object {
+            Object::Item { kind, .. } => is_named_alone(*kind),
+            Object::Relation { .. }
+            | Object::Function(_)
+            | Object::Schema(_)
+            | Object::Role(_)
+            | Object::Setting(_)
+            | Object::Database(_)
+            | Object::Channel(_)
+            | Object::Program { .. }
+            | Object::File(_)
+            | Object::Host(_)
+            | Object::Endpoint { .. }
+            | Object::Model(_)
+            | Object::Tool(_)
+            | Object::Subsystem(_)
+            | Object::Session(_) => true,
+            Object::Unknown => false,
+        }
+}
+
+/// Whether there is one of a name at most. Others are told apart by what their name does not hold: the relation that they
+/// hang on, what they take and come to, what they are a part of; and the number of a large object is given out again.
+const fn is_named_alone(kind: ItemKind) -> bool {
+    match kind {
+        ItemKind::AccessMethod
+        | ItemKind::Collation
+        | ItemKind::Conversion
+        | ItemKind::Domain
+        | ItemKind::EventTrigger
+        | ItemKind::Extension
+        | ItemKind::ForeignDataWrapper
+        | ItemKind::Index
+        | ItemKind::Language
+        | ItemKind::Publication
+        | ItemKind::Sequence
+        | ItemKind::Server
+        | ItemKind::Statistics
+        | ItemKind::Subscription
+        | ItemKind::Tablespace
+        | ItemKind::Type => true,
+        ItemKind::Aggregate
+        | ItemKind::Cast
+        | ItemKind::Constraint
+        | ItemKind::LargeObject
+        | ItemKind::Operator
+        | ItemKind::OperatorClass
+        | ItemKind::OperatorFamily
+        | ItemKind::Policy
+        | ItemKind::Rule
+        | ItemKind::TextSearch
+        | ItemKind::Transform
+        | ItemKind::Trigger
+        | ItemKind::UserMapping => false,
+    }
 }
 
 fn is_within(asked: &Operation, granted: &Operation) -> bool {
@@ -136,7 +197,7 @@ fn is_within(asked: &Operation, granted: &Operation) -> bool {
 mod tests {
     use super::*;
     use crate::tests::{grant, principal};
-    use portcullis_model::{CredentialKind, ItemKind, Mark, Object, Part, QualifiedName, Reach, RelationKind, TokenId};
+    use portcullis_model::{CredentialKind, Mark, Part, QualifiedName, Reach, RelationKind, TokenId};
 
     fn table(schema: &str, name: &str) -> Object {
         Object::relation(QualifiedName::new(schema, name), RelationKind::Table)
@@ -202,10 +263,30 @@ mod tests {
                 Action::Drop,
                 Object::Item { kind: ItemKind::Index, name: QualifiedName::anything_in("public") },
             ),
+            Operation::new(
+                Action::Drop,
+                Object::Item { kind: ItemKind::Statistics, name: QualifiedName::unresolved("s") },
+            ),
             Operation::new(Action::Update, table("public", "t")).naming(Columns::Unknown),
         ] {
             assert!(!grant(std::slice::from_ref(&operation)).covers(&operation), "{operation}");
         }
+    }
+
+    /// `DROP POLICY tenant ON scratch` is no other's `DROP POLICY tenant ON customers`.
+    #[test]
+    fn what_its_name_alone_does_not_tell_from_others_is_never_granted() {
+        let alone: Vec<&str> = ItemKind::ALL.iter().filter(|kind| is_granted(**kind)).map(|kind| kind.noun()).collect();
+        let expected = "access method, collation, conversion, domain, event trigger, extension, foreign data wrapper, \
+                        index, language, publication, sequence, server, statistics, subscription, tablespace, type";
+        assert_eq!(alone.join(", "), expected);
+    }
+
+    fn is_granted(kind: ItemKind) -> bool {
+        let schema = if kind.is_in_schema() { Part::known("public") } else { Part::Unknown };
+        let name = QualifiedName { schema, name: Part::known("x") };
+        let drop = Operation::new(Action::Drop, Object::Item { kind, name });
+        grant(std::slice::from_ref(&drop)).covers(&drop)
     }
 
     #[test]

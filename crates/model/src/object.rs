@@ -88,6 +88,42 @@ impl ItemKind {
         Self::UserMapping,
     ];
 
+    /// Whether it lives in a schema, itself or with the relation that it hangs on, and is named within it.
+    #[must_use]
+    pub const fn is_in_schema(self) -> bool {
+        match self {
+            Self::AccessMethod
+            | Self::Cast
+            | Self::EventTrigger
+            | Self::Extension
+            | Self::ForeignDataWrapper
+            | Self::Language
+            | Self::LargeObject
+            | Self::Publication
+            | Self::Server
+            | Self::Subscription
+            | Self::Tablespace
+            | Self::Transform
+            | Self::UserMapping => false,
+            Self::Aggregate
+            | Self::Collation
+            | Self::Constraint
+            | Self::Conversion
+            | Self::Domain
+            | Self::Index
+            | Self::Operator
+            | Self::OperatorClass
+            | Self::OperatorFamily
+            | Self::Policy
+            | Self::Rule
+            | Self::Sequence
+            | Self::Statistics
+            | Self::TextSearch
+            | Self::Trigger
+            | Self::Type => true,
+        }
+    }
+
     /// The noun as written in patterns and printed in records.
     #[must_use]
     pub const fn noun(self) -> &'static str {
@@ -226,13 +262,13 @@ impl Object {
         Self::Relation { name, kind }
     }
 
-    /// Whether its name is wholly known: no other object could be meant by it.
+    /// Whether its name is wholly known: nothing of it is missing. Several objects may still bear one name: the functions
+    /// that take different arguments, the triggers of two tables of a schema.
     #[must_use]
     pub const fn is_known(&self) -> bool {
         match self {
             Self::Relation { name, .. } | Self::Function(name) => name.schema.is_known() && name.name.is_known(),
-            // Some kinds live in no schema, and are written without one.
-            Self::Item { name, .. } => name.name.is_known(),
+            Self::Item { kind, name } => name.name.is_known() && (name.schema.is_known() || !kind.is_in_schema()),
             Self::Schema(part)
             | Self::Role(part)
             | Self::Setting(part)
@@ -299,6 +335,29 @@ impl fmt::Display for Object {
             Self::Endpoint { method, path } => write!(f, "{noun} {method} {path}"),
             Self::Session(kind) => write!(f, "{noun} {}", kind.word()),
             Self::Unknown => f.write_str(noun),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_its_schema_is_known_only_where_there_is_none() {
+        for kind in ItemKind::ALL.iter().copied() {
+            let known = |name| Object::Item { kind, name }.is_known();
+            assert!(known(QualifiedName::new("public", "x")), "{kind:?}");
+            assert!(!known(QualifiedName::anything_in("public")) && !known(QualifiedName::unknown()), "{kind:?}");
+            assert_eq!(known(QualifiedName::unresolved("x")), !kind.is_in_schema(), "{kind:?}");
+        }
+        for (expected, kind) in [
+            (false, ItemKind::Extension),
+            (false, ItemKind::UserMapping),
+            (true, ItemKind::Statistics),
+            (true, ItemKind::Policy),
+        ] {
+            assert_eq!(kind.is_in_schema(), expected, "{kind:?}");
         }
     }
 }
