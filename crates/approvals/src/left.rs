@@ -2,7 +2,8 @@
 //!
 //! Promises: a request that was left is found by exactly its binding, under exactly the terms that it was asked under, at
 //! the run of the gateway that asked, and no longer than it can still be decided or used; one is found for one binding,
-//! also where several are left at once; a principal has at most [`LEFT`] of them. Finding one takes nothing: that is
+//! also where several are left at once; a principal has at most [`LEFT`] of them, and of those that lapsed little is kept when
+//! others take their place. Finding one takes nothing: that is
 //! [`Desk::claim`](crate::Desk::claim), with all of its rules.
 //! Does not promise to find a request that somebody waits for: it is theirs.
 //! Held by: `left/tests.rs`.
@@ -170,9 +171,9 @@ impl Core {
             ledger.entries.push(Entry { binding, id });
             ledger.until = ledger.until.max(stored.last_possible_moment());
             if self.enter(&key, &ledger, expect).await? {
-                // What was asked under other terms is not found any more.
+                // What was asked under other terms, or lapsed, is not found any more.
                 if let Some(before) = before {
-                    self.withdraw(before.id).await?;
+                    self.put_away(before.id).await?;
                 }
                 return Ok(Left::Open { id, until: stored.deadline });
             }
@@ -185,10 +186,23 @@ impl Core {
         for entry in ledger.entries.drain(..) {
             if self.entered(entry).await?.is_some() {
                 kept.push(entry);
+            } else {
+                self.put_away(entry.id).await?;
             }
         }
         ledger.entries = kept;
         Ok(())
+    }
+
+    /// Takes back what is not found any more, and keeps little of it where nobody decided: whoever leaves requests to lapse,
+    /// again and again, fills nothing.
+    async fn put_away(&self, id: ApprovalId) -> Result<(), DeskError> {
+        let put = self.change(id, |stored, now| Ok((stored.withdraw(now) || stored.shorten_lapsed(now), ())));
+        match put.await {
+            // It lapsed so long ago that it is gone.
+            Err(DeskError::NotFound(_)) => Ok(()),
+            put => put,
+        }
     }
 
     /// Writes it; false where something changed it in between.

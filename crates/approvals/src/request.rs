@@ -21,13 +21,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A decided or lapsed request is kept so long for the listing.
+/// A request that people decided is kept so long for the listing.
 pub(crate) const KEPT_DECIDED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// One that was taken back.
-const KEPT_WITHDRAWN: Duration = Duration::from_secs(60 * 60);
+/// One that nobody decided, or that was taken back.
+const KEPT_UNDECIDED: Duration = Duration::from_secs(60 * 60);
 
-/// Bytes that are kept of the text of a request that was taken back.
+/// Bytes that are kept of the text of a request that was taken back, or lapsed with nobody waiting.
 const SHORT: usize = 256;
 
 /// What is asked.
@@ -176,7 +176,10 @@ impl Stored {
 
     /// Until when it is kept for the listing.
     pub(crate) fn kept_until(&self) -> Timestamp {
-        let after = if self.state == State::Withdrawn { KEPT_WITHDRAWN } else { KEPT_DECIDED };
+        let after = match self.state {
+            State::Approved | State::Rejected | State::Used => KEPT_DECIDED,
+            State::Open | State::Expired | State::Withdrawn => KEPT_UNDECIDED,
+        };
         self.last_moment().checked_add(after).unwrap_or(Timestamp::MAX)
     }
 
@@ -309,6 +312,18 @@ impl Stored {
 }
 
 impl Stored {
+    /// Leaves little of what lapsed and was never approved; whether that changed anything.
+    pub(crate) fn shorten_lapsed(&mut self, now: Timestamp) -> bool {
+        let lapsed = self.state(now) == State::Expired && self.valid_until.is_none();
+        let long = self.request.text.as_str().len() > SHORT
+            || !self.request.parameters.is_empty()
+            || self.request.operations.len() > 1;
+        if lapsed && long {
+            self.shorten();
+        }
+        lapsed && long
+    }
+
     /// Leaves of a command that nobody decides on any more what tells it from others in a listing: whoever asks and takes
     /// back, again and again, fills nothing.
     fn shorten(&mut self) {

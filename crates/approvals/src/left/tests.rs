@@ -1,6 +1,8 @@
 use super::*;
 use crate::tests::{House, one_dba, terms};
 use crate::{ClaimError, Request};
+use portcullis_model::{Parameter, Text};
+use portcullis_store::Table as _;
 use std::time::Duration;
 
 impl House {
@@ -125,4 +127,76 @@ async fn a_principal_leaves_so_many_and_no_more_until_some_are_over() {
     house.desk.withdraw(first.id).await.unwrap();
     house.desk.leave(more.id).await.unwrap();
     assert!(house.found(&more).await.is_some());
+}
+
+impl House {
+    /// A long request that was left.
+    async fn left_long(&self, text: &str) -> Request {
+        let mut request = self.request(one_dba());
+        request.requester = crate::tests::principal("agent-7", portcullis_model::CredentialKind::Oidc);
+        request.binding = Binding::of(&request.requester, &[("text", text.as_bytes())]);
+        request.text = Text::plain(format!("{text} {}", "x".repeat(4000)));
+        request.parameters = vec![Parameter { type_name: "text".into(), value: Some("y".repeat(4000).into()) }];
+        request.operations = ["read table public.a", "read table public.b"].map(Into::into).to_vec();
+        self.desk.open(request.clone()).await.unwrap();
+        assert_eq!(self.desk.leave(request.id).await.unwrap().id(), request.id);
+        request
+    }
+
+    /// Whether all of it is kept; `None` where nothing is.
+    async fn is_whole(&self, request: &Request) -> Option<bool> {
+        let kept = match self.desk.show(request.id).await {
+            Ok(shown) => shown.request,
+            Err(DeskError::NotFound(_)) => return None,
+            Err(error) => panic!("{error}"),
+        };
+        let short = kept.text.as_str().len() <= 256 && kept.parameters.is_empty() && kept.operations.len() == 1;
+        assert!(short || kept == *request);
+        Some(!short)
+    }
+
+    async fn expire(&self) {
+        self.table.expire((self.clock)()).await.unwrap();
+    }
+}
+
+/// Whoever leaves requests to lapse, again and again, fills nothing.
+#[tokio::test(start_paused = true)]
+async fn little_is_kept_of_what_was_left_and_lapsed_once_others_take_its_place() {
+    let house = House::build().await;
+    let mut before = Vec::new();
+    for number in 0..LEFT {
+        before.push(house.left_long(&number.to_string()).await);
+    }
+    // People decided about these; the rest lapses.
+    house.yes(before[1].id, "dana", &["dba"]).await.unwrap();
+    house.no(before[2].id, "dana", &["dba"]).await.unwrap();
+    tokio::time::advance(Duration::from_secs(600)).await;
+    let _replaces = house.left_long("0").await;
+    assert_eq!(house.is_whole(&before[0]).await, Some(false));
+    assert_eq!(house.is_whole(&before[3]).await, Some(true), "nothing took its place");
+    let _more = house.left_long("one more").await;
+    for (number, request) in before.iter().enumerate() {
+        assert_eq!(house.is_whole(request).await, Some(matches!(number, 1 | 2)), "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_decided_is_kept_for_an_hour_and_what_is_gone_can_be_asked_again() {
+    let house = House::build().await;
+    let lapsed = house.left_long("a").await;
+    let decided = [house.left_long("b").await, house.left_long("c").await];
+    house.yes(decided[0].id, "dana", &["dba"]).await.unwrap();
+    house.no(decided[1].id, "dana", &["dba"]).await.unwrap();
+    tokio::time::advance(Duration::from_secs(600 + 3000)).await;
+    house.left_long("d").await;
+    tokio::time::advance(Duration::from_secs(599)).await;
+    house.expire().await;
+    assert_eq!(house.is_whole(&lapsed).await, Some(true));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    house.expire().await;
+    assert_eq!(house.is_whole(&lapsed).await, None);
+    assert_eq!((house.is_whole(&decided[0]).await, house.is_whole(&decided[1]).await), (Some(true), Some(true)));
+    // The list of what was left still names it.
+    assert_eq!(house.is_whole(&house.left_long("a").await).await, Some(true));
 }
