@@ -28,6 +28,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio_util::task::TaskTracker;
 
 /// What `assemble` decides for all sessions.
 #[derive(Clone, Debug)]
@@ -89,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) approval_wait: Duration,
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
+    /// Grants that are in the record and on their way into the store.
+    pub(crate) giving: TaskTracker,
     connections: HashMap<Name, Connection>,
     version: Arc<str>,
     /// The gateway's own stream: administration, policy, refused logins.
@@ -99,6 +102,18 @@ impl Shared {
     /// Where budgets are counted; nothing that a budget is about passes where there is none.
     pub(crate) fn budgets(&self) -> Option<&Arc<dyn Table>> {
         self.budgets.get()
+    }
+
+    pub(crate) fn record(&self, event: EventBody) {
+        // Said where it is found out, and nothing is permitted by what is recorded here.
+        self.append(event).ok();
+    }
+
+    fn append(&self, event: EventBody) -> Result<(), RecordUnavailable> {
+        let appended = self.own.append(Timestamp::now(), [event]);
+        appended
+            .map(drop)
+            .inspect_err(|_| tracing::error!("the record cannot be written; nobody enters and nothing passes"))
     }
 }
 
@@ -161,6 +176,7 @@ impl Gate {
             approval_wait: settings.approval_wait,
             registry: Registry::default(),
             counters: Counters::default(),
+            giving: TaskTracker::new(),
             connections: parts.connections,
             version: settings.version,
             own,
@@ -269,7 +285,7 @@ impl Gate {
     /// Records a policy set that was not taken.
     pub fn policy_refused(&self, problems: Vec<Arc<str>>) {
         let policy = Arc::clone(self.0.policy.load().set.digest());
-        self.record(EventBody::PolicyLoaded { policy, bundles: Vec::new(), accepted: false, problems });
+        self.0.record(EventBody::PolicyLoaded { policy, bundles: Vec::new(), accepted: false, problems });
     }
 
     /// Records what an administrator changed, or how somebody voted.
@@ -277,7 +293,7 @@ impl Gate {
     /// # Errors
     /// [`RecordUnavailable`]: it is not in the record, and whoever asked for it is to be told.
     pub fn changed(&self, by: Principal, change: AdminAction) -> Result<(), RecordUnavailable> {
-        self.append(EventBody::AdminChanged { by, change })
+        self.0.append(EventBody::AdminChanged { by, change })
     }
 
     /// Who is who: for what a protocol must know before anything is proved.
@@ -317,7 +333,7 @@ impl Gate {
     }
 
     fn record_policy(&self, set: &PolicySet) {
-        self.record(EventBody::PolicyLoaded {
+        self.0.record(EventBody::PolicyLoaded {
             policy: Arc::clone(set.digest()),
             bundles: set.bundles().map(|bundle| Arc::clone(&bundle.name)).collect(),
             accepted: true,
@@ -327,24 +343,12 @@ impl Gate {
 
     fn record_refused(&self, protocol: Protocol, claimed: &str, client: ClientInfo, why: &str) {
         self.0.counters.refused_entry();
-        self.record(EventBody::IdentityRefused {
+        self.0.record(EventBody::IdentityRefused {
             protocol: protocol.word().into(),
             claimed: claimed.chars().take(128).collect::<String>().into(),
             client,
             why: why.into(),
         });
-    }
-
-    pub(crate) fn record(&self, event: EventBody) {
-        // Said where it is found out, and nothing is permitted by what is recorded here.
-        self.append(event).ok();
-    }
-
-    fn append(&self, event: EventBody) -> Result<(), RecordUnavailable> {
-        let appended = self.0.own.append(Timestamp::now(), [event]);
-        appended
-            .map(drop)
-            .inspect_err(|_| tracing::error!("the record cannot be written; nobody enters and nothing passes"))
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -4,13 +4,14 @@
 //! the command is granted, to this principal, on this connection, database and login, under exactly the terms that the rule
 //! still has, at the one moment at which the command is judged, and while everybody that it stands on still stands. It is
 //! given only after an approval was claimed and the command would still pass, and counts only once the record of it is
-//! durable. The end of each is recorded once. No token that somebody made who gave it passes under it, and with whoever made
-//! the token that has it the grant falls, too.
+//! durable; whoever goes away meanwhile, it is kept, or its end recorded. The end of each is recorded once. No token that
+//! somebody made who gave it passes under it, and with whoever made the token that has it the grant falls, too. Nothing is
+//! given of a command whose operations were not all shown.
 //! Does not promise that the texts are alike: a grant is about operations.
-//! Held by: `tests/it/granting.rs`.
+//! Held by: `tests/it/granting.rs` and what is beside it.
 
 use crate::clearance::Permit;
-use crate::door::Gate;
+use crate::door::{Gate, Shared};
 use crate::hold::Waiting;
 use crate::judging::Judged;
 use crate::session::Inner;
@@ -118,7 +119,11 @@ impl Waiting {
     /// Lets what its approvers allow beside the command count from now on. Where that cannot be recorded or kept, it does
     /// not count, and the command passes as it was approved.
     pub(crate) async fn give(&self, offers: Vec<Offer>) {
-        if offers.is_empty() || !self.would_pass(Timestamp::now()) {
+        if offers.is_empty() || self.judged_again().is_err() {
+            return;
+        }
+        if !self.shows_each_operation() {
+            tracing::info!(approval = %self.approval, "nothing is granted of what nobody was shown");
             return;
         }
         for offer in offers {
@@ -128,15 +133,6 @@ impl Waiting {
                 continue;
             }
             self.give_one(offer, operations).await;
-        }
-    }
-
-    /// Whether what was approved would be cleared now.
-    fn would_pass(&self, now: Timestamp) -> bool {
-        match &self.session.judge(&self.command, now).decision.verdict {
-            Verdict::Allow => true,
-            Verdict::Hold(terms) => terms.iter().all(|terms| self.terms.contains(terms)),
-            Verdict::Deny(_) => false,
         }
     }
 
@@ -168,16 +164,25 @@ impl Waiting {
             until,
         }]);
         let Ok(sequence) = recorded else { return };
-        let mut durable = session.shared.recorder.durable();
-        let recorded = durable.wait_for(|mark| mark.reached(sequence).unwrap_or(true)).await;
-        if !recorded.is_ok_and(|mark| mark.reached(sequence) == Ok(true)) {
-            return;
+        // Whoever waits here may go away: what the record says was given is kept nevertheless.
+        let kept = session.shared.giving.spawn(keep(Arc::clone(&session.shared), grant, sequence));
+        if let Err(error) = kept.await {
+            tracing::error!(%error, "the keeping of a grant broke off");
         }
-        let (id, ended) = (grant.id, ended(&grant, "unkept"));
-        if let Err(error) = session.shared.desk.give(grant).await {
-            tracing::error!(grant = %id, %error, "a grant could not be kept, and does not count");
-            session.record([ended]);
-        }
+    }
+}
+
+/// Lets a grant count once the record of it is durable, or records that it was not kept.
+async fn keep(shared: Arc<Shared>, grant: Grant, sequence: u64) {
+    let mut durable = shared.recorder.durable();
+    let recorded = durable.wait_for(|mark| mark.reached(sequence).unwrap_or(true)).await;
+    if !recorded.is_ok_and(|mark| mark.reached(sequence) == Ok(true)) {
+        return;
+    }
+    let (id, ended) = (grant.id, ended(&grant, "unkept"));
+    if let Err(error) = shared.desk.give(grant).await {
+        tracing::error!(grant = %id, %error, "a grant could not be kept, and does not count");
+        shared.record(ended);
     }
 }
 
@@ -192,6 +197,14 @@ fn ended(grant: &Grant, why: &str) -> EventBody {
 }
 
 impl Gate {
+    /// Waits until each grant that the record says was given is kept, or its end recorded: nothing is given any more when a
+    /// gateway stops.
+    pub async fn finish_giving(&self) {
+        let giving = &self.shared().giving;
+        giving.close();
+        giving.wait().await;
+    }
+
     /// Ends the grants given here whose time is over or whose people were revoked, and records the end of each; how many. To
     /// be called when standings change ([`Identity::changes`]) and from time to time: no command waits for it, since each
     /// looks at the grants itself.
@@ -202,7 +215,7 @@ impl Gate {
             // Kept first: a store that fails must not fill the record with one end.
             match shared.desk.told(grant.id, why).await {
                 Ok(()) => {
-                    self.record(ended(&grant, why.word()));
+                    shared.record(ended(&grant, why.word()));
                     count += 1;
                 }
                 Err(error) => tracing::error!(grant = %grant.id, %error, "the end of a grant could not be kept"),

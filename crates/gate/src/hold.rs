@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use portcullis_approvals::{Binding, DeskError, Offer, OpenError, Request, Verdict as Vote};
 use portcullis_audit::RecordUnavailable;
 use portcullis_model::{
-    ApprovalId, Command, DecisionId, Denial, Digest, EventBody, GrantId, HoldTerms, Outcome, Parameter, Reason, RuleId,
-    Text, Verdict,
+    ApprovalId, Command, DecisionId, Denial, Digest, EventBody, GrantId, HoldTerms, Operation, Outcome, Parameter,
+    Reason, RuleId, Text, Verdict,
 };
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -32,6 +32,9 @@ const READ: usize = 16 * 1024;
 
 /// Bytes of all values that are, together.
 const PARAMETERS: usize = 128 * 1024;
+
+/// Operations that are, and bytes of them together.
+const OPERATIONS: (usize, usize) = (256, 64 * 1024);
 
 /// A command that waits for people. Dropping it withdraws the request.
 #[must_use = "a hold is settled, or its request is withdrawn"]
@@ -79,23 +82,10 @@ impl Approved {
     /// Judges again and clears: what was approved must still be at most what was held.
     pub(crate) fn clear<F>(self, frame: F) -> Settled<F> {
         let Self { mut waiting, sequence } = self;
-        let mut judged = waiting.session.judge(&waiting.command, Timestamp::now());
-        // Grants stand beside what was approved only where the decision named them.
-        judged.granted = granting::beside(judged.granted, &waiting.terms);
-        let named = judged.granted.iter().all(|grant| waiting.granted.contains(&grant.id));
-        // A rule that asks for more by now (other people, more of them) was not satisfied.
-        let approved = |terms: &HoldTerms| waiting.terms.contains(terms);
-        let reason = match &judged.decision.verdict {
-            Verdict::Allow if named => None,
-            Verdict::Hold(terms) if named && terms.iter().all(approved) => None,
-            Verdict::Allow | Verdict::Hold(_) => {
-                Some(waiting.because_of(|rule| Reason::Expired { approval: waiting.approval, rule }))
-            }
-            Verdict::Deny(reason) => Some(reason.clone()),
+        let judged = match waiting.judged_again() {
+            Ok(judged) => judged,
+            Err(reason) => return Settled::Refuse(waiting.refused("overtaken", Vec::new(), reason)),
         };
-        if let Some(reason) = reason {
-            return Settled::Refuse(waiting.refused("overtaken", Vec::new(), reason));
-        }
         waiting.armed = false;
         // The approval itself must be in the record before what it allowed is sent, or answered where it only reads.
         let mut permit = waiting.session.permit(&waiting.command, waiting.number, sequence, &judged);
@@ -162,6 +152,25 @@ impl<F> Hold<F> {
 }
 
 impl Waiting {
+    /// What the command comes to now that it was approved, where it may pass: what was approved is still at most what is
+    /// held.
+    pub(crate) fn judged_again(&self) -> Result<Judged, Reason> {
+        let mut judged = self.session.judge(&self.command, Timestamp::now());
+        // Grants stand beside what was approved only where the decision named them.
+        judged.granted = granting::beside(judged.granted, &self.terms);
+        let named = judged.granted.iter().all(|grant| self.granted.contains(&grant.id));
+        // A rule that asks for more by now (other people, more of them) was not satisfied.
+        let approved = |terms: &HoldTerms| self.terms.contains(terms);
+        match &judged.decision.verdict {
+            Verdict::Allow if named => Ok(judged),
+            Verdict::Hold(terms) if named && terms.iter().all(approved) => Ok(judged),
+            Verdict::Allow | Verdict::Hold(_) => {
+                Err(self.because_of(|rule| Reason::Expired { approval: self.approval, rule }))
+            }
+            Verdict::Deny(reason) => Err(reason.clone()),
+        }
+    }
+
     async fn approved(self) -> Result<Approved, Denial> {
         let desk = self.session.shared.desk.clone();
         let binding = self.binding();
@@ -225,7 +234,7 @@ impl Waiting {
             connection: self.session.connection.name.clone(),
             text,
             parameters,
-            operations: self.command.operations().iter().map(|op| op.to_string().into()).collect(),
+            operations: listed(self.command.operations()).0,
             reason: self.session.reason(&self.command),
             binding,
             terms: self.terms.clone(),
@@ -253,6 +262,11 @@ impl Waiting {
             }
         });
         (text, parameters.collect())
+    }
+
+    /// Whether people see each of its operations.
+    pub(crate) fn shows_each_operation(&self) -> bool {
+        listed(self.command.operations()).1 == 0
     }
 
     pub(crate) fn binding(&self) -> Binding {
@@ -348,6 +362,23 @@ impl Waiting {
         let (command, approval) = (self.number, self.approval);
         EventBody::ApprovalSettled { command, approval, verdict: verdict.into(), voters }
     }
+}
+
+/// What is shown of these operations, and how many are not.
+fn listed(operations: &[Operation]) -> (Vec<Arc<str>>, usize) {
+    let (most, mut left) = OPERATIONS;
+    let fits = |text: &String| {
+        let rest = left.checked_sub(text.len());
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    let shown = operations.iter().take(most).map(ToString::to_string).take_while(fits);
+    let mut shown: Vec<Arc<str>> = shown.map(Into::into).collect();
+    let rest = operations.len() - shown.len();
+    if rest > 0 {
+        shown.push(format!("… ({rest} more)").into());
+    }
+    (shown, rest)
 }
 
 /// The beginning of what is longer than this many bytes.

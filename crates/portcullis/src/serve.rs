@@ -177,6 +177,7 @@ impl Running {
         self.health.set_ready(false);
         self.listeners.iter().chain([&self.drain]).for_each(Drain::start);
         while self.tasks.join_next().await.is_some() {}
+        self.gate.finish_giving().await;
         self.gate.close("stopped");
         drop(self.gate);
         self.keeping.start();

@@ -1,5 +1,6 @@
 //! What people allowed for some minutes.
 
+mod giving;
 mod people;
 
 use crate::holding::dba;
@@ -14,7 +15,7 @@ use portcullis_model::{
     Action, Columns, Command, Digest, EventBody, GrantId, Mark, Name, Object, Operation, Outcome, Principal,
     QualifiedName, Reason, RelationKind, Source, Text,
 };
-use portcullis_store::{MemoryTable, StoreError};
+use portcullis_store::{MemoryTable, StoreError, Table};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,21 +43,25 @@ fn asks(operations: &[Operation]) -> Command {
 
 struct Shop {
     world: World,
-    table: Arc<MemoryTable>,
+    table: Arc<dyn Table>,
 }
 
 impl Shop {
     async fn open(text: &str) -> Self {
-        let table = Arc::new(MemoryTable::new());
-        let desk = Desk::open_at(Arc::clone(&table) as _, "gateway-1", Arc::new(Timestamp::now)).await.unwrap();
-        let world = World::with(Durability::Strict, desk).await;
+        Self::over(Arc::new(MemoryTable::new()), Arc::new(MemoryTable::new()), text).await
+    }
+
+    /// One whose requests and grants are kept in the first table, and its identities in the other.
+    async fn over(table: Arc<dyn Table>, identities: Arc<dyn Table>, text: &str) -> Self {
+        let desk = Desk::open_at(Arc::clone(&table), "gateway-1", Arc::new(Timestamp::now)).await.unwrap();
+        let world = World::over(identities, Durability::Strict, desk, Duration::from_secs(3600)).await;
         world.gate.set_policy(policy(text));
         Self { world, table }
     }
 
     /// Another run of the gateway over the same table.
     async fn again(&self, text: &str) -> World {
-        let desk = Desk::open_at(Arc::clone(&self.table) as _, "gateway-1", Arc::new(Timestamp::now)).await.unwrap();
+        let desk = Desk::open_at(Arc::clone(&self.table), "gateway-1", Arc::new(Timestamp::now)).await.unwrap();
         let world = World::with(Durability::Strict, desk).await;
         world.gate.set_policy(policy(text));
         world
@@ -94,6 +99,21 @@ impl Shop {
         let grants = self.world.desk.grants().unwrap();
         let [only] = grants.as_slice() else { panic!("not one: {grants:?}") };
         only.grant.id
+    }
+}
+
+impl Shop {
+    /// The ends of grants that are in the record.
+    fn ended(&self) -> Vec<(GrantId, String)> {
+        let (streams, _) = self.world.recorder.reader().sessions(None, 20).unwrap();
+        let events = streams.iter().flat_map(|stream| self.world.events(stream.id));
+        let ended = events.filter_map(|event| match event.body {
+            EventBody::GrantEnded { grant, rule, user, connection, why } => {
+                Some((grant, format!("{rule} {user} {connection} {why}")))
+            }
+            _ => None,
+        });
+        ended.collect()
     }
 }
 
@@ -351,14 +371,7 @@ async fn everything_about_it_is_in_the_record() {
         }
     }
     assert_eq!(told, ["1 hold false", "1 approved", "1 given by dana for shop/ask", "2 allow true"]);
-    let (streams, _) = shop.world.recorder.reader().sessions(None, 20).unwrap();
-    let ended = streams.iter().flat_map(|stream| shop.world.events(stream.id)).filter_map(|event| match event.body {
-        EventBody::GrantEnded { grant: id, rule, user, connection, why } => {
-            Some((id, format!("{rule} {user} {connection} {why}")))
-        }
-        _ => None,
-    });
-    assert_eq!(ended.collect::<Vec<_>>(), [(grant, "shop/ask agent-7 shop revoked".to_owned())]);
+    assert_eq!(shop.ended(), [(grant, "shop/ask agent-7 shop revoked".to_owned())]);
 }
 
 /// A record that cannot say that it was given: it does not count, not even after the record is whole again.

@@ -7,6 +7,7 @@ mod asking;
 mod budgets;
 mod durability;
 mod entry;
+mod faulty;
 mod granting;
 mod holding;
 mod json;

@@ -12,7 +12,7 @@ use portcullis_model::{
     QualifiedName, RelationKind, SessionId, SessionKind, Source, Text, TokenId,
 };
 use portcullis_policy::{PolicySet, SourceFile};
-use portcullis_store::{FaultyLog, MemoryLog, MemoryTable};
+use portcullis_store::{FaultyLog, MemoryLog, MemoryTable, Table};
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::io;
@@ -70,11 +70,20 @@ impl World {
 
     /// A gate where nobody waits for people longer than that.
     pub(crate) async fn waiting(durability: Durability, desk: Desk, approval_wait: Duration) -> Self {
+        Self::over(Arc::new(MemoryTable::new()), durability, desk, approval_wait).await
+    }
+
+    /// A gate whose identities are kept in this table.
+    pub(crate) async fn over(
+        table: Arc<dyn Table>,
+        durability: Durability,
+        desk: Desk,
+        approval_wait: Duration,
+    ) -> Self {
         let log = Arc::new(FaultyLog::new(Arc::new(MemoryLog::new())));
         let settings = RecordSettings { durability, ..RecordSettings::default() };
         let (recorder, writer) =
             Recorder::open(Arc::clone(&log) as _, SigningKey::from_seed(&[7; 32]), settings).unwrap();
-        let table = Arc::new(MemoryTable::new());
         let identity = Identity::open(table, TokenKey::generate(), IdentitySettings::default()).await.unwrap();
         let identity = Arc::new(identity);
         let shop = Connection {

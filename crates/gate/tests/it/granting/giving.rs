@@ -1,0 +1,104 @@
+//! What is given, and what becomes of it where the record, the store or whoever asked is gone.
+
+use super::*;
+use crate::faulty::FaultyTable;
+use portcullis_approvals::State;
+
+/// Asks for this, waits until its approval is claimed, and goes away before anything more is durable.
+async fn leaves_while_it_is_recorded(shop: &Shop, session: &Session, operations: &[Operation]) {
+    let Ruling::Hold(hold) = session.ask(session.seal(Bytes::new(), asks(operations))) else { panic!("not held") };
+    let approval = hold.approval();
+    shop.world.settle(session).await;
+    shop.world.log.block();
+    let mut settling = Box::pin(hold.settle());
+    let claimed = async {
+        shop.votes(approval, &[("dana", Some(60))]).await;
+        while shop.world.desk.show(approval).await.unwrap().state != State::Used {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = &mut settling => panic!("nothing is durable"),
+        () = claimed => {}
+    }
+    drop(settling);
+    assert!(shop.world.desk.grants().unwrap().is_empty(), "it is not durable");
+    shop.world.log.release();
+    shop.world.gate.finish_giving().await;
+    shop.world.settle(session).await;
+}
+
+/// The grants that the record says were given.
+fn given(shop: &Shop, session: &Session) -> Vec<GrantId> {
+    let given = shop.world.events(session.id()).into_iter().filter_map(|event| match event.body {
+        EventBody::GrantGiven { grant, .. } => Some(grant),
+        _ => None,
+    });
+    given.collect()
+}
+
+#[tokio::test]
+async fn what_the_record_says_was_given_is_kept_though_whoever_asked_went_away() {
+    let shop = Shop::open(BUNDLE).await;
+    let session = shop.world.session().await;
+    leaves_while_it_is_recorded(&shop, &session, &[create("t")]).await;
+    assert_eq!(given(&shop, &session), [shop.only_grant()]);
+    assert_eq!(ruled(&session, &[create("t")]), '+');
+}
+
+#[tokio::test]
+async fn of_one_that_cannot_be_kept_the_record_says_the_end() {
+    let table = Arc::new(FaultyTable::new(b"grant/"));
+    let shop = Shop::over(Arc::clone(&table) as _, Arc::new(MemoryTable::new()), BUNDLE).await;
+    let session = shop.world.session().await;
+    table.fail(true);
+    drop(shop.granted(&session, &[create("t")], 60).await);
+    shop.world.settle(&session).await;
+    assert_eq!(shop.ended(), [(given(&shop, &session)[0], "shop/ask agent-7 shop unkept".to_owned())]);
+    leaves_while_it_is_recorded(&shop, &session, &[create("u")]).await;
+    let ended: Vec<GrantId> = shop.ended().into_iter().map(|(grant, _)| grant).collect();
+    assert_eq!((ended.len(), ended), (2, given(&shop, &session)));
+    table.fail(false);
+    assert_eq!(ruled(&session, &[create("t")]), '?');
+    assert!(shop.again(BUNDLE).await.desk.grants().unwrap().is_empty());
+}
+
+/// What would be refused now gives nothing: a grant that somebody else gave stood for a rule that this decision did not know.
+#[tokio::test]
+async fn what_is_judged_otherwise_by_now_gives_nothing() {
+    let money = "  - id: money\n    hold: { actions: [create], objects: [\"table public.t\"] }\n    approvers: { users: [fay] }\n";
+    let two = format!("{BUNDLE}{money}    grant: 5m\n");
+    let shop = Shop::open(BUNDLE).await;
+    let (session, other) = (shop.world.session().await, shop.world.session().await);
+    let Ruling::Hold(hold) = session.ask(session.seal(Bytes::new(), asks(&[create("t")]))) else { panic!("not held") };
+    shop.world.gate.set_policy(policy(&two));
+    let Ruling::Hold(both) = other.ask(other.seal(Bytes::new(), asks(&[create("t")]))) else { panic!("not held") };
+    assert_eq!(both.terms().len(), 2);
+    let approval = both.approval();
+    let (settled, ()) = tokio::join!(both.settle(), shop.votes(approval, &[("dana", None), ("fay", Some(60))]));
+    assert!(matches!(settled, Settled::Forward(..)));
+    let fays = shop.only_grant();
+    let approval = hold.approval();
+    let (settled, ()) = tokio::join!(hold.settle(), shop.votes(approval, &[("dana", Some(60))]));
+    assert!(matches!(settled, Settled::Refuse(_)));
+    assert_eq!(shop.only_grant(), fays);
+}
+
+/// Approvers are shown so many operations and the count of the rest, and what they were not shown they do not grant.
+#[tokio::test]
+async fn nothing_is_granted_of_what_was_not_shown() {
+    let shop = Shop::open(BUNDLE).await;
+    let session = shop.world.session().await;
+    let many = |count: usize| (0..count).map(|number| create(&format!("t{number}"))).collect::<Vec<_>>();
+    let long = ["a", "b", "c"].map(|name| create(&name.repeat(30 * 1024))).to_vec();
+    for (operations, shown, rest) in [(many(300), 256, 44), (long, 2, 1), (many(256), 256, 0)] {
+        let permit = shop.granted(&session, &operations, 60).await;
+        let requests = shop.world.desk.list().await.unwrap();
+        let listed = &requests.last().unwrap().request.operations;
+        assert_eq!(&*listed[0], operations[0].to_string());
+        assert_eq!(listed.len(), shown + usize::from(rest > 0));
+        assert_eq!(rest > 0, *listed[listed.len() - 1] == *format!("… ({rest} more)"));
+        assert_eq!(shop.world.desk.grants().unwrap().len(), usize::from(rest == 0));
+        drop(permit);
+    }
+}
