@@ -183,7 +183,8 @@ impl Drop for Permit {
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("number", &self.number).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Permit");
+        shown.field("number", &self.number).field("judged_under", &self.judged_under()).finish_non_exhaustive()
     }
 }
 

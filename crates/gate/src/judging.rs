@@ -157,8 +157,9 @@ impl Inner {
             // What is on its way was planned under other masks.
             Verdict::Allow if moved && !judged.masking.same_for_client(&permit.masking) => Reason::MasksChanged,
             Verdict::Allow => {
-                // Under other grants than it knows of, it is judged again each time.
-                if judged.granted.is_empty() {
+                // Under other grants than it knows of, it is judged again each time: the end of those is looked for.
+                let knows = |grant: &Arc<Grant>| permit.granted.iter().any(|known| known.id == grant.id);
+                if judged.granted.iter().all(knows) {
                     permit.epoch.store(judged.epoch, Ordering::Relaxed);
                 }
                 return Ok(());

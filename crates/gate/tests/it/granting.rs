@@ -280,7 +280,9 @@ async fn what_policy_let_run_under_a_grant_only_later_goes_stale_with_it_too() {
     shop.world.gate.set_policy(policy(&free));
     let running = passes(&session, &[create("t")]);
     shop.world.gate.set_policy(policy(BUNDLE));
+    let under = giving::judged_under(&running);
     assert!(session.follow(&running, Bytes::new()).is_ok(), "the grant stands for it now");
+    assert_eq!(giving::judged_under(&running), under, "its end is looked for each time");
     shop.world.desk.revoke(shop.only_grant(), &"dana".into()).await.unwrap();
     assert!(session.follow(&running, Bytes::new()).is_err());
     drop(running);

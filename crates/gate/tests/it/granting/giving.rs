@@ -102,3 +102,26 @@ async fn nothing_is_granted_of_what_was_not_shown() {
         drop(permit);
     }
 }
+
+/// The policy epoch that a command was last judged under.
+pub(super) fn judged_under(permit: &Permit) -> u64 {
+    let shown = format!("{permit:?}");
+    let (_, epoch) = shown.split_once("judged_under: ").unwrap();
+    epoch.split_once(',').unwrap().0.parse().unwrap()
+}
+
+/// Policy that moves on costs what runs under a grant one judgment, not one for each frame.
+#[tokio::test]
+async fn what_runs_under_a_grant_is_judged_once_after_policy_moved_on() {
+    let shop = Shop::open(BUNDLE).await;
+    let session = shop.world.session().await;
+    drop(shop.granted(&session, &[create("t")], 60).await);
+    let running = passes(&session, &[create("t")]);
+    let before = judged_under(&running);
+    shop.world.gate.set_policy(policy(&BUNDLE.replace("update]", "update, lock]")));
+    assert!(session.follow(&running, Bytes::new()).is_ok());
+    assert_eq!(judged_under(&running), before + 1);
+    shop.world.desk.revoke(shop.only_grant(), &"dana".into()).await.unwrap();
+    assert!(session.follow(&running, Bytes::new()).is_err());
+    drop(running);
+}
