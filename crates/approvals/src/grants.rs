@@ -2,8 +2,8 @@
 //!
 //! Promises: subscribed before it is first read, so no change falls between; a change that this gateway makes is in the
 //! snapshot when the call returns; of two states of a grant the newer stays, whichever is heard of first; while changes
-//! cannot be followed no grant counts. A grant that ended stays ended, and is kept for a day so that its end is told once,
-//! by the gateway that it was given at, also after a restart. It ends at `until` whether anybody looks or not.
+//! cannot be followed no grant counts. A grant that ended stays ended, and is kept for a day so that its end is told at
+//! most once, by the gateway that it was given at, also after a restart. It ends at `until` whether anybody looks or not.
 //! Held by: `grants/tests.rs`.
 
 mod desk;
@@ -77,7 +77,7 @@ struct Stored {
     seat: Arc<str>,
     ended: Option<Ended>,
     revoked_by: Option<Arc<str>>,
-    /// Whether its end is in the record.
+    /// Whether its end was told: kept before it is recorded, so that it is recorded once at most.
     told: bool,
 }
 
@@ -303,7 +303,7 @@ impl Core {
         over.collect()
     }
 
-    /// Ends it, where it is not over, and keeps that its end was told.
+    /// Ends it, where it is not over, and keeps that its end is told now.
     pub(crate) async fn told(&self, grants: &Grants, id: GrantId, ended: Ended) -> Result<(), GrantError> {
         let tell = |stored: &mut Stored| {
             stored.ended = stored.ended.or(Some(ended));

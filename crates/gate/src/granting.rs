@@ -211,7 +211,11 @@ impl Gate {
     pub async fn end_grants(&self, now: Timestamp) -> usize {
         let shared = self.shared();
         let mut count = 0;
-        for (grant, why) in shared.desk.ended(now, |grant| stands(&shared.identity, grant, now)) {
+        // Where nobody knows who was revoked, no grant counts, and none is said to have ended with somebody. Asked on both
+        // sides: that it was known before and after means that it was known.
+        let unknown = || !shared.identity.is_following();
+        let not_fallen = |grant: &Grant| unknown() || stands(&shared.identity, grant, now) || unknown();
+        for (grant, why) in shared.desk.ended(now, not_fallen) {
             // Kept first: a store that fails must not fill the record with one end.
             match shared.desk.told(grant.id, why).await {
                 Ok(()) => {

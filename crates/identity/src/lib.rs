@@ -280,6 +280,12 @@ impl Identity {
         }
     }
 
+    /// Whether it is known who was revoked: where it is not, everybody who can be counts as revoked, and may stand again later.
+    #[must_use]
+    pub fn is_following(&self) -> bool {
+        self.revocations.is_following()
+    }
+
     /// Changes whenever a standing may have changed by something other than the clock, for sessions that want to end
     /// while they are idle.
     #[must_use]

@@ -89,6 +89,12 @@ impl Revocations {
         !snapshot.following || snapshot.people.holds(principal, issued)
     }
 
+    /// Whether all that the store says of revocations is known.
+    pub(crate) fn is_following(&self) -> bool {
+        let snapshot = self.shared.snapshot.load();
+        snapshot.following && snapshot.people.are_read()
+    }
+
     /// Takes a revocation at once, ahead of the store's own word of it.
     pub(crate) fn revoked_person(&self, entry: &Entry) {
         self.shared.change_people(|people| people.add(entry));

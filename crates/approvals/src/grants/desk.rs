@@ -50,15 +50,17 @@ impl Desk {
     }
 
     /// The grants given here whose end is to be told, and why they ended: their time is over, somebody revoked them, or
-    /// `stands` says no of whoever has or gave them. To be told with [`Desk::told`] once it is in the record.
+    /// `stands` says no of whoever has or gave them. Each is to be kept with [`Desk::told`], and then recorded.
     pub fn ended(&self, now: Timestamp, stands: impl Fn(&Grant) -> bool) -> Vec<(Arc<Grant>, Ended)> {
         self.open.as_ref().map(|open| open.core.ended(&open.grants, now, stands)).unwrap_or_default()
     }
 
-    /// Ends a grant for this reason, where it did not end before, and keeps that its end is in the record.
+    /// Ends a grant for this reason, where it did not end before, and keeps that its end was told: whoever calls this records
+    /// it next, so that a store that fails does not fill the record with one end. A gateway that is killed in between does
+    /// not tell it again.
     ///
     /// # Errors
-    /// There is none, or the store failed; its end is then to be told again.
+    /// There is none, or the store failed; its end is then not to be recorded, and [`Desk::ended`] says it again.
     pub async fn told(&self, grant: GrantId, ended: Ended) -> Result<(), GrantError> {
         let open = self.opened()?;
         open.core.told(&open.grants, grant, ended).await

@@ -121,7 +121,12 @@ impl Said {
 impl People {
     pub(crate) fn holds(&self, principal: &Principal, issued: Option<Timestamp>) -> bool {
         let before = self.revoked.get(&principal.subject).and_then(|issuers| issuers.get(&principal.issuer));
-        !self.unread.is_empty() || before.is_some_and(|before| issued.is_none_or(|issued| covers(*before, issued)))
+        !self.are_read() || before.is_some_and(|before| issued.is_none_or(|issued| covers(*before, issued)))
+    }
+
+    /// Whether every entry could be read.
+    pub(crate) fn are_read(&self) -> bool {
+        self.unread.is_empty()
     }
 
     /// Takes what the store says of one of them; one that cannot be read counts until it can, or went.

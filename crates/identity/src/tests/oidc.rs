@@ -155,8 +155,10 @@ async fn while_revocations_cannot_be_followed_nobody_from_a_provider_stands() {
     assert_eq!(refused.why(), Why::Unavailable);
     house.table.cut.notify_one();
     until(&house.identity, &held, house.now, Standing::Revoked).await;
+    assert!(!house.identity.is_following());
     house.table.failing.store(false, Ordering::SeqCst);
     until(&house.identity, &held, house.now, Standing::Good).await;
+    assert!(house.identity.is_following());
 }
 
 /// Counts errors of the thread's log.
@@ -207,6 +209,7 @@ async fn an_entry_that_cannot_be_read_may_be_anybodys_until_it_can_or_went() {
     for (key, unread) in [(&bobs, 1), (&nobodys, 2)] {
         let _ = put(key, &damaged).await.unwrap();
         until_unread(&house.identity, unread).await;
+        assert!(!house.identity.is_following());
         assert_eq!(house.identity.standing(&held, house.now), Standing::Revoked);
         assert_eq!(house.identity.standing(&bot, house.now), Standing::Good, "the administrator made it");
     }
@@ -222,6 +225,7 @@ async fn an_entry_that_cannot_be_read_may_be_anybodys_until_it_can_or_went() {
     let _ = portcullis_store::Table::delete(&*house.table, nobodys, Expect::Any).await.unwrap();
     for identity in [&house.identity, &later] {
         until(identity, &held, house.now, Standing::Good).await;
+        assert!(identity.is_following());
     }
     assert_eq!(errors.load(Ordering::SeqCst), 0);
     // What was read of it before and after still counts.

@@ -125,3 +125,31 @@ async fn what_runs_under_a_grant_is_judged_once_after_policy_moved_on() {
     assert!(session.follow(&running, Bytes::new()).is_err());
     drop(running);
 }
+
+/// Where nobody knows who was revoked no grant counts, and none ends for it.
+#[tokio::test]
+async fn what_is_not_known_of_its_people_ends_no_grant() {
+    let identities = Arc::new(FaultyTable::new(b""));
+    let shop = Shop::over(Arc::new(MemoryTable::new()), Arc::clone(&identities) as _, BUNDLE).await;
+    let (token, text) = shop.world.token("agents").await;
+    let session = shop.world.arrive("shop", text).await.unwrap();
+    drop(shop.granted(&session, &[create("t")], 60).await);
+    let follows = async |expected: bool| {
+        let mut changes = shop.world.identity.changes();
+        while shop.world.identity.is_following() != expected {
+            changes.changed().await.unwrap();
+        }
+    };
+    identities.fail(true);
+    follows(false).await;
+    assert_eq!(ruled(&session, &[create("t")]), '-');
+    assert_eq!(shop.world.gate.end_grants(Timestamp::now()).await, 0);
+    identities.fail(false);
+    follows(true).await;
+    assert_eq!(ruled(&session, &[create("t")]), '+');
+    let admin = Authenticated::local_admin(None);
+    shop.world.identity.revoke_token(token, &admin, Timestamp::now()).await.unwrap();
+    assert_eq!(shop.world.gate.end_grants(Timestamp::now()).await, 1);
+    shop.world.settle(&session).await;
+    assert_eq!(shop.ended(), [(shop.only_grant(), "shop/ask agent-7 shop identity".to_owned())]);
+}
