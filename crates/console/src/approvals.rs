@@ -1,7 +1,8 @@
 //! Requests for approval: what waits, voting on it, and the grants that came of it.
 //!
 //! Promises: a vote counts only for whoever logged in interactively within the last five minutes (DESIGN 3), and is in the
-//! record; where that cannot be written the request is withdrawn, so that nothing runs on a vote that nobody can prove.
+//! record; where that cannot be written the request is withdrawn, so that nothing runs on a vote that nobody can prove; no
+//! number of requests keeps one that waits out of the listing.
 //! Does not promise that a command ran: its own record says so.
 //! Held by: `tests/it`.
 
@@ -47,29 +48,37 @@ pub(crate) struct Counted {
     missing: u32,
 }
 
-/// How many requests a listing holds where nobody says, and at most.
+/// How many requests that are over a listing holds where nobody says, and at most.
 const LISTED: (usize, usize) = (200, 1000);
 
 /// Which requests are listed.
 #[derive(Deserialize)]
 pub(crate) struct Listing {
+    /// How many of those that are over.
     last: Option<usize>,
     /// Those that nobody can decide or use any more, too.
     #[serde(default)]
     all: bool,
 }
 
-/// The newest of them, oldest first.
+/// All that can be decided or used, however many there are: nobody's requests hide another's. Of those that are over, where
+/// they are asked for, the newest. Oldest first.
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     _: ApprovalReader,
     Query(wanted): Query<Listing>,
 ) -> Result<Json<Vec<Shown>>, ApiError> {
     let mut found = api.desk.list().await.map_err(desk)?;
-    found.retain(|shown| wanted.all || matches!(shown.state, Standing::Open | Standing::Approved));
+    let is_over = |shown: &Shown| !matches!(shown.state, Standing::Open | Standing::Approved);
     let (usual, most) = LISTED;
-    let rest = found.len().saturating_sub(wanted.last.unwrap_or(usual).min(most));
-    Ok(Json(found.split_off(rest)))
+    let kept = if wanted.all { wanted.last.unwrap_or(usual).min(most) } else { 0 };
+    let mut cut = found.iter().filter(|shown| is_over(shown)).count().saturating_sub(kept);
+    found.retain(|shown| {
+        let goes = is_over(shown) && cut > 0;
+        cut -= usize::from(goes);
+        !goes
+    });
+    Ok(Json(found))
 }
 
 pub(crate) async fn show(

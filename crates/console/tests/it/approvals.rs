@@ -37,7 +37,11 @@ fn logged_in(user: &str, group: &str, ago: i64) -> Authenticated {
 
 /// Asks for two people of the group `dba`.
 async fn asked(world: &World) -> ApprovalId {
-    let requester = person("agent-7", "agents", CredentialKind::Token(TokenId::new())).principal;
+    asked_by(world, "agent-7").await
+}
+
+async fn asked_by(world: &World, user: &str) -> ApprovalId {
+    let requester = person(user, "agents", CredentialKind::Token(TokenId::new())).principal;
     let terms = HoldTerms {
         rule: RuleId { bundle: "shop".into(), rule: "big".into() },
         groups: ["dba", "audit"].map(Arc::from).into(),
@@ -157,6 +161,36 @@ async fn what_waits_is_shown_whole_to_those_who_decide_and_to_auditors() {
     let missing = format!("/api/v1/approvals/{}", ApprovalId::new());
     assert_eq!(world.local(Method::GET, &missing, Value::Null).await.0, StatusCode::NOT_FOUND);
     assert_eq!(world.local(Method::GET, "/api/v1/approvals/7", Value::Null).await.0, StatusCode::BAD_REQUEST);
+}
+
+/// One requester's flood hides nobody else's request; what is over is cut where it is listed at all.
+#[tokio::test]
+async fn every_request_that_waits_is_listed_and_the_newest_of_those_that_are_over() {
+    let world = world().await;
+    let mut over = Vec::new();
+    for _ in 0..4 {
+        over.push(asked(&world).await.to_string());
+        world.api.desk.withdraw(over.last().unwrap().parse().unwrap()).await.unwrap();
+    }
+    let first = asked_by(&world, "agent-7").await.to_string();
+    let mut waiting = vec![first];
+    for _ in 0..1100 {
+        waiting.push(asked_by(&world, "agent-8").await.to_string());
+    }
+    over.push(asked(&world).await.to_string());
+    world.api.desk.withdraw(over.last().unwrap().parse().unwrap()).await.unwrap();
+    let list = async |query: &str| {
+        let (status, listed) = world.local(Method::GET, &format!("/api/v1/approvals{query}"), Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{listed}");
+        let ids = listed.as_array().unwrap().iter().map(|shown| shown["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    let with = |from: usize| [&over[from..4], &waiting, &over[4..]].concat();
+    assert_eq!(list("").await, waiting);
+    assert_eq!(list("?last=1").await, waiting);
+    assert_eq!(list("?all=true").await, with(0));
+    assert_eq!(list("?all=true&last=3").await, with(2));
+    assert_eq!(list("?all=true&last=0").await, waiting);
 }
 
 #[tokio::test]
