@@ -27,7 +27,8 @@ impl Walk {
     pub(super) fn lines(&mut self, node: &Node) {
         match &node.value {
             Value::String(text) => self.line(text, node),
-            Value::Array(lines) => self.one_by_one(lines, Self::lines),
+            // A list inside of it is no line, and nobody says what else it is.
+            Value::Array(lines) => self.one_by_one(lines, Self::shell),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => self.undescribed(node),
         }
     }
