@@ -213,7 +213,8 @@ fn check_names(headers: &HeaderMap) -> Result<(), Refusal> {
         if ONCE.contains(&name.as_str()) && values.iter().count() > 1 {
             return Err(bad("a header that may stand once stands twice"));
         }
-        if !values.iter().all(|value| value.to_str().is_ok()) {
+        // A reason is words, and goes no further: `reason.rs` says which.
+        if *name != reason::REASON && !values.iter().all(|value| value.to_str().is_ok()) {
             return Err(bad("the value of a header has bytes outside of printable ASCII"));
         }
     }

@@ -1,13 +1,14 @@
 //! `portcullis-reason`: why a request is sent, for whoever decides about it.
 //!
 //! Promises: it is for the gateway and goes no further, and the request without it is the same request, the order of its
-//! other headers included. Held by: the tests below.
+//! other headers included. It is words in any language, in UTF-8 and without characters that steer whoever shows them.
+//! Held by: the tests below and `head/tests.rs`.
 
 use super::{Refusal, bad};
 use http::{HeaderMap, HeaderName};
 use std::sync::Arc;
 
-const REASON: HeaderName = HeaderName::from_static("portcullis-reason");
+pub(super) const REASON: HeaderName = HeaderName::from_static("portcullis-reason");
 
 /// Takes the reason out of a head.
 ///
@@ -20,6 +21,9 @@ pub(super) fn take(headers: &mut HeaderMap) -> Result<Option<Arc<str>>, Refusal>
         return Err(bad("a reason is given once"));
     }
     let words = std::str::from_utf8(value.as_bytes()).map_err(|_| bad("a reason is written in UTF-8"))?;
+    if words.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(bad("a reason has no control characters"));
+    }
     let words = Arc::from(words);
     // Removing one would change the order of the others.
     let others = headers.iter().filter(|(name, _)| *name != REASON);
@@ -61,7 +65,7 @@ mod tests {
 
     #[test]
     fn two_reasons_or_one_that_cannot_be_read_are_refused() {
-        for given in [&[&b"a"[..], &b"a"[..]][..], &[&b"\xff"[..]][..]] {
+        for given in [&[&b"a"[..], &b"a"[..]][..], &[&b"\xff"[..]][..], &["a\u{9b}2J".as_bytes()][..]] {
             assert!(take(&mut head(given)).is_err());
         }
     }

@@ -152,6 +152,23 @@ fn parts(headers: &[(&'static str, &'static str)]) -> Parts {
 }
 
 #[test]
+fn a_reason_is_words_in_any_language_and_no_other_header_is() {
+    let read_with = |name: &str, value: &[u8]| {
+        let mut parts = parts(&[]);
+        parts.headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_bytes(value).unwrap());
+        read(&parts, false, &routes())
+    };
+    for words in ["ticket 42", "Rücknahme für später", "チケット 42"] {
+        let received = read_with("portcullis-reason", words.as_bytes()).unwrap();
+        assert_eq!((received.reason.as_deref(), received.request.headers.len()), (Some(words), 0));
+        assert_eq!(read_with("x-reason", words.as_bytes()).is_ok(), words.is_ascii(), "{words}");
+    }
+    for value in [&b"\xff"[..], b"R\xfccknahme", "a\u{85}b".as_bytes()] {
+        assert_eq!(read_with("portcullis-reason", value).unwrap_err().status, StatusCode::BAD_REQUEST);
+    }
+}
+
+#[test]
 fn what_is_for_the_gateway_goes_no_further() {
     let lists = OF_ONE_HOP.iter().chain(&CREDENTIALS).chain(&FORWARDING);
     let all = lists.copied().chain([
