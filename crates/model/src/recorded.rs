@@ -97,6 +97,17 @@ pub struct Tokens {
     pub cache_write: u64,
 }
 
+impl Tokens {
+    /// The most that one of them may be: the record takes no greater number, and what backends say may be one.
+    pub const MOST: u64 = (1 << 53) - 1;
+
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.input.saturating_add(self.output).saturating_add(self.cache_read).saturating_add(self.cache_write)
+    }
+}
+
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]

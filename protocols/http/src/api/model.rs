@@ -36,6 +36,7 @@ pub(super) use words::{Spared, is_word, string};
 
 use super::Unfit;
 use crate::json::{Node, Value};
+use portcullis_model::Tokens;
 
 /// Bytes of an id, of a model's name, and of a reason.
 pub(super) const ID: usize = 256;
@@ -47,6 +48,16 @@ pub(super) const UNREADABLE: Unfit = Unfit("the answer of the model is not JSON 
 pub(super) fn word<'n>(node: &'n Node, name: &str) -> Result<&'n str, Unfit> {
     let text = node.get(name).and_then(Node::text);
     text.filter(|text| text.len() <= ID && is_word(text)).ok_or(STRANGE)
+}
+
+/// How many tokens are said to have been used: no more than the record takes. Digits that no number holds are as many.
+pub(super) fn tokens(usage: &Node, name: &str) -> Option<u64> {
+    match &usage.get(name)?.value {
+        Value::Number(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(digits.parse().map_or(Tokens::MOST, |said: u64| said.min(Tokens::MOST)))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// Whether a value says nothing but a word of the API's own.

@@ -344,8 +344,7 @@ impl Relay {
             }
             // Of an answer that said nothing of it, nobody knows what it used: what was taken stays taken. An error of the
             // provider's uses nothing; one of whoever stands before it says nothing about that.
-            let used = self.used.map(|used| used.input + used.output + used.cache_read + used.cache_write);
-            let used = used.or_else(|| is_providers_error(self.status).then_some(0));
+            let used = self.used.map(|used| used.total()).or_else(|| is_providers_error(self.status).then_some(0));
             steps.used = self.reservation.take().zip(used);
             self.session.settle(permit, outcome, None);
         }

@@ -14,6 +14,7 @@ use std::io::Write as _;
 const MESSAGES: &str = "/v1/messages";
 const ASK: &str =
     r#"{"model":"claude-small","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+const WHOLE: &str = r#"{"model":"claude-small","max_tokens":100,"messages":[{"role":"user","content":"hi"}]}"#;
 const EVENTS: &str = "text/event-stream";
 
 /// The answer of a model: this text, then a call of `Bash` with this command.
@@ -175,6 +176,35 @@ async fn a_budget_is_given_back_only_what_was_surely_not_used() {
     rig.end().await;
     assert!(fits(&rig, 900).await, "what was not used of it is given back");
     assert!(house.told(&rig).await.contains(&"1 used 11+7".to_owned()));
+}
+
+/// A document that says so of its use, with a call in it.
+fn document(usage: &str, call: &str) -> String {
+    format!(
+        r#"{{"id":"msg_1","type":"message","role":"assistant","model":"claude-small","content":[{call}],"stop_reason":"tool_use","usage":{{{usage}}}}}"#
+    )
+}
+
+/// The record takes no number beyond 2^53, and a sum of these is no number at all.
+#[tokio::test]
+async fn a_use_beyond_all_numbers_is_the_greatest_there_is() {
+    let most = u64::MAX;
+    let usage = format!(
+        r#""input_tokens":{most},"output_tokens":{most}0,"cache_read_input_tokens":{most},"cache_creation_input_tokens":{most}"#
+    );
+    let streamed = stream("ok", None).replace(r#""usage":{"output_tokens":7}"#, &format!(r#""usage":{{{usage}}}"#));
+    for (kind, body) in [("application/json", document(&usage, "")), (EVENTS, streamed)] {
+        let house = House::new().await;
+        let mut rig = house.exchange(Api::Anthropic).await;
+        rig.ask("POST", MESSAGES, if kind == EVENTS { ASK } else { WHOLE }).await;
+        rig.answer(200, kind, None, body.as_bytes()).await;
+        rig.end().await;
+        assert_eq!((rig.told.status, rig.told.ended), (200, Some(true)), "{:?}", rig.told);
+        assert!(!fits(&rig, 1).await);
+        let told = house.told(&rig).await;
+        assert!(told.contains(&"1 used 9007199254740991+9007199254740991".to_owned()), "{told:?}");
+        assert!(told.contains(&"1 completed 200".to_owned()), "{told:?}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 use super::facts::facts;
 use super::stream::Stream;
 use super::whole::Whole;
-use crate::api::model::{Dialect, List};
+use crate::api::model::{self, Dialect, List};
 use crate::json::{Node, quoted};
 use portcullis_model::Tokens;
 
@@ -46,7 +46,7 @@ pub(super) fn count(usage: &Node, used: &mut Tokens) {
         ("cache_creation_input_tokens", &mut used.cache_write),
     ];
     for (name, count) in counts {
-        if let Some(said) = usage.get(name).and_then(Node::number) {
+        if let Some(said) = model::tokens(usage, name) {
             *count = said;
         }
     }

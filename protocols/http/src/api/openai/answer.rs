@@ -6,7 +6,7 @@
 use super::facts::facts;
 use super::stream::Stream;
 use super::whole::Whole;
-use crate::api::model::{Call, Dialect, List, Ready};
+use crate::api::model::{self, Call, Dialect, List, Ready};
 use crate::json::{Node, Value, quoted};
 use portcullis_model::Tokens;
 
@@ -37,7 +37,7 @@ impl Dialect for Completions {
     }
 
     fn count(usage: &Node) -> Tokens {
-        let number = |node: &Node, name: &str| node.get(name).and_then(Node::number).unwrap_or_default();
+        let number = |node: &Node, name: &str| model::tokens(node, name).unwrap_or_default();
         let cached = usage.get("prompt_tokens_details").map_or(0, |details| number(details, "cached_tokens"));
         // Of the prompt's tokens some were cached; they are counted apart.
         Tokens {
