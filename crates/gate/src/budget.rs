@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// Tries to change one count while others do.
 const TRIES: usize = 16;
-/// The same where nobody waits for it, and nothing else would count what was used.
+/// The same where nothing else would count what was used. Whoever waits for it bounds how long.
 const SETTLING: usize = 256;
 
 /// Seconds for which a count is kept behind its window: what was taken in it may settle later.

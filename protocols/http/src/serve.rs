@@ -12,6 +12,7 @@
 mod body;
 mod exchange;
 mod front;
+mod giving;
 mod line;
 
 #[cfg(test)]

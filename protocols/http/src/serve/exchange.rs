@@ -3,13 +3,14 @@
 //! Promises: a body is collected before anything is asked, and a request whose client is gone by then was never asked; one
 //! whose head or body cannot be read is in the record, as its caller's, before that caller is told; the backend is read only
 //! while the client's side and the record have room; a backend that goes silent is not waited for longer than its connection
-//! says; what an answer did not use of its budgets is given back before its client has the end of it, so that the next
-//! request finds it there; a client that goes away ends what runs and withdraws what waits; where the record fails nothing
-//! more is released, and the client is not left waiting.
+//! says; what an answer did not use of its budgets is given back before its client has the end of it, within a second
+//! (`giving.rs`); a client that goes away ends what runs and withdraws what waits; where the record fails nothing more is
+//! released, and the client is not left waiting.
 //! Held by: `tests/it/http*.rs` of the binary.
 
 use super::body::{Unread, collect};
 use super::front::{Asks, Responder, closing, whole};
+use super::giving::GivingBack;
 use crate::api::KEEP_ALIVE;
 use crate::classify;
 use crate::core::{Core, Proposal, Reserve, Steps, Waiting};
@@ -112,9 +113,9 @@ struct Relay {
     body: Option<Incoming>,
     down: Downstream<ClientBody>,
     hold: Option<Held>,
-    /// What is taken from budgets, and what is given back.
+    /// What is taken from budgets, and what is given back: what leaves with it stays in the steps until it may.
     reserving: Option<BoxFuture<'static, (Permit, Result<Reservation, Denial>)>>,
-    giving_back: Option<BoxFuture<'static, ()>>,
+    giving_back: GivingBack,
     /// When the client that waits for people hears of us again.
     waited: Option<Pin<Box<Sleep>>>,
     /// When the backend has been silent for too long.
@@ -140,7 +141,7 @@ impl Relay {
             down: Downstream::new(ClientBody::new(responder.stream, &responder.gone), &session),
             hold: None,
             reserving: None,
-            giving_back: None,
+            giving_back: GivingBack::default(),
             waited: None,
             silence: None,
             patience,
@@ -155,24 +156,27 @@ impl Relay {
         for _ in 0..TURNS {
             // Before anything else: for somebody who is gone nothing is sent any more.
             if !self.left && self.gone.as_mut().poll(cx).is_ready() {
-                self.left = true;
-                self.core.on_gone(&mut self.steps);
-                (self.hold, self.reserving) = (None, None);
+                self.leave();
             }
             if self.left {
-                self.poll_budgets(cx);
-                return if self.giving_back.is_none() { Poll::Ready(()) } else { Poll::Pending };
+                self.giving_back.poll(cx);
+                return if self.giving_back.is_over() { Poll::Ready(()) } else { Poll::Pending };
             }
-            let mut progress = self.poll_hold(cx) | self.poll_budgets(cx);
+            let mut progress = self.poll_hold(cx);
             self.poll_waited(cx);
             self.poll_room(cx);
             progress |= self.take_backend(cx);
             self.poll_silence(progress, cx);
+            // Behind all that takes from budgets and gives back to them: what began is asked before it is waited for.
+            progress |= self.poll_budgets(cx);
             let full = self.down.backlog() >= HIGH;
             if !self.write(cx) {
                 return Poll::Ready(());
             }
-            if self.steps.end && self.down.backlog() == 0 && self.giving_back.is_none() {
+            if self.left {
+                continue;
+            }
+            if self.steps.end && self.is_told() && self.giving_back.is_over() {
                 return Poll::Ready(());
             }
             // What was not asked because too much waited wakes nobody: it is asked again once there is room.
@@ -186,13 +190,33 @@ impl Relay {
         Poll::Pending
     }
 
+    /// The client is gone: nothing is done any more but what its budgets are given back.
+    fn leave(&mut self) {
+        self.left = true;
+        self.core.on_gone(&mut self.steps);
+        (self.hold, self.reserving) = (None, None);
+        if let Some((reservation, used)) = self.steps.used.take() {
+            self.giving_back.begin(reservation.settle(used));
+        }
+    }
+
+    /// Whether the client's side has all of what there is for it.
+    fn is_told(&self) -> bool {
+        self.steps.down.is_empty() && self.down.backlog() == 0
+    }
+
     /// Does what the core said.
     fn apply(&mut self) {
         if let Some(cleared) = self.steps.up.take() {
             self.up.push(cleared);
         }
-        for released in self.steps.down.drain(..) {
-            self.down.push(released);
+        if let Some((reservation, used)) = self.steps.used.take() {
+            self.giving_back.begin(reservation.settle(used));
+        }
+        if !self.giving_back.keeps_the_end() {
+            for released in self.steps.down.drain(..) {
+                self.down.push(released);
+            }
         }
         if let Some(Reserve { permit, tokens }) = self.steps.reserve.take() {
             let session = Arc::clone(&self.session);
@@ -200,9 +224,6 @@ impl Relay {
                 let reserved = session.reserve(&permit, tokens).await;
                 (permit, reserved)
             }));
-        }
-        if let Some((reservation, used)) = self.steps.used.take() {
-            self.giving_back = Some(Box::pin(reservation.settle(used)));
         }
         if let Some(waiting) = self.steps.hold.take() {
             self.hold = Some(match waiting {
@@ -232,10 +253,8 @@ impl Relay {
 
     /// What budgets have given or taken back. True if the exchange goes on by it.
     fn poll_budgets(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(giving_back) = &mut self.giving_back
-            && giving_back.as_mut().poll(cx).is_ready()
-        {
-            self.giving_back = None;
+        if self.giving_back.poll(cx) {
+            self.apply();
         }
         let Some(reserving) = &mut self.reserving else { return false };
         let Poll::Ready((permit, reserved)) = reserving.as_mut().poll(cx) else { return false };
@@ -251,12 +270,14 @@ impl Relay {
             return;
         }
         let waited = self.waited.get_or_insert_with(|| Box::pin(tokio::time::sleep(KEEP_ALIVE)));
+        let mut due = false;
         while waited.as_mut().poll(cx).is_ready() {
             waited.as_mut().reset(Instant::now() + KEEP_ALIVE);
             self.core.on_waited(&mut self.steps);
-            for released in self.steps.down.drain(..) {
-                self.down.push(released);
-            }
+            due = true;
+        }
+        if due {
+            self.apply();
         }
     }
 
@@ -367,13 +388,10 @@ impl Relay {
     fn write(&mut self, cx: &mut Context<'_>) -> bool {
         let sent = |polled: Poll<Result<(), SendError>>| !matches!(polled, Poll::Ready(Err(_)));
         let up = sent(self.up.poll_send(cx));
-        if self.giving_back.is_some() {
-            return up;
-        }
         match self.down.poll_send(cx) {
             Poll::Ready(Err(SendError::Io(_))) => {
-                self.core.on_gone(&mut self.steps);
-                false
+                self.leave();
+                true
             }
             // What waits is never sent; whoever waits for a head is told without it.
             Poll::Ready(Err(_)) => false,
