@@ -343,10 +343,11 @@ impl Core {
     }
 
     /// The client went away: what runs is recorded as interrupted, with what was read of its answer, what waits as withdrawn.
-    /// What it took from budgets stays taken: the model goes on, and nobody learns for how long.
+    /// What it took from budgets stays taken where its answer has not said what it used: the model goes on, and nobody
+    /// learns for how long.
     pub(crate) fn on_gone(&mut self, steps: &mut Steps) {
         if let Phase::Answering(relay) = std::mem::replace(&mut self.phase, Phase::Over) {
-            relay.on_gone();
+            steps.used = relay.on_gone();
         }
         steps.end = true;
     }

@@ -166,8 +166,9 @@ impl Relay {
     }
 
     /// The client went away. Its reader is told, so that what it held back is in the record, and what the answer has said
-    /// of its use; nothing is released and nothing is proposed any more.
-    pub(super) fn on_gone(mut self) {
+    /// of its use; nothing is released and nothing is proposed any more. Gives what was taken from budgets and what of it
+    /// was used, where the answer has said that.
+    pub(super) fn on_gone(mut self) -> Option<(Reservation, u64)> {
         let withdrawn = Denial { decision: None, reason: Reason::Withdrawn, message: None };
         let (mut proposed, mut ended) = (self.waiting.is_some(), false);
         while proposed || !ended {
@@ -188,10 +189,11 @@ impl Relay {
             }
         }
         self.output.finish();
-        if let Some((permit, used)) = self.permit.take().zip(self.used) {
-            self.session.used(&permit, used);
-            // Dropped unsettled, it is recorded as interrupted.
-        }
+        let used = self.used?;
+        // Dropped unsettled, it is recorded as interrupted.
+        let permit = self.permit.take()?;
+        self.session.used(&permit, used);
+        self.reservation.take().map(|reservation| (reservation, used.total()))
     }
 
     pub(super) fn on_settled(&mut self, settled: Settled<Proposal>, steps: &mut Steps) {

@@ -185,6 +185,36 @@ fn document(usage: &str, call: &str) -> String {
     )
 }
 
+const USED: &str = r#""input_tokens":11,"output_tokens":7"#;
+
+#[tokio::test]
+async fn what_a_document_used_is_charged_however_it_ends() {
+    let call = |id: &str| format!(r#"{{"type":"tool_use","id":"{id}","name":"Bash","input":{{"command":"uptime"}}}}"#);
+    // It breaks, or its client leaves while people decide.
+    for (id, leaves) in [("", false), ("a", true)] {
+        let house = House::new().await;
+        let mut rig = house.exchange(Api::Anthropic).await;
+        rig.ask("POST", MESSAGES, WHOLE).await;
+        rig.answer(200, "application/json", None, document(USED, &call(id)).as_bytes()).await;
+        rig.end().await;
+        assert_eq!((rig.is_held(), rig.told.status), if leaves { (true, 0) } else { (false, 502) }, "{:?}", rig.told);
+        rig.gone().await;
+        assert!(fits(&rig, 900).await, "what was not used of it is given back");
+        let told = house.told(&rig).await;
+        assert!(told.contains(&"1 used 11+7".to_owned()), "{told:?}");
+    }
+    // So is what a client of a stream leaves behind its use, but not before.
+    let whole = stream("ok", None);
+    for (behind, given_back) in [("event: message_stop", true), ("event: message_delta", false)] {
+        let house = House::new().await;
+        let mut rig = asked(&house).await;
+        let (sent, _) = whole.split_once(behind).unwrap();
+        rig.answer(200, EVENTS, None, sent.as_bytes()).await;
+        rig.gone().await;
+        assert_eq!(fits(&rig, 900).await, given_back, "{behind}");
+    }
+}
+
 /// The record takes no number beyond 2^53, and a sum of these is no number at all.
 #[tokio::test]
 async fn a_use_beyond_all_numbers_is_the_greatest_there_is() {

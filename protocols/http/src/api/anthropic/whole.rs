@@ -4,10 +4,9 @@
 //! asked about one after the other, and what is released is the document with its blocks written anew and its other values
 //! masked in place. Of an answer that ends before, the record has the blocks that nobody came to. Held by: `tests.rs`.
 
-use super::answer::Messages;
 use super::block::{BLOCKS, Calls, Kind, call, kind, redacted, shown, signature, text, written};
 use super::facts::facts;
-use crate::api::model::{self, Dialect as _, Document, Ready, STRANGE, Turn, UNREADABLE};
+use crate::api::model::{self, Document, Ready, STRANGE, Turn, UNREADABLE};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Edits, Node, quoted};
 use crate::tools::ToolTable;
@@ -44,6 +43,10 @@ impl Document for Whole {
         let (calls, turn) = (Calls::default(), Turn::default());
         let blocks = blocks.into_iter();
         Ok(Self { tools, document, root, blocks, out: Vec::new(), asked: None, calls, turn })
+    }
+
+    fn usage(&self) -> Option<&Node> {
+        self.root.get("usage")
     }
 
     fn run(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
@@ -130,9 +133,6 @@ impl Whole {
             }
         }
         let released = edits.apply(&self.document).ok_or(STRANGE)?;
-        if let Some(usage) = self.root.get("usage") {
-            parts.push(Part::Used(Messages::count(usage)));
-        }
         self.turn.keep_beside(&self.root, &self.document, &["content", "usage"]);
         self.turn.record(None, &facts().spared, words);
         parts.push(Part::Data(Bytes::from(released)));

@@ -49,6 +49,9 @@ pub(in crate::api) trait Dialect: Send + 'static {
 pub(in crate::api) trait Document: Sized + Send {
     fn read(tools: Arc<ToolTable>, body: Vec<u8>) -> Result<Self, Unfit>;
 
+    /// What it says that it used.
+    fn usage(&self) -> Option<&Node>;
+
     /// Goes on to the next call, or to the end.
     fn run(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit>;
 
@@ -193,6 +196,7 @@ impl<D: Dialect> Reader for Answering<D> {
                 match D::Whole::read(tools, held) {
                     Ok(whole) => {
                         let mut whole = Box::new(whole);
+                        parts.extend(used(whole.usage(), D::count));
                         let went = whole.run(words, parts);
                         self.went(whole, went, words, parts);
                     }
@@ -238,6 +242,12 @@ fn unread(bytes: usize, why: &Unfit, words: &mut dyn Words) {
     }
 }
 
+/// What a document says that it used. It is used, whatever becomes of the document here.
+fn used(usage: Option<&Node>, count: fn(&Node) -> Tokens) -> Option<Part> {
+    let usage = usage.filter(|usage| matches!(usage.value, Value::Object(_)))?;
+    Some(Part::Used(count(usage)))
+}
+
 /// A document without calls.
 fn plain(
     body: Vec<u8>,
@@ -247,9 +257,7 @@ fn plain(
 ) -> Result<Bytes, Unfit> {
     let document = String::from_utf8(body).map_err(|_| super::UNREADABLE)?;
     let node = json::read(document.as_bytes()).map_err(|_| super::UNREADABLE)?;
-    let usage = node.get("usage").filter(|usage| matches!(usage.value, Value::Object(_)));
-    // It is used, whatever becomes of it here.
-    parts.extend(count.zip(usage).map(|(count, usage)| Part::Used(count(usage))));
+    parts.extend(count.and_then(|count| used(node.get("usage"), count)));
     let masked = words.json_kept(&document).map_err(|_| super::UNREADABLE)?;
     Ok(masked.unwrap_or(document).into())
 }

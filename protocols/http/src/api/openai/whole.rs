@@ -5,9 +5,9 @@
 //! anew of the members that are listed, without the likelihoods of its words, which would say them again. What the model
 //! said in them is in the record, before the calls of its choice, however the answer ends. Held by: `tests.rs`.
 
-use super::answer::{CHOICES, Completions, about, call, is_beside, is_text, reason, written};
+use super::answer::{CHOICES, about, call, is_beside, is_text, reason, written};
 use super::facts::facts;
-use crate::api::model::{self, Call, Dialect as _, Document, Ready, STRANGE, Turn, UNREADABLE, is_plain};
+use crate::api::model::{self, Call, Document, Ready, STRANGE, Turn, UNREADABLE, is_plain};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Node, Value, quoted};
 use crate::tools::ToolTable;
@@ -70,6 +70,10 @@ impl Document for Whole {
         Ok(Self { tools, document, root, choices, waiting, asked: None, turn })
     }
 
+    fn usage(&self) -> Option<&Node> {
+        self.root.get("usage")
+    }
+
     fn run(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
         while let Some(next) = self.waiting.pop_front() {
             match next {
@@ -124,10 +128,7 @@ impl Whole {
                     let choices = self.choices.iter().map(|choice| self.choice(choice, words));
                     format!("[{}]", choices.collect::<Result<Vec<_>, _>>()?.join(","))
                 }
-                ("usage", Value::Object(_)) => {
-                    parts.push(Part::Used(Completions::count(member)));
-                    self.masked(member, words)?
-                }
+                ("usage", Value::Object(_)) => self.masked(member, words)?,
                 // Not a text: nothing of it would be in the record.
                 (_, value) if is_plain(value) => self.written(member)?,
                 _ => continue,

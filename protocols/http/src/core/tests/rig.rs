@@ -389,6 +389,9 @@ impl Rig {
     pub(super) async fn gone(&mut self) {
         self.core.on_gone(&mut self.steps);
         self.hold = None;
+        if let Some((reservation, used)) = self.steps.used.take() {
+            reservation.settle(used).await;
+        }
         assert!(self.steps.up.is_none() && self.steps.down.is_empty(), "something is sent to nobody");
     }
 

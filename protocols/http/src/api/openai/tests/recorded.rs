@@ -109,3 +109,18 @@ fn an_embedding_is_counted_by_what_it_used() {
     reader.on_end(Ended::Whole, &mut words, &mut parts);
     assert!(parts.iter().any(|part| matches!(part, Part::Used(used) if used.input == 8)), "{parts:?}");
 }
+
+#[test]
+fn what_a_document_used_is_counted_whatever_becomes_of_it() {
+    let usage = r#""usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":2}},"id""#;
+    let used = Some(Tokens { input: 7, output: 4, cache_read: 2, cache_write: 0 });
+    let unnamed = r#""content":null,"tool_calls":[{"id":"","type":"function","function":{"name":"a","arguments":""}}]"#;
+    for (members, breaks) in [(r#""content":"a""#, false), (unnamed, true)] {
+        let came = everywhere(
+            document,
+            TestWords::binding,
+            &whole(members).replace(r#""id":"c""#, &format!(r#"{usage}:"c""#)),
+        );
+        assert_eq!((came.used, came.broken.is_some()), (used, breaks), "{came:?}");
+    }
+}
