@@ -55,11 +55,7 @@ impl Document for Whole {
             self.keep(kind, &block);
             match kind {
                 Some(Kind::Call) => {
-                    let mut call = call(&block)?;
-                    let input = block.get("input").ok_or(STRANGE)?;
-                    self.document.get(input.span.clone()).unwrap_or_default().clone_into(&mut call.input);
-                    let mut call = call.ready(&self.tools, words)?;
-                    self.turn.keep(call.recorded(""));
+                    let mut call = self.ready(&block, words)?;
                     self.turn.count()?;
                     parts.push(call.propose()?);
                     self.asked = Some(call);
@@ -96,9 +92,7 @@ impl Document for Whole {
         while let Some(block) = self.blocks.next() {
             let word = block.get("type").and_then(Node::text).unwrap_or_default();
             match kind(word) {
-                Some(Kind::Call) => {
-                    self.turn.keep_unasked("", word, block.get("name").and_then(Node::text).unwrap_or_default());
-                }
+                Some(Kind::Call) => self.keep_unasked(&block),
                 other => self.keep(other, &block),
             }
         }
@@ -107,6 +101,21 @@ impl Document for Whole {
 }
 
 impl Whole {
+    /// The call that a block is. The record keeps it also where it cannot be one.
+    fn ready(&mut self, block: &Node, words: &mut dyn Words) -> Result<Ready, Unfit> {
+        let Some((mut call, input)) = call(block).ok().zip(block.get("input")) else {
+            self.keep_unasked(block);
+            return Err(STRANGE);
+        };
+        self.document.get(input.span.clone()).unwrap_or_default().clone_into(&mut call.input);
+        self.turn.ready("", call, &self.tools, words)
+    }
+
+    fn keep_unasked(&mut self, block: &Node) {
+        let said = |name| block.get(name).and_then(Node::text).unwrap_or_default();
+        self.turn.keep_unasked("", said("type"), said("name"));
+    }
+
     /// The record keeps a block as it is written, where it passes; of a call what was judged.
     fn keep(&mut self, kind: Option<Kind>, block: &Node) {
         match kind {

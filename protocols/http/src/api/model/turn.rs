@@ -7,9 +7,10 @@
 //! Held by: `tests.rs`, the tests of each API, and `core/tests/recorded.rs` through the gate.
 
 use super::words::WITHHELD;
-use super::{Spared, Speech, is_plain};
+use super::{Call, Ready, Spared, Speech, is_plain};
 use crate::api::{Unfit, Words};
 use crate::json::{Node, quoted};
+use crate::tools::ToolTable;
 
 /// Calls in one answer.
 pub(in crate::api) const CALLS: usize = 128;
@@ -66,6 +67,23 @@ impl Turn {
             let written = document.get(member.span.clone()).unwrap_or("null");
             self.keep(format!("{{{}:{written}}}", quoted(name)));
         }
+    }
+
+    /// Reads a call as it would be released. The record keeps it also where it cannot be one.
+    pub(in crate::api) fn ready(
+        &mut self,
+        about: &str,
+        call: Call,
+        table: &ToolTable,
+        words: &mut dyn Words,
+    ) -> Result<Ready, Unfit> {
+        let (kind, name) = (call.kind.clone(), call.name.clone());
+        let ready = call.ready(table, words);
+        match &ready {
+            Ok(call) => self.keep(call.recorded(about)),
+            Err(_) => self.keep_unasked(about, &kind, &name),
+        }
+        ready
     }
 
     /// Of a call that nobody was asked about it keeps the name. What is secret in half of an input cannot be told.

@@ -326,9 +326,9 @@ impl Stream {
         let choice = self.choices.get_mut(&index).ok_or(STRANGE)?;
         choice.reason = Some(reason.to_owned());
         choice.keep(index, &mut self.turn);
-        for call in std::mem::take(&mut choice.calls).into_values() {
-            let call = call.ready(&self.tools, words)?;
-            self.turn.keep(call.recorded(&format!(r#""choice":{index},"#)));
+        // Those behind one that cannot be read stay where they are, for the record.
+        while let Some((_, call)) = choice.calls.pop_first() {
+            let call = self.turn.ready(&format!(r#""choice":{index},"#), call, &self.tools, words)?;
             choice.waiting.push_back(call);
         }
         self.ask(index, parts)

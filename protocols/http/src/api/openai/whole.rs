@@ -79,8 +79,7 @@ impl Document for Whole {
             match next {
                 Next::Said(value) => self.turn.keep(value),
                 Next::Call(at, index, call) => {
-                    let mut call = call.ready(&self.tools, words)?;
-                    self.turn.keep(call.recorded(&format!(r#""choice":{index},"#)));
+                    let mut call = self.turn.ready(&format!(r#""choice":{index},"#), call, &self.tools, words)?;
                     parts.push(call.propose()?);
                     self.asked = Some((at, call));
                     return Ok(());

@@ -147,9 +147,7 @@ impl Open {
     pub(super) fn stop(self, tools: &ToolTable, turn: &mut Turn, place: &mut Place<'_>) -> Result<Stopped, Unfit> {
         match self {
             Self::Call(call) => {
-                let call = call.ready(tools, place.words)?;
-                turn.keep(call.recorded(""));
-                return Ok(Stopped::Asks(Box::new(call)));
+                return Ok(Stopped::Asks(Box::new(turn.ready("", call, tools, place.words)?)));
             }
             Self::Dropped => return Ok(Stopped::Dropped),
             Self::Text(mut said) => {

@@ -110,6 +110,29 @@ fn the_record_has_what_came_and_says_what_is_missing() {
 }
 
 #[test]
+fn a_call_that_cannot_be_one_is_recorded() {
+    let input = r#"{"command":"PGPASSWORD=hunter2 psql"}"#;
+    let streamed = whole(&[text(0, &["before"]), call(1, "Bash", &[input])], "tool_use");
+    let unnamed = format!(r#"{{"type":"tool_use","id":"","name":"Bash","input":{input}}}"#);
+    let empty = r#"{"type":"tool_use","id":"a","name":"Bash"}"#.to_owned();
+    let document = |call: &str| {
+        format!(
+            r#"{{"type":"message","role":"assistant","content":[{{"type":"text","text":"before"}},{call}],"usage":{{"output_tokens":4}}}}"#
+        )
+    };
+    for (streams, body) in
+        [(true, streamed.replace("toolu_1", "")), (false, document(&unnamed)), (false, document(&empty))]
+    {
+        let came = everywhere(streams, TestWords::binding, body.as_bytes());
+        let [kept] = came.recorded.as_slice() else { panic!("{:?}", came.recorded) };
+        assert!(came.broken.is_some() && kept.contains("before") && !kept.contains("hunter2"), "{kept}");
+        assert_eq!(kept.matches(r#"{"type":"tool_use","name":"Bash"}"#).count(), 1, "{kept}");
+        // It is used, whatever becomes of it.
+        assert_eq!(came.used.map(|used| used.output), (!streams).then_some(4), "{came:?}");
+    }
+}
+
+#[test]
 fn what_an_answer_used_is_known_at_its_end() {
     let broke = stream(&[vec![START.to_owned()], text(0, &["a"])].concat());
     assert_eq!(read(&broke).used, None);

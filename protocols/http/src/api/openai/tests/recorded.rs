@@ -95,6 +95,28 @@ fn what_a_choice_said_is_recorded_before_its_calls() {
 }
 
 #[test]
+fn a_call_that_cannot_be_one_is_recorded_with_those_behind_it() {
+    let secret = r#"{"a":"hunter2"}"#;
+    let streamed = calls(0, 0, "first", "{}") + &calls(0, 1, "second", secret).replace("call_1", "");
+    let streamed = streamed + &calls(0, 2, "third", secret) + &ends(0, "tool_calls") + DONE;
+    let call = |id: &str, name: &str| {
+        let arguments = json::quoted(secret);
+        format!(r#"{{"id":"{id}","type":"function","function":{{"name":"{name}","arguments":{arguments}}}}}"#)
+    };
+    let calls = [call("a", "first").replace(&json::quoted(secret), "\"{}\""), call("", "second"), call("c", "third")];
+    let document = whole(&format!(r#""content":null,"tool_calls":[{}]"#, calls.join(",")));
+    for (reader, body) in [(self::streamed as fn() -> Answering, streamed), (self::document, document)] {
+        let came = everywhere(reader, TestWords::binding, &body);
+        let [kept] = came.recorded.as_slice() else { panic!("{:?}", came.recorded) };
+        assert!(came.broken.is_some() && kept.contains("this is not all") && !kept.contains("hunter2"), "{kept}");
+        for name in ["first", "second", "third"] {
+            assert_eq!(kept.matches(&format!(r#""name":"{name}""#)).count(), 1, "{name}: {kept}");
+        }
+        assert!(kept.contains(r#"{"choice":0,"type":"function","name":"second"}"#), "{kept}");
+    }
+}
+
+#[test]
 fn an_embedding_is_counted_by_what_it_used() {
     let body = r#"{"object":"list","data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
     let used = |reader: fn() -> Answering, body: &str| everywhere(reader, TestWords::binding, body).used;
