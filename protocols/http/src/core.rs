@@ -98,6 +98,8 @@ struct Prepared {
     head_only: bool,
     /// The request itself, where a refusal answers something in it.
     request: Option<Request>,
+    /// What it is found by when it is sent again, where that is over all of it.
+    same: Digest,
     /// The tokens that it may use.
     tokens: u64,
     /// What was taken for it.
@@ -157,6 +159,7 @@ impl Core {
             outgoing: matches!(self.target.api, Api::Anthropic | Api::OpenAi).then_some(sent.outgoing),
             head_only: request.method == Method::Head,
             request: mcp.then(|| request.clone()),
+            same: request.untraced().unwrap_or(command.digest),
             tokens,
             reservation: None,
         };
@@ -180,17 +183,16 @@ impl Core {
 
     fn hold(&mut self, hold: Hold<Request>, patience: Option<Duration>, prepared: Prepared, steps: &mut Steps) {
         let approval = hold.waits_for();
-        steps.hold = Some(match &prepared.request {
+        let (same, patience) = match &prepared.request {
             // Each message has a number of its own, also one that says the same again.
-            Some(request) => {
-                let hold = match mcp::same(request) {
-                    Some(same) => hold.same_by(same),
-                    None => hold,
-                };
-                Waiting::Request(Box::new(hold), Some(patience.unwrap_or(mcp::PATIENCE).min(mcp::PATIENCE)))
-            }
-            None => Waiting::Request(Box::new(hold), patience),
-        });
+            Some(request) => (mcp::same(request), Some(patience.unwrap_or(mcp::PATIENCE).min(mcp::PATIENCE))),
+            None => (Some(prepared.same), patience),
+        };
+        let hold = match same {
+            Some(same) => hold.same_by(same),
+            None => hold,
+        };
+        steps.hold = Some(Waiting::Request(Box::new(hold), patience));
         self.phase = Phase::Held(prepared, approval);
     }
 

@@ -1,7 +1,8 @@
 //! When one message says the same as another.
 //!
 //! Promises: two messages are the same only where everything is that is sent but three marks which clients choose anew for
-//! each: the `id`, the token by which a server tells how far it is, and which call of a model it was. An approval of the
+//! each: the `id`, the token by which a server tells how far it is, and which call of a model it was; and, as for any
+//! request, but for where it stands in a trace ([`Request::untraced`]). An approval of the
 //! one is an approval of the other, and no server is told more by these than who waits for the answer: a mark is a whole
 //! number or a short text, and what is neither is no mark (`message.rs` refuses it, and it is not left out here).
 //! Held by: the tests below, and `core/tests/leaving.rs`.
@@ -27,7 +28,8 @@ pub(crate) fn same(request: &Request) -> Option<Digest> {
         edits.replace(mark.span.clone(), "0");
     }
     let body = edits.apply(std::str::from_utf8(&request.body).ok()?)?;
-    Some(Request { body: Bytes::from(body), ..request.clone() }.digest())
+    let request = Request { body: Bytes::from(body), ..request.clone() };
+    Some(request.untraced().unwrap_or_else(|| request.digest()))
 }
 
 #[cfg(test)]

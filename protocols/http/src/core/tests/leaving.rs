@@ -2,6 +2,7 @@
 
 use super::rig::{House, Rig};
 use crate::api::Api;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use portcullis_approvals::Ballot;
 use portcullis_model::ApprovalId;
 use std::time::Duration;
@@ -89,6 +90,45 @@ async fn a_tool_call_that_nobody_decides_about_in_time_passes_when_it_is_made_ag
     again.over().await;
     assert_eq!(again.sent.len(), 1, "{:?}", again.told);
     again.gone().await;
+}
+
+/// Instrumented clients write a new place in a trace each time.
+#[tokio::test]
+async fn a_request_is_found_again_in_another_trace_and_not_with_another_header() {
+    let headers = |span: &str, more: &[(&'static str, &'static str)]| -> HeaderMap {
+        let parent = format!("00-0af7651916cd43dd8448eb211c80319c-{span}-01");
+        let traced = [("traceparent", parent.as_str()), ("tracestate", span)];
+        let all = traced.into_iter().chain(more.iter().copied());
+        all.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())).collect()
+    };
+    let (first, second) = ("b7ad6b7169203331", "00f067aa0ba902b7");
+    for (api, path, body) in [
+        (Api::Rest, "/orders", "{}".to_owned()),
+        (Api::Rest, "/orders", String::new()),
+        (Api::Mcp, "/", call(1, "wipe")),
+    ] {
+        let house = House::new().await;
+        let mut rig = house.exchange(api).await;
+        let mut left = Vec::new();
+        for headers in [headers(first, &[]), headers(second, &[("accept", "text/x")]), headers("rm", &[])] {
+            let mut one = rig.another(api);
+            one.ask_with(headers, AT_ONCE, "POST", path, &body).await;
+            one.over().await;
+            left.push(named(&one));
+        }
+        assert!(left[0] != left[1] && left[0] != left[2] && left[1] != left[2], "{left:?}");
+        house.vote(left[0], Ballot::Yes).await;
+        for (more, sent) in [(&[("accept", "text/y")][..], 0), (&[][..], 1)] {
+            let mut again = rig.another(api);
+            again.ask_with(headers(second, more), AT_ONCE, "POST", path, &body).await;
+            again.over().await;
+            assert_eq!(again.sent.len(), sent, "{:?}", again.told);
+            // What is sent is what came.
+            assert!(again.sent.iter().all(|sent| sent.header("tracestate") == Some(second)));
+            again.gone().await;
+        }
+        rig.gone().await;
+    }
 }
 
 #[tokio::test]

@@ -333,7 +333,18 @@ impl Rig {
 
     /// The same of a client that stays for so long.
     pub(super) async fn ask_within(&mut self, patience: Option<Duration>, method: &str, path: &str, body: &str) {
-        let mut headers = HeaderMap::new();
+        self.ask_with(HeaderMap::new(), patience, method, path, body).await;
+    }
+
+    /// The same with headers of its own.
+    pub(super) async fn ask_with(
+        &mut self,
+        mut headers: HeaderMap,
+        patience: Option<Duration>,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) {
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
         if !body.is_empty() {
             headers.insert("content-type", HeaderValue::from_static("application/json"));
