@@ -405,4 +405,4 @@ fn failed(api: Api, request: Option<&Request>, status: StatusCode, why: &str) ->
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 mod keeping;
 mod leaving;
 mod recorded;
-mod rig;
+pub(crate) mod rig;
 
 use crate::api::Api;
 use crate::error::{Error, Side};

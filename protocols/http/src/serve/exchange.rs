@@ -6,7 +6,7 @@
 //! says; what an answer did not use of its budgets is given back before its client has the end of it, within a second
 //! (`giving.rs`); a client that goes away ends what runs and withdraws what waits; where the record fails nothing more is
 //! released, and the client is not left waiting.
-//! Held by: `tests/it/http*.rs` of the binary.
+//! Held by: `exchange/tests.rs` for budgets, and `tests/it/http*.rs` of the binary.
 
 use super::body::{Unread, collect};
 use super::front::{Asks, Responder, closing, whole};
@@ -404,3 +404,6 @@ impl Relay {
 fn leads_elsewhere(status: StatusCode) -> bool {
     (status.is_redirection() && status != StatusCode::NOT_MODIFIED) || status.is_informational()
 }
+
+#[cfg(test)]
+mod tests;

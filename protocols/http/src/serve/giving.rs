@@ -4,7 +4,7 @@
 //! for [`PATIENCE`] and no longer, however long the store takes or how often others change the count meanwhile. What came
 //! before the end does not wait. It goes on behind the end, until the store has it or has failed.
 //! Does not promise that a next request finds it where the store is slower than that: it may be refused until then.
-//! Held by: the tests below; `tests/it/http_models.rs` of the binary plays the whole of it.
+//! Held by: the tests below, and `exchange/tests.rs` for a whole exchange.
 
 use futures_util::future::BoxFuture;
 use std::future::Future as _;

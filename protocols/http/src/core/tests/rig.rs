@@ -23,7 +23,7 @@ use portcullis_model::{
     SessionId, SessionKind, StreamKind,
 };
 use portcullis_policy::{PolicySet, SourceFile};
-use portcullis_store::{MemoryLog, MemoryTable};
+use portcullis_store::{MemoryLog, MemoryTable, Table};
 use secrecy::SecretBox;
 use std::collections::HashMap;
 use std::io;
@@ -58,7 +58,7 @@ pub(super) fn policy(text: &str) -> PolicySet {
 }
 
 /// A gate over an in-memory record.
-pub(super) struct House {
+pub(crate) struct House {
     pub(super) gate: Gate,
     desk: Desk,
     identity: Arc<Identity>,
@@ -68,6 +68,11 @@ pub(super) struct House {
 
 impl House {
     pub(super) async fn new() -> Self {
+        Self::counting_in(Arc::new(MemoryTable::new())).await
+    }
+
+    /// One whose budgets are counted in this table.
+    pub(crate) async fn counting_in(budgets: Arc<dyn Table>) -> Self {
         // What leaves at once can be compared without waiting for a writer; the gate's own tests run strict.
         let durability = Durability::Batched;
         let settings = RecordSettings { durability, ..RecordSettings::default() };
@@ -100,11 +105,11 @@ impl House {
             },
         })
         .unwrap();
-        gate.count_budgets_in(table());
+        gate.count_budgets_in(budgets);
         Self { gate, desk, identity, record, _writer: writer }
     }
 
-    async fn session(&self) -> Session {
+    pub(crate) async fn session(&self) -> Session {
         let wanted = NewToken::for_user("agent-7").in_group("agents");
         let made =
             self.identity.create_token(wanted, &Authenticated::local_admin(None), Timestamp::now()).await.unwrap();
