@@ -1,7 +1,7 @@
 //! What events are made of: clients, operations and rules as the record keeps them, outcomes, administrative changes.
 //!
 //! Promises: as for events: plain serde data whose numbers stay within 2^53, and no secret in any of it.
-//! Held by: the round trip in the tests of `event.rs`.
+//! Held by: the round trip in the tests of `event.rs`, and the test below.
 
 use crate::decision::{Decision, Effect};
 use crate::id::{ApprovalId, GrantId, SessionId, TokenId};
@@ -188,4 +188,16 @@ pub enum AdminAction {
         /// Which.
         session: SessionId,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_beyond_all_numbers_are_the_greatest_number() {
+        let tokens = Tokens { input: 1, output: 2, cache_read: 3, cache_write: 4 };
+        assert_eq!(tokens.total(), 10);
+        assert_eq!(Tokens { input: u64::MAX, ..tokens }.total(), u64::MAX);
+    }
 }
