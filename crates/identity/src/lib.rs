@@ -261,23 +261,19 @@ impl Identity {
         if authenticated.expires.is_some_and(|expires| now >= expires) {
             return Standing::Expired;
         }
-        let person = |principal| self.revocations.holds_person(principal, authenticated.issued);
-        match &authenticated.principal.credential {
-            CredentialKind::Token(id) if self.revocations.holds(*id) => Standing::Revoked,
-            CredentialKind::Oidc if person(&authenticated.principal) => Standing::Revoked,
-            // Made by somebody who was revoked since: it goes with them.
-            CredentialKind::Token(_)
-                if authenticated.makers.iter().any(|one| one.credential == CredentialKind::Oidc && person(one)) =>
-            {
-                Standing::Revoked
-            }
-            CredentialKind::Token(_)
-            | CredentialKind::Oidc
-            | CredentialKind::Saml
+        let revoked = |one: &Principal| match &one.credential {
+            CredentialKind::Token(id) => self.revocations.holds(*id),
+            CredentialKind::Oidc => self.revocations.holds_person(one, authenticated.issued),
+            CredentialKind::Saml
             | CredentialKind::SshKey(_)
             | CredentialKind::SshCertificate(_)
-            | CredentialKind::LocalAdmin => Standing::Good,
+            | CredentialKind::LocalAdmin => false,
+        };
+        // Made by somebody, or with a token, that was revoked since: it goes with them.
+        if revoked(&authenticated.principal) || authenticated.makers.iter().any(revoked) {
+            return Standing::Revoked;
         }
+        Standing::Good
     }
 
     /// Whether it is known who was revoked: where it is not, everybody who can be counts as revoked, and may stand again later.
@@ -314,7 +310,8 @@ impl Identity {
         tokens::list(&*self.table).await
     }
 
-    /// Revokes a token: when this returns, no session of this gateway stands on it.
+    /// Revokes a token, and every token that was made with it or with one of those: when this returns, no session of this
+    /// gateway stands on any of them, and none opens with one.
     ///
     /// # Errors
     /// The store's; the token is then revoked nowhere.

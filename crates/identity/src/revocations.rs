@@ -3,13 +3,14 @@
 //! Promises: subscribed before it is first read, so no revocation falls between; a token whose record was deleted counts
 //! as revoked; while changes cannot be followed (the store's stream ended and could not be opened again), every token
 //! and everybody from a provider counts as revoked, and so does everybody from a provider, logged once, while an entry
-//! cannot be read. The snapshot forgets a token once it ran out by itself, so it holds at most a day of revocations.
-//! Held by: `tests.rs` and `tests/oidc.rs`.
+//! cannot be read. The snapshot forgets a token once all that was made with it ran out by itself, so it holds at most two
+//! days of revocations.
+//! Held by: `tests.rs`, `tests/makers.rs` and `tests/oidc.rs`.
 
 use crate::error::IdentityError;
 use crate::oidc::revoked::{self, Entry, People, Said};
 use crate::record::LONGEST_LIFE;
-use crate::tokens::{KEYS, decode, id_of};
+use crate::tokens::{KEYS, decode, id_of, kept_until};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -28,7 +29,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 #[derive(Clone, Default)]
 struct Snapshot {
     following: bool,
-    /// Each with the time at which it runs out by itself.
+    /// Each with the time from which on neither it nor anything made with it can be live.
     revoked: HashMap<TokenId, Timestamp>,
     people: Arc<People>,
 }
@@ -80,7 +81,7 @@ impl Revocations {
 
     /// Takes a revocation at once, ahead of the store's own word of it.
     pub(crate) fn revoked(&self, id: TokenId, expires: Timestamp) {
-        self.shared.add(id, expires);
+        self.shared.add(id, kept_until(expires));
     }
 
     /// Whether everything that a provider gave this principal until then counts as revoked.
@@ -114,8 +115,8 @@ impl Shared {
     async fn read_all(&self, table: &dyn Table) -> Result<(), IdentityError> {
         let mut found = HashMap::new();
         for (key, versioned) in table.scan(KEYS).await? {
-            if let Some((id, Some(expires))) = id_of(&key).map(|id| (id, revoked_until(id, &versioned))) {
-                found.insert(id, expires);
+            if let Some((id, Some(until))) = id_of(&key).map(|id| (id, revoked_until(id, &versioned))) {
+                found.insert(id, until);
             }
         }
         let mut people = People::default();
@@ -126,7 +127,7 @@ impl Shared {
         // What was learned of a deleted token is kept: its record is no longer there to be read.
         self.snapshot.rcu(|old| {
             let mut revoked = old.revoked.clone();
-            revoked.extend(found.iter().map(|(id, expires)| (*id, *expires)));
+            revoked.extend(found.iter().map(|(id, until)| (*id, *until)));
             let mut people = people.clone();
             people.join(&old.people);
             Snapshot { following: true, revoked, people: Arc::new(people) }
@@ -145,26 +146,26 @@ impl Shared {
         let Some(id) = id_of(&change.key) else { return };
         match &change.value {
             Some(versioned) => {
-                if let Some(expires) = revoked_until(id, versioned) {
-                    self.add(id, expires);
+                if let Some(until) = revoked_until(id, versioned) {
+                    self.add(id, until);
                 }
             }
             None => {
                 // A record that went because its token ran out long ago tells nothing.
                 let runs_out = runs_out_at_most(id);
                 if runs_out > Timestamp::now() {
-                    self.add(id, runs_out);
+                    self.add(id, kept_until(runs_out));
                 }
             }
         }
     }
 
-    fn add(&self, id: TokenId, expires: Timestamp) {
+    fn add(&self, id: TokenId, until: Timestamp) {
         let now = Timestamp::now();
         self.snapshot.rcu(|old| {
             let mut next = Snapshot::clone(old);
-            next.revoked.retain(|_, expires| *expires > now);
-            next.revoked.insert(id, expires);
+            next.revoked.retain(|_, until| *until > now);
+            next.revoked.insert(id, until);
             next
         });
         self.tell();
@@ -218,7 +219,7 @@ fn runs_out_at_most(id: TokenId) -> Timestamp {
 /// Until when a kept token is to be remembered as revoked; one that cannot be read counts as revoked.
 pub(crate) fn revoked_until(id: TokenId, versioned: &Versioned) -> Option<Timestamp> {
     match decode(id, versioned) {
-        Ok(stored) => stored.revoked.map(|_| stored.expires),
+        Ok(stored) => stored.revoked.map(|_| kept_until(stored.expires)),
         Err(_) => Some(Timestamp::MAX),
     }
 }

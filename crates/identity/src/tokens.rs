@@ -2,14 +2,15 @@
 //!
 //! Promises: a token is judged against what the store holds at that moment; every check is made whatever an earlier one
 //! said, so that reasons take the same time; a revocation is a change of the kept record under its version, so it cannot
-//! be lost to a change made at the same time. A token goes with the logins of whoever made it, or made its maker's token:
-//! nobody keeps a door open behind a revocation. Does not promise anything about rate: that is `attempts`.
-//! Held by: `tests.rs` and `tests/oidc.rs`.
+//! be lost to a change made at the same time. A token goes with the logins of whoever made it, or made its maker's token,
+//! and with every token that it or its maker's was made with: nobody keeps a door open behind a revocation. Does not
+//! promise anything about rate: that is `attempts`.
+//! Held by: `tests.rs`, `tests/makers.rs` and `tests/oidc.rs`.
 
 use crate::error::{IdentityError, Why};
 use crate::key::TokenKey;
 use crate::oidc::revoked;
-use crate::record::{NewToken, Stored, StoredRevocation, TokenInfo};
+use crate::record::{LONGEST_LIFE, NewToken, Stored, StoredRevocation, TokenInfo};
 use crate::text::{self, Presented, SecretHash};
 use crate::{Authenticated, Extensions, RESERVED_USER, scram};
 use bytes::Bytes;
@@ -22,8 +23,9 @@ use std::time::Duration;
 
 pub(crate) const KEYS: &[u8] = b"token/";
 
-/// Kept so long after it ran out, so that the record can say "expired" rather than "unknown".
-const KEPT_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Kept so long after it ran out, so that the record can say "expired" rather than "unknown", and as long as anything
+/// made with it can live: a maker's token that is not kept was deleted.
+const KEPT_AFTER: Duration = LONGEST_LIFE;
 
 /// Makers of makers beyond this are not kept; nobody makes tokens with tokens with tokens that deep.
 const MOST_MAKERS: usize = 16;
@@ -76,7 +78,7 @@ fn encode(stored: &Stored) -> Result<Bytes, IdentityError> {
     Ok(json.into())
 }
 
-fn kept_until(expires: Timestamp) -> Timestamp {
+pub(crate) fn kept_until(expires: Timestamp) -> Timestamp {
     expires.checked_add(KEPT_AFTER).unwrap_or(Timestamp::MAX)
 }
 
@@ -167,15 +169,30 @@ pub(crate) async fn judge_presented(
     Err(why)
 }
 
-/// Whether any of its makers, who came from a provider, was revoked after it was made. Only a token whose secret is right
-/// comes so far, so nobody learns from the time that this takes.
+/// Whether any of its makers was revoked after it was made, at their provider or by the token that they used; one that ran
+/// out was not. Only a token whose secret is right comes so far, so nobody learns from the time that this takes.
 async fn made_by_revoked(table: &dyn Table, stored: &Stored) -> Result<bool, Why> {
-    for maker in stored.makers.iter().filter(|maker| maker.credential == CredentialKind::Oidc) {
-        if revoked::is_kept(table, maker, stored.created).await? {
+    for maker in &stored.makers {
+        let revoked = match &maker.credential {
+            CredentialKind::Oidc => revoked::is_kept(table, maker, stored.created).await?,
+            CredentialKind::Token(id) => is_revoked(table, *id).await?,
+            CredentialKind::Saml
+            | CredentialKind::SshKey(_)
+            | CredentialKind::SshCertificate(_)
+            | CredentialKind::LocalAdmin => false,
+        };
+        if revoked {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether a maker's token was revoked. One that is gone was deleted, since it is kept as long as what it made can live.
+async fn is_revoked(table: &dyn Table, id: TokenId) -> Result<bool, Why> {
+    let found = table.get(&key_of(id)).await.map_err(|_| Why::Unavailable)?;
+    let Some(versioned) = found else { return Ok(true) };
+    decode(id, &versioned).map(|stored| stored.revoked.is_some()).map_err(|_| Why::Unavailable)
 }
 
 pub(crate) async fn list(table: &dyn Table) -> Result<Vec<TokenInfo>, IdentityError> {
