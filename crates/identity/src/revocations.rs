@@ -2,9 +2,9 @@
 //!
 //! Promises: subscribed before it is first read, so no revocation falls between; a token whose record was deleted counts
 //! as revoked; while changes cannot be followed (the store's stream ended and could not be opened again), every token
-//! and everybody from a provider counts as revoked, and so does everybody from a provider, logged once, while an entry
-//! cannot be read. The snapshot forgets a token once all that was made with it ran out by itself, so it holds at most two
-//! days of revocations.
+//! and everybody from a provider counts as revoked, and so does, logged once, whomever an entry that cannot be read is
+//! about. The snapshot forgets a token once all that was made with it ran out by itself, so it holds at most two days of
+//! revocations.
 //! Held by: `tests.rs`, `tests/makers.rs` and `tests/oidc.rs`.
 
 use crate::error::IdentityError;
@@ -196,7 +196,7 @@ impl Shared {
 fn cannot_be_read(key: &Bytes) {
     let key = key.escape_ascii();
     tracing::error!(
-        "the revocation `{key}` in the store cannot be read; nobody from an identity provider stands until it can, or went"
+        "the revocation `{key}` in the store cannot be read; whoever it is about does not stand until it can, or went"
     );
 }
 

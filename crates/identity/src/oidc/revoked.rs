@@ -3,7 +3,8 @@
 //! Promises: no token of theirs that was issued before the revocation counts, here or at another gateway of the same
 //! store, nor one that a provider whose clock runs ahead may have issued before it; so after a revocation a new login counts
 //! once the clocks' skew has passed. A later revocation never lets an earlier one go. An entry is kept until the last token
-//! that it is about has run out. Does not promise to revoke at the provider, who may give out new tokens.
+//! that it is about has run out. While an entry cannot be read, whoever its key names is refused and stands nowhere, and
+//! nobody else is. Does not promise to revoke at the provider, who may give out new tokens.
 //! Held by: `tests/oidc.rs` beside `oidc.rs`.
 
 use super::claims::SKEW;
@@ -98,7 +99,7 @@ pub(crate) async fn revoke(
 pub(crate) struct People {
     /// By subject, then by issuer, each with the time before which no token counts.
     revoked: HashMap<Arc<str>, HashMap<Arc<str>, Timestamp>>,
-    /// The entries that cannot be read, by their keys: while there is one, anybody may be revoked.
+    /// The entries that cannot be read, by their keys, which tell whom they are about: those may be revoked.
     unread: HashSet<Bytes>,
 }
 
@@ -121,7 +122,7 @@ impl Said {
 impl People {
     pub(crate) fn holds(&self, principal: &Principal, issued: Option<Timestamp>) -> bool {
         let before = self.revoked.get(&principal.subject).and_then(|issuers| issuers.get(&principal.issuer));
-        !self.are_read() || before.is_some_and(|before| issued.is_none_or(|issued| covers(*before, issued)))
+        before.is_some_and(|before| issued.is_none_or(|issued| covers(*before, issued))) || self.may_hold(principal)
     }
 
     /// Whether every entry could be read.
@@ -129,7 +130,13 @@ impl People {
         self.unread.is_empty()
     }
 
-    /// Takes what the store says of one of them; one that cannot be read counts until it can, or went.
+    /// Whether there is an entry about this principal that cannot be read.
+    fn may_hold(&self, principal: &Principal) -> bool {
+        !self.unread.is_empty() && self.unread.contains(&key_of(&principal.issuer, &principal.subject))
+    }
+
+    /// Takes what the store says of one of them; one that cannot be read counts against whom it is about
+    /// until it can, or went.
     pub(crate) fn take(&mut self, key: &Bytes, said: &Said) {
         match said {
             Said::Entry(entry) => {

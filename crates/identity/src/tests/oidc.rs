@@ -191,46 +191,59 @@ async fn until_unread(identity: &Identity, count: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_that_cannot_be_read_may_be_anybodys_until_it_can_or_went() {
+async fn an_entry_that_cannot_be_read_ends_whom_it_is_about_and_nobody_else_until_it_can_or_went() {
     let errors = Arc::new(AtomicU32::new(0));
     let _log = tracing::subscriber::set_default(Errors(Arc::clone(&errors)));
-    let house = Gateway::build().await;
+    let mut house = Gateway::build().await;
     let admin = Authenticated::local_admin(Some("root"));
-    let held = house.present(&house.token("alice", &json!({})), None).await.unwrap();
-    let made = house.identity.create_token(NewToken::for_user("bot"), &admin, house.now).await.unwrap();
-    let bot = house.present(text(&made), None).await.unwrap();
-    // One of somebody's, kept aside, to be written back.
+    // One of somebody's, damaged, and to be written back; they logged in again since.
     house.identity.revoke_oidc(ISSUER, "bob", &admin, house.now).await.unwrap();
-    let (bobs, kept) = portcullis_store::Table::scan(&*house.table, b"oidc-revoked/").await.unwrap().remove(0);
+    house.now += SignedDuration::from_secs(62);
+    let login = async |name: &str| house.present(&house.token(name, &json!({})), None).await;
+    let (alice, bob) = (login("alice").await.unwrap(), login("bob").await.unwrap());
+    let make = async |by: &Authenticated| {
+        let made = house.identity.create_token(NewToken::for_user("bot"), by, house.now).await.unwrap();
+        house.present(text(&made), None).await.unwrap()
+    };
+    let (alices, bobs) = (make(&alice).await, make(&bob).await);
+    let (key, kept) = portcullis_store::Table::scan(&*house.table, b"oidc-revoked/").await.unwrap().remove(0);
     let put = |key: &Bytes, value: &Bytes| {
         portcullis_store::Table::put(&*house.table, key.clone(), value.clone(), Expect::Any, None)
     };
     let (damaged, nobodys) = (Bytes::from_static(b"{}"), Bytes::from_static(b"oidc-revoked/x"));
-    for (key, unread) in [(&bobs, 1), (&nobodys, 2)] {
+    for (key, unread) in [(&key, 1), (&nobodys, 2)] {
         let _ = put(key, &damaged).await.unwrap();
         until_unread(&house.identity, unread).await;
         assert!(!house.identity.is_following());
-        assert_eq!(house.identity.standing(&held, house.now), Standing::Revoked);
-        assert_eq!(house.identity.standing(&bot, house.now), Standing::Good, "the administrator made it");
     }
     // A gateway that starts now finds both, and one that can follow again says nothing twice.
     let later = Gateway::open(&house.table, &house.forge).await;
-    assert_eq!(later.standing(&held, house.now), Standing::Revoked);
+    for identity in [&house.identity, &later] {
+        for (one, standing) in [(&alice, Standing::Good), (&alices, Standing::Good)]
+            .into_iter()
+            .chain([(&bob, Standing::Revoked), (&bobs, Standing::Revoked)])
+        {
+            assert_eq!(identity.standing(one, house.now), standing, "{}", one.principal.user);
+        }
+    }
+    // The door says what the sessions are told.
+    assert!(login("alice").await.is_ok());
+    assert_eq!(login("bob").await.unwrap_err().why(), Why::Unavailable);
     assert_eq!(errors.swap(0, Ordering::SeqCst), 4);
     let _ = put(&nobodys, &Bytes::from_static(b"[]")).await.unwrap();
-    // The one is repaired, the other goes; only then do people stand again.
-    let _ = put(&bobs, &kept.value).await.unwrap();
-    until_unread(&house.identity, 1).await;
-    assert_eq!(house.identity.standing(&held, house.now), Standing::Revoked);
-    let _ = portcullis_store::Table::delete(&*house.table, nobodys, Expect::Any).await.unwrap();
+    // The one is repaired, the other goes.
+    let _ = put(&key, &kept.value).await.unwrap();
     for identity in [&house.identity, &later] {
-        until(identity, &held, house.now, Standing::Good).await;
-        assert!(identity.is_following());
+        until(identity, &bob, house.now, Standing::Good).await;
+        assert!(!identity.is_following(), "the other is still there");
     }
+    let _ = portcullis_store::Table::delete(&*house.table, nobodys, Expect::Any).await.unwrap();
+    until_unread(&house.identity, 0).await;
+    assert!(house.identity.is_following());
     assert_eq!(errors.load(Ordering::SeqCst), 0);
     // What was read of it before and after still counts.
-    let bob = house.present(&house.token("bob", &json!({})), None).await.unwrap_err();
-    assert_eq!(bob.why(), Why::Oidc(Flaw::Revoked));
+    let before = house.token("bob", &json!({"iat": house.now.as_second() - 62}));
+    assert_eq!(house.present(&before, None).await.unwrap_err().why(), Why::Oidc(Flaw::Revoked));
 }
 
 #[tokio::test(start_paused = true)]
