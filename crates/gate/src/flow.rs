@@ -2,9 +2,10 @@
 //!
 //! Promises: frames leave in the order they were pushed; the longest prefix whose record is durable leaves, the rest
 //! waits; one write for whatever has gathered, never one for each frame; polling never blocks, so a peer that does not
-//! read stalls only its own direction. Once the record has failed, what waits is never sent.
+//! read stalls only its own direction. Once the record has failed, what waits is never sent, and
+//! every later asking says so.
 //! Does not promise a bound on the queue: the session's pump reads no more while [`Upstream::backlog`] is high.
-//! Held by: the tests below and `tests/it/durability.rs`.
+//! Held by: `tests/it/durability.rs`.
 
 use crate::answer::Released;
 use crate::clearance::Cleared;
@@ -57,12 +58,14 @@ struct Writer<O: Outlet> {
     queued: usize,
     durable: u64,
     watermark: WatchStream<Watermark>,
+    /// The record failed. Its stream says so once.
+    failed: bool,
 }
 
 impl<O: Outlet> Writer<O> {
     fn new(outlet: O, session: &Session) -> Self {
         let watermark = WatchStream::new(session.watermark());
-        Self { outlet, queue: VecDeque::new(), queued: 0, durable: 0, watermark }
+        Self { outlet, queue: VecDeque::new(), queued: 0, durable: 0, watermark, failed: false }
     }
 
     fn push(&mut self, wait_for: u64, frame: O::Frame) {
@@ -89,11 +92,19 @@ impl<O: Outlet> Writer<O> {
             if !blocked {
                 return Poll::Ready(Ok(()));
             }
+            if self.failed {
+                return Poll::Ready(Err(SendError::RecordUnavailable));
+            }
             match ready!(Pin::new(&mut self.watermark).poll_next(cx)) {
                 Some(Watermark::Durable { upto }) => self.durable = upto,
-                Some(Watermark::Failed) | None => return Poll::Ready(Err(SendError::RecordUnavailable)),
+                Some(Watermark::Failed) | None => self.failed = true,
             }
         }
+    }
+
+    fn discard(&mut self) {
+        self.queue.clear();
+        self.queued = 0;
     }
 
     /// Stages the longest durable prefix, up to one batch; true when what is left waits for the record.
@@ -125,6 +136,11 @@ impl<O: Outlet> Upstream<O> {
     /// Queues a frame. It leaves with [`Upstream::poll_send`].
     pub fn push(&mut self, cleared: Cleared<O::Frame>) {
         self.0.push(cleared.wait_for, cleared.frame);
+    }
+
+    /// Drops what waits, so that it is never sent: its session ended first.
+    pub fn discard(&mut self) {
+        self.0.discard();
     }
 
     /// Bytes queued and not yet written.

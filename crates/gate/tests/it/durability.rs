@@ -79,10 +79,36 @@ async fn what_waits_for_a_record_that_failed_is_never_sent() {
     upstream.push(write);
     let failed = poll_fn(|cx| upstream.poll_send(cx)).await;
     assert!(matches!(failed, Err(SendError::RecordUnavailable)));
+    let again = send_now(&mut upstream);
+    assert!(
+        matches!(again, Some(Err(SendError::RecordUnavailable))),
+        "a failed record was waited for again: {again:?}"
+    );
     assert_eq!(sent.load(SeqCst), 0);
     drop(permit);
     let ruling = session.ask(session.seal(Bytes::new(), reads("select 1 from orders")));
     assert!(matches!(ruling, Ruling::Refuse(_)), "a command passed after the record failed");
+}
+
+#[tokio::test]
+async fn what_is_discarded_while_it_waits_is_never_sent() {
+    let world = World::new().await;
+    let session = world.session().await;
+    world.settle(&session).await;
+    let sink = Sink::default();
+    let sent = std::sync::Arc::clone(&sink.sent);
+    let mut upstream = Upstream::new(sink, &session);
+    world.log.block();
+    let (write, permit) = allowed(&session, writes("update orders set x = 1 where id = 1"));
+    upstream.push(write);
+    assert!(send_now(&mut upstream).is_none());
+    upstream.discard();
+    assert_eq!(upstream.backlog(), 0);
+    world.log.release();
+    world.settle(&session).await;
+    assert!(matches!(send_now(&mut upstream), Some(Ok(()))));
+    assert_eq!(sent.load(SeqCst), 0);
+    drop(permit);
 }
 
 #[tokio::test]
