@@ -123,6 +123,9 @@ struct Discarded {
     failed: bool,
 }
 
+/// Why a session ends whose client took its leave.
+pub(crate) const TERMINATED: &str = "terminated";
+
 /// Discarded frames of one stretch beyond which the oldest are settled before their Sync comes.
 const MANY_DISCARDED: usize = 4096;
 

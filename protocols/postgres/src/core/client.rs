@@ -76,7 +76,7 @@ impl Core {
             ClientMessage::Terminate => {
                 steps.up.push(self.session.pass(Passage::Terminate(frame)));
                 self.state = State::Ended;
-                steps.end = Some("terminated");
+                steps.end = Some(super::TERMINATED);
             }
         }
     }

@@ -4,13 +4,13 @@
 //! a client is read no more while the core waits for an answer or for people (beyond what tells whether it left), while
 //! much is on its way to the server, or while the record has no room for more of this session; a server is read no more
 //! while the client is slow or the record has no room. Promises: an order to end, a kill or the end of a peer closes both
-//! sockets within a second; a fatal error that can be said is said first; memory is bounded by the marks below, plus one
-//! frame.
+//! sockets within a second, and what waits for the record then is not sent to the server, unless the client took its leave
+//! behind it; a fatal error that can be said is said first; memory is bounded by the marks below, plus one frame.
 //! Held by: `tests/it/flow.rs`, `tests/it/lifecycle.rs`.
 
 use crate::cancel::{Registration, ServerCancel};
 use crate::catalogue::Shared;
-use crate::core::{Core, Steps};
+use crate::core::{Core, Steps, TERMINATED};
 use crate::frame::{Frame, FrameBuf, Next, Phase};
 use crate::login::backend::Target;
 use crate::upstream::{Closer, Socket};
@@ -355,8 +355,18 @@ impl Pump {
         }
     }
 
+    /// Once the session ended, what waits for the record is not sent to the backend, however soon the record has it. Who
+    /// said goodbye behind a command, as some clients do without waiting for its answer, had it sent.
+    fn discard(&mut self) {
+        let leaves = self.ending.is_some_and(|reason| reason != TERMINATED);
+        if leaves || self.around.session.ended().is_cancelled() {
+            self.up.discard();
+        }
+    }
+
     /// One write to each side.
     fn write(&mut self, cx: &mut Context<'_>) {
+        self.discard();
         if let Poll::Ready(Err(error)) = self.up.poll_send(cx) {
             self.lost(&error, "the backend left");
         }
@@ -419,6 +429,7 @@ impl Pump {
 
     /// Says what is left to be said, and closes both sockets: each once nothing more for it waits for the record.
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.discard();
         let mut done = true;
         match self.down.poll_send(cx) {
             Poll::Ready(sent) => {

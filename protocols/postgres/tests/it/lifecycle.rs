@@ -153,3 +153,48 @@ async fn a_record_that_fails_ends_the_session_and_sends_nothing() {
     assert_eq!(codes(&got), ["58030"]);
     assert!(!world.recorder.ledger().contains("INSERT INTO items"));
 }
+
+/// Sends this while nothing becomes durable, and waits until the gate allowed its command.
+async fn send_while_the_record_stalls(world: &World, client: &mut RawClient, frames: &[bytes::Bytes]) {
+    assert_eq!(ask(client, "SELECT 1").await, Ok(vec!["1".to_owned()]));
+    world.recorder.ledger().clear();
+    let before = world.gate.counts().allowed;
+    world.log.block();
+    client.send(&frames.concat()).await.unwrap();
+    for _ in 0..400 {
+        if world.gate.counts().allowed > before {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it was never allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_waits_for_its_record_when_its_session_ends_is_never_sent() {
+    let world = World::new().await;
+    for id in 810..830 {
+        let mut client = world.client().await;
+        let insert = frontend::query(&format!("INSERT INTO items VALUES ({id}, 'x', 1)"));
+        send_while_the_record_stalls(&world, &mut client, &[insert]).await;
+        assert!(world.gate.kill(world.gate.sessions()[0].id));
+        world.log.release();
+        let got = client.read_to_end().await.unwrap();
+        assert_eq!(codes(&got), ["57P01"]);
+        assert_eq!(reason(&world).await, "killed");
+        assert!(!world.recorder.ledger().contains("INSERT INTO items"), "it was sent after the session was killed");
+    }
+    assert_eq!(world.sql("SELECT count(*) FROM items WHERE id >= 810"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_sent_once_its_record_is_durable_also_behind_a_goodbye() {
+    let world = World::new().await;
+    let mut client = world.client().await;
+    let frames = [frontend::query("INSERT INTO items VALUES (840, 'x', 1)"), frontend::terminate()];
+    send_while_the_record_stalls(&world, &mut client, &frames).await;
+    world.log.release();
+    client.read_to_end().await.unwrap();
+    assert_eq!(reason(&world).await, "terminated");
+    assert_eq!(world.sql("SELECT count(*) FROM items WHERE id = 840"), "1");
+}
