@@ -332,6 +332,11 @@ impl Gate {
         let _ended = self.0.own.end(Timestamp::now(), reason);
     }
 
+    /// Records a caller that was turned away before anything that it presented could be judged, in words of the gateway.
+    pub fn refused(&self, protocol: Protocol, claimed: &str, client: ClientInfo, why: &'static str) {
+        self.record_refused(protocol, claimed, client, why);
+    }
+
     fn record_policy(&self, set: &PolicySet) {
         self.0.record(EventBody::PolicyLoaded {
             policy: Arc::clone(set.digest()),

@@ -163,18 +163,27 @@ pub struct Refused {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
+    /// What the record says of it, where nothing was presented that would be judged, and recorded, elsewhere.
+    pub unjudged: Option<&'static str>,
 }
 
 impl Refused {
     /// A refusal of one line.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, message: message.into(), hint: None, unjudged: None }
     }
 
     /// The same with what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with what the record is to say of it, since nothing was judged.
+    #[must_use]
+    pub const fn unjudged(mut self, words: &'static str) -> Self {
+        self.unjudged = Some(words);
         self
     }
 

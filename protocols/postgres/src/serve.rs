@@ -183,20 +183,25 @@ impl Postgres {
         loopback: bool,
     ) -> Result<Session> {
         let wanted = Wanted::of(&opening.startup.database);
-        let way = match self.way(&opening.startup, &wanted.connection) {
-            Ok(way) => way,
-            Err(refused) => {
-                let refused = Error::from(refused);
-                refuse(&mut opening.io, &refused).await;
-                return Err(refused);
-            }
-        };
         let client = ClientInfo {
             address: peer.to_string().into(),
             application: opening.startup.setting("application_name").map(Into::into),
             transport: transport(opening),
         };
         let claimed: Arc<str> = opening.startup.user.as_str().into();
+        let unjudged = {
+            let (client, claimed) = (client.clone(), Arc::clone(&claimed));
+            move |error: &Error| self.record_unjudged(error, &claimed, client)
+        };
+        let way = match self.way(&opening.startup, &wanted.connection) {
+            Ok(way) => way,
+            Err(refused) => {
+                let refused = Error::from(refused);
+                unjudged(&refused);
+                refuse(&mut opening.io, &refused).await;
+                return Err(refused);
+            }
+        };
         let verify = |proof: Proof| async move {
             let arrival = Arrival {
                 proof,
@@ -215,13 +220,20 @@ impl Postgres {
             }
         };
         let login = Login { startup: &opening.startup, way: &way, loopback, timeout: self.settings.login_timeout };
-        let entered = client::authenticate(&mut opening.io, buffer, login, verify).await?;
+        let entered = client::authenticate(&mut opening.io, buffer, login, verify).await.inspect_err(unjudged)?;
         let refused = match entered {
             Ok(session) => return Ok(session),
             Err(why) => Error::Refused(reply::not_entered(&why, &opening.startup.database)),
         };
         refuse(&mut opening.io, &refused).await;
         Err(refused)
+    }
+
+    /// Records a refusal that nothing was judged for.
+    fn record_unjudged(&self, error: &Error, claimed: &str, client: ClientInfo) {
+        if let Error::Refused(Refused { unjudged: Some(why), .. }) = error {
+            self.gate.refused(Protocol::Postgres, claimed, client, why);
+        }
     }
 
     /// What this client is asked for: what it wants, else what its connection does.
@@ -234,7 +246,8 @@ impl Postgres {
                 "28000",
                 format!("SCRAM needs the token's own user, and \"{RESERVED_USER}\" stands for any"),
             )
-            .hint("Connect as the user that the token was made for, or with portcullis.auth=password.")),
+            .hint("Connect as the user that the token was made for, or with portcullis.auth=password.")
+            .unjudged("SCRAM under the name that stands for any user")),
             ClientAuth::Scram => Ok(Way::Scram(self.gate.identity().scram_challenge(&startup.user))),
             ClientAuth::OAuth => self.settings.discovery.clone().map(Way::OAuth).ok_or_else(|| {
                 Refused::new("28000", "this gateway names no identity provider for OAUTHBEARER")

@@ -5,7 +5,9 @@
 //! without TLS); a token is at most 16 KiB (64 KiB by OAUTHBEARER), becomes a secret at once, and the session's buffer it
 //! arrived in is overwritten. Whatever is wrong with it, the client reads the same FATAL (28P01; 28000 by OAUTHBEARER);
 //! what really was wrong is for the verifier to record. A client that asks where to get a token is told, and verified
-//! nothing. By SCRAM the client reads that the gateway knows its token only once that token was accepted.
+//! nothing. By SCRAM the client reads that the gateway knows its token only once that token was accepted. Two SCRAM answers
+//! are 28000 and say what is wrong, whatever the token: the client was not offered to bind although it was offered, or bound
+//! to another connection. Those, and OAUTHBEARER as somebody else, come with words for the record, since nothing is verified.
 //! Does not promise: equal timing; the verifier owns that. Rate limits are the verifier's too.
 //! Held by: `login/tests.rs` and `tests.rs` beside the mechanisms.
 
@@ -224,28 +226,32 @@ fn oauth_flaw(flaw: oauth::Flaw) -> Error {
     match flaw {
         oauth::Flaw::Malformed => malformed("malformed OAUTHBEARER message"),
         oauth::Flaw::SomebodyElse => {
-            Refused::new("28000", "the authorization identity is not the user of the connection").into()
+            Refused::new("28000", "the authorization identity is not the user of the connection")
+                .unjudged("OAUTHBEARER as another user than the connection's")
+                .into()
         }
     }
 }
 
 fn scram_flaw(flaw: scram::Flaw, user: &str) -> Error {
-    let (refused, hint) = match flaw {
+    let (refused, hint, unjudged) = match flaw {
         scram::Flaw::Malformed => return malformed("malformed SCRAM message"),
         scram::Flaw::Stripped => (
             "SCRAM channel binding negotiation error",
             "The client supports channel binding and was not offered it, but this gateway does offer it: somebody in \
              between may have changed what was said.",
+            "SCRAM by a client that did not see the offer to bind",
         ),
         scram::Flaw::Bound => (
             "SCRAM channel binding check failed",
             "The client is connected to something other than this gateway, or resumed a connection from before its \
              certificate was renewed.",
+            "SCRAM bound to another connection",
         ),
     };
-    // Somebody may be in between, which the client alone would know.
+    // Somebody may be in between.
     tracing::warn!(user, "{refused}");
-    Refused::new("28000", refused).hint(hint).into()
+    Refused::new("28000", refused).hint(hint).unjudged(unjudged).into()
 }
 
 /// Reads arbitrary bytes as a client's messages of every mechanism; for the fuzzer and the tests.

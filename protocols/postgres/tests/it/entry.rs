@@ -1,8 +1,9 @@
 //! Who gets in, and what those who do not are told.
 
-use crate::speak::ask;
+use crate::speak::{ask, codes};
 use crate::world::World;
-use portcullis_testkit::wire::RawClient;
+use portcullis_model::EventBody;
+use portcullis_testkit::wire::{RawClient, frame, startup};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_lead_nowhere_are_refused_with_what_to_write() {
@@ -25,6 +26,37 @@ async fn a_wrong_token_and_another_users_token_read_the_same() {
     }
     assert!(told[0].contains("28P01"), "{told:?}");
     assert_eq!(told[0], told[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_turned_away_before_anything_is_judged_is_recorded() {
+    let world = World::new().await;
+    let bearer = b"n,a=owner,\x01auth=Bearer x\x01\x01";
+    let length = u32::try_from(bearer.len()).unwrap().to_be_bytes();
+    let bearer = frame(b'p', &[b"OAUTHBEARER\0", &length[..], bearer].concat());
+    for (user, way, said) in [("token", "scram", None), ("agent-7", "oauth", Some(&bearer))] {
+        let mut client = RawClient::connect(&world.address).await.unwrap();
+        let options = format!("-c portcullis.auth={way}");
+        client.send(&startup(&[("user", user), ("database", "shop"), ("options", &options)])).await.unwrap();
+        if let Some(said) = said {
+            client.send(said).await.unwrap();
+        }
+        assert_eq!(codes(&client.read_to_end().await.unwrap()), ["28000"]);
+    }
+    let events = world.events().await;
+    let recorded: Vec<_> = events
+        .iter()
+        .filter_map(|event| match &event.body {
+            EventBody::IdentityRefused { protocol, claimed, why, .. } => Some((&**protocol, &**claimed, &**why)),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        ("postgres", "token", "SCRAM under the name that stands for any user"),
+        ("postgres", "agent-7", "OAUTHBEARER as another user than the connection's"),
+    ];
+    assert_eq!(recorded, expected);
+    assert_eq!(world.gate.counts().refused_entries, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use portcullis_identity::{Authenticated, Identity, NewToken, Settings as Identit
 use portcullis_model::{Connection, Event, EventBody, Name, Outcome, Protocol};
 use portcullis_net::{Address, ClientTls, DialOptions, Drain, Limits, listen, serve_tcp};
 use portcullis_policy::{PolicySet, SourceFile};
+use portcullis_postgres::login::client::Discovery;
 use portcullis_postgres::{Destination, Postgres as Gateway, Settings, negotiate};
 use portcullis_store::{FaultyLog, MemoryLog, MemoryTable};
 use portcullis_testkit::postgres::SUPERUSER;
@@ -138,7 +139,8 @@ impl World {
             databases: vec![Name::canonical("postgres")],
             dial: DialOptions::default(),
         };
-        let settings = Settings { idle: wish.idle, ..Settings::new(negotiate::Settings::new(None)) };
+        let discovery = Some(Discovery { issuer: "https://idp.example".into(), scope: "openid".into() });
+        let settings = Settings { idle: wish.idle, discovery, ..Settings::new(negotiate::Settings::new(None)) };
         let gateway = Arc::new(Gateway::new(settings, gate.clone(), HashMap::from([(shop.name, destination)])));
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -442,9 +442,13 @@ async fn over_tls_a_client_that_was_robbed_of_the_offer_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let tls = Authority::new(dir.path(), &[], &[]).open().unwrap().certificates.server(&[]).unwrap();
     let client = ClientTls::new(VerifyMode::VerifyFull, &Roots::File(dir.path().join("ca.pem")), &[]).unwrap();
-    for (first, refused) in [
-        (&b"y,,n=,r=x"[..], "28000 SCRAM channel binding negotiation error"),
-        (b"p=tls-server-end-point,,n=,r=x", "08P01 malformed SCRAM message"),
+    for (first, refused, recorded) in [
+        (
+            &b"y,,n=,r=x"[..],
+            "28000 SCRAM channel binding negotiation error",
+            Some("SCRAM by a client that did not see the offer to bind"),
+        ),
+        (b"p=tls-server-end-point,,n=,r=x", "08P01 malformed SCRAM message", None),
     ] {
         let (near, far) = tokio::io::duplex(1 << 16);
         let startup = Startup::parse(b"\0\x03\0\0user\0agent\0\0").unwrap();
@@ -463,7 +467,29 @@ async fn over_tls_a_client_that_was_robbed_of_the_offer_is_refused() {
             heard(&bytes)
         };
         let (result, heard) = tokio::join!(gateway, talk);
-        assert!(result.is_err());
+        assert_eq!(unjudged(&result), recorded);
         assert_eq!(heard, ["\nSCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0", refused]);
+    }
+}
+
+/// What is to be recorded of a login that nothing was judged for.
+fn unjudged<T>(result: &Result<T>) -> Option<&'static str> {
+    match result {
+        Err(Error::Refused(refused)) => refused.unjudged,
+        Ok(_) | Err(_) => None,
+    }
+}
+
+#[tokio::test]
+async fn what_nothing_is_judged_for_is_for_the_record() {
+    let other = initial("OAUTHBEARER", b"n,a=other,\x01auth=Bearer good\x01\x01");
+    let outcome = against(&discovery(), &other, other.len()).await;
+    assert_eq!(unjudged(&outcome.result), Some("OAUTHBEARER as another user than the connection's"));
+    let bound: Result<()> = Err(scram_flaw(scram::Flaw::Bound, "agent"));
+    assert_eq!(unjudged(&bound), Some("SCRAM bound to another connection"));
+    // A token that was judged is the verifier's to record; asking where to get one is no attempt.
+    for message in [&b"n,,\x01auth=\x01\x01"[..], b"n,,\x01auth=Bearer bad\x01\x01"] {
+        let said = [initial("OAUTHBEARER", message), frame(b"\x01")].concat();
+        assert_eq!(unjudged(&against(&discovery(), &said, said.len()).await.result), None);
     }
 }
