@@ -56,7 +56,8 @@ impl Certificates {
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::Settings(error.to_string()))?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(self.clone()));
+            // Each handshake has one of its own.
+            .with_cert_resolver(Arc::new(Shown(self.current.load_full())));
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| Error::Settings(error.to_string()))?;
         Ok(ServerTls { config: Arc::new(config), certificates: self.clone() })
@@ -72,12 +73,6 @@ impl Certificates {
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Certificates")
-    }
-}
-
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
     }
 }
 
