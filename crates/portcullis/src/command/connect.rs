@@ -41,22 +41,23 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<ExitCode, Failure> {
         return http(&client, connection, &args).await;
     }
     let token = state::token(args.gateway.gateway.as_deref());
-    let user = if token.is_some() && matches!(client, Client::Tls { .. }) {
-        let who: Value = client.json(Method::GET, "/api/v1/whoami", None).await?;
-        text(&who, "user").to_owned()
+    let who: Option<Value> = if token.is_some() && matches!(client, Client::Tls { .. }) {
+        Some(client.json(Method::GET, "/api/v1/whoami", None).await?)
     } else {
-        // Any token may be presented under this name.
-        "token".to_owned()
+        None
     };
+    // Any token may be presented under this name.
+    let user = who.as_ref().map_or("token", |who| text(who, "user"));
     let tls = connection.get("tls").and_then(Value::as_bool).unwrap_or(true);
     let mut settings = vec![
         ("host", "PGHOST", text(connection, "host").to_owned()),
         ("port", "PGPORT", connection.get("port").and_then(Value::as_u64).unwrap_or(0).to_string()),
         ("dbname", "PGDATABASE", args.connection.clone()),
-        ("user", "PGUSER", user.clone()),
+        ("user", "PGUSER", user.to_owned()),
     ];
     if let Some(auth) = args.auth {
-        settings.extend(auth::settings(auth, &client, &user, tls).await?);
+        let issuer = who.as_ref().map(|who| text(who, "issuer"));
+        settings.extend(auth::settings(auth, &client, issuer, tls).await?);
     }
     if tls {
         settings.push(("sslmode", "PGSSLMODE", "verify-full".to_owned()));

@@ -1,7 +1,7 @@
 //! `portcullis connect --auth`: what libpq needs to prove who it is in another way than by the token as its password.
 //!
 //! Promises: SCRAM is bound to the gateway's certificate wherever there is TLS, so that the token goes nowhere and the
-//! client notices anybody in between; for OAUTHBEARER the provider is the one that the gateway sends clients to.
+//! client notices anybody in between, and is not proposed for a token that it cannot prove; for OAUTHBEARER the provider is the one that the gateway sends clients to.
 //! Held by: the tests below and `tests/it/scram.rs`.
 
 use crate::client::Client;
@@ -9,6 +9,7 @@ use crate::command::token::text;
 use crate::error::Failure;
 use clap::ValueEnum;
 use hyper::Method;
+use portcullis_identity::TOKEN_ISSUER;
 use serde_json::Value;
 
 /// A way to prove who one is.
@@ -26,28 +27,30 @@ pub(crate) enum Way {
 /// A setting of libpq: its name in a string, and in the environment where it has one.
 pub(super) type Setting = (&'static str, &'static str, String);
 
-/// What this way needs besides address, connection and user.
-pub(super) async fn settings(auth: Way, client: &Client, user: &str, tls: bool) -> Result<Vec<Setting>, Failure> {
+/// What this way needs besides address, connection and user. `issuer` is whose word the user's token is, where it is known.
+pub(super) async fn settings(
+    auth: Way,
+    client: &Client,
+    issuer: Option<&str>,
+    tls: bool,
+) -> Result<Vec<Setting>, Failure> {
     let provider = match auth {
         Way::OAuth => Some(provider(client).await?),
         Way::Password | Way::Scram => None,
     };
-    of(auth, user, tls, provider)
+    of(auth, issuer, tls, provider)
 }
 
-fn of(auth: Way, user: &str, tls: bool, provider: Option<(String, String)>) -> Result<Vec<Setting>, Failure> {
+fn of(auth: Way, issuer: Option<&str>, tls: bool, provider: Option<(String, String)>) -> Result<Vec<Setting>, Failure> {
     let mut settings = vec![("options", "PGOPTIONS", format!("-c portcullis.auth={}", word(auth)))];
     match auth {
         Way::Password => {}
-        Way::Scram if user == "token" => {
-            return Err(Failure::Refused(
-                "SCRAM needs the token's own user: name the gateway with --gateway and have the token in \
-                 PORTCULLIS_TOKEN or from `portcullis login`"
-                    .to_owned(),
-            ));
+        Way::Scram => {
+            scram_knows(issuer)?;
+            if tls {
+                settings.push(("channel_binding", "PGCHANNELBINDING", "require".to_owned()));
+            }
         }
-        Way::Scram if tls => settings.push(("channel_binding", "PGCHANNELBINDING", "require".to_owned())),
-        Way::Scram => {}
         Way::OAuth => {
             let (issuer, id) = provider.unwrap_or_default();
             // libpq takes neither from the environment.
@@ -55,6 +58,18 @@ fn of(auth: Way, user: &str, tls: bool, provider: Option<(String, String)>) -> R
         }
     }
     Ok(settings)
+}
+
+/// Whether SCRAM can work: it begins with what the gateway keeps of its own tokens, by their user.
+fn scram_knows(issuer: Option<&str>) -> Result<(), Failure> {
+    match issuer {
+        Some(TOKEN_ISSUER) => Ok(()),
+        Some(_) => Err(Failure::Refused("SCRAM is for tokens of this gateway; use --auth password".to_owned())),
+        None => Err(Failure::Refused(
+            "SCRAM needs the token's own user: name the gateway with --gateway and have the token in PORTCULLIS_TOKEN"
+                .to_owned(),
+        )),
+    }
 }
 
 const fn word(auth: Way) -> &'static str {
@@ -83,23 +98,30 @@ async fn provider(client: &Client) -> Result<(String, String), Failure> {
 mod tests {
     use super::*;
 
-    fn written(auth: Way, user: &str, tls: bool) -> Result<String, Failure> {
+    fn written(auth: Way, issuer: Option<&str>, tls: bool) -> Result<String, Failure> {
         let provider = Some(("https://idp.example".to_owned(), "portcullis".to_owned()));
-        let settings = of(auth, user, tls, provider)?;
+        let settings = of(auth, issuer, tls, provider)?;
         Ok(settings.iter().map(|(name, _, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "))
     }
 
     #[test]
-    fn scram_is_bound_where_it_can_be_and_has_a_user() {
-        assert_eq!(written(Way::Scram, "a", true).unwrap(), "options=-c portcullis.auth=scram channel_binding=require");
-        assert_eq!(written(Way::Scram, "a", false).unwrap(), "options=-c portcullis.auth=scram");
-        assert!(written(Way::Scram, "token", true).is_err());
-        assert_eq!(written(Way::Password, "token", true).unwrap(), "options=-c portcullis.auth=password");
+    fn scram_is_bound_where_it_can_be_and_for_tokens_of_the_gateway_only() {
+        let ours = Some(TOKEN_ISSUER);
+        assert_eq!(
+            written(Way::Scram, ours, true).unwrap(),
+            "options=-c portcullis.auth=scram channel_binding=require"
+        );
+        assert_eq!(written(Way::Scram, ours, false).unwrap(), "options=-c portcullis.auth=scram");
+        let refused = |issuer| written(Way::Scram, issuer, true).unwrap_err().to_string();
+        assert!(refused(None).contains("the token's own user") && !refused(None).contains("login"));
+        let provider = refused(Some("https://idp.example"));
+        assert!(provider.contains("SCRAM is for tokens of this gateway; use --auth password"), "{provider}");
+        assert_eq!(written(Way::Password, None, true).unwrap(), "options=-c portcullis.auth=password");
     }
 
     #[test]
     fn a_provider_is_named_by_its_url_and_client() {
         let expected = "options=-c portcullis.auth=oauth oauth_issuer=https://idp.example oauth_client_id=portcullis";
-        assert_eq!(written(Way::OAuth, "a", true).unwrap(), expected);
+        assert_eq!(written(Way::OAuth, Some("https://idp.example"), true).unwrap(), expected);
     }
 }
