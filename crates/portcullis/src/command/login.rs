@@ -101,10 +101,21 @@ pub(crate) async fn run(args: &LoginArgs) -> Result<(), Failure> {
     state::keep_token(&args.gateway, &token)?;
     println!("logged in as {} until {}", text(&who, "user"), text(&who, "expires"));
     let logged_in = text(&who, "logged_in").parse::<Timestamp>().ok();
-    if logged_in.is_none_or(|at| Timestamp::now().duration_since(at) > VOTES) {
-        println!("the provider took an earlier login for this one: to vote on approvals, log in with --browser");
+    if let Some(words) = cannot_vote(logged_in, Timestamp::now()) {
+        println!("{words}");
     }
     Ok(())
+}
+
+/// Why nothing that came of a login at this time can vote, where that is so.
+fn cannot_vote(logged_in: Option<Timestamp>, now: Timestamp) -> Option<&'static str> {
+    match logged_in {
+        None => Some("the provider does not say when you logged in: this login cannot vote on approvals"),
+        Some(at) if now.duration_since(at) > VOTES => {
+            Some("the provider took an earlier login for this one: to vote on approvals, log in with --browser")
+        }
+        Some(_) => None,
+    }
 }
 
 fn chosen(offers: Vec<Offer>, issuer: Option<&str>) -> Result<Offer, Failure> {
@@ -232,6 +243,15 @@ fn code_in(line: &str, state: &str) -> Option<Result<String, Failure>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_of_an_unknown_time_is_not_told_to_come_again() {
+        let now = Timestamp::now();
+        assert_eq!(cannot_vote(Some(now - SignedDuration::from_mins(5)), now), None);
+        assert!(cannot_vote(Some(now - SignedDuration::from_secs(301)), now).unwrap().contains("--browser"));
+        let untold = cannot_vote(None, now).unwrap();
+        assert!(untold.contains("does not say when you logged in") && !untold.contains("--browser"), "{untold}");
+    }
 
     #[test]
     fn only_an_answer_with_the_state_counts() {
