@@ -2,13 +2,14 @@
 //!
 //! Promises: the file is one sealed box, so that no value can be moved to another name, taken out or cut off without the
 //! whole being refused; it is replaced at once or not at all, is 0600, and is written by one process at a time; a running
-//! gateway reads it anew for every lease, and refuses one that is older than it has seen or is another vault; the key is
-//! derived once and wiped with the process's last holder.
+//! gateway reads it anew for every lease, and refuses one that is older than it has seen or is another vault; a key that
+//! opened it is derived once and wiped with the process's last holder; one that did not is asked for anew.
 //!
 //! Does not promise to notice that an older file was put back while no gateway ran, nor to keep names and values from who
 //! has both the file and the key: whoever is the gateway is such a one. The length of all values together shows, to within
 //! a kilobyte.
-//! Held by: `tests/vault.rs` beside this crate's other tests, and end to end by `tests/it/vault.rs` of `portcullis`.
+//! Held by: the tests below, `tests/vault.rs` beside this crate's other tests, and end to end by `tests/it/vault.rs` of
+//! `portcullis`.
 
 mod key;
 mod sealed;
@@ -17,9 +18,7 @@ pub use key::KeySource;
 
 use crate::CredentialError;
 use arc_swap::ArcSwapOption;
-pub use sealed::LONGEST_NAME;
-use sealed::Secrets;
-use sealed::{Header, Key};
+use sealed::{Header, Key, LONGEST_NAME, Secrets};
 use secrecy::SecretString;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -37,7 +36,7 @@ const LARGEST: u64 = 4 * 1024 * 1024;
 pub struct Vault {
     file: PathBuf,
     source: KeySource,
-    /// The key that was derived last, and for which file.
+    /// The key that opened or made a file last, and which file.
     derived: ArcSwapOption<Key>,
     /// One derivation at a time: each takes 64 MiB.
     turn: Semaphore,
@@ -74,8 +73,7 @@ impl Vault {
     }
 
     /// The file that its key is in, or comes from.
-    #[must_use]
-    pub fn key_file(&self) -> Option<&Path> {
+    pub(crate) fn key_file(&self) -> Option<&Path> {
         self.source.file()
     }
 
@@ -143,37 +141,53 @@ impl Vault {
             (Header::fresh(), Secrets::empty())
         };
         let changed = change(&secrets)?;
-        let key = self.key(&header).await?;
-        let sealed = changed.seal(&header, &key).map_err(|why| self.damaged(why))?;
-        if sealed.len() as u64 > LARGEST {
-            return Err(self.damaged("would be larger than 4 MiB"));
-        }
-        replace(&self.file, &sealed).map_err(|error| self.unreadable(&error))
+        self.with_key(&header, |key| {
+            let sealed = changed.seal(&header, key).map_err(|why| self.damaged(why))?;
+            if sealed.len() as u64 > LARGEST {
+                return Err(self.damaged("would be larger than 4 MiB"));
+            }
+            replace(&self.file, &sealed).map_err(|error| self.unreadable(&error))
+        })
+        .await
     }
 
     /// Everything in the file as it is now.
     async fn open(&self) -> Result<Secrets, CredentialError> {
-        let mut bytes = self.bytes().await?;
-        let (header, body) = Header::parse(&mut bytes).ok_or_else(|| self.damaged("is not a vault"))?;
-        let key = self.key(&header).await?;
-        let secrets = Secrets::open(&header, body, &key);
-        let secrets =
-            secrets.map_err(|()| self.damaged("does not open: this is not its key, or the file was altered"))?;
-        self.follows(header)?;
-        Ok(secrets)
+        let opened = self.opened().await?;
+        self.newest_of(opened).await
     }
 
-    /// Remembers a file that was opened, unless it is older than one that was opened before.
-    fn follows(&self, header: Header) -> Result<(), CredentialError> {
+    /// The file as it is now, and what is in it, whatever was opened before.
+    async fn opened(&self) -> Result<(Header, Secrets), CredentialError> {
+        let mut bytes = self.bytes().await?;
+        let (header, body) = Header::parse(&mut bytes).ok_or_else(|| self.damaged("is not a vault"))?;
+        let why = "does not open: this is not its key, or the file was altered";
+        let open = |key: &Key| Secrets::open(&header, body, key).map_err(|()| self.damaged(why));
+        let secrets = self.with_key(&header, open).await?;
+        Ok((header, secrets))
+    }
+
+    /// This, unless the file is older than one that was opened before.
+    async fn newest_of(&self, (header, secrets): (Header, Secrets)) -> Result<Secrets, CredentialError> {
+        if self.follows(header) {
+            return Ok(secrets);
+        }
+        // While this one was read, somebody else may have read what was written then.
+        let (header, secrets) = self.opened().await?;
+        if self.follows(header) {
+            return Ok(secrets);
+        }
+        Err(self.damaged("is older than it was, or another; if that is meant, restart the gateway"))
+    }
+
+    /// Remembers a file that was opened, unless it is older than one that was opened before: then `false`.
+    fn follows(&self, header: Header) -> bool {
         let header = Arc::new(header);
         let newest = self.newest.rcu(|newest| match newest {
             Some(newest) if !header.follows(newest) => Some(Arc::clone(newest)),
             Some(_) | None => Some(Arc::clone(&header)),
         });
-        if newest.is_some_and(|newest| !header.follows(&newest)) {
-            return Err(self.damaged("is older than it was, or another; if that is meant, restart the gateway"));
-        }
-        Ok(())
+        newest.is_none_or(|newest| header.follows(&newest))
     }
 
     async fn bytes(&self) -> Result<Vec<u8>, CredentialError> {
@@ -193,23 +207,28 @@ impl Vault {
         Ok(bytes)
     }
 
-    /// The key of a file with this header.
-    async fn key(&self, header: &Header) -> Result<Arc<Key>, CredentialError> {
+    /// Does this with the key of a file with this header. Only a key with which that went well is kept: another may be
+    /// put right while the gateway runs.
+    async fn with_key<T>(
+        &self,
+        header: &Header,
+        done: impl FnOnce(&Key) -> Result<T, CredentialError>,
+    ) -> Result<T, CredentialError> {
         let known = || self.derived.load_full().filter(|key| key.is_of(header));
         if let Some(key) = known() {
-            return Ok(key);
+            return done(&key);
         }
         let _turn = self.turn.acquire().await.map_err(|_| self.damaged("is closed"))?;
         if let Some(key) = known() {
-            return Ok(key);
+            return done(&key);
         }
         let material = self.source.read().await?;
         let salt = header.salt();
         let derived = tokio::task::spawn_blocking(move || Key::derive(&material, salt)).await;
         let key = derived.ok().flatten().ok_or_else(|| self.damaged("has a key that cannot be derived"))?;
-        let key = Arc::new(key);
-        self.derived.store(Some(Arc::clone(&key)));
-        Ok(key)
+        let done = done(&key)?;
+        self.derived.store(Some(Arc::new(key)));
+        Ok(done)
     }
 
     /// Keeps other writers out until it is dropped.
@@ -289,4 +308,23 @@ fn private_file(file: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>, Cr
     let mut rest = std::io::Read::take(fs::File::open(file).map_err(unreadable)?, most + 1);
     std::io::Read::read_to_end(&mut rest, &mut bytes).map_err(unreadable)?;
     Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret as _;
+
+    #[tokio::test]
+    async fn what_was_written_while_a_file_was_read_is_no_older_vault() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = || Vault::new(dir.path().join("secrets.vault"), KeySource::File(dir.path().join("vault.key")));
+        let (writer, reader) = (vault(), vault());
+        writer.set("shop", b"first").await.unwrap();
+        let slow = reader.opened().await.unwrap();
+        writer.set("shop", b"second").await.unwrap();
+        assert_eq!(reader.read("shop").await.unwrap().expose_secret(), "second");
+        let secrets = reader.newest_of(slow).await.unwrap();
+        assert_eq!(secrets.get("shop"), Some(&b"second"[..]));
+    }
 }

@@ -177,6 +177,26 @@ async fn the_wrong_key_opens_nothing_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_wrong_is_taken_when_it_is_put_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("passphrase");
+    let vault = || Vault::new(dir.path().join("secrets.vault"), KeySource::Passphrase(PlainSource::File(file.clone())));
+    let write = |passphrase| fs::write(&file, passphrase).unwrap();
+    write("long enough, twice over");
+    vault().set("shop", CANARY.as_bytes()).await.unwrap();
+    let reader = vault();
+    write("another that is long enough");
+    for _ in 0..2 {
+        assert!(text(&reader, "shop").await.unwrap_err().to_string().contains("does not open"));
+    }
+    write("long enough, twice over");
+    assert_eq!(text(&reader, "shop").await.unwrap(), CANARY);
+    // The key that opened it stays, whatever is in the file now.
+    write("another that is long enough");
+    assert_eq!(text(&reader, "shop").await.unwrap(), CANARY);
+}
+
+#[tokio::test]
 async fn a_passphrase_is_a_key_and_a_short_one_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("passphrase");

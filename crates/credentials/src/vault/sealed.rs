@@ -30,7 +30,7 @@ const COST: (u32, u32, u32) = (64 * 1024, 3, 1);
 const STEP: usize = 1024;
 
 /// Bytes of a name at most.
-pub const LONGEST_NAME: usize = 128;
+pub(super) const LONGEST_NAME: usize = 128;
 
 /// Bytes of a value at most, as of a secret anywhere.
 const LONGEST: usize = 64 * 1024;
