@@ -1,16 +1,16 @@
 //! What keeps the logins that the server made: renews them while their sessions live, and gives them back.
 //!
 //! Promises: whatever ends a session drops its [`Kept`], and the login is then revoked, tried again for as long as the
-//! server would keep it; a lease is renewed when two thirds of it have passed, and so is the gateway's own token, with
+//! server would keep it; what nobody holds any more is not renewed, whether its end was told or not; a lease is renewed when two thirds of it have passed, and so is the gateway's own token, with
 //! which the server would take back all leases; at the end everything that is left is given back, within a bounded time.
 //!
 //! Does not promise that a login outlives the longest time that its role allows: the server decides that, and an open
 //! session is not cut for it. A gateway that is killed gives nothing back: its leases end by themselves, unrenewed.
-//! Held by: `tests/server.rs` of this crate.
+//! Held by: the tests below, and `tests/server.rs` of this crate.
 
 use super::{Server, ServerFault};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -31,7 +31,7 @@ const SHORTEST: Duration = Duration::from_millis(500);
 const AN_HOUR: Duration = Duration::from_secs(60 * 60);
 
 pub(super) enum Told {
-    Begun { id: Arc<str>, path: Arc<str>, lasts: Duration, renewable: bool },
+    Begun { id: Arc<str>, path: Arc<str>, lasts: Duration, renewable: bool, held: Weak<()> },
     Ended { id: Arc<str>, path: Arc<str> },
     LoggedIn(Duration),
 }
@@ -41,18 +41,21 @@ pub(super) enum Told {
 pub struct Kept {
     id: Arc<str>,
     path: Arc<str>,
+    /// Shows the keeper that it is held, where no message about its end arrives.
+    _held: Arc<()>,
     /// `None` once it was given back.
     tell: Option<mpsc::Sender<Told>>,
 }
 
 impl Kept {
     pub(super) fn new(id: String, path: Arc<str>, lasts: Duration, renewable: bool, tell: mpsc::Sender<Told>) -> Self {
-        let id = Arc::<str>::from(id);
-        let begun = Told::Begun { id: Arc::clone(&id), path: Arc::clone(&path), lasts, renewable };
+        let (id, held) = (Arc::<str>::from(id), Arc::new(()));
+        let (its, of) = (Arc::clone(&id), Arc::clone(&path));
+        let begun = Told::Begun { id: its, path: of, lasts, renewable, held: Arc::downgrade(&held) };
         if tell.try_send(begun).is_err() {
             tracing::warn!(%path, "a login of the vault server is not kept: it ends by itself");
         }
-        Self { id, path, tell: Some(tell) }
+        Self { id, path, _held: held, tell: Some(tell) }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -73,7 +76,7 @@ impl Drop for Kept {
     fn drop(&mut self) {
         let Some(tell) = &self.tell else { return };
         if tell.try_send(Told::Ended { id: Arc::clone(&self.id), path: Arc::clone(&self.path) }).is_err() {
-            tracing::warn!(path = %self.path, "a login of the vault server is not given back: it ends by itself");
+            tracing::warn!(path = %self.path, "a login of the vault server is given back late: when it would be renewed");
         }
     }
 }
@@ -81,6 +84,7 @@ impl Drop for Kept {
 /// One lease, and what is to be done about it next.
 struct Live {
     path: Arc<str>,
+    held: Weak<()>,
     ended: bool,
     renewable: bool,
     /// What the server gave at first: what is asked for again.
@@ -138,14 +142,16 @@ impl Keeper {
     fn hear(&mut self, told: Told) {
         let now = Instant::now();
         match told {
-            Told::Begun { id, path, lasts, renewable } => {
-                let live = Live { path, ended: false, renewable, lasts, until: now + lasts, due: now + renewal(lasts) };
+            Told::Begun { id, path, lasts, renewable, held } => {
+                let (until, due) = (now + lasts, now + renewal(lasts));
+                let live = Live { path, held, ended: false, renewable, lasts, until, due };
                 self.live.insert(id, live);
             }
             Told::Ended { id, path } => {
                 // One that was not heard of before is given back all the same.
                 let lasts = Duration::ZERO;
-                let unheard = Live { path, ended: true, renewable: false, lasts, until: now, due: now };
+                let held = Weak::new();
+                let unheard = Live { path, held, ended: true, renewable: false, lasts, until: now, due: now };
                 let live = self.live.entry(id).or_insert(unheard);
                 live.ended = true;
                 live.due = now;
@@ -177,7 +183,7 @@ impl Keeper {
     /// Renews or revokes one lease; whether there is more to do about it.
     async fn step(&self, id: &str, live: &mut Live) -> bool {
         let again = Instant::now() + AGAIN;
-        if live.ended {
+        if live.ended || live.held.strong_count() == 0 {
             return match bounded(self.server.revoke(id)).await {
                 Ok(()) => false,
                 // The server keeps it no longer than that itself.
@@ -226,4 +232,51 @@ fn renewal(lasts: Duration) -> Duration {
 
 async fn bounded<T>(asked: impl Future<Output = Result<T, ServerFault>>) -> Result<T, ServerFault> {
     timeout(PATIENCE, asked).await.unwrap_or(Err(ServerFault::Late))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{Answered, Exchange, Exchanged, Request};
+    use crate::{PlainSource, ServerLogin};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use zeroize::Zeroizing;
+
+    /// A server that renews and revokes whatever it is asked to.
+    #[derive(Default)]
+    struct Counting {
+        renewed: AtomicUsize,
+        revoked: AtomicUsize,
+    }
+
+    impl Exchange for Counting {
+        fn send(&self, request: Request) -> Exchanged<'_> {
+            let renews = request.path.ends_with("/renew");
+            if renews { &self.renewed } else { &self.revoked }.fetch_add(1, Ordering::SeqCst);
+            let body = br#"{"lease_id":"l","renewable":true,"lease_duration":1}"#.to_vec();
+            Box::pin(async move { Ok(Answered { status: 200, body: Zeroizing::new(body) }) })
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_was_not_heard_is_found_when_the_lease_would_be_renewed() {
+        let exchange = Arc::new(Counting::default());
+        // A variable that every test process has.
+        let login = ServerLogin::Token(PlainSource::Env("PATH".into()));
+        let (server, _) = Server::new(Arc::<Counting>::clone(&exchange), login, None);
+        let (tell, told) = mpsc::channel(1);
+        let mut keeper = Keeper::new(server, told);
+        let second = Duration::from_secs(1);
+        let kept = Kept::new("l".to_owned(), "database/creds/app".into(), second, true, tell.clone());
+        let begun = keeper.told.recv().await.unwrap();
+        keeper.hear(begun);
+        let mut live = keeper.live.remove("l").unwrap();
+        assert!(keeper.step("l", &mut live).await && live.renewable, "held, and renewed");
+        // There is no room to tell of the end.
+        assert!(tell.try_send(Told::LoggedIn(second)).is_ok());
+        drop(kept);
+        assert!(matches!(keeper.told.try_recv(), Ok(Told::LoggedIn(_))) && keeper.told.try_recv().is_err());
+        assert!(!keeper.step("l", &mut live).await, "nothing is left to do about it");
+        assert_eq!((exchange.renewed.load(Ordering::SeqCst), exchange.revoked.load(Ordering::SeqCst)), (1, 1));
+    }
 }
