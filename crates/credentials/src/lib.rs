@@ -344,19 +344,19 @@ impl Credentials {
         self.give_back(issued.kept).await
     }
 
-    /// What an administrator should know about the files that hold secrets, by connection.
+    /// What an administrator should know about the files that hold secrets, by connection; about those that open the
+    /// vaults, under `vault.local.key` and `vault.server`.
     #[must_use]
     pub fn warnings(&self) -> Vec<(Name, String)> {
-        let warning = |connection: &Name, secret: &SecretSource| match secret {
-            SecretSource::File(file) => Some((connection.clone(), file_warning(file)?)),
-            SecretSource::Env(_) | SecretSource::Vault(_) | SecretSource::Server { .. } => None,
-        };
-        let of = |(connection, source): (&Name, &Source)| {
-            let found: Vec<_> =
-                source.method.sources().into_iter().filter_map(|secret| warning(connection, secret)).collect();
-            found
-        };
-        self.sources.iter().flat_map(of).collect()
+        let vault = self.places.vault.iter().filter_map(|vault| vault.key_file());
+        let server = self.places.server.iter().flat_map(|server| server.files());
+        let opening = vault.map(|file| ("vault.local.key", file)).chain(server.map(|file| ("vault.server", file)));
+        let opening = opening.map(|(key, file)| (Name::canonical(key), file));
+        let kept = self.sources.iter().flat_map(|(connection, source)| {
+            let files = source.method.sources().into_iter().filter_map(SecretSource::file);
+            files.map(|file| (connection.clone(), file))
+        });
+        kept.chain(opening).filter_map(|(name, file)| Some((name, file_warning(file)?))).collect()
     }
 }
 

@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -241,6 +242,15 @@ impl Server {
         let answered = self.ask(Verb::Put, "sys/leases/renew", &body).await?;
         let renewed: Renewed = serde_json::from_slice(&answered.body).map_err(|_| ServerFault::Wrong("no lease"))?;
         Ok(lasting(renewed.lease_duration))
+    }
+
+    /// The files that the gateway logs in to it with.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        let sources = match &self.login {
+            ServerLogin::Token(source) => [Some(source), None],
+            ServerLogin::AppRole { role_id, secret_id, .. } => [Some(role_id), Some(secret_id)],
+        };
+        sources.into_iter().flatten().filter_map(PlainSource::file)
     }
 
     /// Ends a lease: the server takes the login away.

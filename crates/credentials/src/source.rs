@@ -39,6 +39,14 @@ impl PlainSource {
         secret(self.bytes().await?).map_err(|why| CredentialError::Unusable { place: self.place(), why })
     }
 
+    /// The file that it is in.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Env(_) => None,
+        }
+    }
+
     /// How errors name it.
     pub(crate) fn place(&self) -> String {
         match self {
@@ -100,6 +108,14 @@ impl SecretSource {
     pub(crate) async fn read_key(&self, places: &Places) -> Result<PrivateKey, CredentialError> {
         let secret = self.read(places).await?;
         PrivateKey::of_secret(&secret).map_err(|why| CredentialError::Unusable { place: self.place(), why })
+    }
+
+    /// The file that it is in.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Env(_) | Self::Vault(_) | Self::Server { .. } => None,
+        }
     }
 
     /// How errors name it.

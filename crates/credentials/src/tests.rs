@@ -123,6 +123,45 @@ fn a_file_open_to_others_is_warned_about() {
     }
 }
 
+#[test]
+fn a_file_that_opens_a_vault_and_is_open_to_others_is_warned_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, mode| {
+        let path = dir.path().join(name);
+        fs::write(&path, "x").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    let warned = |key, login| {
+        let exchange = server::Scripted::new(|_, _| None);
+        let (server, _keeper) = Server::new(exchange, login, None);
+        let vault = Arc::new(Vault::new(dir.path().join("secrets.vault"), key));
+        let warnings = reading(None).with_vault(vault).with_server(server).warnings();
+        let shown = |(name, text): (Name, String)| {
+            let file = text.split(' ').next().and_then(|path| path.rsplit('/').next()).unwrap().to_owned();
+            format!("{name} {file}")
+        };
+        warnings.into_iter().map(shown).collect::<Vec<_>>()
+    };
+    let plain = |name, mode| PlainSource::File(file(name, mode));
+    let app_role = |role_id, secret_id| ServerLogin::AppRole { mount: "approle".into(), role_id, secret_id };
+    assert_eq!(
+        warned(KeySource::Passphrase(plain("pass", 0o640)), app_role(plain("role", 0o644), plain("secret", 0o604))),
+        ["vault.local.key pass", "vault.server role", "vault.server secret"]
+    );
+    assert_eq!(
+        warned(KeySource::File(file("key", 0o620)), ServerLogin::Token(plain("token", 0o640))),
+        ["vault.local.key key", "vault.server token"]
+    );
+    assert!(
+        warned(
+            KeySource::Passphrase(plain("pass", 0o600)),
+            app_role(plain("role", 0o600), PlainSource::Env("PATH".into()))
+        )
+        .is_empty()
+    );
+}
+
 #[tokio::test]
 async fn only_logins_that_the_connection_names_are_leased() {
     let credentials = reading(None);

@@ -13,13 +13,13 @@ use zeroize::Zeroizing;
 type Act = dyn Fn(&str, Option<&str>) -> Option<(u16, String)> + Send + Sync;
 
 /// A server of one function, which remembers what it was asked.
-struct Scripted {
+pub(super) struct Scripted {
     act: Box<Act>,
     asked: ArcSwap<Vec<String>>,
 }
 
 impl Scripted {
-    fn new(act: impl Fn(&str, Option<&str>) -> Option<(u16, String)> + Send + Sync + 'static) -> Arc<Self> {
+    pub(super) fn new(act: impl Fn(&str, Option<&str>) -> Option<(u16, String)> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { act: Box::new(act), asked: ArcSwap::default() })
     }
 

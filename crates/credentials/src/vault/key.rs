@@ -49,8 +49,9 @@ impl KeySource {
     /// The file that holds it.
     pub(super) fn file(&self) -> Option<&Path> {
         match self {
-            Self::File(file) | Self::Passphrase(PlainSource::File(file)) => Some(file),
-            Self::Passphrase(PlainSource::Env(_)) | Self::Command(_) => None,
+            Self::File(file) => Some(file),
+            Self::Passphrase(source) => source.file(),
+            Self::Command(_) => None,
         }
     }
 
