@@ -18,7 +18,7 @@ pub use authority::CertificateAuthority;
 pub use keys::PrivateKey;
 pub use server::{Keeper, Kept, Server, ServerFault, ServerLogin};
 pub use source::{PlainSource, SecretSource, file_warning};
-pub use vault::{KeySource, Vault, is_name};
+pub use vault::{KeySource, Printed, Programs, Vault, is_name};
 
 use jiff::Timestamp;
 use portcullis_model::{Name, Principal};

@@ -144,14 +144,6 @@ impl fmt::Debug for Server {
     }
 }
 
-impl PartialEq for Server {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.exchange, &other.exchange)
-    }
-}
-
-impl Eq for Server {}
-
 /// A login of a database that the server made.
 pub(crate) struct Issued {
     pub(crate) username: Arc<str>,

@@ -75,7 +75,7 @@ pub enum SecretSource {
 }
 
 /// Where secrets are looked for besides files and variables.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
     /// The local vault.
     pub(crate) vault: Option<Arc<Vault>>,

@@ -14,7 +14,7 @@
 mod key;
 mod sealed;
 
-pub use key::KeySource;
+pub use key::{KeySource, Printed, Programs};
 
 use crate::CredentialError;
 use arc_swap::ArcSwapOption;
@@ -49,14 +49,6 @@ impl std::fmt::Debug for Vault {
         write!(f, "Vault({})", self.file.display())
     }
 }
-
-impl PartialEq for Vault {
-    fn eq(&self, other: &Self) -> bool {
-        self.file == other.file && self.source == other.source
-    }
-}
-
-impl Eq for Vault {}
 
 impl Vault {
     /// The vault in this file, under the key from there. Neither is looked at yet.

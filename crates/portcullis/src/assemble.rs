@@ -8,6 +8,7 @@
 mod client_auth;
 pub(crate) mod credentials;
 pub(crate) mod http;
+mod key_command;
 pub(crate) mod notifications;
 pub(crate) mod oidc;
 pub(crate) mod opa;

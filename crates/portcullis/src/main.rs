@@ -17,6 +17,7 @@ mod error;
 mod fetch;
 mod memory;
 mod notify;
+mod program;
 mod serve;
 mod state;
 mod table;

@@ -2,6 +2,8 @@
 
 use super::*;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use zeroize::Zeroizing;
 
 const CANARY: &str = "hunter2-correct-horse";
 
@@ -215,41 +217,55 @@ async fn a_passphrase_is_a_key_and_a_short_one_is_not() {
     assert!(text(&vault(PlainSource::Env("PATH".into())), "shop").await.is_err());
 }
 
-fn command(words: &[&str]) -> KeySource {
-    KeySource::Command(words.iter().map(|word| Arc::from(*word)).collect())
+/// A program that prints this, and counts how often it ran.
+#[derive(Debug)]
+struct Prints(Result<&'static [u8], &'static str>, AtomicU64);
+
+impl Prints {
+    fn new(printed: Result<&'static [u8], &'static str>) -> Arc<Self> {
+        Arc::new(Self(printed, AtomicU64::new(0)))
+    }
+}
+
+impl Programs for Prints {
+    fn output<'a>(&'a self, words: &'a [Arc<str>], most: usize) -> Printed<'a> {
+        assert_eq!(words, ["kms".into(), "hunter2".into()].as_slice());
+        self.1.fetch_add(1, Ordering::SeqCst);
+        let printed = self.0.map(|bytes| Zeroizing::new(bytes[..bytes.len().min(most)].to_vec()));
+        Box::pin(async move { printed })
+    }
+}
+
+fn command(program: &Arc<Prints>) -> KeySource {
+    KeySource::Command(["kms", "hunter2"].map(Arc::from).into(), Arc::<Prints>::clone(program))
 }
 
 #[tokio::test]
 async fn a_command_gives_the_key_and_is_asked_once() {
     let dir = tempfile::tempdir().unwrap();
-    let asked = dir.path().join("asked");
-    let script = format!("echo x >> {}; echo 0123456789abcdef0123456789abcdef", asked.display());
-    let vault = || Vault::new(dir.path().join("secrets.vault"), command(&["sh", "-c", &script]));
-    vault().set("shop", CANARY.as_bytes()).await.unwrap();
-    fs::remove_file(&asked).unwrap();
-    let reader = vault();
+    let vault = |program| Vault::new(dir.path().join("secrets.vault"), command(program));
+    let program = Prints::new(Ok(b"0123456789abcdef0123456789abcdef\n"));
+    vault(&program).set("shop", CANARY.as_bytes()).await.unwrap();
+    let program = Prints::new(Ok(b"0123456789abcdef0123456789abcdef"));
+    let reader = vault(&program);
     let (one, other) = tokio::join!(text(&reader, "shop"), text(&reader, "shop"));
     assert_eq!((one.unwrap(), other.unwrap()), (CANARY.to_owned(), CANARY.to_owned()));
-    assert_eq!(fs::read_to_string(asked).unwrap(), "x\n");
+    assert_eq!(program.1.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
 async fn a_command_that_fails_says_too_much_or_nothing_gives_no_key() {
     let dir = tempfile::tempdir().unwrap();
-    for (words, expected) in [
-        (&["sh", "-c", "echo hunter2-hunter2-hunter2; exit 3"][..], "did not end well"),
-        (&["sh", "-c", "echo hunter2"], "too short"),
-        (&["sh", "-c", "head -c 5000 /dev/zero | tr '\\0' h"], "larger than 4 KiB"),
-        // Never ends by itself; it ends with its pipe.
-        (&["sh", "-c", "exec yes hunter2"], "did not end well"),
-        (&["sh", "-c", "cat"], "too short"),
-        (&["/no/such/program", "hunter2"], "cannot be started"),
-        (&[], "no command"),
+    for (printed, expected) in [
+        (Err("is not used: it did not end well"), "the secret in the output of `kms` is not used: it did not end well"),
+        (Ok(&b"hunter2\n"[..]), "too short"),
+        (Ok(&[b'h'; 5000]), "larger than 4 KiB"),
+        (Ok(b""), "too short"),
     ] {
-        let vault = Vault::new(dir.path().join("secrets.vault"), command(words));
+        let vault = Vault::new(dir.path().join("secrets.vault"), command(&Prints::new(printed)));
         let error = vault.set("shop", b"x").await.unwrap_err();
         let shown = format!("{error} {error:?}");
-        assert!(shown.contains(expected), "{words:?}: {shown}");
+        assert!(shown.contains(expected), "{printed:?}: {shown}");
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }
@@ -277,7 +293,7 @@ proptest::proptest! {
     #[test]
     fn no_bytes_are_a_vault_by_chance(front in proptest::bool::ANY, bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
         let dir = tempfile::tempdir().unwrap();
-        let one = Vault::new(dir.path().join("v"), command(&["/no/such/program"]));
+        let one = Vault::new(dir.path().join("v"), command(&Prints::new(Err("cannot be started"))));
         let magic: &[u8] = if front { b"portcullis vault 1\n" } else { b"" };
         fs::write(one.file(), [magic, &bytes].concat()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

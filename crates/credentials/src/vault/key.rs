@@ -2,24 +2,21 @@
 //!
 //! Promises: what a source gives is wiped when it was used, is in no error, and is refused where it is too short to keep
 //! anything; a key file is made with 32 random bytes and mode 0600 where there is none, never overwritten, and refused
-//! where others may read it; a command runs without a shell, is given nothing on its standard input, may say so many bytes
-//! in so much time, and is killed when it does not end.
+//! where others may read it; of a command no more is asked for than a key may be long.
 //!
-//! Does not promise that a passphrase is good, nor to end what a command started and left behind.
-//! Held by: the tests of `vault` beside.
+//! Does not promise that a passphrase is good. Runs no programs: the binary gives it [`Programs`], and ends what a command
+//! started. Held by: `tests/vault.rs` of this crate.
 
 use super::{private_file, unusable};
 use crate::CredentialError;
 use crate::source::PlainSource;
+use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
-use tokio::process::Command;
 use zeroize::Zeroizing;
 
 /// Bytes of a key at most.
@@ -31,18 +28,25 @@ const LEAST: usize = 16;
 /// Bytes of a passphrase at least.
 const LEAST_PASSPHRASE: usize = 12;
 
-/// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What [`Programs::output`] gives: what was printed, or why that is no key, in words that hold nothing of it.
+pub type Printed<'a> = Pin<Box<dyn Future<Output = Result<Zeroizing<Vec<u8>>, &'static str>> + Send + 'a>>;
+
+/// Runs key commands for this crate. It must take no shell, pass on nothing of the gateway's environment that could be a
+/// secret, give nothing on standard input, bound the time, and end what the program started with the program.
+pub trait Programs: fmt::Debug + Send + Sync + 'static {
+    /// What this program prints, given its path or name and its arguments, where it ends well: at most so many bytes.
+    fn output<'a>(&'a self, words: &'a [Arc<str>], most: usize) -> Printed<'a>;
+}
 
 /// Where the key is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum KeySource {
     /// In this file, which is made where it is absent.
     File(PathBuf),
     /// A passphrase.
     Passphrase(PlainSource),
-    /// What this program prints: its path or name, and its arguments.
-    Command(Arc<[Arc<str>]>),
+    /// What this program prints: its path or name, and its arguments; and what runs it.
+    Command(Arc<[Arc<str>]>, Arc<dyn Programs>),
 }
 
 impl KeySource {
@@ -51,7 +55,7 @@ impl KeySource {
         match self {
             Self::File(file) => Some(file),
             Self::Passphrase(source) => source.file(),
-            Self::Command(_) => None,
+            Self::Command(..) => None,
         }
     }
 
@@ -60,7 +64,12 @@ impl KeySource {
         let (mut bytes, least) = match self {
             Self::File(file) => (key_file(file)?, LEAST),
             Self::Passphrase(source) => (source.bytes().await?, LEAST_PASSPHRASE),
-            Self::Command(words) => (said_by(words, PATIENCE).await?, LEAST),
+            Self::Command(words, programs) => {
+                // Room for a line end, and for one byte that shows that it is too long.
+                let most = usize::try_from(LARGEST + 3).unwrap_or(usize::MAX);
+                let said = programs.output(words, most).await.map_err(|why| unusable(self.place(), why))?;
+                (said, LEAST)
+            }
         };
         while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
             bytes.pop();
@@ -107,13 +116,9 @@ impl KeySource {
         match self {
             Self::File(file) => file.display().to_string(),
             Self::Passphrase(source) => source.place(),
-            Self::Command(words) => command_place(words),
+            Self::Command(words, _) => format!("the output of `{}`", words.first().map_or("", |word| word)),
         }
     }
-}
-
-fn command_place(words: &[Arc<str>]) -> String {
-    format!("the output of `{}`", words.first().map_or("", |word| word))
 }
 
 fn key_file(file: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
@@ -121,51 +126,4 @@ fn key_file(file: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
         file: file.display().to_string(),
         why: "there is no such key file".to_owned(),
     })
-}
-
-/// What a command prints, if it ends well and in time.
-async fn said_by(words: &[Arc<str>], patience: Duration) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
-    let failed = |why| unusable(command_place(words), why);
-    let (program, arguments) = words.split_first().ok_or_else(|| failed("is nothing: there is no command"))?;
-    let mut command = Command::new(&**program);
-    command.args(arguments.iter().map(|word| &**word));
-    // What it says on standard error might hold the key, and would be in the log.
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|_| failed("is not to be had: it cannot be started"))?;
-    let output = child.stdout.take().ok_or_else(|| failed("cannot be read"))?;
-    let room = usize::try_from(LARGEST + 3).unwrap_or(usize::MAX);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    let run = async {
-        output.take(LARGEST + 3).read_to_end(&mut bytes).await?;
-        child.wait().await
-    };
-    match tokio::time::timeout(patience, run).await {
-        Ok(Ok(status)) if status.success() => Ok(bytes),
-        Ok(Ok(_)) => Err(failed("is not used: it did not end well")),
-        Ok(Err(_)) => Err(failed("cannot be read")),
-        Err(_) => {
-            // It may be gone by now; it is waited for either way.
-            let _killed = child.kill().await;
-            Err(failed("did not come in time"))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_command_that_does_not_end_is_killed() {
-        let dir = tempfile::tempdir().unwrap();
-        let pid = dir.path().join("pid");
-        let script = format!("echo $$ > {}; exec sleep 1000", pid.display());
-        let words = ["sh", "-c", &script].map(Arc::from);
-        let error = said_by(&words, Duration::from_millis(500)).await.unwrap_err();
-        assert!(error.to_string().contains("in time"), "{error}");
-        // A machine too busy to start it within that time proves nothing more.
-        if let Ok(pid) = fs::read_to_string(pid) {
-            assert!(!Path::new("/proc").join(pid.trim()).exists(), "it is gone and was waited for");
-        }
-    }
 }

@@ -5,6 +5,7 @@
 //! provider ([`Fetch`]), and its answers are wiped. Does not promise to wipe what lies in the buffers of TLS and HTTP.
 //! Held by: `tests/it/vault.rs` and `tests/it/vault_server.rs`.
 
+use super::key_command::KeyCommand;
 use super::{http, notifications, ssh};
 use crate::error::Failure;
 use crate::fetch::Fetch;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 pub(crate) fn vault(config: &Config) -> Option<Vault> {
     let key = match config.vaults.local.as_ref()? {
         VaultKey::File(file) => KeySource::File(file.clone()),
-        VaultKey::Command(words) => KeySource::Command(Arc::clone(words)),
+        VaultKey::Command(words) => KeySource::Command(Arc::clone(words), Arc::new(KeyCommand)),
         VaultKey::Passphrase(source) => KeySource::Passphrase(plain_source(source)),
     };
     Some(Vault::new(config.data_dir.join("secrets.vault"), key))

@@ -9,13 +9,13 @@
 
 use super::notice::Notice;
 use crate::fetch::{Fetch, NoAnswer};
+use crate::program::Program;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, StatusCode};
 use jiff::Timestamp;
 use portcullis_credentials::{CredentialError, Credentials};
 use portcullis_model::{Name, Principal};
-use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use sha2::Sha256;
@@ -24,7 +24,6 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 use tokio::sync::mpsc;
 
 /// How long a command may run.
@@ -192,36 +191,18 @@ fn signature(secret: &SecretString, at: i64, document: &[u8]) -> Result<String, 
 }
 
 async fn run(words: &[Arc<str>], document: &[u8], within: Duration) -> Result<(), NotTold> {
-    let (program, rest) = words.split_first().ok_or(std::io::ErrorKind::NotFound).map_err(std::io::Error::from)?;
-    let mut command = Command::new(&**program);
-    command.args(rest.iter().map(|word| &**word));
-    // What the gateway has in its environment may be secrets.
-    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").process_group(0);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let mut child = command.spawn()?;
-    let _group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
-    let mut input = child.stdin.take();
+    let environment = [("PATH", "/usr/local/bin:/usr/bin:/bin".into())];
+    let mut program = Program::start(words, environment, (Stdio::piped(), Stdio::null()))?;
+    let mut input = program.child.stdin.take();
     let ended = async {
         if let Some(mut input) = input.take() {
             // A program that does not read is none the worse.
             let _written = input.write_all(document).await;
         }
-        child.wait().await
+        program.child.wait().await
     };
     let status = tokio::time::timeout(within, ended).await.map_err(|_| NotTold::Late)??;
     if status.success() { Ok(()) } else { Err(NotTold::Ended(status)) }
-}
-
-/// What a command started, killed when nobody waits for it any more.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // Nothing is left of most.
-            let _none = kill_process_group(group, Signal::KILL);
-        }
-    }
 }
 
 #[cfg(test)]

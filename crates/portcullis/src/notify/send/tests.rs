@@ -40,14 +40,7 @@ async fn a_command_that_hangs_is_killed_with_its_children() {
     let begun = Instant::now();
     let told = run(&words, b"", Duration::from_secs(2)).await;
     assert!(matches!(told, Err(NotTold::Late)) && begun.elapsed() < Duration::from_secs(60), "{told:?}");
-    let child = fs::read_to_string(&file).unwrap();
-    let status = Path::new("/proc").join(child.trim()).join("stat");
-    // A killed process may be there until somebody takes note of it.
-    let dead = || fs::read_to_string(&status).map_or(true, |stat| stat.contains(") Z "));
-    while !dead() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the child lives");
-        tokio::task::yield_now().await;
-    }
+    crate::program::ends(&file).await;
 }
 
 fn service(answers: impl Fn(&Asked) -> Vec<Act> + Send + Sync + 'static) -> Service {
