@@ -3,9 +3,9 @@
 //! Promises: each notifier of the configuration is told when a request for approval opens and when it ends, with what those
 //! who decide see of it and no value bound to it; a notifier that is slow, down or broken delays neither a wait nor another
 //! notifier. An opening and an ending are handed to the notifiers at most once, whatever restarts between; what ended
-//! while no gateway ran is told by the next one. Every queue is bounded: what finds one full is dropped, and said.
+//! while no gateway ran, or while the store did not say so, is told by the next one. Every queue is bounded: what finds one full is dropped, and said.
 //! Does not promise that anybody reads it, or that what waited to be delivered when a gateway was killed is told again.
-//! Held by: `tests/it/notifications.rs`, and the tests of `notify/`.
+//! Held by: `tests/it/notifications.rs`, and the tests in `notify/`.
 
 mod notice;
 mod send;
@@ -174,14 +174,23 @@ impl Teller {
     async fn ended(&mut self, end: Option<End>) {
         let Some((id, verdict)) = end else { return };
         let Some(notice) = self.open.remove(&id) else { return };
+        let verdict = match verdict {
+            // There is nothing to tell of, for the next run neither.
+            Err(DeskError::NotFound(_)) => None,
+            Ok(verdict) => Some(verdict),
+            Err(error) => {
+                tracing::warn!(approval = %id, %error, "the end of a request is not known; the next run tells of it");
+                return;
+            }
+        };
         // First: what was told is not told again.
-        match self.table.delete(key_of(id), Expect::Any).await {
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "what people were told cannot be kept"),
+        if let Err(error) = self.table.delete(key_of(id), Expect::Any).await {
+            tracing::warn!(approval = %id, %error, "the end of a request cannot be noted; the next run tells of it");
+            return;
         }
         match verdict {
-            Ok(verdict) => self.tell(&Arc::new(notice.ended(verdict))),
-            Err(error) => tracing::warn!(approval = %id, %error, "the end of a request cannot be told"),
+            Some(verdict) => self.tell(&Arc::new(notice.ended(verdict))),
+            None => tracing::warn!(approval = %id, "a request is gone, and its end is not told"),
         }
     }
 
@@ -215,3 +224,6 @@ impl Teller {
 fn key_of(id: ApprovalId) -> Bytes {
     [KEYS, id.to_string().as_bytes()].concat().into()
 }
+
+#[cfg(test)]
+mod tests;
