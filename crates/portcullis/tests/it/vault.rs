@@ -190,6 +190,34 @@ fn check_says_which_secret_is_not_in_the_vault() {
 }
 
 #[test]
+fn check_warns_of_files_that_open_a_vault_and_are_open_to_others() {
+    let kept = tempfile::tempdir().unwrap();
+    let file = kept.path().join("portcullis.yaml");
+    let text = "listen: { postgres: 127.0.0.1:0 }\nconnections:\n  shop: { protocol: postgres, address: 127.0.0.1, database: shop, \
+                username: app, tls: disable }\npolicies: [p.yaml]\nvault:\n  local: { key: { passphrase: { file: pass } } }\n  \
+                server: { address: \"http://127.0.0.1:1\", token: { file: token } }\n";
+    fs::write(&file, text).unwrap();
+    fs::write(kept.path().join("p.yaml"), "bundle: b\nrules:\n  - id: r\n    deny: { actions: [drop] }\n").unwrap();
+    let check = |mode| {
+        for name in ["pass", "token"] {
+            let path = kept.path().join(name);
+            fs::write(&path, "canary-5a5a-long-enough").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        said(&Command::new(BINARY).args(["check", "--config"]).arg(&file).output().unwrap())
+    };
+    let told = check(0o640);
+    for (name, path) in [("pass", "vault.local.key"), ("token", "vault.server")] {
+        let place = kept.path().join(name);
+        let expected =
+            format!("warning: {} may be used by its group (mode 0640); make it 0600 (at {path})", place.display());
+        assert!(told.contains(&expected), "{expected}: {told}");
+    }
+    let told = check(0o600);
+    assert!(!told.contains("may be used") && told.contains("0 errors"), "{told}");
+}
+
+#[test]
 fn a_person_types_a_value_that_is_not_shown() {
     let Some(server) = server().filter(|_| !direct()) else { return };
     if Command::new("script").arg("--version").output().is_err() {
