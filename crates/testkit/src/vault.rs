@@ -2,8 +2,10 @@
 //! with the paths, forms and error bodies of the real one; sealed, or with its tokens revoked, when a test says so.
 //!
 //! Promises: listens on a random loopback port over plain HTTP; nothing without a good token; a login of the database engine
-//! is made in the database by the caller's function, and taken away there when its lease is revoked or has run out and is
-//! asked for again. Does not promise a vault's care for anything but a test: no policies, and leases end only when looked at.
+//! is made in the database by the caller's function, and taken away there when its lease is revoked or has run out: what was
+//! not renewed in time is none, and cannot be renewed; the same for the token of a login. Does not promise a vault's care for
+//! anything but a test: no policies, the logins that a token asked for outlive it, and what has run out ends when the server
+//! is next asked something.
 //! Held by: `tests/it/vault_server.rs` of the binary.
 
 use crate::error::TestkitError;
@@ -13,7 +15,8 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Makes (`true`) or takes away a login of this name with this password, in the database.
 pub type Manage = Arc<dyn Fn(bool, &str, &str) -> Result<(), TestkitError> + Send + Sync>;
@@ -22,16 +25,33 @@ pub type Manage = Arc<dyn Fn(bool, &str, &str) -> Result<(), TestkitError> + Sen
 struct State {
     /// By path below `/v1/`.
     secrets: ArcSwap<BTreeMap<String, Value>>,
-    tokens: ArcSwap<Vec<String>>,
+    tokens: ArcSwap<Vec<Token>>,
     role_id: String,
     secret_id: String,
     manage: Manage,
-    /// Names of logins by the ids of their leases.
-    leases: ArcSwap<BTreeMap<String, String>>,
+    /// By their ids.
+    leases: ArcSwap<BTreeMap<String, Lease>>,
     lasts: u64,
+    token_lasts: AtomicU64,
     sealed: AtomicBool,
     renewals: AtomicUsize,
+    token_renewals: AtomicUsize,
     logins: AtomicUsize,
+}
+
+/// A login that was made.
+#[derive(Clone)]
+struct Lease {
+    name: String,
+    until: Instant,
+}
+
+/// What is shown with a request.
+#[derive(Clone)]
+struct Token {
+    text: String,
+    /// For ever, where there is none.
+    until: Option<Instant>,
 }
 
 /// A running server. Cheap to ask.
@@ -48,14 +68,16 @@ impl VaultServer {
     pub fn start(lasts: u64, manage: Manage) -> Result<Self, TestkitError> {
         let state = Arc::new(State {
             secrets: ArcSwap::default(),
-            tokens: ArcSwap::from_pointee(vec![format!("hvs.{}", random_hex()?)]),
+            tokens: ArcSwap::from_pointee(vec![Token { text: format!("hvs.{}", random_hex()?), until: None }]),
             role_id: random_hex()?,
             secret_id: random_hex()?,
             manage,
             leases: ArcSwap::default(),
             lasts,
+            token_lasts: AtomicU64::new(1200),
             sealed: AtomicBool::new(false),
             renewals: AtomicUsize::new(0),
+            token_renewals: AtomicUsize::new(0),
             logins: AtomicUsize::new(0),
         });
         let told = Arc::clone(&state);
@@ -72,7 +94,12 @@ impl VaultServer {
     /// A token that is good from the start.
     #[must_use]
     pub fn token(&self) -> String {
-        self.state.tokens.load().first().cloned().unwrap_or_default()
+        self.state.tokens.load().first().map(|token| token.text.clone()).unwrap_or_default()
+    }
+
+    /// How many seconds the token of a login lasts from now on: 20 minutes at first.
+    pub fn set_token_lasts(&self, seconds: u64) {
+        self.state.token_lasts.store(seconds, Ordering::SeqCst);
     }
 
     /// What the AppRole logs in with: its id and its secret.
@@ -100,10 +127,11 @@ impl VaultServer {
         self.state.tokens.store(Arc::default());
     }
 
-    /// The logins that it made and that nobody gave back.
+    /// The logins that it made, that nobody gave back and that have not run out.
     #[must_use]
     pub fn logins_made(&self) -> Vec<String> {
-        self.state.leases.load().values().cloned().collect()
+        self.state.end_what_ran_out();
+        self.state.leases.load().values().map(|lease| lease.name.clone()).collect()
     }
 
     /// How often leases were renewed, and how often somebody logged in.
@@ -111,10 +139,21 @@ impl VaultServer {
     pub fn counts(&self) -> (usize, usize) {
         (self.state.renewals.load(Ordering::SeqCst), self.state.logins.load(Ordering::SeqCst))
     }
+
+    /// How often somebody's own token was renewed.
+    #[must_use]
+    pub fn token_renewals(&self) -> usize {
+        self.state.token_renewals.load(Ordering::SeqCst)
+    }
 }
 
 fn said(status: &str, body: &Value) -> Vec<Act> {
     answer(status, "application/json", body.to_string().as_bytes())
+}
+
+/// In so many seconds, or in a day, which is longer than any test.
+fn after(seconds: u64) -> Instant {
+    Instant::now() + Duration::from_secs(seconds.min(24 * 60 * 60))
 }
 
 fn denied() -> Vec<Act> {
@@ -134,14 +173,14 @@ impl State {
             return self.log_in(text("role_id"), text("secret_id"));
         }
         let token = asked.header("x-vault-token").unwrap_or_default();
-        if !self.tokens.load().iter().any(|good| good == token) || asked.header("x-vault-request") != Some("true") {
+        self.end_what_ran_out();
+        if !self.tokens.load().iter().any(|good| good.text == token) || asked.header("x-vault-request") != Some("true")
+        {
             return denied();
         }
         match (verb, path) {
             ("GET", "auth/token/lookup-self") => said("200 OK", &json!({ "data": { "ttl": 3600, "renewable": true } })),
-            ("PUT", "auth/token/renew-self") => {
-                said("200 OK", &json!({ "auth": { "client_token": token, "lease_duration": 3600, "renewable": true } }))
-            }
+            ("PUT", "auth/token/renew-self") => self.renew_token(token),
             ("PUT", "sys/leases/renew") => self.renew(text("lease_id")),
             ("PUT", "sys/leases/revoke") => self.revoke(text("lease_id")),
             ("GET", path) if path.split('/').rev().nth(1) == Some("creds") => self.make(path),
@@ -166,13 +205,45 @@ impl State {
             return said("400 Bad Request", &json!({ "errors": ["invalid role or secret ID"] }));
         }
         self.logins.fetch_add(1, Ordering::SeqCst);
-        let token = format!("hvs.{random}");
+        let (text, lasts) = (format!("hvs.{random}"), self.token_lasts.load(Ordering::SeqCst));
+        let token = Token { text: text.clone(), until: Some(after(lasts)) };
         self.tokens.rcu(|tokens| [tokens.to_vec(), vec![token.clone()]].concat());
         let auth = json!({
-            "client_token": token, "accessor": "a", "policies": ["default"], "token_policies": ["default"],
-            "lease_duration": 1200, "renewable": true,
+            "client_token": text, "accessor": "a", "policies": ["default"], "token_policies": ["default"],
+            "lease_duration": lasts, "renewable": true,
         });
         said("200 OK", &json!({ "auth": auth, "data": null, "lease_id": "" }))
+    }
+
+    fn renew_token(&self, text: &str) -> Vec<Act> {
+        let lasts = self.token_lasts.load(Ordering::SeqCst);
+        let until = after(lasts);
+        self.tokens.rcu(|tokens| {
+            let mut tokens = Vec::clone(tokens);
+            for token in tokens.iter_mut().filter(|token| token.text == text) {
+                token.until = token.until.map(|_| until);
+            }
+            tokens
+        });
+        self.token_renewals.fetch_add(1, Ordering::SeqCst);
+        said("200 OK", &json!({ "auth": { "client_token": text, "lease_duration": lasts, "renewable": true } }))
+    }
+
+    /// Takes away what has run out: who renews it later finds nothing.
+    fn end_what_ran_out(&self) {
+        let now = Instant::now();
+        self.tokens.rcu(|tokens| {
+            tokens.iter().filter(|token| token.until.is_none_or(|until| until > now)).cloned().collect::<Vec<_>>()
+        });
+        let before = self.leases.rcu(|leases| {
+            let mut leases = BTreeMap::clone(leases);
+            leases.retain(|_, lease| lease.until > now);
+            leases
+        });
+        for lease in before.values().filter(|lease| lease.until <= now) {
+            // A session may still have it, and things that belong to it.
+            let (Ok(()) | Err(_)) = (self.manage)(false, &lease.name, "");
+        }
     }
 
     fn make(&self, path: &str) -> Vec<Act> {
@@ -182,9 +253,10 @@ impl State {
             return said("500 Internal Server Error", &json!({ "errors": [error.to_string()] }));
         }
         let id = format!("{path}/{name}");
+        let lease = Lease { name: name.clone(), until: after(self.lasts) };
         self.leases.rcu(|leases| {
             let mut leases = BTreeMap::clone(leases);
-            leases.insert(id.clone(), name.clone());
+            leases.insert(id.clone(), lease.clone());
             leases
         });
         said(
@@ -197,7 +269,13 @@ impl State {
     }
 
     fn renew(&self, id: &str) -> Vec<Act> {
-        if !self.leases.load().contains_key(id) {
+        let until = after(self.lasts);
+        let before = self.leases.rcu(|leases| {
+            let mut leases = BTreeMap::clone(leases);
+            leases.entry(id.to_owned()).and_modify(|lease| lease.until = until);
+            leases
+        });
+        if !before.contains_key(id) {
             return said("400 Bad Request", &json!({ "errors": ["lease not found"] }));
         }
         self.renewals.fetch_add(1, Ordering::SeqCst);
@@ -205,7 +283,7 @@ impl State {
     }
 
     fn revoke(&self, id: &str) -> Vec<Act> {
-        let name = self.leases.load().get(id).cloned();
+        let name = self.leases.load().get(id).map(|lease| lease.name.clone());
         self.leases.rcu(|leases| {
             let mut leases = BTreeMap::clone(leases);
             leases.remove(id);

@@ -1,7 +1,7 @@
 //! Secrets and logins of a vault server, end to end.
 //!
 //! Promises: a secret changed on the server is what the next login uses; each session has a database login of its own, which
-//! is gone when the session is; a server that is sealed is a refusal in the gateway's own words; neither the gateway's
+//! is renewed while the session lives and gone when it is; a server that is sealed is a refusal in the gateway's own words; neither the gateway's
 //! token nor any password is in a log, an error, the record or a process list.
 
 use crate::surroundings::{BINARY, OWNERS, direct, eventually, server};
@@ -10,11 +10,12 @@ use portcullis_testkit::gateway::{Gateway, Settings};
 use portcullis_testkit::postgres::Postgres;
 use portcullis_testkit::shop;
 use portcullis_testkit::vault::{Manage, VaultServer};
-use portcullis_testkit::wire::RawClient;
+use portcullis_testkit::wire::{RawClient, outline};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Makes logins that may use this database's tables, as a role of the database engine would.
 fn manage(server: &'static Postgres, database: &str) -> Manage {
@@ -99,8 +100,10 @@ fn vault_token_of(dir: &Path) -> String {
 async fn each_session_has_a_login_of_its_own_which_goes_with_it() {
     let Some(server) = server().filter(|_| !direct()) else { return };
     let (dir, database) = (tempfile::tempdir().unwrap(), server.create_database("vault_db", shop::SQL).unwrap());
-    // Renewed while a session lives: within a second, so that the test sees it.
-    let vault = VaultServer::start(2, manage(server, &database)).unwrap();
+    // Short, so that the test sees what is renewed, and what is not runs out.
+    let lasts = Duration::from_secs(5);
+    let vault = VaultServer::start(lasts.as_secs(), manage(server, &database)).unwrap();
+    vault.set_token_lasts(lasts.as_secs());
     let (role, secret) = vault.app_role();
     let settings = format!(
         "{{ address: \"http://{}\", app_role: {{ role_id: {}, secret_id: {} }} }}",
@@ -114,16 +117,22 @@ async fn each_session_has_a_login_of_its_own_which_goes_with_it() {
         let token = gateway.token("owner", &["owners"]).unwrap();
         RawClient::login(&gateway.address("postgres").unwrap(), "owner", "shop", &token).await.unwrap()
     };
+    let begun = Instant::now();
     let (mut one, other) = (open(&gateway).await, open(&gateway).await);
     let who = format!("{:?}", one.query("SELECT current_user").await.unwrap());
     assert!(who.contains("v-approle-"), "{who}");
     assert_eq!(vault.logins_made().len(), 2, "one each");
     assert_eq!(vault.counts().1, 1, "one login at the vault for all");
-    eventually("renewed", || vault.counts().0 >= 2);
+    eventually("three times as long as it lasts", || begun.elapsed() > lasts * 3);
+    assert_eq!(vault.logins_made().len(), 2, "renewed for as long as they are held");
+    let roles = || server.run_sql(&database, "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'v-approle-%'").unwrap();
+    assert_eq!(roles().trim(), "2", "and they are there");
+    assert_eq!(outline(&one.query("SELECT count(*) FROM customers").await.unwrap()), "T D C:SELECT 1 Z:I");
+    assert!(vault.counts().0 >= 4 && vault.token_renewals() >= 1, "{:?} {}", vault.counts(), vault.token_renewals());
+    assert_eq!(vault.counts().1, 1, "the token too is renewed, not made anew");
 
     drop(one);
     eventually("given back with its session", || vault.logins_made().len() == 1);
-    let roles = || server.run_sql(&database, "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'v-approle-%'").unwrap();
     eventually("the role is gone", || roles().trim() == "1");
 
     // A token that the server has revoked is made anew, once.
@@ -140,16 +149,15 @@ async fn each_session_has_a_login_of_its_own_which_goes_with_it() {
     assert_nowhere(&gateway, &[&role, &secret]);
 
     // One that crashed gives nothing back: the vault ends it by itself.
+    let left = vault.logins_made();
     gateway.kill().unwrap();
     gateway.restart().unwrap();
-    assert_eq!(vault.logins_made().len(), 1);
     drop(held);
     let last = open(&gateway).await;
-    assert_eq!(vault.logins_made().len(), 2);
+    eventually("that of the crash has run out", || vault.logins_made().len() == 1);
+    assert_ne!(vault.logins_made(), left, "and this one has not");
     gateway.stop(&["is not renewed"]).unwrap();
     drop(last);
-    assert_eq!(vault.logins_made().len(), 1, "that of the crash alone");
-    for name in vault.logins_made() {
-        server.run_sql(&database, &format!("DROP OWNED BY \"{name}\"; DROP ROLE \"{name}\"")).unwrap();
-    }
+    assert!(vault.logins_made().is_empty());
+    assert_eq!(roles().trim(), "0");
 }
