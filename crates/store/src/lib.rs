@@ -11,10 +11,12 @@
 pub mod conform;
 pub mod faulty;
 pub mod memory;
+pub mod schedule;
 mod watch;
 
 pub use faulty::FaultyLog;
 pub use memory::{MemoryLog, MemoryTable};
+pub use schedule::{SteppedTable, Steps, explore};
 pub use watch::Watchers;
 
 use bytes::Bytes;
