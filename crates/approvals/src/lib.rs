@@ -16,7 +16,7 @@
 //! A request may be left open with nobody waiting for it, and whoever asks for the same again finds it ([`Desk::left`]).
 //!
 //! Does not promise: to know that a login was interactive; whoever makes a [`Vote`] vouches for it.
-//! Held by: `tests.rs` beside this file, `left/tests.rs`, `grants/tests.rs`, and the unit tests of `vote.rs` and `binding.rs`.
+//! Held by: `tests.rs` beside this file, `races.rs` in every order, `left/tests.rs`, `grants/tests.rs`, and the unit tests of `vote.rs` and `binding.rs`.
 
 mod binding;
 mod error;
@@ -27,6 +27,8 @@ mod left;
 mod request;
 mod vote;
 
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod tests;
 

@@ -9,7 +9,7 @@ use portcullis_store::{Change, MemoryTable};
 use tokio::time::Instant;
 
 /// A table from which what is read is old by the time it is used, so that changes at the same time do meet.
-pub(crate) struct SlowTable(MemoryTable);
+struct SlowTable(MemoryTable);
 
 impl Table for SlowTable {
     fn get(&self, key: &[u8]) -> BoxFuture<'_, Result<Option<Versioned>, StoreError>> {
@@ -59,7 +59,7 @@ pub(crate) fn principal(user: &str, credential: CredentialKind) -> Principal {
     }
 }
 
-fn person(user: &str, groups: &[&str]) -> Principal {
+pub(crate) fn person(user: &str, groups: &[&str]) -> Principal {
     Principal {
         groups: groups.iter().map(|group| Arc::from(*group)).collect(),
         ..principal(user, CredentialKind::Oidc)
@@ -100,16 +100,19 @@ pub(crate) fn grant(operations: &[Operation]) -> Grant {
 
 /// A desk whose clock is the runtime's, which a test can move.
 pub(crate) struct House {
-    pub(crate) table: Arc<SlowTable>,
+    table: Arc<dyn Table>,
     pub(crate) clock: Clock,
     pub(crate) desk: Desk,
 }
 
 impl House {
     pub(crate) async fn build() -> Self {
+        Self::over(Arc::new(SlowTable(MemoryTable::new()))).await
+    }
+
+    pub(crate) async fn over(table: Arc<dyn Table>) -> Self {
         let (wall, start) = (Timestamp::now(), Instant::now());
         let clock: Clock = Arc::new(move || wall + start.elapsed());
-        let table = Arc::new(SlowTable(MemoryTable::new()));
         let desk = Self::sit(&table, "one", &clock).await;
         Self { table, clock, desk }
     }
@@ -126,8 +129,12 @@ impl House {
         self.desk.vote(id, &vote).await
     }
 
-    async fn sit(table: &Arc<SlowTable>, seat: &str, clock: &Clock) -> Desk {
-        Desk::open_at(Arc::clone(table) as Arc<dyn Table>, seat, Arc::clone(clock)).await.unwrap()
+    async fn sit(table: &Arc<dyn Table>, seat: &str, clock: &Clock) -> Desk {
+        Desk::open_at(Arc::clone(table), seat, Arc::clone(clock)).await.unwrap()
+    }
+
+    pub(crate) fn table(&self) -> Arc<dyn Table> {
+        Arc::clone(&self.table)
     }
 
     /// Another run of a gateway over the same table.
@@ -422,7 +429,7 @@ async fn an_unknown_request_and_a_damaged_one_are_errors() {
     let id = ApprovalId::new();
     assert!(matches!(house.desk.watch(id).await, Err(DeskError::NotFound(missing)) if missing == id));
     let damaged = Bytes::from_static(b"{}");
-    let _ = house.table.put(key_of(id), damaged, Expect::Any, None).await.unwrap();
+    let _ = house.table().put(key_of(id), damaged, Expect::Any, None).await.unwrap();
     assert!(matches!(house.desk.watch(id).await, Err(DeskError::Store(StoreError::Damaged(_)))));
     assert!(matches!(house.yes(id, "dana", &["dba"]).await, Err(VoteError::Desk(DeskError::Store(_)))));
 }

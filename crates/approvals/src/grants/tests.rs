@@ -223,10 +223,10 @@ async fn what_cannot_be_read_or_is_another_grants_does_not_count() {
     let house = House::build().await;
     let given = grant(&[drops()]);
     let put = async |key: GrantId, value: Vec<u8>| {
-        let _ = house.table.put(key_of(key), value.into(), Expect::Any, None).await.unwrap();
+        let _ = house.table().put(key_of(key), value.into(), Expect::Any, None).await.unwrap();
     };
     house.desk.give(given.clone()).await.unwrap();
-    let kept = house.table.get(&key_of(given.id)).await.unwrap().unwrap().value.to_vec();
+    let kept = house.table().get(&key_of(given.id)).await.unwrap().unwrap().value.to_vec();
     put(GrantId::new(), b"{}".to_vec()).await;
     put(GrantId::new(), kept).await;
     let again = house.run("one").await;
