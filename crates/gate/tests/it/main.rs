@@ -13,6 +13,7 @@ mod holding;
 mod json;
 mod leaving;
 mod masking;
+mod races;
 mod reasons;
 mod text;
 mod world;
