@@ -36,6 +36,7 @@ struct State {
     sealed: AtomicBool,
     renewals: AtomicUsize,
     token_renewals: AtomicUsize,
+    given_back: AtomicUsize,
     logins: AtomicUsize,
 }
 
@@ -78,6 +79,7 @@ impl VaultServer {
             sealed: AtomicBool::new(false),
             renewals: AtomicUsize::new(0),
             token_renewals: AtomicUsize::new(0),
+            given_back: AtomicUsize::new(0),
             logins: AtomicUsize::new(0),
         });
         let told = Arc::clone(&state);
@@ -138,6 +140,12 @@ impl VaultServer {
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         (self.state.renewals.load(Ordering::SeqCst), self.state.logins.load(Ordering::SeqCst))
+    }
+
+    /// How many of its logins were given back before they ran out.
+    #[must_use]
+    pub fn given_back(&self) -> usize {
+        self.state.given_back.load(Ordering::SeqCst)
     }
 
     /// How often somebody's own token was renewed.
@@ -283,13 +291,14 @@ impl State {
     }
 
     fn revoke(&self, id: &str) -> Vec<Act> {
-        let name = self.leases.load().get(id).map(|lease| lease.name.clone());
-        self.leases.rcu(|leases| {
+        let before = self.leases.rcu(|leases| {
             let mut leases = BTreeMap::clone(leases);
             leases.remove(id);
             leases
         });
-        match name.map(|name| (self.manage)(false, &name, "")) {
+        let ended = before.get(id).map(|lease| (self.manage)(false, &lease.name, ""));
+        self.given_back.fetch_add(usize::from(ended.is_some()), Ordering::SeqCst);
+        match ended {
             Some(Err(error)) => said("500 Internal Server Error", &json!({ "errors": [error.to_string()] })),
             Some(Ok(())) | None => vec![Act::Write("HTTP/1.1 204 No Content\r\n\r\n".into())],
         }

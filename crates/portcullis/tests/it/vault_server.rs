@@ -132,18 +132,20 @@ async fn each_session_has_a_login_of_its_own_which_goes_with_it() {
     assert_eq!(vault.counts().1, 1, "the token too is renewed, not made anew");
 
     drop(one);
-    eventually("given back with its session", || vault.logins_made().len() == 1);
+    eventually("given back with its session", || vault.given_back() == 1);
+    assert_eq!(vault.logins_made().len(), 1);
     eventually("the role is gone", || roles().trim() == "1");
 
     // A token that the server has revoked is made anew, once.
     vault.revoke_tokens();
     drop(open(&gateway).await);
     assert_eq!(vault.counts().1, 2);
-    eventually("and what it made is given back", || vault.logins_made().len() == 1);
+    eventually("and what it made is given back", || vault.given_back() == 2);
 
     // A client that is killed, and a gateway that stops: nothing stays.
     drop(other);
-    eventually("nothing is left", || vault.logins_made().is_empty());
+    eventually("nothing is left", || vault.given_back() == 3);
+    assert!(vault.logins_made().is_empty());
     let held = open(&gateway).await;
     assert_eq!(vault.logins_made().len(), 1);
     assert_nowhere(&gateway, &[&role, &secret]);
@@ -158,6 +160,7 @@ async fn each_session_has_a_login_of_its_own_which_goes_with_it() {
     assert_ne!(vault.logins_made(), left, "and this one has not");
     gateway.stop(&["is not renewed"]).unwrap();
     drop(last);
+    assert_eq!(vault.given_back(), 4, "all but that of the crash");
     assert!(vault.logins_made().is_empty());
     assert_eq!(roles().trim(), "0");
 }
