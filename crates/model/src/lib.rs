@@ -28,6 +28,7 @@ mod principal;
 mod problem;
 mod protection;
 mod recorded;
+mod unseen;
 
 pub use catalogue::Catalogue;
 pub use command::{Command, Digest, Fault, Followed, Parameter, Source, Text};
@@ -47,3 +48,4 @@ pub use protection::{Detector, Predicates, Transform, Unproven};
 pub use recorded::{
     AdminAction, ClientInfo, MaskedColumn, Outcome, RecordedColumn, RecordedMatch, RecordedOperation, Tokens,
 };
+pub use unseen::is_unseen;

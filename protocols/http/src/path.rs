@@ -7,6 +7,7 @@
 //! whoever looks at them and written anew.
 //! Held by: the tests below and `fixtures/http/paths.tsv`.
 
+use portcullis_model::is_unseen;
 use std::fmt;
 
 /// Bytes of a path or a query.
@@ -126,7 +127,8 @@ fn decode(text: &str) -> Result<String, Ambiguous> {
 fn check_text(text: &str) -> Result<(), Ambiguous> {
     let strange = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{feff}' | '\u{ff0e}' | '\u{ff0f}' | '\u{ff3c}' | '\u{2215}' | '\u{2044}')
+            || is_unseen(c)
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{ff0e}' | '\u{ff0f}' | '\u{ff3c}' | '\u{2215}' | '\u{2044}')
     };
     if text.chars().any(strange) {
         return Err(Ambiguous("it has a character that readers take for another"));

@@ -21,6 +21,7 @@ use facts::{Role, Tool};
 pub use facts::{ToolField, ToolTable};
 use portcullis_model::{
     Action, Command, Digest, Fault, Fields, Mark, Marks, Object, Operation, Parameter, Part, Reach, Source, Text,
+    is_unseen,
 };
 use portcullis_sql::Dialect;
 use search::Named;
@@ -140,7 +141,8 @@ pub(crate) fn reached(url: &str) -> Operation {
 
 /// Whether the text can be the name of a tool.
 pub(crate) fn is_name(name: &str) -> bool {
-    let plain = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '\u{200b}'..='\u{202e}' | '\u{feff}');
+    let plain =
+        |c: char| !c.is_control() && !c.is_whitespace() && !is_unseen(c) && !matches!(c, '\u{2010}'..='\u{2027}');
     !name.is_empty() && name.len() <= NAME && name.chars().all(plain)
 }
 

@@ -8,7 +8,7 @@
 
 use jiff::Timestamp;
 use portcullis_approvals::{Request, Verdict};
-use portcullis_model::{ApprovalId, Name};
+use portcullis_model::{ApprovalId, Name, is_unseen};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -167,18 +167,6 @@ fn plain(text: &str) -> String {
         }
     }
     out
-}
-
-/// Characters that show nothing, or change the order of what others show.
-const fn is_unseen(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
 }
 
 #[cfg(test)]

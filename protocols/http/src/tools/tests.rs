@@ -179,3 +179,13 @@ proptest! {
         prop_assert!(command.fault.is_some() || command.operations()[0].action == Action::Call);
     }
 }
+
+#[test]
+fn a_name_of_a_tool_shows_all_of_itself() {
+    assert!(is_name("run_query") && is_name("søk"));
+    for c in "\n \u{a0}\u{ad}\u{34f}\u{200b}\u{2013}\u{2028}\u{202e}\u{2060}\u{2800}\u{3164}\u{fe0f}\u{feff}\u{e0100}"
+        .chars()
+    {
+        assert!(!is_name(&format!("run{c}query")), "U+{:04X}", u32::from(c));
+    }
+}

@@ -5,6 +5,8 @@
 //! Does not promise the width that a terminal gives to a character it knows better: the line is drawn anew often.
 //! Held by: the tests below and `fixtures/guarded/screens.tsv`.
 
+use portcullis_model::is_unseen;
+
 /// Characters of two columns: East Asian Width W and F of Unicode 14 (EastAsianWidth.txt), ranges joined over what is
 /// not assigned.
 const WIDE: [(u32, u32); 58] = [
@@ -72,8 +74,8 @@ const WIDE: [(u32, u32); 58] = [
 pub(super) fn is_plain(c: char) -> bool {
     match c {
         ' '..='~' => true,
-        '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}' | '\u{fffc}' => false,
-        c if c.is_whitespace() || c.is_control() => false,
+        '\u{fffc}' => false,
+        c if is_unseen(c) || c.is_whitespace() || c.is_control() => false,
         // What is escaped to be debugged has no width, or is not known to print.
         c => c.escape_debug().len() == 1,
     }
@@ -118,7 +120,7 @@ mod tests {
             assert_eq!(shown(&c.to_string()), c.to_string());
         }
         assert!(is_wide('世') && is_wide('🙂') && !is_wide('é'));
-        for c in "\0\u{1b}\u{7f}\u{85}\u{9b}\u{a0}\u{ad}\u{301}\u{200b}\u{200e}\u{202e}\u{2028}\u{2066}\u{2800}\u{3000}\u{e000}\u{feff}\u{e0041}".chars() {
+        for c in "\0\u{1b}\u{7f}\u{85}\u{9b}\u{a0}\u{ad}\u{301}\u{200b}\u{200e}\u{202e}\u{2028}\u{2066}\u{2800}\u{3000}\u{e000}\u{feff}\u{e0041}\u{1d159}\u{17b4}\u{fe0f}\u{fffc}".chars() {
             assert_eq!(shown(&c.to_string()), format!("<U+{:04X}>", u32::from(c)));
         }
     }

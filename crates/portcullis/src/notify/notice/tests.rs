@@ -93,6 +93,14 @@ fn nothing_in_a_text_is_a_link_a_mention_a_line_or_unseen() {
 }
 
 #[test]
+fn what_people_do_not_see_stands_in_a_text_as_a_mark() {
+    for c in "\u{ad}\u{34f}\u{61c}\u{115f}\u{17b4}\u{180e}\u{200b}\u{202e}\u{2066}\u{2800}\u{3164}\u{fe0f}\u{feff}\u{ffa0}\u{fff9}\u{e0041}\u{e0100}".chars() {
+        let text = notice(&format!("DELETE FROM a{c}b")).text();
+        assert!(text.ends_with("DELETE FROM a\u{fffd}b"), "U+{:04X}: {text}", u32::from(c));
+    }
+}
+
+#[test]
 fn what_is_told_is_cut_between_characters() {
     for (text, length, cut) in [
         ("é".repeat(1024), 2048, false),

@@ -16,6 +16,7 @@
 
 use super::message::{LONGEST_NAME, PARAMS, Refusal};
 use crate::path::Path;
+use portcullis_model::is_unseen;
 use std::net::Ipv4Addr;
 
 /// Bytes of a resource's address.
@@ -31,8 +32,7 @@ fn ambiguous() -> Refusal {
 
 /// The path of a prompt of this name.
 pub(super) fn prompt(name: &str) -> Result<Path, Refusal> {
-    let strange =
-        |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{feff}');
+    let strange = |c: char| c.is_control() || is_unseen(c) || matches!(c, '\u{2028}' | '\u{2029}');
     if name.is_empty() || name.len() > LONGEST_NAME || name.trim() != name || name.chars().any(strange) {
         return Err(ambiguous());
     }
