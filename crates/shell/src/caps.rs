@@ -52,13 +52,7 @@ fn is_ambiguous(c: char) -> bool {
         '\n' | '\t' | ' ' => false,
         c if c.is_control() || matches!(c, '\u{e000}'..='\u{e00f}') => true,
         c if !c.is_ascii() => {
-            c.is_whitespace()
-                || matches!(
-                    c,
-                    '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-                )
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffd}')
-                || matches!(c, '\u{e0000}'..='\u{e007f}')
+            c.is_whitespace() || portcullis_model::is_unseen(c) || matches!(c, '\u{fffc}' | '\u{fffd}')
         }
         _ => false,
     }
