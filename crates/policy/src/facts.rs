@@ -8,15 +8,16 @@
 //! Held by: `condition/tests.rs`, `rego/tests.rs`.
 
 use crate::condition::{Expression, Failed, STEPS};
-use crate::rego::{Answer, Rego};
+use crate::rego::{Answer, LIMIT, Rego};
 use cel::Value;
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use jiff::Timestamp;
 use portcullis_model::{Columns, Connection, Marks, Object, Operation, Principal};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// More operations than this are not shown to a condition.
 pub(crate) const MAX_OPERATIONS: usize = 1000;
@@ -31,6 +32,8 @@ const MAX_COLUMNS: usize = 2000;
 pub(crate) struct Facts<'a> {
     pub(crate) view: View<'a>,
     left: Cell<u64>,
+    time: Cell<Duration>,
+    input: OnceCell<regorus::Value>,
     conditions: RefCell<Vec<(*const Expression, Result<bool, Failed>)>>,
     answers: RefCell<Vec<(*const Rego, Arc<Answer>)>>,
 }
@@ -78,7 +81,14 @@ impl<'a> Facts<'a> {
             of_now: Made::new(),
             of_operations: OnceLock::new(),
         };
-        Self { view, left: Cell::new(STEPS), conditions: RefCell::default(), answers: RefCell::default() }
+        Self {
+            view,
+            left: Cell::new(STEPS),
+            time: Cell::new(LIMIT),
+            input: OnceCell::new(),
+            conditions: RefCell::default(),
+            answers: RefCell::default(),
+        }
     }
 
     /// Whether the command is too long to be looked at.
@@ -89,6 +99,22 @@ impl<'a> Facts<'a> {
     /// Forgets what was spent, for another decision about the same case.
     pub(crate) fn refill(&self) {
         self.left.set(STEPS);
+        self.time.set(LIMIT);
+    }
+
+    /// The input document of delegated rules, the same for all of them.
+    pub(crate) fn input(&self, made: impl FnOnce(&View<'_>) -> regorus::Value) -> regorus::Value {
+        self.input.get_or_init(|| made(&self.view)).clone()
+    }
+
+    /// How long delegated rules may still be evaluated.
+    pub(crate) const fn time_left(&self) -> Duration {
+        self.time.get()
+    }
+
+    /// Takes what an evaluation took.
+    pub(crate) fn take_time(&self, took: Duration) {
+        self.time.set(self.time.get().saturating_sub(took));
     }
 
     /// The length of the longest list of the case.

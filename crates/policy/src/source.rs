@@ -7,6 +7,7 @@
 use crate::SourceFile;
 use crate::yaml::{Entry, Node, Place, Value};
 use portcullis_model::{Problem, Severity};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use std::time::Duration;
 pub(crate) struct Reader<'a> {
     pub(crate) file: &'a SourceFile,
     pub(crate) problems: Vec<Problem>,
+    /// The OPA bundles that were read for this file, by name; `None` where a problem was reported.
+    pub(crate) rego: BTreeMap<Box<str>, Option<crate::rego::Loaded>>,
     opa: &'a OpaBundles<'a>,
 }
 
@@ -53,7 +56,7 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(file: &'a SourceFile, opa: &'a OpaBundles<'a>) -> Self {
-        Self { file, problems: Vec::new(), opa }
+        Self { file, problems: Vec::new(), rego: BTreeMap::new(), opa }
     }
 
     /// The files of the OPA bundle of this name.

@@ -1,20 +1,23 @@
 //! Reading `rego:` of a rule, and the OPA bundle that it names.
 //!
 //! Promises: a query is the path of a rule that the bundle has; a module that does not parse is told at its own line and
-//! column; a built-in function that this gateway does not offer is told by its name, not met when a command comes. Files
-//! are taken as OPA takes them: `*.rego` are modules, but those named `*_test.rego`; `data.json` and `data.yaml` are data at
-//! the path of their directory. The caller reads the files (`PolicySet::load_with`).
+//! column; a built-in function that this gateway does not offer is told by its name, not met when a command comes. Each
+//! module passes `tokens.rs` before the evaluator sees it, and all together pass `graph.rs`. Files are taken as OPA takes
+//! them: `*.rego` are modules, but those named `*_test.rego`; `data.json` and `data.yaml` are data at the path of their
+//! directory. The caller reads the files (`PolicySet::load_with`), once for all rules of a policy file that name the bundle;
+//! rules that ask the same of it are asked together.
 //! Held by: `rego/tests.rs`, and the table of bad bundles in `set/tests.rs`.
 
 use super::module::{Calls, calls};
-use super::recursion::{self, DEEPEST, Wrong};
-use super::{Rego, STACK};
+use super::tokens::{READS, Refused};
+use super::{Panicked, Rego, builtins, graph, on_its_own};
 use crate::SourceFile;
 use crate::source::{Fields, Reader, Text};
 use crate::yaml::{self, Node, Value as Yaml};
 use portcullis_model::Problem;
 use regorus::{Engine, Value};
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Rego {
@@ -30,28 +33,78 @@ impl Rego {
             return None;
         }
         let path = fields.path_of("bundle");
-        let files = match reader.opa(bundle.text) {
-            Ok(files) => files,
-            Err(why) => {
-                reader.error(bundle.at, &path, format!("the bundle `{}` cannot be read: {why}", bundle.text));
-                return None;
+        let at_bundle = (bundle, path.as_str());
+        let rego = match reader.rego.get(bundle.text) {
+            Some(Some(loaded)) => loaded.rules.get(query.text).cloned(),
+            // What is wrong with it was told where it was named first.
+            Some(None) => return None,
+            None => {
+                let loaded = load(reader, at_bundle);
+                let found = loaded.is_some();
+                reader.rego.insert(bundle.text.into(), loaded);
+                if !found {
+                    return None;
+                }
+                None
             }
         };
-        let engine = stacker::grow(STACK, || engine(reader, bundle, &path, &files))?;
-        let mut rego = Self { bundle: bundle.text.into(), query: query.text.into(), files, engine };
-        let compiled = stacker::grow(STACK, || rego.engine.compile_with_entrypoint(&rego.query));
-        if let Err(why) = compiled {
-            let why = why.to_string();
-            let message = if why.contains("not a valid rule path") {
-                format!("the bundle has no rule `{}`", query.text)
-            } else {
-                format!("the bundle does not compile: {}", told(&why).2)
-            };
-            reader.error(query.at, &at, message);
+        if rego.is_some() {
+            return rego;
+        }
+        let loaded = reader.rego.get(bundle.text)?.as_ref()?;
+        let mut engine = loaded.engine.clone();
+        let entry: Arc<str> = query.text.into();
+        match on_its_own(|| (engine.compile_with_entrypoint(&entry).map(drop).map_err(|why| why.to_string()), engine)) {
+            Ok((Ok(()), engine)) => {
+                let files = loaded.files.clone();
+                let rego = Arc::new(Self { bundle: bundle.text.into(), query: entry, files, engine });
+                if let Some(Some(loaded)) = reader.rego.get_mut(bundle.text) {
+                    loaded.rules.insert(query.text.into(), Arc::clone(&rego));
+                }
+                Some(rego)
+            }
+            Ok((Err(why), _)) => {
+                let message = if why.contains("not a valid rule path") {
+                    format!("the bundle has no rule `{}`", query.text)
+                } else {
+                    format!("the bundle does not compile: {}", told(&why).2)
+                };
+                reader.error(query.at, &at, message);
+                None
+            }
+            Err(Panicked) => {
+                reader.error(query.at, &at, "the bundle does not compile: the evaluator gives up on it");
+                None
+            }
+        }
+    }
+}
+
+/// An OPA bundle that was read, and what of it is asked.
+pub(crate) struct Loaded {
+    engine: Engine,
+    files: Vec<SourceFile>,
+    rules: BTreeMap<Box<str>, Arc<Rego>>,
+}
+
+/// The bundle of this name; `None` where a problem was reported.
+fn load(reader: &mut Reader<'_>, (bundle, path): (Text<'_>, &str)) -> Option<Loaded> {
+    let files = match reader.opa(bundle.text) {
+        Ok(files) => files,
+        Err(why) => {
+            reader.error(bundle.at, path, format!("the bundle `{}` cannot be read: {why}", bundle.text));
             return None;
         }
-        Some(Arc::new(rego))
-    }
+    };
+    let Ok(engine) = on_its_own(|| engine(reader, bundle, path, &files)) else {
+        reader.error(
+            bundle.at,
+            path,
+            format!("the bundle `{}` is not read: the evaluator gives up on it", bundle.text),
+        );
+        return None;
+    };
+    Some(Loaded { engine: engine?, files, rules: BTreeMap::new() })
 }
 
 fn is_query(text: &str) -> bool {
@@ -65,33 +118,27 @@ fn is_query(text: &str) -> bool {
 /// The modules and data in an evaluator; `None` where a problem was reported.
 fn engine(reader: &mut Reader<'_>, bundle: Text<'_>, path: &str, files: &[SourceFile]) -> Option<Engine> {
     let mut engine = Engine::new();
+    if builtins::bound(&mut engine).is_none() {
+        reader.error(bundle.at, path, "a built-in function that has a bound is not there");
+        return None;
+    }
     // What `print` prints is thrown away, not written to the gateway's own output.
     engine.set_gather_prints(true);
     let (mut good, mut some) = (true, false);
-    let mut calls = recursion::Calls::default();
+    let mut left = READS;
     for file in files {
         if file.path.ends_with(".rego") {
             some = true;
-            good &= module(reader, &mut engine, path, file, &mut calls);
+            good &= module(reader, &mut engine, path, file, &mut left);
         } else {
             good &= data(reader, &mut engine, path, file);
         }
     }
-    match calls.wrong() {
-        None => {}
-        Some(Wrong::Circle(name)) => {
-            reader.error(
-                bundle.at,
-                path,
-                format!("functions of the bundle call each other in a circle, as `{name}` does"),
-            );
-            good = false;
-        }
-        Some(Wrong::Deep(name)) => {
-            let message = format!("functions of the bundle call each other more than {DEEPEST} deep, from `{name}` on");
-            reader.error(bundle.at, path, message);
-            good = false;
-        }
+    if let Some(wrong) = good.then(|| graph::wrong(engine.get_modules())).flatten() {
+        let text = files.iter().find(|file| *file.path == *wrong.file).map_or("", |file| &*file.text);
+        let problem = Problem::error(path, wrong.message);
+        reader.problems.push(problem.at(&wrong.file, text, wrong.line, wrong.column));
+        good = false;
     }
     if !some {
         reader.error(bundle.at, path, format!("the bundle `{}` has no module", bundle.text));
@@ -99,15 +146,13 @@ fn engine(reader: &mut Reader<'_>, bundle: Text<'_>, path: &str, files: &[Source
     (good && some).then_some(engine)
 }
 
-fn module(
-    reader: &mut Reader<'_>,
-    engine: &mut Engine,
-    path: &str,
-    file: &SourceFile,
-    among: &mut recursion::Calls,
-) -> bool {
-    let text = match calls(file, among) {
+fn module(reader: &mut Reader<'_>, engine: &mut Engine, path: &str, file: &SourceFile, left: &mut u64) -> bool {
+    let text = match calls(file, left) {
         Calls::Good(text) => text,
+        Calls::Refused(Refused { line, column, message }) => {
+            reader.problems.push(Problem::error(path, message).at(&file.path, &file.text, line, column));
+            return false;
+        }
         Calls::NotOffered { name, line, column } => {
             let message = format!("the built-in function `{name}` is not offered here");
             let help = "decide by `input` and the bundle's data alone; the policy guide says what is there";
@@ -124,7 +169,7 @@ fn module(
 }
 
 /// Line, column and words of a complaint of the evaluator.
-fn told(why: &str) -> (usize, usize, String) {
+pub(super) fn told(why: &str) -> (usize, usize, String) {
     let place = why.lines().find_map(|line| line.trim().strip_prefix("--> "));
     let mut numbers =
         place.into_iter().flat_map(|place| place.rsplit(':')).map(|part| part.trim().parse().unwrap_or(1));
