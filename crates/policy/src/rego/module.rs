@@ -4,8 +4,8 @@
 //! offered is found at its place, in comments and texts none is; a call through an import (`lib.f(x)` behind `import
 //! data.a.lib`) is written out in full (`data.a.lib.f(x)`), since the evaluator resolves imports in values only. Nothing else
 //! of a text changes.
-//! Does not promise to see a call whose name is written in brackets: the evaluator has no function of a name that is not
-//! offered, so such a call fails when it is evaluated, and so denies.
+//! Does not promise to see a call whose name is written in brackets: the evaluator has no such function, or has an error in
+//! its place (`builtins.rs`), so the call fails when it is evaluated, and so denies.
 //! Held by: `rego/tests.rs`.
 
 use super::tokens::{Refused, Token, place, tokens};
@@ -49,6 +49,9 @@ const FAMILIES: &[&str] = &[
 /// are ways through a graph.
 pub(super) const NOT_OFFERED: &[&str] = &["rand.intn", "uuid.rfc4122", "graph.reachable_paths"];
 
+/// Bytes of a module that the evaluator reads.
+const LONGEST: usize = 1 << 20;
+
 /// What a module may call.
 pub(super) enum Calls {
     /// Its text, with calls through imports written out.
@@ -74,6 +77,11 @@ pub(super) fn calls(file: &SourceFile, left: &mut u64) -> Calls {
             text.push_str(file.text.get(done..token.start).unwrap_or_default());
             text.push_str(path);
             done = token.end;
+            if text.len() > LONGEST {
+                let (line, column) = place(&file.text, token.start);
+                let message = "the module is longer than 1 MiB with its imports written out".to_owned();
+                return Calls::Refused(Refused { line, column, message });
+            }
         } else if is_builtin(&name) && (!BUILTINS.contains_key(name.as_str()) || NOT_OFFERED.contains(&name.as_str())) {
             let (line, column) = place(&file.text, token.start);
             return Calls::NotOffered { name, line, column };

@@ -56,6 +56,10 @@ fn a_text_that_takes_too_long_to_read_is_refused_at_its_place() {
             format!("package p\ndecision := {}1, `{}`{}\n", lines("[", 9), lines("xxxxxxxxx\n", 9999), lines("]", 9)),
             "too much of it is inside brackets",
         ),
+        (
+            format!("package p\nimport data.{} as l\n{}", "a".repeat(900), lines("x := l.f(1)\n", 2000)),
+            "longer than 1 MiB with its imports",
+        ),
         (format!("package p\n{}", lines("x:=1 x:=1 x:=1 x:=1 x:=1\n", 19_000)), "more than 200000 words"),
     ] {
         let told = told(&text);
