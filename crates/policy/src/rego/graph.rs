@@ -11,7 +11,7 @@
 //! Held by: `rego/tests/circles.rs` and `rego/tests/stack.rs`.
 
 use super::STACK;
-use super::references::{Found, Reference, path};
+use super::references::{Found, Reference, STATEMENTS, path};
 use regorus::unstable::{Expr, Module, Ref, Rule, RuleHead, Span};
 use std::collections::BTreeMap;
 
@@ -192,6 +192,10 @@ impl<'m> Graph<'m> {
         let steps = found.rule(rule);
         let own: Vec<usize> =
             [&self.functions, &self.values].into_iter().filter_map(|all| all.get(&name).copied()).collect();
+        if let Some((line, column)) = found.crowded {
+            let message = format!("a body of more than {STATEMENTS} statements");
+            return Err(Wrong { line, column, ..at(rule.span(), message) });
+        }
         for reference in found.references {
             let needed = match reference {
                 Reference::Call(name) => {

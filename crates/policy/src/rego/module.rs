@@ -52,6 +52,9 @@ pub(super) const NOT_OFFERED: &[&str] = &["rand.intn", "uuid.rfc4122", "graph.re
 /// Bytes of a module that the evaluator reads.
 const LONGEST: usize = 1 << 20;
 
+/// Imports of a module: the evaluator's parser compares each with all before it.
+const IMPORTS: usize = 1000;
+
 /// What a module may call.
 pub(super) enum Calls {
     /// Its text, with calls through imports written out.
@@ -68,7 +71,10 @@ pub(super) fn calls(file: &SourceFile, left: &mut u64) -> Calls {
         Ok(tokens) => tokens,
         Err(refused) => return Calls::Refused(refused),
     };
-    let imports = imports(&tokens);
+    let imports = match imports(&tokens) {
+        Ok(imports) => imports,
+        Err(refused) => return Calls::Refused(refused),
+    };
     let mut text = String::new();
     let mut done = 0;
     for (nth, token) in tokens.iter().enumerate() {
@@ -113,10 +119,13 @@ fn called(tokens: &[Token], nth: usize) -> Option<String> {
 }
 
 /// The names that this module gives to parts of `data`, with what they stand for.
-fn imports(tokens: &[Token]) -> BTreeMap<String, String> {
+fn imports(tokens: &[Token]) -> Result<BTreeMap<String, String>, Refused> {
     let mut found = BTreeMap::new();
     let import = |token: &Token| token.is_name() && token.text == "import";
-    for (nth, _) in tokens.iter().enumerate().filter(|(_, token)| import(token)) {
+    for (times, (nth, token)) in tokens.iter().enumerate().filter(|(_, token)| import(token)).enumerate() {
+        if times >= IMPORTS {
+            return Err(token.refused(format!("more than {IMPORTS} imports")));
+        }
         let Some((path, next)) = dotted(tokens, nth + 1).filter(|(path, _)| path.starts_with("data.")) else {
             continue;
         };
@@ -127,7 +136,7 @@ fn imports(tokens: &[Token]) -> BTreeMap<String, String> {
         };
         found.entry(alias).or_insert(path);
     }
-    found
+    Ok(found)
 }
 
 fn is_builtin(name: &str) -> bool {

@@ -51,19 +51,18 @@ impl Rego {
         if rego.is_some() {
             return rego;
         }
-        let loaded = reader.rego.get(bundle.text)?.as_ref()?;
-        let mut engine = loaded.engine.clone();
+        let loaded = reader.rego.get_mut(bundle.text)?.as_mut()?;
         let entry: Arc<str> = query.text.into();
-        match on_its_own(|| (engine.compile_with_entrypoint(&entry).map(drop).map_err(|why| why.to_string()), engine)) {
-            Ok((Ok(()), engine)) => {
-                let files = loaded.files.clone();
+        // What it compiles for the first query is there for the others.
+        let engine = &mut loaded.engine;
+        match on_its_own(|| engine.compile_with_entrypoint(&entry).map(drop).map_err(|why| why.to_string())) {
+            Ok(Ok(())) => {
+                let (files, engine) = (loaded.files.clone(), loaded.engine.clone());
                 let rego = Arc::new(Self { bundle: bundle.text.into(), query: entry, files, engine });
-                if let Some(Some(loaded)) = reader.rego.get_mut(bundle.text) {
-                    loaded.rules.insert(query.text.into(), Arc::clone(&rego));
-                }
+                loaded.rules.insert(query.text.into(), Arc::clone(&rego));
                 Some(rego)
             }
-            Ok((Err(why), _)) => {
+            Ok(Err(why)) => {
                 let message = if why.contains("not a valid rule path") {
                     format!("the bundle has no rule `{}`", query.text)
                 } else {

@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 /// Steps that a rule takes before its body.
 const RULE: usize = 8;
 
+/// Statements of a body: the evaluator looks at each pair of them when it puts them in order.
+pub(super) const STATEMENTS: usize = 250;
+
 /// What is referred to.
 pub(super) enum Reference {
     /// A call of this name, as written.
@@ -30,6 +33,8 @@ pub(super) enum Reference {
 #[derive(Default)]
 pub(super) struct Found<'m> {
     pub(super) references: Vec<Reference>,
+    /// Line and column of a body with more than [`STATEMENTS`].
+    pub(super) crowded: Option<(usize, usize)>,
     /// How often each name is declared where the walk is.
     declared: BTreeMap<&'m str, usize>,
     order: Vec<&'m str>,
@@ -128,6 +133,9 @@ impl<'m> Found<'m> {
     /// The statements, and then what is evaluated with their names.
     fn body(&mut self, query: &'m Query, then: &[&'m Expr], keys: Option<&'m Expr>) -> usize {
         let (known, loops) = (self.order.len(), std::mem::take(&mut self.loops));
+        if query.stmts.len() > STATEMENTS {
+            self.crowded = Some((query.span.line as usize, query.span.col as usize));
+        }
         let mut deepest = 0;
         for statement in &query.stmts {
             deepest = deepest.max(self.statement(statement));

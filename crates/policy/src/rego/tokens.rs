@@ -97,7 +97,7 @@ impl Token {
         self.kind == TokenKind::Symbol && matches!(self.text.as_str(), "," | ";" | ":" | ":=" | "=")
     }
 
-    fn refused(&self, message: String) -> Refused {
+    pub(super) fn refused(&self, message: String) -> Refused {
         Refused { line: self.line, column: self.column, message }
     }
 }

@@ -60,6 +60,9 @@ fn a_text_that_takes_too_long_to_read_is_refused_at_its_place() {
             format!("package p\nimport data.{} as l\n{}", "a".repeat(900), lines("x := l.f(1)\n", 2000)),
             "longer than 1 MiB with its imports",
         ),
+        (format!("package p\n{}x := 1\n", lines("import data.l\n", 1001)), "more than 1000 imports"),
+        (format!("package p\nx := 1 if {{\n{}}}\n", lines("input.a\n", 251)), "a body of more than 250 statements"),
+        (format!("package p\nx := [1 |\n{}]\n", lines("input.a\n", 251)), "a body of more than 250 statements"),
         (format!("package p\n{}", lines("x:=1 x:=1 x:=1 x:=1 x:=1\n", 19_000)), "more than 200000 words"),
     ] {
         let told = told(&text);
@@ -96,9 +99,17 @@ fn at_the_bounds() -> Vec<String> {
         format!("package p\ndecision := {}[1]\n", lines("1 in\n", 499)),
         format!("package p\ndecision := input{}\n", lines(".a", 499)),
         format!("package p\ndecision := input{}\n", lines("[1]", 240)),
-        format!("package p\ndecision := 1 if {{\n{}}}\n", lines("not input.a.b.c == {\"x\": [1, 2]}\n", 10_000)),
+        format!("package p\n{}decision := 1\n", numbered("x := 1 if {\nx0 := 1\n", "x%m := x%n\n", 249).repeat(60)),
+        format!("package p\n{}decision := 1\n", numbered("", "import data.l%n as m%n\n", 1000)),
         format!("package p\n{}decision := 1\n", lines("x := 1 if input.a else := 2\n", 19_000)),
     ]
+}
+
+/// `%n` is the number of a line, `%m` the next; a body is closed.
+fn numbered(before: &str, line: &str, times: usize) -> String {
+    let lines = (0..times).map(|nth| line.replace("%n", &nth.to_string()).replace("%m", &(nth + 1).to_string()));
+    let close = if before.contains('{') { "}\n" } else { "" };
+    format!("{before}{}{close}", lines.collect::<String>())
 }
 
 /// A set is read on a thread of its own and dropped on another, which has a stack of 2 MiB.
