@@ -33,25 +33,15 @@ impl Rego {
             return None;
         }
         let path = fields.path_of("bundle");
-        let at_bundle = (bundle, path.as_str());
-        let rego = match reader.rego.get(bundle.text) {
-            Some(Some(loaded)) => loaded.rules.get(query.text).cloned(),
-            // What is wrong with it was told where it was named first.
-            Some(None) => return None,
-            None => {
-                let loaded = load(reader, at_bundle);
-                let found = loaded.is_some();
-                reader.rego.insert(bundle.text.into(), loaded);
-                if !found {
-                    return None;
-                }
-                None
-            }
-        };
-        if rego.is_some() {
-            return rego;
+        if !reader.rego.contains_key(bundle.text) {
+            let loaded = load(reader, bundle, &path);
+            reader.rego.insert(bundle.text.into(), loaded);
         }
+        // What is wrong with a bundle was told where it was named first.
         let loaded = reader.rego.get_mut(bundle.text)?.as_mut()?;
+        if let Some(rego) = loaded.rules.get(query.text) {
+            return Some(Arc::clone(rego));
+        }
         let entry: Arc<str> = query.text.into();
         // What it compiles for the first query is there for the others.
         let engine = &mut loaded.engine;
@@ -87,7 +77,7 @@ pub(crate) struct Loaded {
 }
 
 /// The bundle of this name; `None` where a problem was reported.
-fn load(reader: &mut Reader<'_>, (bundle, path): (Text<'_>, &str)) -> Option<Loaded> {
+fn load(reader: &mut Reader<'_>, bundle: Text<'_>, path: &str) -> Option<Loaded> {
     let files = match reader.opa(bundle.text) {
         Ok(files) => files,
         Err(why) => {
