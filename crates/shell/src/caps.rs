@@ -2,7 +2,8 @@
 //!
 //! Refuses what is too large or too deep (the parser is cubic in nested substitutions), and bytes that a shell, a
 //! terminal and a person read differently: zero and control bytes, a carriage return, spaces that are not ASCII, and
-//! marks that turn or hide text. Such characters can be written as `$'\r'` or `$'\u00a0'`.
+//! marks that turn or hide text (not the selector right behind a symbol). Such characters can be written as `$'\r'` or
+//! `$'\u00a0'`.
 //!
 //! Promises: one pass, no allocation that grows with the text. What it passes can still be refused by the parser.
 //! Held by: `fixtures/shell/faults.tsv` and the properties in `tests/it/properties.rs`.
@@ -18,7 +19,9 @@ pub(crate) const PIPE: char = '\u{e001}';
 
 /// Refuses a text that is too large, too deep, or that can be read two ways.
 pub(crate) fn check(text: &str, limits: &Limits) -> Result<(), Fault> {
-    if let Some(c) = text.chars().find(|c| is_ambiguous(*c)) {
+    let before = std::iter::once(' ').chain(text.chars());
+    let ambiguous = before.zip(text.chars()).find(|(before, c)| is_ambiguous(*c) && !chooses_a_picture(*before, *c));
+    if let Some((_, c)) = ambiguous {
         return Err(Fault::Ambiguous {
             message: format!(
                 "the text holds the character U+{:04X}, which is shown or split differently by different programs: \
@@ -56,6 +59,13 @@ fn is_ambiguous(c: char) -> bool {
         }
         _ => false,
     }
+}
+
+/// The selector that makes a picture of a symbol, as in `⚠️`: right behind a symbol it hides nothing of a name.
+fn chooses_a_picture(before: char, c: char) -> bool {
+    c == '\u{fe0f}'
+        && matches!(before, '\u{203c}'..='\u{3299}' | '\u{1f000}'..='\u{1faff}')
+        && !before.is_alphanumeric()
 }
 
 #[derive(Default)]
