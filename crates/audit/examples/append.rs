@@ -46,6 +46,7 @@ fn bodies(command: u64) -> ([EventBody; 2], EventBody) {
         matches: vec![RecordedMatch { rule: "agents/read-public".into(), effect: Effect::Allow, operation: 0 }],
         policy: "0123456789abcdef0123456789abcdef".into(),
         grants: Vec::new(),
+        limit: None,
     };
     let outcome = Outcome::Completed { status: "SELECT 1".into(), rows: 1, bytes: 24 };
     ([received, decided], EventBody::CommandSettled { command, outcome, data: None })

@@ -234,7 +234,7 @@ impl<W: Write> Cast<W> {
             Outcome::Completed { .. }
             | Outcome::Failed { .. }
             | Outcome::Skipped
-            | Outcome::Refused
+            | Outcome::Refused { .. }
             | Outcome::Withdrawn
             | Outcome::Abandoned
             | Outcome::Interrupted => Ok(()),

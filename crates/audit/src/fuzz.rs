@@ -92,6 +92,7 @@ fn command(command: u64) -> [EventBody; 3] {
             matches: Vec::new(),
             policy: "0011".into(),
             grants: Vec::new(),
+            limit: None,
         },
         EventBody::CommandSettled {
             command,

@@ -88,6 +88,7 @@ impl Session {
                     matches: Vec::new(),
                     policy: Arc::clone(policy.set.digest()),
                     grants: Vec::new(),
+                    limit: None,
                 }]);
                 return Err(inner.denial(Some(permit.number()), reason, None));
             }

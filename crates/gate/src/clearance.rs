@@ -60,7 +60,7 @@ use crate::hold::Hold;
 use crate::masking::{Masking, Touches};
 use crate::session::Inner;
 use portcullis_approvals::Grant;
-use portcullis_model::{Command, Denial, HoldTerms, Outcome};
+use portcullis_model::{Command, Denial, HoldTerms, Outcome, RowLimit};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -153,6 +153,8 @@ pub struct Permit {
     pub(crate) satisfied: Vec<HoldTerms>,
     /// The grants without which it would have been held.
     pub(crate) granted: Vec<Arc<Grant>>,
+    /// How many rows it may write.
+    pub(crate) limit: Option<RowLimit>,
 }
 
 impl Permit {

@@ -351,7 +351,7 @@ impl Waiting {
     pub(crate) fn close(&mut self, verdict: &'static str, voters: Vec<Arc<str>>) {
         self.armed = false;
         self.record_verdict(verdict, voters);
-        self.session.record_settled(self.number, Outcome::Refused, None);
+        self.session.record_settled(self.number, Outcome::REFUSED, None);
     }
 
     pub(crate) fn record_verdict(&self, verdict: &'static str, voters: Vec<Arc<str>>) {

@@ -8,6 +8,7 @@
 //! Held by: `tests/it/asking.rs`, `tests/it/holding.rs`, `tests/it/masking.rs`.
 
 use crate::clearance::Permit;
+use crate::limit;
 use crate::masking::{Masking, Touches};
 use crate::session::Inner;
 use jiff::Timestamp;
@@ -41,6 +42,7 @@ impl Inner {
         let found = masking.judge(command);
         let refuse = |reason| Decision {
             verdict: Verdict::Deny(reason),
+            limit: None,
             matches: Vec::new(),
             message: None,
             policy: Arc::clone(policy.set.digest()),
@@ -76,6 +78,7 @@ impl Inner {
         };
         let mut decision = self.not_waiting_longer(decision);
         let granted = self.not_held_by_grants(&mut decision, &operations, now);
+        limit::unless_uncounted(&mut decision, &command.counted);
         Judged {
             decision: self.unless_nobody_can_approve(decision),
             epoch: policy.epoch,
@@ -155,6 +158,11 @@ impl Inner {
                 return Ok(());
             }
             // What is on its way was planned under other masks.
+            Verdict::Allow | Verdict::Hold(_)
+                if limit::is_other(permit.limit.as_ref(), judged.decision.limit.as_ref()) =>
+            {
+                limit::changed(judged.decision.limit)
+            }
             Verdict::Allow if moved && !judged.masking.same_for_client(&permit.masking) => Reason::MasksChanged,
             Verdict::Allow => {
                 // Under other grants than it knows of, it is judged again each time: the end of those is looked for.

@@ -27,6 +27,7 @@ mod json;
 mod judging;
 mod keeping;
 mod leaving;
+mod limit;
 mod live;
 mod mask;
 mod masking;

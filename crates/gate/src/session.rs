@@ -264,6 +264,7 @@ impl Inner {
                 Verdict::Allow | Verdict::Deny(_) => Vec::new(),
             },
             granted: judged.granted.clone(),
+            limit: judged.decision.limit.clone(),
         }
     }
 
@@ -325,6 +326,7 @@ impl Inner {
             matches: RecordedMatch::all(decision),
             policy: Arc::clone(&decision.policy),
             grants: granting::names(&judged.granted),
+            limit: decision.limit.clone().filter(|_| decision.verdict.effect() != Effect::Deny),
         };
         self.stream.append(now, [received(command, number, operations, text, parameters), decided])
     }

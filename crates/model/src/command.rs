@@ -284,6 +284,33 @@ impl PartialEq for Followed {
 
 impl Eq for Followed {}
 
+/// How far what a target says of a command tells how many rows it wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// It tells of all of them.
+    Whole,
+    /// There are none: it only prepares or explains.
+    Nothing,
+    /// It tells of those that the command itself writes; more may be written behind them.
+    Outer {
+        /// By what, as half a sentence.
+        why: Arc<str>,
+    },
+    /// It does not tell.
+    Not {
+        /// Why, as half a sentence.
+        why: Arc<str>,
+    },
+}
+
+impl Counted {
+    /// It does not tell.
+    #[must_use]
+    pub fn not(why: impl Into<Arc<str>>) -> Self {
+        Self::Not { why: why.into() }
+    }
+}
+
 /// A command, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -312,6 +339,8 @@ pub struct Command {
     pub fields: Option<Arc<Fields>>,
     /// Why it is sent, in the words that came with it.
     pub reason: Option<Arc<str>>,
+    /// Whether its target tells how many rows it wrote.
+    pub counted: Counted,
     writes: bool,
     prepares: bool,
 }
@@ -338,6 +367,7 @@ impl Command {
             followed: None,
             fields: None,
             reason: None,
+            counted: Counted::not("what it writes is not counted in rows"),
             writes,
             prepares: false,
         }

@@ -109,11 +109,28 @@ impl Verdict {
     }
 }
 
+/// An obligation of an allow: what it permits is undone where it wrote more rows than this (`max_rows:`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowLimit {
+    /// The rule that says so.
+    pub rule: RuleId,
+    /// The most rows.
+    pub rows: u64,
+    /// Whether rows that triggers and foreign keys write behind the statement's own do not count (`cascades: ignore`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignores_cascades: bool,
+    /// The rule's `message:`.
+    #[serde(skip)]
+    pub message: Option<Arc<str>>,
+}
+
 /// What policy decided about one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// What happens.
     pub verdict: Verdict,
+    /// How many rows it may write, where it is allowed only by rules that say so: the smallest of its writes' limits.
+    pub limit: Option<RowLimit>,
     /// Every rule that matched, in file order.
     pub matches: Vec<Match>,
     /// The `message:` of the rule that decided, where it has one: the next step, in the DBA's words.

@@ -131,6 +131,22 @@ pub enum Reason {
         /// What is used up.
         spent: Spent,
     },
+    /// It wrote more rows than its rule lets it, and was undone.
+    TooManyRows {
+        /// The rule that limits it.
+        rule: RuleId,
+        /// To so many.
+        limit: u64,
+        /// How many it wrote.
+        rows: u64,
+    },
+    /// Its rule limits how many rows it may write, and what it writes is not all counted.
+    Uncounted {
+        /// The rule that limits it.
+        rule: RuleId,
+        /// Why not.
+        why: Arc<str>,
+    },
     /// What was prepared earlier is not known here.
     UnknownName {
         /// What kind of thing, and its name.
@@ -189,6 +205,10 @@ impl fmt::Display for Reason {
             Self::OverBudget { rule, spent: Spent::Uncounted } => {
                 write!(f, "rule {rule}: what is left of its budget cannot be told")
             }
+            Self::TooManyRows { rule, limit, rows } => {
+                write!(f, "rule {rule} lets a statement write {limit} rows, and this one wrote {rows}: it was undone")
+            }
+            Self::Uncounted { rule, why } => write!(f, "rule {rule} limits the rows that are written, and {why}"),
             Self::UnknownName { what } => write!(f, "{what} does not exist in this session"),
         }
     }
@@ -231,7 +251,9 @@ impl Denial {
             | Reason::Expired { rule, .. }
             | Reason::Recalled { rule, .. }
             | Reason::GrantEnded { rule, .. }
-            | Reason::OverBudget { rule, .. } => Some(rule),
+            | Reason::OverBudget { rule, .. }
+            | Reason::TooManyRows { rule, .. }
+            | Reason::Uncounted { rule, .. } => Some(rule),
             Reason::NoRule { .. }
             | Reason::MasksChanged
             | Reason::Unreadable(_)
@@ -263,6 +285,8 @@ impl Denial {
             | Reason::HeldInTransaction { .. }
             | Reason::IdentityRevoked
             | Reason::OverBudget { .. }
+            | Reason::TooManyRows { .. }
+            | Reason::Uncounted { .. }
             | Reason::UnknownName { .. } => format!("refused by policy: {reason}"),
         };
         let decided = match (self.rule(), &self.decision) {
@@ -315,6 +339,12 @@ impl Denial {
             }
             Reason::OverBudget { spent: Spent::Requests, .. } => "Wait a minute before asking again.",
             Reason::OverBudget { spent: Spent::Uncounted, .. } => "Tell whoever runs the gateway.",
+            Reason::TooManyRows { .. } => {
+                "Nothing of it remains. Check its WHERE with a SELECT count(*), and write fewer rows at a time."
+            }
+            Reason::Uncounted { .. } => {
+                "Send one plain INSERT, UPDATE, DELETE, MERGE or COPY FROM STDIN by itself, or ask whoever keeps the policy."
+            }
             Reason::UnknownName { .. } => "Prepare it first, in this session.",
         }
     }

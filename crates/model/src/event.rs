@@ -5,7 +5,7 @@
 //! redacted [`Text`] and from values after masking. Held by: the round trip in the tests below.
 
 use crate::command::{Digest, Fault, Parameter, Source, Text};
-use crate::decision::Effect;
+use crate::decision::{Effect, RowLimit};
 use crate::denial::Reason;
 use crate::id::{ApprovalId, GrantId, SessionId};
 use crate::principal::{Connection, Principal};
@@ -120,6 +120,9 @@ pub enum EventBody {
         /// The grants under which rules that hold did not hold it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         grants: Vec<GrantId>,
+        /// How many rows it may write.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<RowLimit>,
     },
     /// A command ended.
     #[serde(rename = "command.settled")]

@@ -31,8 +31,8 @@ mod recorded;
 mod unseen;
 
 pub use catalogue::Catalogue;
-pub use command::{Command, Digest, Fault, Followed, Parameter, Source, Text};
-pub use decision::{Decision, Effect, HoldTerms, Match, RuleId, Verdict};
+pub use command::{Command, Counted, Digest, Fault, Followed, Parameter, Source, Text};
+pub use decision::{Decision, Effect, HoldTerms, Match, RowLimit, RuleId, Verdict};
 pub use denial::{Denial, Misuse, Reason, Spent, Told};
 pub use event::{Event, EventBody, StreamKind};
 pub use fields::{Fields, Leaf, Scalar, Step};

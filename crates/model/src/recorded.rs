@@ -131,14 +131,23 @@ pub enum Outcome {
     },
     /// The backend discarded it unread, because something before it failed.
     Skipped,
-    /// Refused by the gateway; nothing reached the backend.
-    Refused,
+    /// Refused by the gateway: nothing reached the backend, or what it did there was undone.
+    Refused {
+        /// The rows that it had written when it was undone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undone: Option<u64>,
+    },
     /// The client took it back before it was forwarded.
     Withdrawn,
     /// Sealed, and dropped before it was asked.
     Abandoned,
     /// The session or the gateway ended before the outcome was known.
     Interrupted,
+}
+
+impl Outcome {
+    /// Refused before anything reached the backend.
+    pub const REFUSED: Self = Self::Refused { undone: None };
 }
 
 /// An administrative change.

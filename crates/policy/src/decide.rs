@@ -15,10 +15,15 @@
 //!   rule that asks and gets no answer. Conditions are asked of what matches otherwise, at most once an operation, and a rule
 //!   that asks is asked at most once a command; nothing of either outlives the decision.
 //!
+//! - A write that only rules with `max_rows` permit is permitted up to that many rows; the command up to the smallest
+//!   of its writes' limits (`decide/limit.rs`).
+//!
 //! Which refusal is told: that of the first operation with a deny, by its first deny in file order; else the first rule
 //! that failed; else the first operation that nothing allows, with only the columns that nothing covers.
 //! Allocates for what it returns and nothing else (commands of up to eight operations).
 //! Held by: `decide/tests.rs`.
+
+mod limit;
 
 use crate::bundle::Bundle;
 use crate::condition::{Condition, Failed};
@@ -28,6 +33,7 @@ use crate::rego::{Answer, Named, Rego, Says};
 use crate::rule::{Actions, ColumnSet, Permits, Rule};
 use crate::set::PolicySet;
 use jiff::Timestamp;
+use limit::Limits;
 use portcullis_model::{
     Action, Columns, Connection, Decision, Effect, Fields, HoldTerms, Mark, Marks, Match, Object, Operation, Principal,
     Reason, SessionKind, Verdict,
@@ -72,6 +78,8 @@ struct State<'a> {
     held: bool,
     whole: bool,
     columns: ColumnSet,
+    /// The limits of what permits it.
+    limits: Limits,
 }
 
 /// What the rules met so far come to.
@@ -160,15 +168,17 @@ impl<'a, 'f> Judging<'a, 'f> {
 
     /// The same for a rule of another database than the command's own: it permits nothing there.
     fn take_elsewhere(&mut self, rule: &'a Rule, nth: usize, operation: &Operation) {
-        let state = |judging: &Self| judging.states.get(nth).map(|state| (state.whole, state.columns.clone()));
+        let state = |judging: &Self| {
+            judging.states.get(nth).map(|state| (state.whole, state.columns.clone(), state.limits.clone()))
+        };
         let (before, matches) = (state(self), self.matches.len());
         self.take(rule, nth, operation, Permits::Nothing);
         let permitted = |one: &Match| one.effect == Effect::Allow;
         if self.matches.get(matches..).is_some_and(|new| new.iter().any(permitted)) {
             self.matches.truncate(matches);
         }
-        if let (Some(state), Some((whole, columns))) = (self.states.get_mut(nth), before) {
-            (state.whole, state.columns) = (whole, columns);
+        if let (Some(state), Some((whole, columns, limits))) = (self.states.get_mut(nth), before) {
+            (state.whole, state.columns, state.limits) = (whole, columns, limits);
         }
     }
 
@@ -182,9 +192,13 @@ impl<'a, 'f> Judging<'a, 'f> {
         let Some(state) = self.states.get_mut(nth) else { return };
         self.matches.push(Match { rule: rule.id.clone(), effect, operation: nth });
         match effect {
-            Effect::Allow => state.permit(permits),
+            Effect::Allow => {
+                state.limits.permit(&permits, rule.limit.as_ref());
+                state.permit(permits);
+            }
             Effect::Hold => {
                 state.held = true;
+                state.limits.permit(&permits, None);
                 state.permit(permits);
                 if !self.holds.iter().any(|held| std::ptr::eq(held.rule, rule)) {
                     self.holds.push(Held { rule, terms: terms.cloned() });
@@ -320,7 +334,8 @@ impl<'a> Scoped<'a> {
         {
             verdict = Verdict::Deny(reason);
         }
-        Decision { verdict, matches: judging.matches, message, policy: self.set.digest().clone() }
+        let limit = limit::smallest(operations, judging.states.iter().map(|state| &state.limits));
+        Decision { verdict, limit, matches: judging.matches, message, policy: self.set.digest().clone() }
     }
 
     /// The denies and holds for this principal of the databases that the operation may go to, but for those that apply

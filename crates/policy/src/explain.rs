@@ -159,7 +159,12 @@ impl PolicySet {
                 all.join("; and ")
             }
             Verdict::Allow if decision.matches.is_empty() => "it needs no rule of its own".to_owned(),
-            Verdict::Allow => "allowed, and nothing stricter matches".to_owned(),
+            Verdict::Allow => match &decision.limit {
+                None => "allowed, and nothing stricter matches".to_owned(),
+                Some(limit) => {
+                    format!("allowed up to {} rows, by {}, and nothing stricter matches", limit.rows, limit.rule)
+                }
+            },
         }
     }
 }

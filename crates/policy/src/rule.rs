@@ -12,6 +12,7 @@
 //! - `rego` asks a policy of Rego about whatever its actions and objects may match. What it answers is as a rule of that
 //!   effect: an allow or hold permits `unknown` and every mark of [`NAMED_MARKS`] only where rule or answer names them, and
 //!   a session that must be named only where the rule names it.
+//! - `max_rows` on an allow limits the writes that it permits (`decide/limit.rs`); its reads it does not.
 //! - `when` (`condition.rs`) is asked last, of what matches otherwise.
 //! - `fields` narrows any of them to requests whose body is as it says (`field.rs`).
 //! - `any` is every action, but in allow and hold not `unknown`, which must be named. No rule names `session`: what is
@@ -29,7 +30,7 @@ use crate::matching::Taken;
 use crate::pattern::Pattern;
 use crate::rego::{Named, Rego};
 use portcullis_model::{
-    Action, Columns, Effect, Fields, HoldTerms, Mark, Marks, Object, Operation, RuleId, SessionKind,
+    Action, Columns, Effect, Fields, HoldTerms, Mark, Marks, Object, Operation, RowLimit, RuleId, SessionKind,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -111,6 +112,8 @@ pub(crate) struct Rule {
     pub(crate) message: Option<Arc<str>>,
     /// For holds, and for what it asks where that holds.
     pub(crate) terms: Option<HoldTerms>,
+    /// How many rows a statement may write that it permits.
+    pub(crate) limit: Option<RowLimit>,
     /// The line it starts on.
     pub(crate) line: usize,
 }

@@ -1,7 +1,7 @@
 //! What a new set would take away from an old one.
 //!
 //! Promises: names every bundle, deny and hold that is gone, that became weaker in effect, or that matches less than it
-//! did as written (fewer actions, objects, marks, fields, connections or principals), every hold that asks fewer people, every budget that is gone or larger, and of
+//! did as written (fewer actions, objects, marks, fields, connections or principals), every hold that asks fewer people, every budget that is gone or larger, every `max_rows` that is gone or larger, and of
 //! masks what `weaken/masks.rs` says. Such a set is only taken when a person asks for it (`portcullis policy reload`,
 //! DESIGN 3).
 //! - A condition on a deny or hold that is new or reads otherwise, and a file of an OPA bundle that is gone, new or reads
@@ -64,8 +64,29 @@ fn compare(now: &Bundle, was: &Bundle, out: &mut Vec<String>) {
         narrowed.extend(asked::compare(next, rule));
         out.extend(narrowed.into_iter().map(|what| format!("{word} {}: {what}", rule.id)));
     }
+    limits(now, was, out);
     budgets(now, was, out);
     masks::compare(now, was, out);
+}
+
+/// An allow that lets statements write more rows than it did. One that is gone allows nothing, which weakens nothing.
+fn limits(now: &Bundle, was: &Bundle, out: &mut Vec<String>) {
+    for before in &was.rules {
+        let (Some(limit), Some(next)) = (&before.limit, now.rules.iter().find(|next| next.id == before.id)) else {
+            continue;
+        };
+        match &next.limit {
+            None if next.effect == Effect::Allow => out.push(format!("allow {}: no max_rows", before.id)),
+            None => {}
+            Some(next) if next.rows > limit.rows => {
+                out.push(format!("allow {}: max_rows {} instead of {}", before.id, next.rows, limit.rows));
+            }
+            Some(next) if next.ignores_cascades && !limit.ignores_cascades => {
+                out.push(format!("allow {}: cascades are not counted", before.id));
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 fn budgets(now: &Bundle, was: &Bundle, out: &mut Vec<String>) {

@@ -76,7 +76,7 @@ fn describe(body: &EventBody) -> Option<String> {
         EventBody::CommandPrepared { command, text, .. } => {
             Some(format!("{}\n     prepared, not run", statement(*command, text.as_str())))
         }
-        EventBody::CommandDecided { command, verdict, told, matches, grants, .. } => {
+        EventBody::CommandDecided { command, verdict, told, matches, grants, limit, .. } => {
             let word = match verdict {
                 Effect::Allow => "ALLOWED",
                 Effect::Hold => "HELD",
@@ -93,6 +93,9 @@ fn describe(body: &EventBody) -> Option<String> {
             }
             for grant in grants {
                 let _ = write!(out, "\n     under grant {grant}");
+            }
+            if let Some(limit) = limit {
+                let _ = write!(out, "\n     up to {} rows, by {}", limit.rows, limit.rule);
             }
             Some(out)
         }
@@ -183,7 +186,8 @@ fn ended(outcome: &Outcome) -> String {
             format!("failed: {status} {message}")
         }
         Outcome::Skipped => "skipped by the server after an earlier error".to_owned(),
-        Outcome::Refused => "refused".to_owned(),
+        Outcome::Refused { undone: None } => "refused".to_owned(),
+        Outcome::Refused { undone: Some(rows) } => format!("refused, {rows} rows undone"),
         Outcome::Withdrawn => "withdrawn by the client".to_owned(),
         Outcome::Abandoned => "abandoned".to_owned(),
         Outcome::Interrupted => "interrupted: the outcome is not known".to_owned(),

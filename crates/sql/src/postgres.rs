@@ -12,6 +12,7 @@ mod block;
 mod bounds;
 mod children;
 mod copy_options;
+mod counted;
 mod define;
 mod drop;
 mod expression;
@@ -90,6 +91,7 @@ fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &L
             return refused(text, fault);
         }
         let operations = gathered.operations();
+        let counted = counted::of(&course.standing.scope.catalogue, node, &gathered, &operations);
         let told = match gathered.lineage.take() {
             Some(lineage) => lineage::Told { lineage: Arc::new(lineage), cursor: None },
             None => lineage::of(&course.standing, text, node),
@@ -105,6 +107,7 @@ fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &L
             fetches: gathered.fetches,
             copies: gathered.copies,
             copy_options: gathered.copy_options,
+            counted,
             lineage: told.lineage,
             cursor: told.cursor,
         });

@@ -7,7 +7,7 @@
 //! Does not promise that a source named in a lineage does flow: only that no other can.
 //! Held by: the tables in `fixtures/sql/`, and the properties in `tests/it/properties.rs`.
 
-use portcullis_model::{Fault, Lineage, Name, Operation};
+use portcullis_model::{Counted, Fault, Lineage, Name, Operation};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub struct Statement {
     pub copies: Option<CopyDirection>,
     /// The form of what a COPY to the client sends; none where it could not be told.
     pub copy_options: Option<CopyOptions>,
+    /// Whether its command tag says how many rows it wrote.
+    pub counted: Counted,
     /// Where its values come from and where they go.
     pub lineage: Arc<Lineage>,
     /// For DECLARE CURSOR, the lineage of its query: what FETCH returns.
@@ -231,6 +233,7 @@ impl Statement {
             fetches: Vec::new(),
             copies: None,
             copy_options: None,
+            counted: Counted::not("it is no plain write"),
             lineage: Arc::default(),
             cursor: None,
         }

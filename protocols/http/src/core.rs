@@ -200,7 +200,7 @@ impl Core {
         // What was sealed was masked before it was judged: under other masks it may not leave.
         if prepared.outgoing.as_ref().is_some_and(|outgoing| !outgoing.is_of(&permit)) {
             let decision = Some(DecisionId { session: self.session.id(), number: permit.number() });
-            self.session.settle(permit, Outcome::Refused, None);
+            self.session.settle(permit, Outcome::REFUSED, None);
             let denial = Denial { decision, reason: Reason::MasksChanged, message: None };
             self.refuse(&denial, prepared.request.as_ref(), steps);
             return;
@@ -219,7 +219,7 @@ impl Core {
                 self.phase = Phase::Sent(permit, prepared);
             }
             Err(denial) => {
-                self.session.settle(permit, Outcome::Refused, None);
+                self.session.settle(permit, Outcome::REFUSED, None);
                 self.refuse(&denial, prepared.request.as_ref(), steps);
             }
         }

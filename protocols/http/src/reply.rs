@@ -249,6 +249,8 @@ fn problem(denial: &Denial) -> Problem<'_> {
         | Reason::ReasonMissing { .. }
         | Reason::Withdrawn
         | Reason::HeldInTransaction { .. }
+        | Reason::TooManyRows { .. }
+        | Reason::Uncounted { .. }
         | Reason::UnknownName { .. } => (StatusCode::FORBIDDEN, "refused by policy"),
     };
     Problem {

@@ -15,9 +15,10 @@ use crate::core::names::Found;
 use crate::message::RESERVED_PREFIX;
 use named::{copies_out, is_rewritten, untold, with_named};
 use portcullis_model::{
-    Action, Catalogue, Command, Digest, Fault, Followed, Lineage, Mark, Name, Object, Operation, Part, Source, Text,
+    Action, Catalogue, Command, Counted, Digest, Fault, Followed, Lineage, Mark, Name, Object, Operation, Part, Source,
+    Text,
 };
-use portcullis_sql::{Cache, CopyDirection, CopyOptions, Dialect, Effect, Limits, Scope};
+use portcullis_sql::{Cache, CopyDirection, CopyOptions, Dialect, Effect, Limits, Scope, Statement};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -78,6 +79,8 @@ pub(crate) struct Read {
     pub(crate) code: Code,
     /// Whether it runs statements or cursors by name, so that it means something else when they do.
     pub(crate) by_name: bool,
+    /// Whether its command tag says how many rows it wrote.
+    pub(crate) counted: Counted,
     pub(crate) fault: Option<Fault>,
     /// The SQLSTATE of the fault, where it is not that of its kind.
     pub(crate) sqlstate: Option<&'static str>,
@@ -117,6 +120,7 @@ impl Read {
             None => {
                 let mut command =
                     Command::new(Source::Sql, text, Arc::clone(&self.operations), digest).writing(self.writes);
+                command.counted = self.counted.clone();
                 let (catalogue, lineages) = (Arc::clone(&self.catalogue), Arc::clone(&self.lineages));
                 command.followed =
                     Some(Followed::new(catalogue, lineages, Arc::clone(&self.text), Arc::clone(&self.secrets)));
@@ -141,6 +145,7 @@ impl Read {
             barrier: false,
             code: Code::Read,
             by_name: true,
+            counted: Counted::not("its rows are fetched"),
             fault: None,
             sqlstate: None,
             secrets: Arc::new([]),
@@ -159,9 +164,15 @@ impl Read {
             && self.effects == other.effects
             && self.copies_out == other.copies_out
             && self.rewritten == other.rewritten
+            && self.counted == other.counted
             && self.fault == other.fault
             && self.catalogue.epoch() == other.catalogue.epoch()
             && (self.writes, self.copies_in, self.barrier) == (other.writes, other.copies_in, other.barrier)
+    }
+
+    /// Whether it writes rows that a rule could limit and its command tag counts.
+    pub(crate) const fn may_be_limited(&self) -> bool {
+        matches!(self.counted, Counted::Whole | Counted::Outer { .. })
     }
 
     /// Whether rewrite rules may put other rows in the place of those of the statement at this place.
@@ -188,6 +199,7 @@ impl Reader {
             unsure: false,
             copies: None,
             rewritten: false,
+            counted: None,
         };
         let mut read = Read {
             text: Arc::clone(text),
@@ -203,6 +215,7 @@ impl Reader {
             barrier: false,
             code: Code::Read,
             by_name: false,
+            counted: Counted::Nothing,
             fault: reading.fault.clone(),
             sqlstate: None,
             secrets: reading.secrets.as_slice().into(),
@@ -226,6 +239,7 @@ impl Reader {
             walk.unsure |= effects.iter().any(Effect::is_barrier);
             read.effects.push(effects);
         }
+        read.counted = counted(&reading.statements, walk.counted.take());
         read.code = operations.iter().map(code).max().unwrap_or(Code::Read);
         read.barrier |= read.code == Code::Dynamic;
         read.operations = operations.into();
@@ -253,6 +267,21 @@ impl Read {
         if self.fault.is_none() {
             self.fault = Some(Fault::Unsupported { message: message.into() });
         }
+    }
+}
+
+/// Whether the command tag of a text's one statement says how many rows it wrote; of EXECUTE, whether that of what it runs
+/// does, which is what the server sends.
+fn counted(statements: &[Statement], executed: Option<Counted>) -> Counted {
+    match statements {
+        [] => Counted::Nothing,
+        [one] if one.tag == "ExecuteStmt" => {
+            // Its arguments may call anything.
+            let plain = one.operations.iter().all(|operation| operation.action == Action::Session);
+            executed.filter(|_| plain).unwrap_or_else(|| Counted::not("what it runs is not known for certain"))
+        }
+        [one] => one.counted.clone(),
+        [_, _, ..] => Counted::not("it is one of several statements in one text"),
     }
 }
 

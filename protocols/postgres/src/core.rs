@@ -17,6 +17,7 @@ mod copy;
 mod copy_out;
 mod failure;
 mod fuzz;
+pub(crate) mod limited;
 pub(crate) mod names;
 mod rows;
 mod ruling;
@@ -152,8 +153,9 @@ pub(crate) struct Core {
     at_boundary: bool,
     /// The client's newest command that changes what later text means.
     barrier: Option<u64>,
-    /// The newest frame that may start COPY data from the client.
-    copy_from: Option<u64>,
+    /// The newest frame that may start COPY data from the client, or whose rows are counted before it is answered: nothing
+    /// more of the client is taken until it is.
+    alone: Option<u64>,
     copy: CopyIn,
     /// Texts of prepared statements.
     held: Total,
@@ -202,7 +204,7 @@ impl Core {
             discarded: Vec::new(),
             at_boundary: true,
             barrier: None,
-            copy_from: None,
+            alone: None,
             copy: CopyIn::None,
             held: Total::default(),
             nowhere: Nowhere::new(random),
@@ -282,7 +284,7 @@ impl Core {
     /// Takes up what waited, if what it waited for has come.
     fn proceed(&mut self, steps: &mut Steps) {
         while let State::Waiting { slot, .. } = &self.state {
-            let copying = self.copy_from == Some(*slot) && self.copy.is_active();
+            let copying = self.alone == Some(*slot) && self.copy.is_active();
             if !copying && !self.queue.is_answered(*slot) {
                 return;
             }
@@ -324,6 +326,7 @@ impl Core {
         use crate::expect::Work;
         match &self.queue.front()?.work {
             Work::Query(run) | Work::Execute { run } | Work::Bind { run, .. } => Some(*run),
+            Work::Around(around) => Some(around.run),
             Work::Parse { .. }
             | Work::DescribeStatement { .. }
             | Work::DescribePortal(_)

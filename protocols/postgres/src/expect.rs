@@ -12,6 +12,7 @@
 //! [`Expectations::is_full`] says when to read no more.
 //! Held by: the tests below and every test of `core`, which compare what was owed with what came.
 
+use crate::core::limited::Around;
 use crate::core::run::RunId;
 use portcullis_gate::Permit;
 use portcullis_model::Denial;
@@ -49,6 +50,8 @@ pub(crate) enum Work {
     AskScope,
     /// The gateway's own Describe of a portal whose rows may have to be masked: nothing of its answer reaches the client.
     AskColumns { run: RunId },
+    /// A judged Query in a transaction that the gateway put around it: nothing of what is around it reaches the client.
+    Around(Box<Around>),
     /// A stand-in for a refused frame.
     Refused(Box<Refused>),
 }
@@ -133,7 +136,7 @@ impl Expectations {
         self.slots
             .iter()
             .rev()
-            .find(|slot| matches!(slot.work, Work::Query(_) | Work::Execute { .. }))
+            .find(|slot| matches!(slot.work, Work::Query(_) | Work::Around(_) | Work::Execute { .. }))
             .map(|s| s.number)
     }
 
@@ -145,6 +148,11 @@ impl Expectations {
     /// The gateway's own question, while it is not yet answered.
     pub(crate) fn asked_scope(&self) -> Option<u64> {
         self.slots.iter().rev().find(|slot| matches!(slot.work, Work::AskScope)).map(|slot| slot.number)
+    }
+
+    /// The newest frame not yet answered.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.slots.back().map(|slot| slot.number)
     }
 
     /// Every slot in order.
@@ -166,7 +174,7 @@ impl Expectations {
 /// Whether the answer ends in ReadyForQuery.
 fn ends_in_ready(work: &Work) -> bool {
     match work {
-        Work::Query(_) | Work::Sync | Work::AskScope => true,
+        Work::Query(_) | Work::Around(_) | Work::Sync | Work::AskScope => true,
         Work::Refused(refused) => refused.then_ready,
         Work::Parse { .. }
         | Work::Bind { .. }

@@ -38,6 +38,12 @@ pub(crate) enum Own {
     RefusedBind(Nowhere),
     /// In place of a refused Execute: 34000.
     RefusedExecute(Nowhere),
+    /// Begins a transaction around a statement whose rows are counted.
+    Begin,
+    /// Ends that transaction: its statement wrote no more rows than it may.
+    Commit,
+    /// Takes back what its statement wrote.
+    Rollback,
     /// Ends a COPY FROM STDIN that may not go on: 57014.
     CopyFail,
     /// Makes the server send what it holds back.
@@ -73,6 +79,9 @@ impl portcullis_gate::Own for Own {
             }
             Self::RefusedBind(nowhere) => write::bind(&mut out, "", &nowhere.0, &[], false),
             Self::RefusedExecute(nowhere) => write::execute(&mut out, &nowhere.0, 0),
+            Self::Begin => write::query(&mut out, "BEGIN"),
+            Self::Commit => write::query(&mut out, "COMMIT"),
+            Self::Rollback => write::query(&mut out, "ROLLBACK"),
             Self::CopyFail => write::copy_fail(&mut out, "refused by policy"),
             Self::Flush => write::flush(&mut out),
             Self::AskScope(nowhere) => {

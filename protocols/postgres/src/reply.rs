@@ -67,6 +67,8 @@ fn code(reason: &Reason) -> (&'static str, Option<u32>) {
         | Reason::GrantEnded { .. }
         | Reason::ReasonMissing { .. }
         | Reason::HeldInTransaction { .. }
+        | Reason::TooManyRows { .. }
+        | Reason::Uncounted { .. }
         | Reason::IdentityRevoked
         | Reason::OverBudget { .. }
         | Reason::UnknownName { .. } => ("42501", None),

@@ -98,6 +98,7 @@ pub(crate) fn decided(command: u64, verdict: Effect) -> EventBody {
         matches: vec![RecordedMatch { rule: "shop/read".into(), effect: verdict, operation: 0 }],
         policy: "0011".into(),
         grants: Vec::new(),
+        limit: None,
     }
 }
 

@@ -86,7 +86,7 @@ async fn a_budget_that_nothing_counts_refuses_and_none_at_all_does_not() {
     assert!(matches!(denial.reason, Reason::OverBudget { spent: Spent::Uncounted, .. }));
     assert_eq!(denial.rule().map(ToString::to_string).as_deref(), Some("shop/daily"));
     assert!(denial.decision.is_some());
-    session.settle(first, Outcome::Refused, None);
+    session.settle(first, Outcome::REFUSED, None);
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_refusal_and_what_was_used_are_in_the_record() {
     let usage = Tokens { input: 10, output: 20, cache_read: 3, cache_write: 4 };
     session.used(&permit, usage);
     assert!(session.reserve(&permit, 101).await.is_err());
-    session.settle(permit, Outcome::Refused, None);
+    session.settle(permit, Outcome::REFUSED, None);
     world.settle(&session).await;
     let events: Vec<EventBody> = world.events(session.id()).into_iter().map(|event| event.body).collect();
     assert!(events.iter().any(|body| matches!(body, EventBody::Usage { command: 1, usage: found } if *found == usage)));

@@ -52,7 +52,9 @@ async fn told(world: &World, session: &Session) -> Vec<String> {
     let line = |body: EventBody| match body {
         EventBody::ApprovalRequested { command, .. } => Some(format!("{command} requested")),
         EventBody::ApprovalSettled { command, verdict, .. } => Some(format!("{command} {verdict}")),
-        EventBody::CommandSettled { command, outcome: Outcome::Refused, .. } => Some(format!("{command} refused")),
+        EventBody::CommandSettled { command, outcome: Outcome::Refused { .. }, .. } => {
+            Some(format!("{command} refused"))
+        }
         EventBody::CommandSettled { command, outcome, .. } => Some(format!("{command} {outcome:?}")),
         _ => None,
     };

@@ -12,6 +12,7 @@ mod granting;
 mod holding;
 mod json;
 mod leaving;
+mod limits;
 mod masking;
 mod races;
 mod reasons;

@@ -1,5 +1,7 @@
 //! How rules combine, as tables: rules, operations, verdict.
 
+mod limits;
+
 use super::*;
 use crate::condition::Condition;
 use crate::samples::{agent, bundle, columns, decide, load, on, say, shop};

@@ -72,7 +72,7 @@ fn asked(bundle: &str, module: &str, operations: &[Operation]) -> String {
 }
 
 fn decision_of(verdict: Verdict) -> portcullis_model::Decision {
-    portcullis_model::Decision { verdict, matches: Vec::new(), message: None, policy: "".into() }
+    portcullis_model::Decision { verdict, limit: None, matches: Vec::new(), message: None, policy: "".into() }
 }
 
 fn update() -> Operation {

@@ -13,7 +13,7 @@ use crate::rego::Rego;
 use crate::scope::names;
 use crate::source::{Fields, Reader, Text, list, nearest};
 use crate::yaml::Node;
-use portcullis_model::{Action, Effect, HoldTerms, Mark, Marks, Problem, RuleId};
+use portcullis_model::{Action, Effect, HoldTerms, Mark, Marks, Problem, RowLimit, RuleId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ const KEYS: &[&str] = &[
     "grant",
     "reason",
     "when",
+    "max_rows",
+    "cascades",
     "triggers",
 ];
 
@@ -70,6 +72,7 @@ impl Rule {
         let condition = when.and_then(|entry| condition::read(reader, &entry.value, &fields.path_of("when")));
         let message = fields.get("message").and_then(|entry| reader.text(&entry.value, &fields.path_of("message")));
         let (effect, clause) = effect(reader, &fields)?;
+        let limited = limit(reader, &fields, effect, &clause);
         let id = RuleId { bundle: bundle.clone(), rule: id? };
         let asks = clause.rego.is_some() || fields.get("rego").is_some();
         let terms = if effect == Effect::Hold || asks {
@@ -86,6 +89,13 @@ impl Rule {
         if effect == Effect::Deny && !asks {
             warn_closed_door(reader, &fields, &clause);
         }
+        let message: Option<Arc<str>> = message.map(|message| message.text.into());
+        let limit = limited.map(|(rows, ignores_cascades)| RowLimit {
+            rule: id.clone(),
+            rows,
+            ignores_cascades,
+            message: message.clone(),
+        });
         Some(Self {
             id,
             effect,
@@ -96,8 +106,9 @@ impl Rule {
             marks: clause.marks,
             fields: clause.fields,
             condition: condition.unwrap_or(Condition::Always),
-            message: message.map(|message| message.text.into()),
+            message,
             terms,
+            limit,
             line: node.at.line,
         })
     }
@@ -260,6 +271,43 @@ fn marks(reader: &mut Reader<'_>, node: &Node, path: &str, effect: Effect) -> Ma
         }
     }
     set
+}
+
+/// How many rows a statement may write that the rule permits, and whether what is written behind it does not count.
+fn limit(reader: &mut Reader<'_>, fields: &Fields<'_>, effect: Effect, clause: &Clause) -> Option<(u64, bool)> {
+    let entry = fields.get("max_rows");
+    let ignores = fields.get("cascades").map(|entry| {
+        let path = fields.path_of("cascades");
+        let word = reader.text(&entry.value, &path).and_then(|text| reader.word(text, &path, &["refuse", "ignore"]));
+        (entry, word == Some("ignore"))
+    });
+    let Some(entry) = entry else {
+        if let Some((entry, _)) = ignores {
+            let help = Some("write `max_rows:` beside it, or leave it out".to_owned());
+            reader.error_with(entry.key_at, &fields.path_of("cascades"), "`cascades` is about `max_rows`", help);
+        }
+        return None;
+    };
+    let path = fields.path_of("max_rows");
+    if effect != Effect::Allow {
+        let word = if clause.rego.is_some() || fields.get("rego").is_some() { "rego" } else { effect.word() };
+        let message = format!("`max_rows` is for allows, and this rule is `{word}`");
+        let help = Some("what no rule allows is refused, and what people approved has no limit".to_owned());
+        reader.error_with(entry.key_at, &path, message, help);
+        return None;
+    }
+    let writes = GROUPS.iter().find(|(name, _)| *name == "write").map_or(&[][..], |(_, actions)| actions);
+    if !writes.iter().any(|action| clause.actions.contains(*action)) {
+        let help = Some("it limits the rows of insert, update and delete".to_owned());
+        reader.error_with(entry.key_at, &path, "`max_rows` limits writes, and this rule allows none", help);
+    }
+    let text = reader.text(&entry.value, &path)?;
+    let rows = text.text.parse::<u64>().ok().filter(|rows| *rows > 0);
+    if rows.is_none() {
+        let help = Some("a whole number from 1; to let nothing be written, leave the rule out".to_owned());
+        reader.error_with(text.at, &path, format!("`{}` is not a number of rows", text.text), help);
+    }
+    rows.map(|rows| (rows, ignores.is_some_and(|(_, ignores)| ignores)))
 }
 
 /// What a hold asks for. A rule that asks may leave it to the answer whom.

@@ -231,3 +231,20 @@ fn masks_bind_everybody_so_only_their_connections_count() {
         ["bundle b: connections lost: crm"]
     );
 }
+
+#[test]
+fn a_limit_that_is_gone_or_larger_is_named() {
+    const FEW: &str = "id: few, allow: { actions: [delete], objects: ['*'] }";
+    let rule = |more: &str| bundle(&[&format!("{FEW}{more}")]);
+    for (old, new, expected) in [
+        (", max_rows: 5", ", max_rows: 5", vec![]),
+        (", max_rows: 5", ", max_rows: 4", vec![]),
+        ("", ", max_rows: 4", vec![]),
+        (", max_rows: 5, cascades: ignore", ", max_rows: 5", vec![]),
+        (", max_rows: 5", ", max_rows: 6", vec!["allow b/few: max_rows 6 instead of 5"]),
+        (", max_rows: 5", "", vec!["allow b/few: no max_rows"]),
+        (", max_rows: 5", ", max_rows: 5, cascades: ignore", vec!["allow b/few: cascades are not counted"]),
+    ] {
+        assert_eq!(lost(&rule(old), &rule(new)), expected, "{old} to {new}");
+    }
+}

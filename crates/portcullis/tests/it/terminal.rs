@@ -44,6 +44,7 @@ fn shell() -> [EventBody; 3] {
             matches: Vec::new(),
             policy: "00".into(),
             grants: Vec::new(),
+            limit: None,
         },
         EventBody::Terminal { command: Some(1), columns: 100, rows: 30, name: Some("xterm".into()) },
     ]

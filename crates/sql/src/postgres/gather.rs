@@ -3,6 +3,7 @@
 //! Promises: two operations of the same action, object and marks become one whose columns are those of both; the order
 //! is that of first mention. Held by: `tests::` below and every row of `fixtures/sql/`.
 
+use super::names::Place;
 use crate::reading::{CopyDirection, CopyOptions, Effect};
 use portcullis_model::{Action, Columns, Fault, Lineage, Marks, Name, Object, Operation};
 use std::collections::{BTreeSet, HashMap};
@@ -67,6 +68,10 @@ pub(super) struct Gathered {
     pub(super) copies: Option<CopyDirection>,
     pub(super) copy_options: Option<CopyOptions>,
     pub(super) fault: Option<Fault>,
+    /// The targets of its writes, one for each node that writes rows.
+    pub(super) targets: Vec<Place>,
+    /// A relation to which a foreign key carries a write.
+    pub(super) cascades: Option<Name>,
     /// Of a code block that was read: where its values come from and where they go.
     pub(super) lineage: Option<Lineage>,
 }
@@ -106,6 +111,8 @@ impl Gathered {
         self.executes.append(&mut other.executes);
         self.fetches.append(&mut other.fetches);
         self.writes |= other.writes;
+        self.targets.append(&mut other.targets);
+        self.cascades = self.cascades.take().or(other.cascades);
         if self.fault.is_none() {
             self.fault = other.fault;
         }

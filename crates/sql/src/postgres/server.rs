@@ -51,6 +51,7 @@ impl<'t> Reader<'_, 't> {
         };
         if statement.is_from {
             let marks = marks.union(Self::catalogue_marks(&place));
+            self.gathered.targets.push(place.clone());
             self.write(Action::Insert, &place, marks, &columns, true);
         } else if !super::reader::describes(&place) {
             self.on_place(Action::Read, &place, marks, &columns, range.inh);

@@ -181,6 +181,7 @@ impl<'t> Reader<'_, 't> {
                 self.unknown(Marks::NONE);
                 continue;
             };
+            self.gathered.cascades.get_or_insert_with(|| referencing.name.clone());
             self.follow(action, referencing, marks, &columns, true);
         }
     }

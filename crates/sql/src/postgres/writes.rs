@@ -23,6 +23,7 @@ impl<'t> Reader<'_, 't> {
             return Place { name: QualifiedName::unknown(), relation: None, candidates: Vec::new() };
         };
         let place = self.place(range);
+        self.gathered.targets.push(place.clone());
         let shown = range.alias.as_ref().map_or(range.relname.as_str(), |alias| alias.aliasname.as_str());
         self.enter_source(shown, Source::Relation(Box::new(reference(place.clone(), range, true))));
         place

@@ -9,6 +9,7 @@
 )]
 
 mod blocks;
+mod counted;
 mod deep;
 mod lineage;
 mod loss;

@@ -7,7 +7,7 @@
 use super::named::{copies_out, is_rewritten, with_named};
 use super::{CopyOut, DEEPEST, Lookup, Opened, Read, Reader, WaitFor};
 use crate::core::names::Found;
-use portcullis_model::{Lineage, Name, Operation, Place};
+use portcullis_model::{Counted, Lineage, Name, Operation, Place};
 use portcullis_sql::{CopyDirection, Dialect, Effect, Reading, Scope, SearchPath, Statement};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub(super) struct Walk<'a> {
     pub(super) copies: Option<CopyOut>,
     /// Rewrite rules may change what a statement that this one runs by name returns.
     pub(super) rewritten: bool,
+    /// Whether the command tag of what a statement runs by name counts its rows.
+    pub(super) counted: Option<Counted>,
 }
 
 impl Walk<'_> {
@@ -100,6 +102,10 @@ impl Walk<'_> {
             read.fault.clone_from(&inner.fault);
         }
         add(operations, &inner.operations());
+        self.counted = match inner.statements.as_slice() {
+            [one] if one.executes.is_empty() => Some(one.counted.clone()),
+            _ => None,
+        };
         for statement in &inner.statements {
             read.copies_in |= statement.copies == Some(CopyDirection::In);
             self.copies = copies_out(statement).or(self.copies.take());

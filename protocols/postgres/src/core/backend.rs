@@ -37,6 +37,7 @@ pub(super) enum Front {
     ClosePortal,
     Sync,
     AskScope,
+    Around,
     Refused { then_ready: bool, told: bool },
 }
 
@@ -46,15 +47,23 @@ impl Core {
         if matches!(self.state, State::Ended) {
             return;
         }
+        self.take_backend(frame, steps);
+        self.proceed(steps);
+    }
+
+    /// The same without what waited for it.
+    pub(super) fn take_backend(&mut self, frame: Frame, steps: &mut Steps) {
+        if matches!(self.state, State::Ended) {
+            return;
+        }
         let held = frame.clone();
         let done = match ServerMessage::decode(held.tag(), held.body()) {
             Ok(message) => self.answered(&message, frame, steps),
             Err(_) => Err(Breach("a message that cannot be read")),
         };
         if let Err(Breach(what)) = done {
-            return self.breach(what, steps);
+            self.breach(what, steps);
         }
-        self.proceed(steps);
     }
 
     /// The server broke the protocol.
@@ -82,11 +91,13 @@ impl Core {
             Some(Work::ClosePortal(_)) => Front::ClosePortal,
             Some(Work::Sync) => Front::Sync,
             Some(Work::AskScope) => Front::AskScope,
+            Some(Work::Around(around)) => Self::runs_around(around).map_or(Front::Around, Front::Query),
             Some(Work::Refused(refused)) => Front::Refused { then_ready: refused.then_ready, told: refused.told },
         }
     }
 
     fn answered(&mut self, message: &ServerMessage<'_>, frame: Frame, steps: &mut Steps) -> Result<(), Breach> {
+        let Some(frame) = self.count(self.front(), message, frame, steps) else { return Ok(()) };
         match (self.front(), message) {
             (_, ServerMessage::Notice(_) | ServerMessage::Notification { .. }) => {
                 self.release_said(message, frame, steps);
@@ -106,6 +117,9 @@ impl Core {
             }
             (Front::AskColumns(_), ServerMessage::NoData) => {
                 self.queue.pop();
+            }
+            (Front::Around, other) if !matches!(other, ServerMessage::Error(_)) => {
+                return self.around(message, frame, steps);
             }
             (front, ServerMessage::Error(fields)) => self.failed(front, fields, message, frame, steps)?,
             (_, ServerMessage::ReadyForQuery(status)) => self.is_ready(*status, frame, steps)?,
@@ -243,6 +257,7 @@ impl Core {
                 | Front::ClosePortal
                 | Front::Sync
                 | Front::AskScope
+                | Front::Around
                 | Front::Refused { .. },
                 _,
             ) => return Err(Breach("an answer that is not to what was asked")),

@@ -2,7 +2,7 @@
 //!
 //! Held by: `core/tests/*`.
 
-use super::run::{Run, RunId};
+use super::run::RunId;
 use super::{Core, Discarded, MANY_DISCARDED, Portal, Prepared, State, Steps};
 use crate::answer::{Shape, parameter};
 use crate::classify::{Read, WaitFor};
@@ -85,7 +85,7 @@ impl Core {
     fn must_wait_for(&self, message: &ClientMessage<'_>) -> Option<u64> {
         let open = |slot: &u64| !self.queue.is_answered(*slot);
         if !self.copy.is_active()
-            && let Some(slot) = self.copy_from.filter(open)
+            && let Some(slot) = self.alone.filter(open)
         {
             return Some(slot);
         }
@@ -125,6 +125,12 @@ impl Core {
         };
         if read.is_missing() && !self.refreshed {
             return self.await_catalogue(frame, steps);
+        }
+        if read.may_be_limited()
+            && let Some(slot) = self.queue.last()
+        {
+            // Whether a transaction is open around it must be known, and nothing else may be under way in it.
+            return self.wait(slot, frame, steps);
         }
         let mut command = read.command(Digest::of(frame.bytes()));
         command.context = Some(self.scope.context());
@@ -395,24 +401,13 @@ impl Core {
         self.ask(frame.bytes().clone(), command, asked, steps);
     }
 
-    /// Remembers a run and what waits for it.
-    pub(super) fn begin(&mut self, run: Run, work: impl FnOnce(super::RunId) -> Work) -> (u64, super::RunId) {
-        let (read, executes) = (Arc::clone(&run.read), run.executed);
-        let id = self.runs.add(run);
-        let slot = self.owe(work(id));
-        if executes {
-            self.runs_now(&read, slot);
-        }
-        (slot, id)
-    }
-
     /// A frame was sent that runs this text.
-    pub(super) fn runs_now(&mut self, read: &Read, slot: u64) {
+    pub(super) fn runs_now(&mut self, read: &Read, limited: bool, slot: u64) {
         if read.barrier {
             self.barrier = Some(slot);
         }
-        if read.copies_in {
-            self.copy_from = Some(slot);
+        if read.copies_in || limited {
+            self.alone = Some(slot);
         }
     }
 }

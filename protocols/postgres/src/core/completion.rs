@@ -146,6 +146,7 @@ impl Core {
             | Front::Execute(_)
             | Front::CloseStatement
             | Front::ClosePortal
+            | Front::Around
             | Front::Refused { .. } => return Err(Breach("it is ready before it answered")),
         }
         self.status = status;

@@ -39,7 +39,7 @@ impl Core {
         run.answer.output("refusal", &message);
         run.answer.finish();
         let decision = Some(DecisionId { session: self.session.id(), number: permit.number() });
-        self.session.settle(permit, Outcome::Refused, None);
+        self.session.settle(permit, Outcome::REFUSED, None);
         let reason = Reason::Unreadable(Fault::Unsupported { message: message.into() });
         Some(Denial { decision, reason, message: None })
     }

@@ -54,6 +54,11 @@ impl Core {
             }
             Front::Nothing | Front::Sync => self.release_said(message, frame, steps),
             Front::AskScope => {}
+            Front::Around => {
+                if let Some(id) = self.front_run().filter(|_| self.around_failed()) {
+                    self.run_failed(id, fields, message, frame, steps);
+                }
+            }
             Front::Refused { told: true, .. } => return Err(Breach("two errors for one message")),
             Front::Refused { then_ready, told: false } => {
                 self.tell_refusal(fields, message, frame, steps);
@@ -123,6 +128,8 @@ impl Core {
     pub(super) fn settle_discarded(&mut self) {
         for Discarded { slot, failed } in std::mem::take(&mut self.discarded) {
             match slot.work {
+                // What the gateway put a transaction around came alone, and was discarded by nobody.
+                Work::Around(around) => self.runs.skip(&self.session, around.run),
                 Work::Query(run) => {
                     self.runs.skip(&self.session, run);
                     self.unnamed_live(slot.number);

@@ -44,8 +44,10 @@ impl Core {
             | Front::CloseStatement
             | Front::ClosePortal
             | Front::Sync
+            | Front::Around
             | Front::Refused { .. } => return self.breach("rows that nothing asked for", steps),
         };
+        let Some(rows) = self.keep_rows(id, rows) else { return };
         let Some(run) = self.runs.get_mut(id) else { return self.breach("rows of what has ended", steps) };
         match run.rows(&rows) {
             Ok(bytes) => steps.down.push(run.answer.release(bytes)),
@@ -64,6 +66,7 @@ impl Core {
         let (Front::Query(id) | Front::Execute(id)) = self.front() else {
             return self.breach("data that nothing asked for", steps);
         };
+        let Some(chunk) = self.keep_chunk(id, chunk) else { return };
         if chunk.tag == b'D' {
             self.row_chunk(id, chunk, steps)
         } else {

@@ -65,15 +65,23 @@ impl Core {
                     return self.refuse(Asked::Query(read), denial, steps);
                 }
                 run.executed = true;
-                steps.up.push(cleared);
-                let (slot, id) = self.begin(run, Work::Query);
+                let limited = run.limited.is_some();
+                let id = self.runs.add(run);
+                let work = if limited {
+                    self.send_limited(cleared, id, steps)
+                } else {
+                    steps.up.push(cleared);
+                    Work::Query(id)
+                };
+                let slot = self.owe(work);
+                self.runs_now(&read, limited, slot);
                 self.touches(id, slot);
                 self.unnamed_end(slot);
             }
             Asked::Fetch { read, portal } => {
                 let mut run = Run::new(&self.session, permit, read, Shape::default());
                 (run.executed, run.passing) = (true, true);
-                let (read, asks) = (Arc::clone(&run.read), run.asks_columns());
+                let (read, asks, limited) = (Arc::clone(&run.read), run.asks_columns(), run.limited.is_some());
                 let id = self.runs.add(run);
                 if asks {
                     self.ask_columns(id, portal, steps);
@@ -81,7 +89,7 @@ impl Core {
                 steps.up.push(cleared);
                 let slot = self.owe(Work::Execute { run: id });
                 self.touches(id, slot);
-                self.runs_now(&read, slot);
+                self.runs_now(&read, limited, slot);
             }
             Asked::Parse { name, mut prepared } => {
                 steps.up.push(cleared);
@@ -97,7 +105,8 @@ impl Core {
                 }
                 steps.up.push(cleared);
                 let name = portal.clone();
-                let (slot, run) = self.begin(run, |run| Work::Bind { portal, run });
+                let run = self.runs.add(run);
+                let slot = self.owe(Work::Bind { portal, run });
                 self.portals.propose(&name, slot, self.stretch, Some(Portal::Bound(run)));
             }
             Asked::Again { run: id, portal, read } => {
@@ -112,7 +121,7 @@ impl Core {
             }
             // These were asked as faulty, and a faulty command is never allowed.
             Asked::Bind(_, None) | Asked::Execute(_) | Asked::Call | Asked::Unread { .. } => {
-                self.session.settle(permit, Outcome::Refused, None);
+                self.session.settle(permit, Outcome::REFUSED, None);
                 let denial = Denial { decision: None, reason: Reason::Withdrawn, message: None };
                 self.refuse(asked, denial, steps);
             }
@@ -138,8 +147,8 @@ impl Core {
                 if let Some(run) = self.runs.get_mut(id) {
                     run.executed = true;
                     run.executing = Some(slot);
-                    let read = Arc::clone(&run.read);
-                    self.runs_now(&read, slot);
+                    let (read, limited) = (Arc::clone(&run.read), run.limited.is_some());
+                    self.runs_now(&read, limited, slot);
                 }
             }
             Err(stale) => self.refuse(Asked::Execute(None), stale.denial, steps),
@@ -223,7 +232,9 @@ impl Core {
                 .runs
                 .get(*run)
                 .is_some_and(|run| run.read.effects.iter().flatten().any(|effect| matches!(effect, Effect::Begin))),
-            Work::Parse { .. }
+            // One write, in a transaction that is over when it is answered.
+            Work::Around(_)
+            | Work::Parse { .. }
             | Work::Bind { .. }
             | Work::DescribeStatement { .. }
             | Work::DescribePortal(_)

@@ -7,6 +7,7 @@
 
 use crate::answer::{Known, Shape};
 use crate::classify::Read;
+use crate::core::limited::Limited;
 use crate::frame;
 use crate::mask::BadRow;
 use bytes::Bytes;
@@ -46,6 +47,8 @@ pub(crate) struct Run {
     pub(crate) ran: bool,
     /// The slot of its newest Execute.
     pub(crate) executing: Option<u64>,
+    /// Set while it is not known whether it wrote more rows than it may.
+    pub(crate) limited: Option<Limited>,
     /// Whether it ends with its one Execute: a cursor that SQL declared.
     pub(crate) passing: bool,
 }
@@ -55,6 +58,7 @@ impl Run {
         Self {
             answer: session.answer(Some(&permit)),
             command: permit.command().clone(),
+            limited: permit.is_limited().then(Limited::default),
             permit: Some(permit),
             read,
             shape,
@@ -100,6 +104,7 @@ impl Run {
     pub(crate) fn again(&mut self, session: &Session, permit: Permit) {
         self.command = permit.command().clone();
         self.answer = session.answer(Some(&permit));
+        self.limited = permit.is_limited().then(Limited::default);
         self.permit = Some(permit);
         self.shape.forget_plan();
         (self.statements, self.tag, self.failed, self.refused, self.data) = (0, None, None, None, None);
@@ -147,6 +152,13 @@ impl Runs {
         if let Some(run) = self.runs.get_mut(&id) {
             let outcome = run.outcome();
             finish(session, run, outcome);
+        }
+    }
+
+    /// Records that it is undone, having written so many rows.
+    pub(crate) fn undo(&mut self, session: &Session, id: RunId, rows: Option<u64>) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            finish(session, run, Outcome::Refused { undone: rows });
         }
     }
 

@@ -3,6 +3,7 @@
 mod breach;
 mod copying;
 mod holding;
+mod limits;
 mod masking;
 mod outcomes;
 mod rig;

@@ -49,6 +49,8 @@ pub(crate) const fn status(reason: &Reason) -> u32 {
         | Reason::GrantEnded { .. }
         | Reason::ReasonMissing { .. }
         | Reason::HeldInTransaction { .. }
+        | Reason::TooManyRows { .. }
+        | Reason::Uncounted { .. }
         | Reason::IdentityRevoked
         | Reason::OverBudget { .. }
         | Reason::UnknownName { .. } => code::PERMISSION_DENIED,

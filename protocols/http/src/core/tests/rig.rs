@@ -184,7 +184,7 @@ fn line(event: &EventBody) -> Option<String> {
             Outcome::Completed { status, .. } => format!("{command} completed {status}"),
             Outcome::Failed { status, .. } => format!("{command} failed {status}"),
             Outcome::Skipped => format!("{command} skipped"),
-            Outcome::Refused => format!("{command} refused"),
+            Outcome::Refused { .. } => format!("{command} refused"),
             Outcome::Withdrawn => format!("{command} withdrawn"),
             Outcome::Abandoned => format!("{command} abandoned"),
             Outcome::Interrupted => format!("{command} interrupted"),

@@ -38,6 +38,18 @@ rules:
     approvers: { groups: [dba] }
 "#;
 
+/// Two rows of `public.items` and `public.ruled` may be written.
+const LIMITED: &str = r#"
+bundle: test
+applies_to: { connections: [shop], principals: { groups: [agents] } }
+rules:
+  - id: reads
+    allow: { actions: [read], objects: ["table public.*"], marks: [bulk] }
+  - id: few
+    allow: { actions: [write], objects: ["table public.*"], marks: [bulk] }
+    max_rows: 2
+"#;
+
 /// The usual rules, and masks: of a column, and of what looks like a card.
 const MASKS: &str = r#"
 mask:
@@ -79,6 +91,13 @@ pub(super) async fn masked() -> House {
 pub(super) async fn detecting() -> House {
     let house = House::new().await;
     house.gate.set_policy(policy(&format!("{BUNDLE}{DETECTORS}")));
+    house
+}
+
+/// A gate whose rules let a statement write two rows.
+pub(super) async fn limited() -> House {
+    let house = House::new().await;
+    house.gate.set_policy(policy(LIMITED));
     house
 }
 
@@ -214,7 +233,8 @@ fn line(event: &EventBody) -> Option<String> {
                 Outcome::Completed { status, rows, .. } => format!("completed {status} {rows}"),
                 Outcome::Failed { status, .. } => format!("failed {status}"),
                 Outcome::Skipped => "skipped".to_owned(),
-                Outcome::Refused => "refused".to_owned(),
+                Outcome::Refused { undone: None } => "refused".to_owned(),
+                Outcome::Refused { undone: Some(rows) } => format!("refused, {rows} rows undone"),
                 Outcome::Withdrawn => "withdrawn".to_owned(),
                 Outcome::Abandoned => "abandoned".to_owned(),
                 Outcome::Interrupted => "interrupted".to_owned(),

@@ -23,6 +23,12 @@ pub(super) struct Server {
     /// Texts that ran.
     pub(super) ran: Vec<String>,
     pub(super) copied: Vec<u8>,
+    /// Frames of COPY data that were read.
+    lines: usize,
+    /// What is cancelled when it is next run.
+    pub(super) fails: Option<String>,
+    /// The next COMMIT finds that a deferred constraint does not hold.
+    pub(super) deferred: bool,
     /// It answers nothing: the test does.
     pub(super) silent: bool,
 }
@@ -185,7 +191,24 @@ impl Server {
             }
             return false;
         }
+        if self.fails.take_if(|fails| *fails == sql).is_some() {
+            if simple {
+                self.fail("57014")
+            } else {
+                self.error("57014")
+            }
+            return false;
+        }
         match sql.as_str() {
+            "COMMIT" if std::mem::take(&mut self.deferred) => {
+                self.fail("23503");
+                self.status = Status::Idle;
+                return false;
+            }
+            write if write.contains("DELETE FROM items WHERE id < ") && !write.starts_with("PREPARE") => {
+                return self.delete(&sql, simple);
+            }
+            "EXECUTE d" => complete(&mut self.out, "DELETE 3"),
             "BEGIN" => {
                 self.status = Status::Open;
                 complete(&mut self.out, "BEGIN");
@@ -234,6 +257,26 @@ impl Server {
         true
     }
 
+    /// Deletes as many rows as the text says.
+    fn delete(&mut self, sql: &str, simple: bool) -> bool {
+        let rows = sql.split("id < ").nth(1).and_then(|rest| rest.chars().next()?.to_digit(10)).unwrap();
+        let long = "long".repeat(200_000);
+        if sql.contains("RETURNING") {
+            if simple {
+                describe_one(&mut self.out);
+            }
+            for _ in 0..rows {
+                row(&mut self.out, &[if sql.contains("long") { &long } else { "1" }]);
+                if sql.contains("parts") {
+                    frame(&mut self.out, b's', b"");
+                    return false;
+                }
+            }
+        }
+        frame(&mut self.out, b'C', format!("DELETE {rows}\0").as_bytes());
+        true
+    }
+
     fn copy(&mut self, tag: u8, body: &[u8], simple: bool) {
         match tag {
             b'd' if body.starts_with(b"bad") => {
@@ -245,10 +288,15 @@ impl Server {
                     self.error("22P04");
                 }
             }
-            b'd' => self.copied.extend_from_slice(body),
+            b'd' => {
+                self.copied.extend_from_slice(body);
+                self.lines += 1;
+            }
             b'c' => {
                 self.copying = None;
-                frame(&mut self.out, b'C', b"COPY 1\0");
+                // A COPY of the other tests is one row, however it was cut.
+                let rows = std::mem::take(&mut self.lines).max(1);
+                frame(&mut self.out, b'C', format!("COPY {rows}\0").as_bytes());
                 if simple {
                     self.ready();
                 }

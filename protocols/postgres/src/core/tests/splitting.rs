@@ -28,6 +28,8 @@ fn phrase() -> impl Strategy<Value = Vec<u8>> {
         "SELECT ssn, name FROM people",
         "SELECT ssn, name FROM people; SELECT 1/0",
         "COPY people TO STDOUT",
+        "DELETE FROM items WHERE id < 2 RETURNING id",
+        "DELETE FROM items WHERE id < 3",
     ]);
     let names = prop::sample::select(vec!["", "a", "b", "q"]);
     prop_oneof![
@@ -150,6 +152,26 @@ fn any_split_masks_the_same() {
         let split = runtime.block_on(play(&house, &script, &cuts, &portions));
         prop_assert_eq!(&whole, &split);
         prop_assert!(!whole.told.contains(super::server::CANARY));
+    });
+}
+
+#[test]
+fn any_split_counts_the_same() {
+    let runtime = runtime();
+    let house = runtime.block_on(super::rig::limited());
+    proptest!(cases(), |(
+        phrases in prop::collection::vec(phrase(), 1..10),
+        cuts in prop::collection::vec(0_usize..600, 0..30),
+        portions in prop::collection::vec(prop_oneof![Just(0), 1_usize..40, Just(usize::MAX)], 1..12),
+    )| {
+        let script = [phrases.concat(), says::run("DELETE FROM items WHERE id < 3"), says::sync()].concat();
+        let mut cuts = cuts;
+        cuts.sort_unstable();
+        let whole = runtime.block_on(play(&house, &script, &[], &[usize::MAX]));
+        let split = runtime.block_on(play(&house, &script, &cuts, &portions));
+        prop_assert_eq!(&whole, &split);
+        // Nothing tells a client of a success that was undone.
+        prop_assert!(!whole.told.contains("DELETE 3"));
     });
 }
 

@@ -29,8 +29,9 @@ fn received(millis: i64, command: u64, text: &str) -> Event {
 }
 
 fn decided(millis: i64, command: u64, verdict: Effect) -> Event {
-    let (matches, policy, grants) = (Vec::new(), "".into(), Vec::new());
-    event(millis, EventBody::CommandDecided { command, verdict, reason: None, told: None, matches, policy, grants })
+    let (matches, policy, grants, limit) = (Vec::new(), "".into(), Vec::new(), None);
+    let (reason, told) = (None, None);
+    event(millis, EventBody::CommandDecided { command, verdict, reason, told, matches, policy, grants, limit })
 }
 
 fn settled(millis: i64, command: u64) -> Event {
