@@ -33,6 +33,7 @@ mod masking_reload;
 mod masking_secrets;
 mod masking_shapes;
 mod masking_tools;
+mod max_rows;
 mod notifications;
 mod pg_tools;
 mod policy;
