@@ -31,20 +31,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The shipped bundles that the demo uses, and its own.
-const POLICIES: [(&str, &str); 6] = [
+const POLICIES: [(&str, &str); 7] = [
     ("agents-careful-writes.yaml", include_str!("../../../../policies/agents-careful-writes.yaml")),
     ("agents-models.yaml", include_str!("../../../../policies/agents-models.yaml")),
     ("dba.yaml", include_str!("../../../../policies/dba.yaml")),
     ("shop-masks.yaml", include_str!("demo/shop-masks.yaml")),
     ("shop-approvals.yaml", include_str!("demo/shop-approvals.yaml")),
+    ("shop-clerks.yaml", include_str!("demo/shop-clerks.yaml")),
     ("crm.yaml", include_str!("demo/crm.yaml")),
 ];
 
 /// The identities: user, group, what they are for.
-const IDENTITIES: [(&str, &str, &str); 3] = [
+const IDENTITIES: [(&str, &str, &str); 4] = [
     ("agent-7", "agents", "an agent: reads, and writes rows it names"),
     ("dba-1", "dba", "a DBA: may change the schema"),
     ("auditor-1", "audit", "an auditor: reads the record, not the database"),
+    ("clerk-1", "clerks", "a clerk: corrects orders, ten at a time"),
 ];
 
 /// Where the demo keeps its files; removed at the end when it is a temporary one.
