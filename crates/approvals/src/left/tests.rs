@@ -2,7 +2,6 @@ use super::*;
 use crate::tests::{House, one_dba, terms};
 use crate::{ClaimError, Request};
 use portcullis_model::{Parameter, Text};
-use portcullis_store::Table as _;
 use std::time::Duration;
 
 impl House {
@@ -156,7 +155,7 @@ impl House {
     }
 
     async fn expire(&self) {
-        self.table.expire((self.clock)()).await.unwrap();
+        self.table().expire((self.clock)()).await.unwrap();
     }
 }
 

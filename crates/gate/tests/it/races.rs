@@ -197,7 +197,7 @@ impl Race {
                 EventBody::ApprovalRequested { .. } => requested += 1,
                 EventBody::ApprovalSettled { verdict, .. } => ended.push(verdict.to_string()),
                 EventBody::CommandSettled { outcome, .. } => ended.push(match outcome {
-                    Outcome::Refused => "refused".to_owned(),
+                    Outcome::Refused { .. } => "refused".to_owned(),
                     Outcome::Withdrawn => "withdrawn".to_owned(),
                     other => format!("{other:?}"),
                 }),

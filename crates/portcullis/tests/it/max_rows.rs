@@ -2,6 +2,7 @@
 //! afterwards. The rule lets a statement write three rows; each table has ten.
 
 use crate::surroundings::{BINARY, eventually, fetched, libpq_client, server, succeed};
+use bytes::Bytes;
 use portcullis_testkit::Postgres;
 use portcullis_testkit::gateway::{Gateway, Settings};
 use portcullis_testkit::process::run_with_input;
@@ -52,7 +53,12 @@ impl Seat {
     fn open(policy: &str) -> Option<Self> {
         let server = server()?;
         let database = server.create_database("max_rows", TABLES).unwrap();
-        let gateway = Settings::new(BINARY).policy("few", policy).postgres("shop", server, &database).start().unwrap();
+        let gateway = Settings::new(BINARY)
+            .plaintext()
+            .policy("few", policy)
+            .postgres("shop", server, &database)
+            .start()
+            .unwrap();
         Some(Self { server, database, gateway })
     }
 
@@ -137,7 +143,7 @@ async fn inside_a_transaction_the_transaction_fails_and_its_savepoints_work() {
 async fn a_pipeline_falls_with_the_statement_that_wrote_too_many() {
     let Some(seat) = Seat::open(FEW) else { return };
     let mut client = seat.client().await;
-    let run = |sql: &str, rows: i32| [parse("", sql), bind("", "", &[]), execute("", rows)].concat();
+    let run = |sql: &str, rows: u32| Bytes::from([parse("", sql), bind("", "", &[]), execute("", rows)].concat());
     let one = |id: i32| run(&format!("DELETE FROM items WHERE id = {id}"), 0);
     client.send(&[one(1), run("DELETE FROM items", 0), one(2), sync()].concat()).await.unwrap();
     let heard = client.read_until_ready().await.unwrap();

@@ -121,7 +121,7 @@ impl Play<'_> {
             "A WHERE that is wrong writes too many rows, and is undone before anybody is told that it went well",
             "UPDATE orders SET note = 'lost' WHERE id > 1;\nUPDATE orders SET note = 'found' WHERE id = 1;\n\
              SELECT count(*) AS lost FROM orders WHERE note = 'lost';",
-            &["ERROR", "lets a statement write 10 rows, and this one wrote 119", "UPDATE 1", "HINT"],
+            &["ERROR", "lets a statement write 10 rows, and this one wrote 11", "UPDATE 1", "HINT"],
             &["UPDATE 119"],
         )
         .await
