@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use portcullis_model::{ApprovalId, Connection, CredentialKind, Name, Protocol, TokenId};
 use portcullis_store::{MemoryTable, Steps, explore};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
@@ -144,16 +144,17 @@ fn whoever_waits_is_told_how_it_ended_and_uses_only_a_yes() {
         let mut race = Race::new(steps).await;
         let (id, binding) = race.house.ask(one_dba()).await;
         let desk = race.house.desk.clone();
-        let (verdict, heard) = std::sync::mpsc::channel();
+        let heard: Arc<OnceLock<Verdict>> = Arc::default();
+        let verdict = Arc::clone(&heard);
         let used = race.actor(async move {
             let said = desk.watch(id).await.unwrap();
             let approved = matches!(said, Verdict::Approved { .. });
-            verdict.send(said).unwrap();
+            assert!(verdict.set(said).is_ok());
             approved && desk.claim(id, &binding).await.is_ok()
         });
         let (voted, withdrawn, late) = (race.votes(id, "dana", Ballot::Yes), race.withdraws(id), race.time(600));
         race.play().await;
-        let (state, said, told) = (race.house.state(id).await, heard.recv().unwrap(), race.steps.told());
+        let (state, said, told) = (race.house.state(id).await, heard.get().unwrap(), race.steps.told());
         assert!(withdrawn.holds() && late.holds());
         assert!(voted.holds() || !used.holds(), "used without a vote, after{told}");
         assert_eq!(used.holds(), state == State::Used, "{state} after{told}");
@@ -180,7 +181,7 @@ fn what_an_earlier_run_asked_for_is_used_by_it_before_the_next_run_or_never() {
         let mut race = Race::new(steps).await;
         let (id, binding) = race.house.ask(one_dba()).await;
         let (table, clock) = (race.house.table(), Arc::clone(&race.house.clock));
-        let next: Arc<std::sync::OnceLock<Desk>> = Arc::default();
+        let next: Arc<OnceLock<Desk>> = Arc::default();
         let seat = Arc::clone(&next);
         let restarted = race.actor(async move {
             let desk = Desk::open_at(table, "one", clock).await.unwrap();
