@@ -3,7 +3,7 @@
 //! Promises: a value put in while psql is connected is what the next login uses, and the open session lives on; what is
 //! missing or altered is a refusal in the gateway's own words; no secret is in a log, an error, the record or a process list.
 
-use crate::surroundings::{BINARY, OWNERS, direct, libpq_client, server};
+use crate::surroundings::{BINARY, OWNERS, direct, eventually, libpq_client, server};
 use portcullis_testkit::gateway::{Gateway, Settings};
 use portcullis_testkit::postgres::Postgres;
 use portcullis_testkit::shop;
@@ -217,6 +217,15 @@ fn check_warns_of_files_that_open_a_vault_and_are_open_to_others() {
     assert!(!told.contains("may be used") && told.contains("0 errors"), "{told}");
 }
 
+/// Whether the terminal that this `script` made shows nothing of what is typed.
+fn is_silent(script: u32) -> bool {
+    let children = std::fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap_or_default();
+    let Some(child) = children.split_whitespace().next() else { return false };
+    let Ok(terminal) = std::fs::read_link(format!("/proc/{child}/fd/0")) else { return false };
+    let told = Command::new("stty").arg("-F").arg(terminal).arg("-a").output().unwrap();
+    String::from_utf8_lossy(&told.stdout).split_whitespace().any(|word| word == "-echo")
+}
+
 #[test]
 fn a_person_types_a_value_that_is_not_shown() {
     let Some(server) = server().filter(|_| !direct()) else { return };
@@ -252,6 +261,8 @@ fn a_person_types_a_value_that_is_not_shown() {
                 }
                 shown.push(char::from(byte[0]));
             }
+            // The terminal throws away what was typed before it stopped to show it.
+            eventually("the terminal shows nothing", || is_silent(child.id()));
             writeln!(input, "{line}").unwrap();
         }
         std::io::Read::read_to_string(&mut output, &mut shown).unwrap();
