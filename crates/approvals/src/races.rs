@@ -4,27 +4,12 @@ use crate::tests::{House, grant, one_dba, person, principal, terms};
 use crate::{Ballot, Binding, Desk, Left, State, Verdict, Vote};
 use jiff::Timestamp;
 use portcullis_model::{ApprovalId, Connection, CredentialKind, Name, Protocol, TokenId};
-use portcullis_store::{MemoryTable, Steps, explore};
+use portcullis_store::{Fact, MemoryTable, Steps, explore};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
-
-/// Something that happens at most once, and is seen by others.
-#[derive(Clone, Default)]
-struct Fact(Arc<AtomicBool>);
-
-impl Fact {
-    fn holds(&self) -> bool {
-        self.0.load(SeqCst)
-    }
-
-    fn set(&self) {
-        self.0.store(true, SeqCst);
-    }
-}
 
 /// One time that a scenario is played: a house over a table in steps, and those who meet there.
 struct Race {

@@ -1,50 +1,22 @@
 use super::*;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use jiff::SignedDuration;
 use portcullis_model::{
     CredentialKind, DecisionId, GrantId, HoldTerms, Name, Operation, Principal, RuleId, SessionId, Text, TokenId,
 };
-use portcullis_store::{Change, MemoryTable};
+use portcullis_store::{MemoryTable, Probe, ProbedTable, TableOperation};
 use tokio::time::Instant;
 
-/// A table from which what is read is old by the time it is used, so that changes at the same time do meet.
-struct SlowTable(MemoryTable);
+/// What is read is old by the time it is used, so that changes at the same time do meet.
+struct Slow;
 
-impl Table for SlowTable {
-    fn get(&self, key: &[u8]) -> BoxFuture<'_, Result<Option<Versioned>, StoreError>> {
-        let read = self.0.get(key);
-        Box::pin(async {
-            let found = read.await;
-            tokio::task::yield_now().await;
-            found
+impl Probe for Slow {
+    fn after<'p>(&'p self, operation: TableOperation, _: &'p [u8]) -> BoxFuture<'p, ()> {
+        Box::pin(async move {
+            if operation == TableOperation::Get {
+                tokio::task::yield_now().await;
+            }
         })
-    }
-
-    fn put(
-        &self,
-        key: Bytes,
-        value: Bytes,
-        expect: Expect,
-        expires: Option<Timestamp>,
-    ) -> BoxFuture<'_, Result<Put, StoreError>> {
-        self.0.put(key, value, expect, expires)
-    }
-
-    fn delete(&self, key: Bytes, expect: Expect) -> BoxFuture<'_, Result<Put, StoreError>> {
-        self.0.delete(key, expect)
-    }
-
-    fn scan(&self, prefix: &[u8]) -> BoxFuture<'_, Result<Vec<(Bytes, Versioned)>, StoreError>> {
-        self.0.scan(prefix)
-    }
-
-    fn expire(&self, now: Timestamp) -> BoxFuture<'_, Result<usize, StoreError>> {
-        self.0.expire(now)
-    }
-
-    fn watch(&self, prefix: &[u8]) -> BoxStream<'static, Change> {
-        self.0.watch(prefix)
     }
 }
 
@@ -77,6 +49,7 @@ pub(crate) fn terms(rule: &str, groups: &[&str], approvals: u32) -> HoldTerms {
         in_transaction: false,
         grant: None,
         needs_reason: false,
+        counts_rows: false,
     }
 }
 
@@ -107,7 +80,7 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn build() -> Self {
-        Self::over(Arc::new(SlowTable(MemoryTable::new()))).await
+        Self::over(Arc::new(ProbedTable::new(Arc::new(MemoryTable::new()), Slow))).await
     }
 
     pub(crate) async fn over(table: Arc<dyn Table>) -> Self {
@@ -152,6 +125,7 @@ impl House {
             parameters: Vec::new(),
             operations: vec!["alter table public.t".into()],
             reason: None,
+            preview: None,
             binding: Binding::of(&requester, &[("text", b"alter table t add x int")]),
             terms,
             requester,

@@ -2,8 +2,8 @@
 //!
 //! Promises: frames leave in the order they were pushed; the longest prefix whose record is durable leaves, the rest
 //! waits; one write for whatever has gathered, never one for each frame; polling never blocks, so a peer that does not
-//! read stalls only its own direction. Once the record has failed, what waits is never sent, and
-//! every later asking says so.
+//! read stalls only its own direction. Once the record has failed, what waits is never sent, and every later asking says
+//! so.
 //! Does not promise a bound on the queue: the session's pump reads no more while [`Upstream::backlog`] is high.
 //! Held by: `tests/it/durability.rs`.
 

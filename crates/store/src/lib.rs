@@ -11,12 +11,14 @@
 pub mod conform;
 pub mod faulty;
 pub mod memory;
+pub mod probe;
 pub mod schedule;
 mod watch;
 
 pub use faulty::FaultyLog;
 pub use memory::{MemoryLog, MemoryTable};
-pub use schedule::{SteppedTable, Steps, explore};
+pub use probe::{Outage, Probe, ProbedTable, TableOperation};
+pub use schedule::{Fact, SteppedTable, Steps, explore};
 pub use watch::Watchers;
 
 use bytes::Bytes;

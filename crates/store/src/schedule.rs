@@ -12,14 +12,13 @@
 
 #![expect(clippy::disallowed_types, reason = "what a test's tasks wait in, used in tests only")]
 
-use crate::{Change, Expect, Put, StoreError, Table, Versioned};
-use bytes::Bytes;
+use crate::{Change, Probe, ProbedTable, StoreError, Table, TableOperation};
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use futures_util::stream::BoxStream;
-use jiff::Timestamp;
 use std::fmt::Write as _;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -92,7 +91,7 @@ impl Steps {
     /// This table, in steps.
     #[must_use]
     pub fn table(&self, inner: Arc<dyn Table>) -> SteppedTable {
-        SteppedTable { inner, steps: self.clone(), late: false }
+        ProbedTable::new(inner, Stepping { steps: self.clone(), late: false })
     }
 
     /// A step of the scenario's own: it waits to be let through while [`Steps::play`] plays, and not otherwise.
@@ -174,18 +173,38 @@ impl Steps {
     }
 }
 
+/// Something that happens at most once, and is seen by others. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Fact(Arc<AtomicBool>);
+
+impl Fact {
+    /// Whether it happened.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// It happened.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// A table whose operations are steps.
-pub struct SteppedTable {
-    inner: Arc<dyn Table>,
+pub type SteppedTable = ProbedTable<Stepping>;
+
+/// What makes each operation a step.
+pub struct Stepping {
     steps: Steps,
     late: bool,
 }
 
-impl SteppedTable {
+impl ProbedTable<Stepping> {
     /// The same, where the answer to a write is a step of its own: whoever asked may be gone when it comes.
     #[must_use]
-    pub fn answering_late(self) -> Self {
-        Self { late: true, ..self }
+    pub fn answering_late(mut self) -> Self {
+        self.probe.late = true;
+        self
     }
 }
 
@@ -195,60 +214,29 @@ fn name(operation: &str, key: &[u8]) -> String {
     format!("{operation}:{}", String::from_utf8_lossy(head))
 }
 
-impl Table for SteppedTable {
-    fn get(&self, key: &[u8]) -> BoxFuture<'_, Result<Option<Versioned>, StoreError>> {
-        let (step, key) = (self.steps.step(&name("get", key)), Bytes::copy_from_slice(key));
-        Box::pin(async move {
-            step.await;
-            self.inner.get(&key).await
-        })
+impl Probe for Stepping {
+    fn before<'p>(&'p self, operation: TableOperation, key: &'p [u8]) -> BoxFuture<'p, Result<(), StoreError>> {
+        let operation = match operation {
+            TableOperation::Get => "get",
+            TableOperation::Put => "put",
+            TableOperation::Delete => "delete",
+            TableOperation::Scan => "scan",
+            TableOperation::Expire => "expire",
+        };
+        self.steps.step(&name(operation, key)).map(Ok).boxed()
     }
 
-    fn put(
-        &self,
-        key: Bytes,
-        value: Bytes,
-        expect: Expect,
-        expires: Option<Timestamp>,
-    ) -> BoxFuture<'_, Result<Put, StoreError>> {
-        let (step, answer) = (self.steps.step(&name("put", &key)), self.steps.step(&name("answer", &key)));
-        Box::pin(async move {
-            step.await;
-            let done = self.inner.put(key, value, expect, expires).await;
-            if self.late {
-                answer.await;
-            }
-            done
-        })
+    fn after<'p>(&'p self, operation: TableOperation, key: &'p [u8]) -> BoxFuture<'p, ()> {
+        if self.late && operation == TableOperation::Put {
+            self.steps.step(&name("answer", key)).boxed()
+        } else {
+            ready(()).boxed()
+        }
     }
 
-    fn delete(&self, key: Bytes, expect: Expect) -> BoxFuture<'_, Result<Put, StoreError>> {
-        let step = self.steps.step(&name("delete", &key));
-        Box::pin(async move {
-            step.await;
-            self.inner.delete(key, expect).await
-        })
-    }
-
-    fn scan(&self, prefix: &[u8]) -> BoxFuture<'_, Result<Vec<(Bytes, Versioned)>, StoreError>> {
-        let (step, prefix) = (self.steps.step(&name("scan", prefix)), Bytes::copy_from_slice(prefix));
-        Box::pin(async move {
-            step.await;
-            self.inner.scan(&prefix).await
-        })
-    }
-
-    fn expire(&self, now: Timestamp) -> BoxFuture<'_, Result<usize, StoreError>> {
-        let step = self.steps.step("expire");
-        Box::pin(async move {
-            step.await;
-            self.inner.expire(now).await
-        })
-    }
-
-    fn watch(&self, prefix: &[u8]) -> BoxStream<'static, Change> {
+    fn heard(&self, prefix: &[u8], changes: BoxStream<'static, Change>) -> BoxStream<'static, Change> {
         let (steps, name) = (self.steps.clone(), name("hear", prefix));
-        let heard = self.inner.watch(prefix).then(move |change| {
+        let heard = changes.then(move |change| {
             let step = steps.step(&name);
             async move {
                 step.await;

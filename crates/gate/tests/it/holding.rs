@@ -7,7 +7,7 @@ use portcullis_approvals::{Ballot, Desk, Vote};
 use portcullis_audit::Durability;
 use portcullis_gate::{Downstream, Hold, Ruling, Session, Settled};
 use portcullis_model::{
-    Action, AdminAction, CredentialKind, EventBody, Operation, Outcome, Parameter, Principal, Reason, RuleId,
+    Action, AdminAction, CredentialKind, EventBody, Operation, Outcome, Parameter, Preview, Principal, Reason, RuleId,
 };
 use portcullis_store::MemoryTable;
 use std::collections::{BTreeMap, BTreeSet};
@@ -311,4 +311,23 @@ async fn leaving_withdraws_and_is_recorded() {
         })
         .collect();
     assert_eq!(outcomes, [Outcome::Withdrawn, Outcome::Withdrawn]);
+}
+
+#[tokio::test]
+async fn what_it_would_write_is_for_those_who_decide_and_the_record() {
+    let world = World::with_approvers().await;
+    world.gate.set_policy(policy(&BUNDLE.replace("expires: 10m", "preview: count")));
+    let session = world.session().await;
+    let hold = held(&session);
+    assert!(hold.counts_rows());
+    let approval = hold.approval();
+    let (settled, ()) = tokio::join!(hold.previewed(Preview::Count(7)).settle(), vote(&world, approval, Ballot::Yes));
+    assert!(matches!(settled, Settled::Forward(..)));
+    assert_eq!(world.desk.show(approval).await.unwrap().request.preview, Some(Preview::Count(7)));
+    world.settle(&session).await;
+    let recorded = world.events(session.id()).into_iter().find_map(|event| match event.body {
+        EventBody::ApprovalRequested { preview, .. } => Some(preview),
+        _ => None,
+    });
+    assert_eq!(recorded, Some(Some(Preview::Count(7))));
 }

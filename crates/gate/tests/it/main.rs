@@ -7,7 +7,6 @@ mod asking;
 mod budgets;
 mod durability;
 mod entry;
-mod faulty;
 mod granting;
 mod holding;
 mod json;

@@ -11,30 +11,15 @@ use portcullis_audit::Durability;
 use portcullis_gate::{Ruling, Session, Settled};
 use portcullis_identity::Authenticated;
 use portcullis_model::{Action, ApprovalId, EventBody, Operation, Outcome, Reason, TokenId};
-use portcullis_store::{MemoryTable, Steps, Table, explore};
+use portcullis_store::{Fact, MemoryTable, Steps, Table, explore};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-
-/// Something that happens at most once, and is seen by others.
-#[derive(Clone, Default)]
-struct Fact(Arc<AtomicBool>);
-
-impl Fact {
-    fn holds(&self) -> bool {
-        self.0.load(SeqCst)
-    }
-
-    fn set(&self) {
-        self.0.store(true, SeqCst);
-    }
-}
 
 /// How the command ended, and what was so by then.
 struct End {

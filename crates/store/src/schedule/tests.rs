@@ -1,5 +1,5 @@
 use super::*;
-use crate::MemoryTable;
+use crate::{Expect, MemoryTable, Put};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

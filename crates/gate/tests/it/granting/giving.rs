@@ -1,8 +1,15 @@
 //! What is given, and what becomes of it where the record, the store or whoever asked is gone.
 
 use super::*;
-use crate::faulty::FaultyTable;
 use portcullis_approvals::State;
+use portcullis_store::{Outage, ProbedTable, TableOperation};
+
+/// A table where what is kept under these keys can be read one by one, and not changed, read as a whole or followed.
+fn failing(keys: &'static [u8]) -> Arc<ProbedTable<Outage>> {
+    let covers =
+        move |asked, key: &[u8]| matches!(asked, TableOperation::Put | TableOperation::Scan) && key.starts_with(keys);
+    Arc::new(ProbedTable::new(Arc::new(MemoryTable::new()), Outage::of(covers)))
+}
 
 /// Asks for this, waits until its approval is claimed, and goes away before anything more is durable.
 async fn leaves_while_it_is_recorded(shop: &Shop, session: &Session, operations: &[Operation]) {
@@ -48,17 +55,18 @@ async fn what_the_record_says_was_given_is_kept_though_whoever_asked_went_away()
 
 #[tokio::test]
 async fn of_one_that_cannot_be_kept_the_record_says_the_end() {
-    let table = Arc::new(FaultyTable::new(b"grant/"));
+    let table = failing(b"grant/");
     let shop = Shop::over(Arc::clone(&table) as _, Arc::new(MemoryTable::new()), BUNDLE).await;
     let session = shop.world.session().await;
-    table.fail(true);
+    table.probe.begin();
+    table.probe.cut();
     drop(shop.granted(&session, &[create("t")], 60).await);
     shop.world.settle(&session).await;
     assert_eq!(shop.ended(), [(given(&shop, &session)[0], "shop/ask agent-7 shop unkept".to_owned())]);
     leaves_while_it_is_recorded(&shop, &session, &[create("u")]).await;
     let ended: Vec<GrantId> = shop.ended().into_iter().map(|(grant, _)| grant).collect();
     assert_eq!((ended.len(), ended), (2, given(&shop, &session)));
-    table.fail(false);
+    table.probe.end();
     assert_eq!(ruled(&session, &[create("t")]), '?');
     assert!(shop.again(BUNDLE).await.desk.grants().unwrap().is_empty());
 }
@@ -129,7 +137,7 @@ async fn what_runs_under_a_grant_is_judged_once_after_policy_moved_on() {
 /// Where nobody knows who was revoked no grant counts, and none ends for it.
 #[tokio::test]
 async fn what_is_not_known_of_its_people_ends_no_grant() {
-    let identities = Arc::new(FaultyTable::new(b""));
+    let identities = failing(b"");
     let shop = Shop::over(Arc::new(MemoryTable::new()), Arc::clone(&identities) as _, BUNDLE).await;
     let (token, text) = shop.world.token("agents").await;
     let session = shop.world.arrive("shop", text).await.unwrap();
@@ -140,11 +148,12 @@ async fn what_is_not_known_of_its_people_ends_no_grant() {
             changes.changed().await.unwrap();
         }
     };
-    identities.fail(true);
+    identities.probe.begin();
+    identities.probe.cut();
     follows(false).await;
     assert_eq!(ruled(&session, &[create("t")]), '-');
     assert_eq!(shop.world.gate.end_grants(Timestamp::now()).await, 0);
-    identities.fail(false);
+    identities.probe.end();
     follows(true).await;
     assert_eq!(ruled(&session, &[create("t")]), '+');
     let admin = Authenticated::local_admin(None);
