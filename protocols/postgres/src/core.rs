@@ -19,11 +19,14 @@ mod failure;
 mod fuzz;
 pub(crate) mod limited;
 pub(crate) mod names;
+mod preview;
 mod rows;
 mod ruling;
 pub(crate) mod run;
+mod surroundings;
 #[cfg(test)]
 pub(crate) mod tests;
+mod transaction;
 mod words;
 
 pub use fuzz::fuzz_core;
@@ -34,6 +37,7 @@ use crate::expect::{Expectations, Slot};
 use crate::frame::{Frame, Phase};
 use crate::message::TransactionStatus;
 use crate::own::{Nowhere, Own};
+use crate::preview::Foretold;
 use crate::reply;
 use crate::scope::{Answered, Tracker};
 use bytes::Bytes;
@@ -46,7 +50,9 @@ use rows::LongRow;
 use ruling::Asked;
 use run::{RunId, Runs};
 use std::sync::Arc;
-use words::Touched;
+use surroundings::Surroundings;
+use transaction::Transaction;
+use words::{Slots, Touched};
 
 /// What to do behind a frame, in this order within each list.
 #[derive(Default)]
@@ -57,6 +63,8 @@ pub(crate) struct Steps {
     pub(crate) down: Vec<Released<Bytes>>,
     /// To be settled; [`Core::on_settled`] takes the result.
     pub(crate) hold: Option<Hold<Bytes>>,
+    /// What people are told about what is held, where it writes rows; made before they are asked.
+    pub(crate) preview: Option<Foretold>,
     /// The hold is not wanted any more: drop it.
     pub(crate) unhold: bool,
     /// Load the catalogue anew; [`Core::on_refreshed`] says it is there.
@@ -141,7 +149,7 @@ pub(crate) struct Core {
     portals: Names<Portal>,
     runs: Runs,
     state: State,
-    status: TransactionStatus,
+    transaction: Transaction,
     /// Syncs sent: frames between two of them stand and fall together.
     stretch: u64,
     /// The server discards what it reads until the next Sync.
@@ -176,6 +184,10 @@ pub(crate) struct Core {
     own_pid: Option<i32>,
     /// What protected values may still be in what the server says.
     touched: Touched,
+    /// What was sent since the transaction began that may have changed what only this session sees.
+    wrote: Slots,
+    /// How values are read, and which state of the data is seen.
+    surroundings: Surroundings,
 }
 
 impl Core {
@@ -198,7 +210,7 @@ impl Core {
             portals: Names::default(),
             runs: Runs::default(),
             state: State::Ready,
-            status: TransactionStatus::Idle,
+            transaction: Transaction::none(),
             stretch: 0,
             skipping: false,
             discarded: Vec::new(),
@@ -215,6 +227,8 @@ impl Core {
             copying_out: None,
             own_pid,
             touched: Touched::default(),
+            wrote: Slots::default(),
+            surroundings: Surroundings::default(),
         }
     }
 
@@ -225,7 +239,7 @@ impl Core {
 
     /// Asks the server what names mean before the client's first command.
     pub(crate) fn start(&mut self, steps: &mut Steps) {
-        if self.scope.asks(self.status) {
+        if self.scope.asks(self.transaction.status()) {
             self.ask_scope(steps);
         }
     }
@@ -247,7 +261,9 @@ impl Core {
 
     /// Whether nothing is under way and no transaction is open: a good moment to end.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.queue.is_empty() && self.status == TransactionStatus::Idle && matches!(self.state, State::Ready)
+        let open = self.transaction.status() != TransactionStatus::Idle;
+        // What was sent since the server was ready stands only behind the next Sync.
+        self.at_boundary && !open && matches!(self.state, State::Ready)
     }
 
     /// The catalogue was loaded anew, or could not be: what waited is judged.

@@ -176,6 +176,28 @@ async fn a_pipeline_falls_with_the_statement_that_wrote_too_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_an_execute_ended_or_began_is_not_mistaken() {
+    let Some(seat) = Seat::open(FEW) else { return };
+    let mut client = seat.client().await;
+    let run = |sql: &str| Bytes::from([parse("", sql), bind("", "", &[]), execute("", 0)].concat());
+    // COMMIT is done when it was executed, though the server was not ready since: the DELETE is in no transaction.
+    client.query("BEGIN").await.unwrap();
+    client.send(&[run("COMMIT"), query("DELETE FROM items")].concat()).await.unwrap();
+    let heard = client.read_until_ready().await.unwrap();
+    assert!(outline(&heard).ends_with("E:42501 Z:I"), "{}", said(&heard));
+    assert_eq!(seat.rows("items"), 10);
+    // BEGIN as well: the client's own transaction is not committed by the gateway.
+    client.send(&[run("BEGIN"), query("DELETE FROM items WHERE id = 1")].concat()).await.unwrap();
+    let heard = client.read_until_ready().await.unwrap();
+    assert!(outline(&heard).ends_with("C:DELETE 1 Z:T"), "{}", said(&heard));
+    assert_eq!(seat.rows("items"), 10);
+    let heard = client.query("ROLLBACK").await.unwrap();
+    assert_eq!(outline(&heard), "C:ROLLBACK Z:I");
+    assert_eq!(seat.rows("items"), 10);
+    seat.gateway.stop(&[]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_behind_a_statement_is_refused_unless_the_rule_ignores_it() {
     let Some(seat) = Seat::open(FEW) else { return };
     let mut client = seat.client().await;

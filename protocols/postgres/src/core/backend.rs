@@ -106,6 +106,7 @@ impl Core {
                 if PINNED.iter().any(|(pinned, kept)| pinned == name && kept != value) {
                     return Err(Breach("a setting that decides how text is read was changed"));
                 }
+                self.surroundings.reported(name, value);
                 self.release_setting(name, value, frame, steps);
             }
             // Nothing of the gateway's own Describe reaches the client.

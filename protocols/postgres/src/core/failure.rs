@@ -31,6 +31,7 @@ impl Core {
             return Ok(());
         }
         self.scope.failed();
+        self.transaction.failed();
         match front {
             Front::Query(id) | Front::Execute(id) | Front::Bind(id) => {
                 self.run_failed(id, fields, message, frame, steps);

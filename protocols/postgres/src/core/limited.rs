@@ -15,7 +15,7 @@
 //! | COMMIT | an error | the client is told it; ROLLBACK where the transaction is still open |
 //!
 //! Does not promise to know what triggers wrote: a statement for which that counts was refused before.
-//! Held by: `core/tests/limits.rs`, and `core/tests/splitting.rs` wherever bytes are split.
+//! Held by: `core/tests/limits.rs`, `core/tests/transactions.rs`, and `core/tests/splitting.rs` wherever bytes are split.
 
 use super::backend::{Breach, Front};
 use super::run::RunId;
@@ -48,8 +48,8 @@ enum Course {
     Runs,
     /// It wrote few enough.
     Within,
-    /// It wrote too many.
-    Exceeds(Denial),
+    /// It wrote too many: so many, where the server said a number.
+    Exceeds { denial: Denial, rows: Option<u64> },
 }
 
 /// A limited statement while it runs.
@@ -111,7 +111,7 @@ fn counted(tag: &str) -> Option<u64> {
 impl Core {
     /// A limited Query may be sent: at once inside a transaction, behind a BEGIN of the gateway's own outside.
     pub(super) fn send_limited(&mut self, cleared: Cleared<Bytes>, run: RunId, steps: &mut Steps) -> Work {
-        if self.skipping || self.status != TransactionStatus::Idle {
+        if self.skipping || self.transaction.status() != TransactionStatus::Idle {
             steps.up.push(cleared);
             return Work::Query(run);
         }
@@ -168,7 +168,10 @@ impl Core {
             _ => return Some(frame),
         }
         let rows = match message {
-            ServerMessage::CommandComplete(tag) => counted(tag),
+            ServerMessage::CommandComplete(tag) => {
+                run.tag = Some((*tag).into());
+                counted(tag)
+            }
             _ => None,
         };
         let permit = run.permit.as_ref();
@@ -193,22 +196,22 @@ impl Core {
             }
             Some(denial) => {
                 limited.kept.clear();
-                self.runs.undo(&self.session, id, rows);
-                self.exceeds(front, id, denial, steps);
+                self.exceeds(front, id, denial, rows, steps);
                 None
             }
         }
     }
 
     /// It wrote too many. What it is in fails: at once where that is left open by an Execute, else when the server is ready.
-    fn exceeds(&mut self, front: Front, id: RunId, denial: Denial, steps: &mut Steps) {
+    fn exceeds(&mut self, front: Front, id: RunId, denial: Denial, rows: Option<u64>, steps: &mut Steps) {
         if matches!(front, Front::Execute(_)) {
+            self.runs.undo(&self.session, id, rows);
             self.queue.pop();
             self.runs.pass(&self.session, id);
             steps.up.push(self.session.own(Own::RefusedExecute(self.nowhere.clone())));
             self.queue.push(Work::Refused(Box::new(refused(denial, false))));
         } else if let Some(limited) = self.runs.get_mut(id).and_then(|run| run.limited.as_mut()) {
-            limited.course = Course::Exceeds(denial);
+            limited.course = Course::Exceeds { denial, rows };
         }
     }
 
@@ -236,7 +239,15 @@ impl Core {
         let course = self.runs.get_mut(id).and_then(|run| run.limited.as_mut());
         let course = course.map(|limited| std::mem::replace(&mut limited.course, Course::Runs));
         let within = matches!(course, Some(Course::Within)) && status == TransactionStatus::Open;
-        if let Some(Course::Exceeds(denial)) = course {
+        let wrote = matches!(course, Some(Course::Within | Course::Exceeds { .. }));
+        if wrote && status == TransactionStatus::Idle {
+            // What it wrote may stand, so nobody is told that it was undone.
+            self.runs.end(&self.session, id);
+            self.breach("a transaction that nothing ended is over", steps);
+            return None;
+        }
+        if let Some(Course::Exceeds { denial, rows }) = course {
+            self.runs.undo(&self.session, id, rows);
             if !self.is_around(id) {
                 steps.up.push(self.session.own(Own::RefusedQuery(denial.decision)));
                 self.become_work(Work::Refused(Box::new(refused(denial, true))));

@@ -1,6 +1,7 @@
 //! A server that keeps the extended protocol's rules: skipping to Sync, transaction status, names, COPY. What it
 //! answers is made up.
 
+use super::ledger::{Ledger, is_control};
 use crate::message::{TransactionStatus, write};
 use bytes::{BufMut, BytesMut};
 use std::collections::HashMap;
@@ -17,7 +18,6 @@ pub(super) struct Server {
     statements: HashMap<String, String>,
     portals: HashMap<String, String>,
     skipping: bool,
-    status: Status,
     /// COPY FROM STDIN under way; whether it began in a Query.
     copying: Option<bool>,
     /// Texts that ran.
@@ -27,18 +27,12 @@ pub(super) struct Server {
     lines: usize,
     /// What is cancelled when it is next run.
     pub(super) fails: Option<String>,
+    /// Its transactions.
+    pub(super) ledger: Ledger,
     /// The next COMMIT finds that a deferred constraint does not hold.
     pub(super) deferred: bool,
     /// It answers nothing: the test does.
     pub(super) silent: bool,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Status {
-    #[default]
-    Idle,
-    Open,
-    Failed,
 }
 
 pub(super) fn frame(out: &mut BytesMut, tag: u8, body: &[u8]) {
@@ -103,7 +97,9 @@ impl Server {
             b'D' => self.describe(body),
             b'E' => match self.portals.get(&strings(body)[0]).cloned() {
                 Some(sql) => {
-                    self.execute(&sql, false);
+                    if self.execute(&sql, false) {
+                        self.ledger.executed(&sql);
+                    }
                 }
                 None => self.error("34000"),
             },
@@ -118,6 +114,7 @@ impl Server {
             }
             b'S' => {
                 self.skipping = false;
+                self.ledger.synced();
                 self.ready();
             }
             b'H' | b'X' => {}
@@ -173,7 +170,7 @@ impl Server {
     /// Runs one statement; false when it failed or goes on.
     fn execute(&mut self, sql: &str, simple: bool) -> bool {
         let sql = sql.to_owned();
-        if self.status == Status::Failed && sql != "ROLLBACK" && sql != "COMMIT" {
+        if self.ledger.has_failed() && !sql.starts_with("ROLLBACK") && !sql.starts_with("COMMIT") {
             if simple {
                 self.fail("25P02")
             } else {
@@ -182,6 +179,7 @@ impl Server {
             return false;
         }
         self.ran.push(sql.clone());
+        self.ledger.begins();
         let complete = |out: &mut BytesMut, tag: &str| frame(out, b'C', format!("{tag}\0").as_bytes());
         if sql.contains("1/0") {
             if simple {
@@ -202,22 +200,27 @@ impl Server {
         match sql.as_str() {
             "COMMIT" if std::mem::take(&mut self.deferred) => {
                 self.fail("23503");
-                self.status = Status::Idle;
+                self.ledger.commit_failed();
                 return false;
             }
             write if write.contains("DELETE FROM items WHERE id < ") && !write.starts_with("PREPARE") => {
                 return self.delete(&sql, simple);
             }
-            "EXECUTE d" => complete(&mut self.out, "DELETE 3"),
-            "BEGIN" => {
-                self.status = Status::Open;
-                complete(&mut self.out, "BEGIN");
+            "EXECUTE d" => {
+                self.ledger.wrote(3);
+                complete(&mut self.out, "DELETE 3");
             }
-            "ROLLBACK" | "COMMIT" => {
-                let tag = if self.status == Status::Failed { "ROLLBACK" } else { sql.as_str() };
-                self.status = Status::Idle;
-                complete(&mut self.out, tag);
-            }
+            control if is_control(control) => match self.ledger.control(control) {
+                Ok(tag) => complete(&mut self.out, tag),
+                Err(code) if simple => {
+                    self.fail(code);
+                    return false;
+                }
+                Err(code) => {
+                    self.error(code);
+                    return false;
+                }
+            },
             copy if copy.starts_with("COPY") && copy.contains("FROM STDIN") => {
                 frame(&mut self.out, b'G', &[0, 0, 1, 0, 0]);
                 self.copying = Some(simple);
@@ -273,6 +276,7 @@ impl Server {
                 }
             }
         }
+        self.ledger.wrote(rows);
         frame(&mut self.out, b'C', format!("DELETE {rows}\0").as_bytes());
         true
     }
@@ -323,18 +327,12 @@ impl Server {
     fn fail(&mut self, code: &str) {
         let body = format!("SERROR\0VERROR\0C{code}\0Mfailed\0\0");
         frame(&mut self.out, b'E', body.as_bytes());
-        if self.status == Status::Open {
-            self.status = Status::Failed;
-        }
+        self.ledger.failed();
     }
 
     fn ready(&mut self) {
-        let status = match self.status {
-            Status::Idle => TransactionStatus::Idle,
-            Status::Open => TransactionStatus::Open,
-            Status::Failed => TransactionStatus::Failed,
-        };
-        if self.status == Status::Idle {
+        let status = self.ledger.ready();
+        if status == TransactionStatus::Idle {
             self.portals.clear();
         }
         write::ready_for_query(&mut self.out, status);
