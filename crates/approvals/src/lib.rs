@@ -134,7 +134,10 @@ impl Desk {
         let writing = Arc::clone(&core);
         writer.spawn(async move {
             while let Some(id) = waiting.recv().await {
-                if let Err(error) = writing.withdraw(id).await {
+                // One that was not opened yet when its asker went never will be.
+                if let Err(error) = writing.withdraw(id).await
+                    && !matches!(error, DeskError::NotFound(_))
+                {
                     tracing::warn!(approval = %id, %error, "a withdrawn request for approval is left to its deadline");
                 }
             }

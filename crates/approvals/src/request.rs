@@ -14,7 +14,7 @@ use crate::error::{ClaimError, OpenError, VoteError};
 use crate::grant::{Offer, Party};
 use crate::vote::{Ballot, Vote, same_person};
 use jiff::Timestamp;
-use portcullis_model::{ApprovalId, DecisionId, HoldTerms, Name, Parameter, Principal, Text};
+use portcullis_model::{ApprovalId, DecisionId, HoldTerms, Name, Parameter, Preview, Principal, Text};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +48,9 @@ pub struct Request {
     /// Why, in the requester's words, after masking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Arc<str>>,
+    /// What it would write, where it writes rows of a database. Whoever asks is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
     /// What an approval is bound to.
     pub binding: Binding,
     /// What each rule that holds asks for; all must be satisfied. Never empty.
@@ -148,6 +151,14 @@ pub(crate) struct Stored {
     votes: Vec<Cast>,
 }
 
+impl Request {
+    /// Whether this person asks, or made the token with which somebody does.
+    #[must_use]
+    pub fn is_of(&self, who: &Principal) -> bool {
+        std::iter::once(&self.requester).chain(&self.makers).any(|own| same_person(own, who))
+    }
+}
+
 impl Stored {
     pub(crate) fn new(request: Request, seat: Arc<str>, run: Uuid) -> Result<Self, OpenError> {
         let soonest = request.terms.iter().map(|terms| terms.expires).min();
@@ -217,7 +228,7 @@ impl Stored {
             return Err(VoteError::Decided(state));
         }
         let voter = vote.voter();
-        if std::iter::once(&self.request.requester).chain(&self.request.makers).any(|own| same_person(own, voter)) {
+        if self.request.is_of(voter) {
             return Err(VoteError::OwnRequest);
         }
         if !self.request.terms.iter().any(|terms| names(terms, voter)) {

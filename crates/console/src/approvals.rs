@@ -1,20 +1,20 @@
 //! Requests for approval: what waits, voting on it, and the grants that came of it.
 //!
-//! Promises: a vote counts only for whoever logged in interactively within the last five minutes (DESIGN 3), and is in the
-//! record; where that cannot be written the request is withdrawn, so that nothing runs on a vote that nobody can prove; no
+//! Promises: a vote counts only for whoever logged in interactively within the last five minutes (DESIGN 3) and still stands
+//! when all of it is there, and is in the record; where that cannot be written the request is withdrawn, so that nothing runs on a vote that nobody can prove; no
 //! number of requests keeps one that waits out of the listing.
 //! Does not promise that a command ran: its own record says so.
 //! Held by: `tests/it`.
 
 use crate::Api;
-use crate::caller::{ApprovalReader, Approver, Revoker};
+use crate::caller::{ApprovalReader, Approver, Asked, Revoker};
 use crate::error::ApiError;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use portcullis_approvals::{Ballot, DeskError, GrantError, GrantShown, Shown, State as Standing, Vote, VoteError};
-use portcullis_model::{AdminAction, ApprovalId, GrantId};
+use portcullis_model::{AdminAction, ApprovalId, GrantId, Principal};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub(crate) struct Listing {
 /// they are asked for, the newest. Oldest first.
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
-    _: ApprovalReader,
+    ApprovalReader(caller): ApprovalReader,
     Query(wanted): Query<Listing>,
 ) -> Result<Json<Vec<Shown>>, ApiError> {
     let mut found = api.desk.list().await.map_err(desk)?;
@@ -78,22 +78,33 @@ pub(crate) async fn list(
         cut -= usize::from(goes);
         !goes
     });
+    found.iter_mut().for_each(|shown| hide_preview(shown, &caller.principal));
     Ok(Json(found))
 }
 
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
-    _: ApprovalReader,
+    ApprovalReader(caller): ApprovalReader,
     Path(id): Path<String>,
 ) -> Result<Json<Shown>, ApiError> {
-    api.desk.show(parse(&id)?).await.map(Json).map_err(desk)
+    let mut shown = api.desk.show(parse(&id)?).await.map_err(desk)?;
+    hide_preview(&mut shown, &caller.principal);
+    Ok(Json(shown))
+}
+
+/// Whoever asks learns nothing by asking: how many rows match is for others. The record has it, which is kept from no
+/// auditor: one who asks reads it there.
+fn hide_preview(shown: &mut Shown, reader: &Principal) {
+    if shown.request.is_of(reader) {
+        shown.request.preview = None;
+    }
 }
 
 pub(crate) async fn vote(
     State(api): State<Arc<Api>>,
     Approver(caller): Approver,
     Path(id): Path<String>,
-    Json(said): Json<Said>,
+    Asked(said): Asked<Said>,
 ) -> Result<Json<Counted>, ApiError> {
     let id = parse(&id)?;
     let grant = said.grant()?;

@@ -16,7 +16,7 @@ use portcullis_approvals::{Binding, DeskError, Offer, OpenError, Request, Verdic
 use portcullis_audit::RecordUnavailable;
 use portcullis_model::{
     ApprovalId, Command, DecisionId, Denial, Digest, EventBody, GrantId, HoldTerms, Operation, Outcome, Parameter,
-    Reason, RuleId, Text, Verdict,
+    Preview, Reason, RuleId, Text, Verdict,
 };
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -58,6 +58,8 @@ pub(crate) struct Waiting {
     pub(crate) same: Option<Digest>,
     /// Which request is waited for.
     pub(crate) told: watch::Sender<ApprovalId>,
+    /// What it would write, as those who decide are told.
+    pub(crate) preview: Option<Preview>,
     /// The request was left by somebody before: whoever stops waiting for it leaves it as it is.
     pub(crate) found: bool,
     armed: bool,
@@ -108,8 +110,22 @@ impl<F> Hold<F> {
         let (told, _) = watch::channel(approval);
         let (held, granted) = (Held::of(judged), granting::names(&judged.granted));
         let (same, found, armed) = (None, false, true);
-        let waiting = Waiting { session, command, number, approval, terms, held, granted, same, told, found, armed };
+        let preview = None;
+        let waiting =
+            Waiting { session, command, number, approval, terms, held, granted, same, told, preview, found, armed };
         Self { frame, waiting }
+    }
+
+    /// Whether a rule wants the rows counted that it would write.
+    #[must_use]
+    pub fn counts_rows(&self) -> bool {
+        self.waiting.terms.iter().any(|terms| terms.counts_rows)
+    }
+
+    /// Says what it would write: for those who decide and the record, never for whoever asks.
+    pub fn previewed(mut self, preview: Preview) -> Self {
+        self.waiting.preview = Some(preview);
+        self
     }
 
     /// The request.
@@ -222,6 +238,7 @@ impl Waiting {
             rule: self.rule().map_or_else(|| "".into(), |rule| rule.to_string().into()),
             expires,
             reason: self.session.reason(&self.command),
+            preview: self.preview.clone(),
         }])?;
         Ok(())
     }
@@ -236,6 +253,7 @@ impl Waiting {
             parameters,
             operations: listed(self.command.operations()).0,
             reason: self.session.reason(&self.command),
+            preview: self.preview.clone(),
             binding,
             terms: self.terms.clone(),
             requester: self.session.authenticated.principal.clone(),

@@ -173,6 +173,8 @@ impl Session {
         let mut lease =
             self.inner.shared.credentials.lease(&connection.name, Some(&connection.login), self.principal()).await?;
         if let Some(kept) = lease.kept.take() {
+            // The server's own log knows the session by this name only.
+            self.inner.record([EventBody::SessionLogin { login: Arc::clone(&lease.username) }]);
             // Given back when the session ends, however it does.
             self.inner.kept.store(Some(Arc::new(kept)));
         }

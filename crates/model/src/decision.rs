@@ -84,6 +84,9 @@ pub struct HoldTerms {
     /// Whether nobody is asked about a command whose requester does not say why.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_reason: bool,
+    /// Whether the rows that it would write are counted for those who decide (`preview: count`), where they can be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counts_rows: bool,
 }
 
 /// The verdict on a command: the strictest of its operations'.

@@ -8,6 +8,7 @@ use crate::command::{Digest, Fault, Parameter, Source, Text};
 use crate::decision::{Effect, RowLimit};
 use crate::denial::Reason;
 use crate::id::{ApprovalId, GrantId, SessionId};
+use crate::preview::Preview;
 use crate::principal::{Connection, Principal};
 use crate::recorded::{
     AdminAction, ClientInfo, MaskedColumn, Outcome, RecordedColumn, RecordedMatch, RecordedOperation, Tokens,
@@ -60,6 +61,12 @@ pub enum EventBody {
         client: Option<ClientInfo>,
         /// The gateway's version.
         gateway: Arc<str>,
+    },
+    /// The backend is logged in to under a name that was made for this session, in the place of the connection's login.
+    #[serde(rename = "session.login")]
+    SessionLogin {
+        /// The name.
+        login: Arc<str>,
     },
     /// A command was read.
     #[serde(rename = "command.received")]
@@ -211,6 +218,9 @@ pub enum EventBody {
         /// Why the command is sent, in its requester's words, after masking.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Arc<str>>,
+        /// What it would write, as those who decide are told, where it writes rows of a database.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        preview: Option<Preview>,
     },
     /// An approval was decided, used, withdrawn or ran out, or nobody waits for it any more and it stays open.
     #[serde(rename = "approval.settled")]
@@ -302,9 +312,23 @@ pub enum EventBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::TokenId;
     use crate::name::QualifiedName;
     use crate::object::{Object, RelationKind};
     use crate::operation::{Action, Mark, Operation};
+    use crate::principal::CredentialKind;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn dana() -> Principal {
+        Principal {
+            issuer: "https://idp.example".into(),
+            subject: "d-1".into(),
+            user: "dana".into(),
+            groups: BTreeSet::new(),
+            claims: BTreeMap::new(),
+            credential: CredentialKind::Oidc,
+        }
+    }
 
     #[test]
     fn an_event_reads_back_as_it_was_written() {
@@ -335,7 +359,17 @@ mod tests {
         let screens = [terminal(Some("xterm".into())), terminal(None)];
         let used =
             EventBody::Usage { command: 3, usage: Tokens { input: 1, output: 2, cache_read: 3, cache_write: 4 } };
-        for body in [received, settled, used, output("hello", false), output("", true)].into_iter().chain(screens) {
+        let login = EventBody::SessionLogin { login: "v-approle-1".into() };
+        let outputs = [output("hello", false), output("", true)];
+        let certified = AdminAction::LoginCertified {
+            token: TokenId::new(),
+            user: "dana".into(),
+            groups: vec!["dba".into()],
+            key: "SHA256:x".into(),
+            expires: Timestamp::UNIX_EPOCH,
+        };
+        let changed = EventBody::AdminChanged { by: dana(), change: certified };
+        for body in [login, received, settled, used, changed].into_iter().chain(outputs).chain(screens) {
             let event = Event { stream: SessionId::new(), number: 5, at: Timestamp::UNIX_EPOCH, body };
             let json = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event, "{json}");

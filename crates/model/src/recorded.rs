@@ -165,7 +165,20 @@ pub enum AdminAction {
         /// Until then.
         expires: Timestamp,
     },
-    /// A token was revoked.
+    /// A login at an identity provider was given an SSH certificate, by whoever logged in.
+    LoginCertified {
+        /// Its record: what revokes it.
+        token: TokenId,
+        /// For whom.
+        user: Arc<str>,
+        /// With these groups.
+        groups: Vec<Arc<str>>,
+        /// For the key of this fingerprint.
+        key: Arc<str>,
+        /// Until then.
+        expires: Timestamp,
+    },
+    /// A token, or a certificate of a login, was revoked.
     TokenRevoked {
         /// Which.
         token: TokenId,
@@ -176,6 +189,11 @@ pub enum AdminAction {
         issuer: Arc<str>,
         /// Who, as the provider calls them.
         subject: Arc<str>,
+    },
+    /// Somebody presented a new login of theirs; what their earlier ones opened goes on.
+    SessionsRenewed {
+        /// Until then.
+        until: Timestamp,
     },
     /// Somebody voted on a request for approval.
     ApprovalVoted {

@@ -160,6 +160,9 @@ fn narrower_rule(now: &Rule, was: &Rule) -> Vec<String> {
         if was.needs_reason && !now.needs_reason {
             out.push("no reason is asked for".to_owned());
         }
+        if was.counts_rows && !now.counts_rows {
+            out.push("rows are not counted for those who decide".to_owned());
+        }
     }
     out
 }

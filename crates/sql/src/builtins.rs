@@ -24,6 +24,7 @@ const SETTINGS: &str = include_str!("../data/settings.tsv");
 const TYPES: &str = include_str!("../data/types.tsv");
 const OPERATORS: &str = include_str!("../data/operators.tsv");
 const FLOWS: &str = include_str!("../data/function_flows.tsv");
+const SIGHTS: &str = include_str!("../data/function_sights.tsv");
 
 /// What a call of a built-in function amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,6 +124,17 @@ pub struct Flows {
     pub rows: Option<RowShape>,
 }
 
+/// What a built-in function tells that is not the same for another session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sight {
+    /// Of the session, its connection or its transaction.
+    Session,
+    /// When its transaction began.
+    Clock,
+    /// Random.
+    Chance,
+}
+
 /// What reading a relation of `pg_catalog` or `information_schema` amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CatalogueRelation {
@@ -137,7 +149,7 @@ pub enum CatalogueRelation {
 /// What a change of a setting amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SettingClass {
-    /// Presentation, time limits and choice of plan of the session: needs no rule.
+    /// Presentation of values, time limits and choice of plan of the session: needs no rule.
     Presentation,
     /// Decides which objects a bare name means.
     SearchPath,
@@ -201,9 +213,27 @@ static BY_FLOW: LazyLock<HashMap<&'static str, Flows>> = LazyLock::new(|| {
     parsed.collect()
 });
 
+static BY_SIGHT: LazyLock<HashMap<&'static str, Sight>> = LazyLock::new(|| {
+    let sight = |word| match word {
+        "session" => Some(Sight::Session),
+        "clock" => Some(Sight::Clock),
+        "chance" => Some(Sight::Chance),
+        _ => None,
+    };
+    rows(SIGHTS).filter_map(|mut row| Some((row.next()?, sight(row.next()?)?))).collect()
+});
+
+static VALUES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    rows(SETTINGS)
+        .filter_map(|mut row| Some((row.next()?, row.next()?)))
+        .filter(|row| row.1 == "values")
+        .map(|row| row.0)
+        .collect()
+});
+
 static BY_SETTING: LazyLock<HashMap<&'static str, SettingClass>> = LazyLock::new(|| {
     let class = |word| match word {
-        "presentation" => Some(SettingClass::Presentation),
+        "presentation" | "values" => Some(SettingClass::Presentation),
         "search-path" => Some(SettingClass::SearchPath),
         "pinned" => Some(SettingClass::Pinned),
         _ => None,
@@ -229,6 +259,12 @@ pub fn flows(name: &str) -> Flows {
     BY_FLOW.get(name).copied().unwrap_or_default()
 }
 
+/// What a call of the function of this name in `pg_catalog` tells that is not the same for another session.
+#[must_use]
+pub fn sight(name: &str) -> Option<Sight> {
+    BY_SIGHT.get(name).copied()
+}
+
 /// What reading this relation of `pg_catalog` or `information_schema` amounts to.
 #[must_use]
 pub fn catalogue_relation(schema: &str, name: &str) -> CatalogueRelation {
@@ -239,6 +275,18 @@ pub fn catalogue_relation(schema: &str, name: &str) -> CatalogueRelation {
 #[must_use]
 pub fn setting_class(name: &str) -> SettingClass {
     BY_SETTING.get(name.to_ascii_lowercase().as_str()).copied().unwrap_or(SettingClass::Other)
+}
+
+/// Whether a change of this setting leaves what values a statement finds and compares as it was; the name in any case.
+#[must_use]
+pub fn keeps_values(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    match setting_class(&name) {
+        SettingClass::Presentation => !VALUES.contains(name.as_str()),
+        // The path is followed, and what is pinned stays.
+        SettingClass::SearchPath | SettingClass::Pinned => true,
+        SettingClass::Other => false,
+    }
 }
 
 /// Whether setting a [`SettingClass::Pinned`] setting to this value leaves it as the gateway reads text by it. A reset

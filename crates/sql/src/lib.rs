@@ -22,6 +22,7 @@ mod scope;
 pub use cache::Cache;
 pub use fuzz::{fuzz_read, fuzz_scope};
 pub use lexical::fuzz_lexical;
+pub use postgres::preview::{Foresight, Mentioned, Question};
 pub use reading::{CopyDirection, CopyFormat, CopyOptions, Effect, ForceQuote, Reading, SearchPathValue, Statement};
 pub use scope::{Limits, Scope, SearchPath};
 
@@ -52,6 +53,13 @@ pub fn read(text: &str, dialect: Dialect, scope: &Scope, limits: &Limits) -> Rea
         | Dialect::MsSql
         | Dialect::Generic => dialect::read(text, dialect, limits),
     }
+}
+
+/// What can be asked of a PostgreSQL database about how many rows this text would write, before it runs. Synchronous; reads
+/// the text anew.
+#[must_use]
+pub fn foresee(text: &str, scope: &Scope, limits: &Limits) -> Foresight {
+    postgres::preview::foresee(text, scope, limits)
 }
 
 /// Fills in what flows into each column of `contents` that the server computes from others: those of views and

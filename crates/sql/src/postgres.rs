@@ -1,7 +1,8 @@
 //! PostgreSQL: the grammar's own tree, walked whole.
 //!
 //! `parse` makes the tree or a fault; `statement` maps every statement to what it does; `query` and `expression` walk
-//! the rest; `lineage` follows values; `names` resolves; `bounds` decides what is unbounded; `block` reads DO through `plpgsql`; `spread` follows writes through the catalogue.
+//! the rest; `lineage` follows values; `names` resolves; `bounds` decides what is unbounded; `block` reads DO through `plpgsql`;
+//! `preview` finds what can be asked before a write; `spread` follows writes through the catalogue.
 //! Promises: a text is read with one scope that changes along it as its statements change the session: behind DDL, a
 //! relation that was touched by it has schema `?`; behind a path or transaction end that cannot be told, every
 //! unqualified name has. Held by: `postgres/tests.rs` over `fixtures/sql/`.
@@ -22,6 +23,7 @@ mod names;
 mod objects;
 mod parse;
 mod plpgsql;
+pub(crate) mod preview;
 mod query;
 mod reader;
 mod server;

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     cache: Arc<Cache>,
     /// One load at a time.
     turn: Semaphore,
+    /// Few previews at a time.
+    previews: Arc<Semaphore>,
 }
 
 struct Loaded {
@@ -60,7 +62,17 @@ pub async fn load_catalogue(target: &Target, epoch: u64) -> Result<Catalogue> {
 impl Shared {
     fn new(cache: u64) -> Self {
         let nothing = Loaded { catalogue: Arc::new(Catalogue::unknown()), began: None, epoch: 0 };
-        Self { current: ArcSwap::from_pointee(nothing), cache: Arc::new(Cache::new(cache)), turn: Semaphore::new(1) }
+        Self {
+            current: ArcSwap::from_pointee(nothing),
+            cache: Arc::new(Cache::new(cache)),
+            turn: Semaphore::new(1),
+            previews: Arc::new(Semaphore::new(crate::preview::AT_ONCE)),
+        }
+    }
+
+    /// Whose turn it is to ask this database what a held statement would write.
+    pub(crate) fn previews(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.previews)
     }
 
     /// Readings of texts of this database.

@@ -31,6 +31,14 @@ pub enum Error {
         "the backend asks for {0} authentication; only SCRAM-SHA-256 is given, or nothing where no password is configured"
     )]
     Authentication(&'static str),
+    /// The backend refused what the gateway asked it to do on a connection of its own.
+    #[error("the backend refused: {code} {message}")]
+    BackendFailed {
+        /// Its SQLSTATE.
+        code: String,
+        /// Its message.
+        message: String,
+    },
     /// The backend refused the login or ended it with an error.
     #[error("the backend refused the login: {code} {message}")]
     BackendRefused {
@@ -101,7 +109,11 @@ impl Error {
     #[must_use]
     pub const fn side(&self) -> Side {
         match self {
-            Self::Authentication(_) | Self::BackendRefused { .. } | Self::Net(_) | Self::Scram(_) => Side::Backend,
+            Self::Authentication(_)
+            | Self::BackendFailed { .. }
+            | Self::BackendRefused { .. }
+            | Self::Net(_)
+            | Self::Scram(_) => Side::Backend,
             Self::Refused(_) => Side::Client,
             Self::Closed { side }
             | Self::Decode { side, .. }
@@ -131,6 +143,7 @@ impl Error {
                     .hint("Nothing is wrong with your own login. The gateway's log says what happened."),
             ),
             Self::Closed { .. }
+            | Self::BackendFailed { .. }
             | Self::Decode { .. }
             | Self::Frame { .. }
             | Self::Io { .. }

@@ -22,6 +22,7 @@ mod tests;
 
 pub use client::fuzz_sasl;
 pub use scram::fuzz_login;
+pub(crate) use scram::verifier;
 
 /// How long a refused peer may take to read why.
 const FAREWELL: Duration = Duration::from_secs(2);

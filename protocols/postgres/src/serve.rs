@@ -18,6 +18,7 @@ use crate::login::backend::{self, Backend, Target};
 use crate::login::client::{self, Discovery, Login, Way};
 use crate::login::{refuse, send};
 use crate::negotiate::{self, Opened, Opening};
+use crate::preview::Place;
 use crate::reply;
 use crate::startup::{ClientAuth, Startup};
 use portcullis_gate::{Arrival, Gate, NotEntered, Proof, RESERVED_USER, Session};
@@ -300,8 +301,8 @@ impl Postgres {
         // A server without a key cannot cancel, and its client is given none (notes 11).
         let registration = cancel.is_some().then(|| self.keys.register(opening.startup.version)).flatten();
         let key = registration.as_ref().map(crate::cancel::Registration::key);
-        let parameters = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let welcome = client::welcome(parameters, key);
+        let reported = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let welcome = client::welcome(reported, key);
         if let Err(error) = send(&mut opening.io, &welcome, crate::error::Side::Client).await {
             return (Err(error), "client left");
         }
@@ -310,12 +311,15 @@ impl Postgres {
         let snapshot: Snapshot = Arc::new(move || shared.snapshot());
         let reader = Reader { cache: catalogue.cache(), limits: self.settings.reading };
         let own_pid = cancel.as_ref().map(crate::cancel::ServerCancel::pid);
-        let core = Core::new(Arc::clone(session), reader, snapshot, rand::random(), own_pid);
+        let mut core = Core::new(Arc::clone(session), reader, snapshot, rand::random(), own_pid);
+        core.begins_with(&opening.startup.settings, &parameters);
         let peers = Peers { client: opening.io, from_client: buffer, backend: io, from_backend };
+        let previews = Place { target: Arc::clone(&target), turns: catalogue.previews() };
         let surroundings = pump::Surroundings {
             session: Arc::clone(session),
             catalogue,
             target,
+            previews,
             registration,
             cancel,
             drain,

@@ -9,8 +9,8 @@ use portcullis_approvals::{Binding, Grant, Party, Request, Verdict};
 use portcullis_audit::Watermark;
 use portcullis_identity::Authenticated;
 use portcullis_model::{
-    AdminAction, ApprovalId, CredentialKind, DecisionId, EventBody, GrantId, HoldTerms, Name, Parameter, Principal,
-    RuleId, SessionId, Text, TokenId,
+    AdminAction, ApprovalId, CredentialKind, DecisionId, EventBody, GrantId, HoldTerms, Name, Parameter, Preview,
+    Principal, RuleId, SessionId, Text, TokenId,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -52,6 +52,7 @@ async fn asked_by(world: &World, user: &str) -> ApprovalId {
         in_transaction: false,
         grant: Some(Duration::from_secs(1800)),
         needs_reason: false,
+        counts_rows: false,
     };
     let request = Request {
         id: ApprovalId::new(),
@@ -61,6 +62,7 @@ async fn asked_by(world: &World, user: &str) -> ApprovalId {
         parameters: vec![Parameter { type_name: "int4".into(), value: Some("7".into()) }],
         operations: vec!["delete table public.orders".into()],
         reason: None,
+        preview: Some(Preview::Count(7)),
         binding: Binding::of(&requester, &[("text", b"x")]),
         terms: vec![terms],
         requester,
@@ -129,6 +131,34 @@ async fn a_vote_that_cannot_be_recorded_is_told_so_and_counts_for_nothing() {
     assert!(matches!(world.api.desk.watch(id).await, Ok(Verdict::Withdrawn)));
 }
 
+#[tokio::test]
+async fn whoever_was_revoked_since_they_logged_in_neither_votes_nor_administers() {
+    let world = world().await;
+    let id = asked(&world).await;
+    let admin = Authenticated::local_admin(Some("root"));
+    let before = Some(Timestamp::now() - SignedDuration::from_secs(120));
+    let login = |user: &str, group: &str| Authenticated { issued: before, ..logged_in(user, group, 120) };
+    for user in ["dana", "pat"] {
+        world.identity.revoke_oidc("https://idp.test", user, &admin, Timestamp::now()).await.unwrap();
+    }
+    let path = format!("/api/v1/approvals/{id}/votes");
+    let person = json!({ "issuer": "https://idp.test", "subject": "root" });
+    for (caller, path, body) in [
+        (login("dana", "dba"), path.as_str(), json!({ "approve": true })),
+        (login("dana", "dba"), &path, json!({ "approve": false })),
+        (login("pat", "platform"), "/api/v1/tokens", json!({ "user": "agent-7" })),
+        (login("pat", "platform"), "/api/v1/revocations", person),
+    ] {
+        let (status, told) = world.asked_by(caller, Method::POST, path, body).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}: {told}");
+    }
+    let (_, shown) = world.local(Method::GET, &format!("/api/v1/approvals/{id}"), Value::Null).await;
+    assert_eq!((&shown["state"], &shown["votes"]), (&json!("open"), &json!([])), "{shown}");
+    assert_eq!(world.identity.list_tokens().await.unwrap().len(), 0);
+    let (status, told) = world.asked_by(login("erin", "dba"), Method::POST, &path, json!({ "approve": true })).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+}
+
 /// Every vote in the record.
 fn votes(world: &World) -> Vec<(String, bool)> {
     let (sessions, _) = world.recorder.reader().sessions(None, 10).unwrap();
@@ -155,6 +185,18 @@ async fn what_waits_is_shown_whole_to_those_who_decide_and_to_auditors() {
         assert_eq!(shown.get("state"), Some(&json!("open")));
         let (_, listed) = world.asked_by(caller, Method::GET, "/api/v1/approvals", Value::Null).await;
         assert_eq!(listed, json!([shown]));
+        assert_eq!(shown.get("preview"), Some(&json!({ "count": 7 })));
+    }
+    // Whoever asked, or made the token that asked, is not told how many rows match.
+    for (own, caller) in [
+        (id, person("maker", "dba", CredentialKind::Oidc)),
+        (asked_by(&world, "dana").await, person("dana", "dba", CredentialKind::Oidc)),
+    ] {
+        let path = format!("/api/v1/approvals/{own}");
+        let (status, shown) = world.asked_by(caller.clone(), Method::GET, &path, Value::Null).await;
+        assert!(status == StatusCode::OK && shown.get("text").is_some() && shown.get("preview").is_none(), "{shown}");
+        let (_, listed) = world.asked_by(caller, Method::GET, "/api/v1/approvals", Value::Null).await;
+        assert!(listed.as_array().unwrap().contains(&shown), "{listed}");
     }
     let nobody = person("agent-7", "agents", CredentialKind::Oidc);
     assert_eq!(world.asked_by(nobody, Method::GET, &show, Value::Null).await.0, StatusCode::FORBIDDEN);

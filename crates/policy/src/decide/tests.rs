@@ -91,7 +91,7 @@ fn a_decision_reports_every_match_in_file_order_and_the_deciding_message() {
 
 #[test]
 fn two_holds_need_both() {
-    let second = "id: second, hold: { actions: [update] }, approvers: { users: [ann, bob] }, approvals: 2, expires: 30m, valid: 90s, in_transaction: wait, grant: 20m, reason: required, message: Ask.";
+    let second = "id: second, hold: { actions: [update] }, approvers: { users: [ann, bob] }, approvals: 2, expires: 30m, valid: 90s, in_transaction: wait, grant: 20m, reason: required, preview: count, message: Ask.";
     let set = load(&[&bundle(&[HOLD, second])]);
     let decision = decide(&set, &[on(Action::Update, "public", "orders"), on(Action::Update, "public", "orders")]);
     let Verdict::Hold(terms) = &decision.verdict else { panic!("held") };
@@ -106,8 +106,8 @@ fn two_holds_need_both() {
         ("second", 2, Duration::from_secs(1800), Duration::from_secs(90), true)
     );
     assert_eq!(second.users.len(), 2);
-    assert_eq!((first.grant, first.needs_reason), (None, false));
-    assert_eq!((second.grant, second.needs_reason), (Some(Duration::from_secs(1200)), true));
+    assert_eq!((first.grant, first.needs_reason, first.counts_rows), (None, false, false));
+    assert_eq!((second.grant, second.needs_reason, second.counts_rows), (Some(Duration::from_secs(1200)), true, true));
     assert_eq!(decision.message.as_deref(), Some("Ask."));
 }
 

@@ -31,6 +31,7 @@ const KEYS: &[&str] = &[
     "in_transaction",
     "grant",
     "reason",
+    "preview",
     "when",
     "max_rows",
     "cascades",
@@ -38,7 +39,8 @@ const KEYS: &[&str] = &[
 ];
 
 /// The keys that only mean something to a hold.
-const HOLD_KEYS: &[&str] = &["approvers", "approvals", "expires", "valid", "in_transaction", "grant", "reason"];
+const HOLD_KEYS: &[&str] =
+    &["approvers", "approvals", "expires", "valid", "in_transaction", "grant", "reason", "preview"];
 
 /// Undecided by then: refused, unless the rule says otherwise.
 const EXPIRES: Duration = Duration::from_secs(10 * 60);
@@ -322,6 +324,7 @@ fn terms(reader: &mut Reader<'_>, fields: &Fields<'_>, rule: RuleId, named: bool
         in_transaction: false,
         grant: None,
         needs_reason: false,
+        counts_rows: false,
     };
     match fields.get("approvers") {
         None if named => {
@@ -363,6 +366,12 @@ fn terms(reader: &mut Reader<'_>, fields: &Fields<'_>, rule: RuleId, named: bool
         let words = &["optional", "required"];
         let word = reader.text(&entry.value, &path).and_then(|text| reader.word(text, &path, words));
         terms.needs_reason = word == Some("required");
+    }
+    if let Some(entry) = fields.get("preview") {
+        let path = fields.path_of("preview");
+        let words = &["estimate", "count"];
+        let word = reader.text(&entry.value, &path).and_then(|text| reader.word(text, &path, words));
+        terms.counts_rows = word == Some("count");
     }
     terms
 }

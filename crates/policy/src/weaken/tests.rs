@@ -4,7 +4,8 @@ use crate::samples::{bundle, load};
 
 const DENY: &str =
     "id: d, deny: { actions: [drop, alter], objects: ['table public.*', 'table hr.*'], marks: [forced, locks] }";
-const HOLD: &str = "id: h, hold: { actions: [update] }, approvers: { groups: [dba] }, approvals: 2, reason: required";
+const HOLD: &str =
+    "id: h, hold: { actions: [update] }, approvers: { groups: [dba] }, approvals: 2, reason: required, preview: count";
 const ALLOW: &str = "id: a, allow: { actions: [read], objects: ['*'] }";
 
 fn lost(old: &str, new: &str) -> Vec<String> {
@@ -48,6 +49,7 @@ fn what_is_lost_is_named() {
                 "hold b/h: an approval stays valid for longer",
                 "hold b/h: a grant may last for longer",
                 "hold b/h: no reason is asked for",
+                "hold b/h: rows are not counted for those who decide",
             ],
         ),
     ] {

@@ -11,6 +11,8 @@ use crate::client::Client;
 use crate::error::Failure;
 use crate::table;
 use hyper::Method;
+use portcullis_model::Preview;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub(crate) async fn run(args: ApprovalsArgs) -> Result<(), Failure> {
@@ -32,7 +34,7 @@ async fn list(args: &ListArgs, all: bool) -> Result<(), Failure> {
         requests.iter().for_each(|request| println!("{request}"));
     } else {
         let rows: Vec<Vec<String>> = requests.iter().map(row).collect();
-        print!("{}", table::render(&["ID", "STATE", "USER", "CONNECTION", "COMMAND", "RULE", "UNTIL"], &rows));
+        print!("{}", table::render(&["ID", "STATE", "USER", "CONNECTION", "COMMAND", "RULE", "ROWS", "UNTIL"], &rows));
     }
     Ok(())
 }
@@ -45,6 +47,7 @@ fn row(request: &Value) -> Vec<String> {
         text(request, "connection").to_owned(),
         command(request).to_owned(),
         rules(request).join(", "),
+        rows(request),
         text(request, "deadline").to_owned(),
     ]
 }
@@ -72,6 +75,9 @@ async fn show(args: &ApprovalArgs) -> Result<(), Failure> {
     lines.extend(rules(&request).into_iter().map(|rule| ("held by", rule)));
     if let Some(reason) = request.get("reason").and_then(Value::as_str) {
         lines.push(("because", reason.to_owned()));
+    }
+    if let Some(preview) = preview(&request) {
+        lines.push(("rows", preview.to_string()));
     }
     for terms in request.get("terms").and_then(Value::as_array).into_iter().flatten() {
         if let Some(seconds) = terms.pointer("/grant/secs").and_then(Value::as_u64) {
@@ -111,6 +117,19 @@ async fn vote(args: &ApprovalArgs, approve: bool, grant: Option<&str>) -> Result
         _ => println!("{} is {}", args.id, text(&counted, "state")),
     }
     Ok(())
+}
+
+fn preview(request: &Value) -> Option<Preview> {
+    Preview::deserialize(request.get("preview")?).ok()
+}
+
+/// What it would write, in few characters: an estimate has a tilde.
+fn rows(request: &Value) -> String {
+    match preview(request) {
+        Some(Preview::Count(rows)) => rows.to_string(),
+        Some(Preview::Estimate(rows)) => format!("~{rows}"),
+        Some(Preview::None(_)) | None => "-".to_owned(),
+    }
 }
 
 fn requester(request: &Value) -> &str {

@@ -3,7 +3,7 @@
 //!
 //! Promises: each way that a wait can end has the outcome it should at the server, at the client and in the record.
 
-use crate::surroundings::{BINARY, eventually, libpq_client, server};
+use crate::surroundings::{BINARY, eventually, found, libpq_client, server};
 use portcullis_testkit::gateway::{Gateway, Settings};
 use portcullis_testkit::http::{Answers, Asked, Service, answer, chunked};
 use portcullis_testkit::idp::{Algorithm, By, Provider, Settings as People};
@@ -66,7 +66,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn open(settings: Settings, identity: &str) -> Self {
-        let provider = Provider::start(People::for_tests()).unwrap();
+        Self::with(People::for_tests(), settings, identity)
+    }
+
+    /// With these people and programs.
+    pub(crate) fn with(people: People, settings: Settings, identity: &str) -> Self {
+        let provider = Provider::start(people).unwrap();
         let identity = format!(
             "identity:\n  oidc: [{{ issuer: \"{}\", audience: portcullis, groups_claim: groups }}]\n  \
              roles: {{ admin: [platform], approver: [dba], auditor: [audit] }}\n{identity}",
@@ -78,10 +83,16 @@ impl World {
 
     /// A person's token, who logged in this many seconds ago.
     pub(crate) fn login(&self, user: &str, group: &str, ago: u64) -> String {
+        self.login_for(user, group, ago, 3600)
+    }
+
+    /// The same, which lasts this many seconds.
+    pub(crate) fn login_for(&self, user: &str, group: &str, ago: u64, seconds: u64) -> String {
         let mut claims = self.provider.claims(user);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         claims["groups"] = json!([group]);
         claims["auth_time"] = json!(now - ago);
+        claims["exp"] = json!(now + seconds);
         let header = self.provider.header(Algorithm::ES256).to_string();
         self.provider.mint(By::Its(Algorithm::ES256), &header, &claims.to_string()).unwrap()
     }
@@ -117,12 +128,12 @@ impl World {
 
     /// The request that waits, once there is one.
     pub(crate) fn waiting(&self) -> String {
-        let mut found = None;
-        eventually("a request for approval", || {
-            found = self.requests().into_iter().find(|request| request["state"] == "open");
-            found.is_some()
-        });
-        found.unwrap()["id"].as_str().unwrap().to_owned()
+        let open = |request: &Value| request["state"] == "open";
+        let Some(request) = found(|| self.requests().into_iter().find(open)) else {
+            let (requests, log) = (self.requests(), self.gateway.log_text());
+            panic!("no request for approval within 30 s: {requests:?}\n{log}\n{}", self.recorded());
+        };
+        request["id"].as_str().unwrap().to_owned()
     }
 
     fn becomes(&self, id: &str, state: &str) {

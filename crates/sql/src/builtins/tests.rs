@@ -94,6 +94,40 @@ fn what_must_never_be_pure_is_not() {
     }
 }
 
+#[test]
+fn every_function_that_may_tell_sessions_apart_has_a_row_and_every_row_is_of_a_function() {
+    let sights = table(SIGHTS, 3);
+    no_repeats(sights.iter().map(|row| (row[0], "")));
+    let words: HashMap<_, _> = sights.iter().map(|row| (row[0], row[1])).collect();
+    for row in &sights {
+        assert!(function(row[0]).is_some() && !row[2].is_empty(), "{row:?}");
+        assert_eq!(sight(row[0]).is_some(), row[1] != "same", "{row:?}");
+        assert!(["session", "clock", "chance", "same"].contains(&row[1]), "{row:?}");
+    }
+    for row in table(NAMES, 3) {
+        let name = row[0];
+        let volatile = row[2].contains('v') && function(name) == Some(FunctionClass::Pure);
+        assert!(!volatile || words.contains_key(name), "{name} is volatile");
+        let suspicious =
+            ["inet_client", "inet_server", "current_setting", "pg_backend_pid", "temp_schema", "_if_assigned"]
+                .iter()
+                .any(|part| name.contains(part));
+        assert!(!suspicious || sight(name) == Some(Sight::Session), "{name}");
+    }
+    assert_eq!((sight("now"), sight("random"), sight("lower")), (Some(Sight::Clock), Some(Sight::Chance), None));
+}
+
+#[test]
+fn a_change_of_how_values_are_written_may_change_what_is_found() {
+    for name in ["DateStyle", "timezone", "bytea_output", "default_text_search_config", "transform_null_equals", "a.b"]
+    {
+        assert!(!keeps_values(name), "{name}");
+    }
+    for name in ["search_path", "client_encoding", "statement_timeout", "application_name", "enable_seqscan", "JIT"] {
+        assert!(keeps_values(name), "{name}");
+    }
+}
+
 /// What the grammar itself turns into calls: EXTRACT, OVERLAY, POSITION, LIKE … ESCAPE, AT TIME ZONE and their kin.
 #[test]
 fn calls_that_the_grammar_makes_are_pure() {

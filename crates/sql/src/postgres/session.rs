@@ -100,6 +100,22 @@ impl<'t> Reader<'_, 't> {
             let name = Part::known("transaction_snapshot");
             self.add(Action::Configure, Object::Setting(name), Marks::NONE);
         }
+        let local = statement.name != "SESSION CHARACTERISTICS";
+        self.isolation(&statement.args, local);
+    }
+
+    /// What these modes make of the isolation: of the transaction, or of those to come. The usual one is none to speak of.
+    fn isolation(&mut self, modes: &[Node], local: bool) {
+        let isolates = modes.iter().any(|mode| match &mode.node {
+            Some(NodeEnum::DefElem(mode)) => {
+                mode.defname == "transaction_isolation" && constant(mode.arg.as_deref()) != Some("read committed")
+            }
+            Some(_) | None => false,
+        });
+        if isolates {
+            let name = if local { "transaction_isolation" } else { "default_transaction_isolation" };
+            self.gathered.effects.push(Effect::Setting { name: Name::canonical(name), local });
+        }
     }
 
     /// One setting gets a value (`None`: not told), or its default.
@@ -188,6 +204,7 @@ impl<'t> Reader<'_, 't> {
             TransactionStmtKind::Undefined => return self.unknown(Marks::NONE),
         };
         self.gathered.effects.push(effect);
+        self.isolation(&statement.options, true);
         self.gathered.writes |= writes;
     }
 

@@ -13,6 +13,7 @@ mod counted;
 mod deep;
 mod lineage;
 mod loss;
+mod preview;
 mod properties;
 mod scopes;
 mod shop;

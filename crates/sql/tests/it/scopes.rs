@@ -133,6 +133,20 @@ fn effects_say_what_changed() {
     };
     let named = Name::canonical;
     assert_eq!(effects("BEGIN"), [Effect::Begin]);
+    let isolation = |name, local| Effect::Setting { name: named(name), local };
+    assert_eq!(
+        effects("BEGIN ISOLATION LEVEL REPEATABLE READ"),
+        [Effect::Begin, isolation("transaction_isolation", true)]
+    );
+    assert_eq!(effects("START TRANSACTION READ ONLY, ISOLATION LEVEL READ COMMITTED"), [Effect::Begin]);
+    assert_eq!(
+        effects("SET TRANSACTION READ ONLY, ISOLATION LEVEL SERIALIZABLE"),
+        [isolation("transaction_isolation", true)]
+    );
+    assert_eq!(
+        effects("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE"),
+        [isolation("default_transaction_isolation", false)]
+    );
     assert_eq!(effects("COMMIT AND CHAIN"), [Effect::Commit { chain: true }]);
     assert_eq!(effects("ABORT"), [Effect::Rollback { chain: false }]);
     assert_eq!(effects("SAVEPOINT a"), [Effect::Savepoint(named("a"))]);

@@ -35,7 +35,7 @@ impl Core {
             if self.reloading {
                 return self.state = State::Refreshing(frame);
             }
-            if self.at_boundary && self.scope.asks(self.status) {
+            if self.at_boundary && self.scope.asks(self.transaction.status()) {
                 let slot = self.ask_scope(steps);
                 return self.wait(slot, frame, steps);
             }
@@ -198,7 +198,8 @@ impl Core {
         command.prepared_by = prepared.number;
         command.context = Some(self.scope.context());
         let shape = Shape::of_portal(prepared.columns.as_ref(), results);
-        let bound = super::ruling::Bound { portal: portal.into(), read, shape };
+        let values = (Arc::clone(&prepared.types), frame.bytes().slice_ref(frame.body()));
+        let bound = super::ruling::Bound { portal: portal.into(), read, shape, values };
         self.ask(frame.into_bytes(), command, Asked::Bind(None, Some(Box::new(bound))), steps);
     }
 

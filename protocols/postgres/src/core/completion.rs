@@ -31,6 +31,7 @@ impl Core {
             catalogue: Arc::clone(&read.catalogue),
             rewritten: false,
         };
+        self.transaction.completed(effects);
         self.scope.completed(effects, &(self.snapshot)());
         if read.code > Code::Read {
             self.scope.ran_code(read.code == Code::Dynamic);
@@ -149,7 +150,7 @@ impl Core {
             | Front::Around
             | Front::Refused { .. } => return Err(Breach("it is ready before it answered")),
         }
-        self.status = status;
+        self.transaction.ready(status);
         self.words_ready(status);
         self.copy = CopyIn::None;
         self.at_boundary = self.queue.is_empty();

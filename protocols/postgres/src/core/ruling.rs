@@ -44,6 +44,8 @@ pub(super) struct Bound {
     pub(super) portal: Box<str>,
     pub(super) read: Arc<Read>,
     pub(super) shape: Shape,
+    /// The types of its parameters, as far as they are known, and the body of the message that has their values.
+    pub(super) values: (Arc<[u32]>, Bytes),
 }
 
 impl Core {
@@ -98,7 +100,7 @@ impl Core {
                 self.statements.propose(&name, slot, self.stretch, Some(Arc::new(*prepared)));
             }
             Asked::Bind(_, Some(bound)) => {
-                let Bound { portal, read, shape } = *bound;
+                let Bound { portal, read, shape, values: _ } = *bound;
                 let mut run = Run::new(&self.session, permit, read, shape);
                 if let Some(denial) = self.unmaskable_copy(&mut run) {
                     return self.refuse(Asked::Bind(None, None), denial, steps);
@@ -221,12 +223,13 @@ impl Core {
             // What came before it is answered while it waits.
             steps.up.push(self.session.own(Own::Flush));
         }
+        steps.preview = self.foretell(&asked, hold.counts_rows());
         self.state = State::Holding { asked: Box::new(asked), number: hold.number() };
         steps.hold = Some(hold);
     }
 
     /// Whether a transaction is open, or what is under way may open one.
-    fn in_transaction(&self) -> bool {
+    pub(super) fn in_transaction(&self) -> bool {
         let opens = |work: &Work| match work {
             Work::Query(run) | Work::Execute { run } => self
                 .runs
@@ -245,7 +248,7 @@ impl Core {
             | Work::AskColumns { .. }
             | Work::Refused(_) => false,
         };
-        self.status != TransactionStatus::Idle || self.queue.iter().any(|slot| opens(&slot.work))
+        self.transaction.status() != TransactionStatus::Idle || self.queue.iter().any(|slot| opens(&slot.work))
     }
 
     /// People decided, or nobody did in time.

@@ -3,11 +3,14 @@
 mod breach;
 mod copying;
 mod holding;
+mod ledger;
 mod limits;
 mod masking;
 mod outcomes;
+mod previews;
 mod rig;
 mod server;
 mod splitting;
+mod transactions;
 
 pub(crate) use rig::gate;

@@ -49,10 +49,10 @@ pub(super) struct Touched {
 
 /// The slots of commands, in order: the first and those that are not answered.
 #[derive(Default)]
-struct Slots(VecDeque<u64>);
+pub(super) struct Slots(VecDeque<u64>);
 
 impl Slots {
-    fn push(&mut self, slot: u64, queue: &Expectations) {
+    pub(super) fn push(&mut self, slot: u64, queue: &Expectations) {
         if self.0.get(1).is_some_and(|second| queue.is_answered(*second)) {
             self.0.remove(1);
         }
@@ -60,8 +60,13 @@ impl Slots {
     }
 
     /// Forgets those that are answered.
-    fn ready(&mut self, queue: &Expectations) {
+    pub(super) fn ready(&mut self, queue: &Expectations) {
         self.0.retain(|slot| !queue.is_answered(*slot));
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether one of them was answered or is being answered: what was only sent says nothing yet.
@@ -85,6 +90,10 @@ impl Core {
     /// A command was sent in this slot.
     pub(super) fn touches(&mut self, id: RunId, slot: u64) {
         let Some(run) = self.runs.get(id) else { return };
+        self.surroundings.sent(&run.read, slot, &self.queue);
+        if run.command.can_write() {
+            self.wrote.push(slot, &self.queue);
+        }
         if run.answer.touches() {
             self.touched.client.push(slot, &self.queue);
             self.touched.unready.push(slot, &self.queue);
@@ -97,9 +106,11 @@ impl Core {
     /// The server is ready for more: a transaction that ended says nothing any more.
     pub(super) fn words_ready(&mut self, status: TransactionStatus) {
         self.touched.unready.ready(&self.queue);
+        self.surroundings.ready(status == TransactionStatus::Idle, &self.queue);
         if status == TransactionStatus::Idle {
             self.touched.client.ready(&self.queue);
             self.touched.record.ready(&self.queue);
+            self.wrote.ready(&self.queue);
         }
     }
 

@@ -17,6 +17,9 @@ use zeroize::Zeroizing;
 /// The most rounds of key derivation a server may ask for: 25 times PostgreSQL's default, a fraction of a second.
 pub(super) const MOST_ITERATIONS: u32 = 100_000;
 
+/// The rounds of what is made here: PostgreSQL's default.
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
+
 /// How the login is tied to the TLS connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Binding {
@@ -74,15 +77,7 @@ impl Scram {
     pub(super) async fn finish(self, server_first: &[u8], password: &SecretString) -> Result<(String, Expectation)> {
         let server_first = std::str::from_utf8(server_first).map_err(|_| Error::Scram("its message is not text"))?;
         let Challenge { nonce, salt, iterations } = Challenge::read(server_first, &self.nonce)?;
-        let password = prepared(password.expose_secret());
-        let salted = tokio::task::spawn_blocking(move || {
-            // Not an array: moved to another thread, it would leave itself behind.
-            let mut salted = Zeroizing::new(vec![0; digest::SHA256_OUTPUT_LEN]);
-            pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, &salt, password.as_bytes(), &mut salted);
-            salted
-        })
-        .await
-        .map_err(|_| Error::Scram("the key could not be derived"))?;
+        let salted = salted(password, salt, iterations).await?;
         let mut bound = self.binding.header().as_bytes().to_vec();
         if let Binding::ServerEndPoint(hash) = &self.binding {
             bound.extend_from_slice(hash);
@@ -97,6 +92,36 @@ impl Scram {
         let server_key = Zeroizing::new(sign(&salted, b"Server Key"));
         Ok((message, Expectation { server_key, transcript }))
     }
+}
+
+/// What a server keeps of a password (`SCRAM-SHA-256$…`): it can be checked against, and shows nobody the password.
+pub(crate) async fn verifier(password: &SecretString) -> Result<String> {
+    let mut salt = [0; 16];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut salt)
+        .map_err(|_| Error::Scram("no random numbers"))?;
+    let salted = salted(password, salt.to_vec(), ITERATIONS).await?;
+    Ok(verifier_of(&salted, &salt, ITERATIONS))
+}
+
+fn verifier_of(salted: &[u8], salt: &[u8], iterations: NonZeroU32) -> String {
+    let client_key = Zeroizing::new(sign(salted, b"Client Key"));
+    let stored_key = digest::digest(&digest::SHA256, &client_key);
+    let server_key = Zeroizing::new(sign(salted, b"Server Key"));
+    let [salt, stored_key, server_key] = [salt, stored_key.as_ref(), &server_key].map(|bytes| STANDARD.encode(bytes));
+    format!("SCRAM-SHA-256${iterations}:{salt}${stored_key}:{server_key}")
+}
+
+/// The key that everything else is made of, derived off the async workers.
+async fn salted(password: &SecretString, salt: Vec<u8>, iterations: NonZeroU32) -> Result<Zeroizing<Vec<u8>>> {
+    let password = prepared(password.expose_secret());
+    tokio::task::spawn_blocking(move || {
+        // Not an array: moved to another thread, it would leave itself behind.
+        let mut salted = Zeroizing::new(vec![0; digest::SHA256_OUTPUT_LEN]);
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, &salt, password.as_bytes(), &mut salted);
+        salted
+    })
+    .await
+    .map_err(|_| Error::Scram("the key could not be derived"))
 }
 
 impl Expectation {
@@ -198,6 +223,18 @@ mod tests {
         ] {
             assert!(expectation.verify(wrong).is_err());
         }
+    }
+
+    #[tokio::test]
+    async fn a_verifier_is_what_the_server_of_the_rfc_keeps() {
+        let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        let salted = salted(&"pencil".into(), salt.clone(), ITERATIONS).await.unwrap();
+        // As the documentation of PostgreSQL (`pg_authid`) writes it, with the keys of the exchange above.
+        let made = verifier_of(&salted, &salt, ITERATIONS);
+        let server_key = STANDARD.encode(sign(&salted, b"Server Key"));
+        assert!(made.starts_with("SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"), "{made}");
+        assert!(made.ends_with(&format!(":{server_key}")), "{made}");
+        assert_ne!(verifier(&"pencil".into()).await.unwrap(), verifier(&"pencil".into()).await.unwrap(), "a salt each");
     }
 
     #[tokio::test]

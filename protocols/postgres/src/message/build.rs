@@ -2,7 +2,8 @@
 //!
 //! Promises: every function of [`write`] appends exactly one well-formed frame. A string of the protocol cannot hold a
 //! NUL, so one inside a text becomes a space; nothing written here can begin a second frame.
-//! Does not promise: that the message is legal where it is sent. What clients sent is never passed through here.
+//! Does not promise: that the message is legal where it is sent. What clients sent is never passed through here, but for the
+//! values of a held Bind, for its preview.
 //! Held by: `message/tests.rs`, which reads everything back with the decoders and with another implementation.
 
 use std::borrow::Cow;
@@ -69,7 +70,7 @@ impl<'a> Report<'a> {
 
 /// One function for each message; each appends one frame.
 pub mod write {
-    use super::super::client::Target;
+    use super::super::client::{Params, Target};
     use super::super::server::TransactionStatus;
     use super::{Report, Severity};
     use bytes::{BufMut, BytesMut};
@@ -216,6 +217,25 @@ pub mod write {
             });
             out.put_u16(1);
             out.put_u16(u16::from(binary_results));
+        });
+    }
+
+    /// Bind with the values of another Bind in their own forms, and all results in text form.
+    pub fn bind_again(out: &mut BytesMut, portal: &str, statement: &str, values: Params<'_>) {
+        let forms: Vec<u16> = (0..values.len()).map(|index| u16::from(values.is_binary(index))).collect();
+        let values: Vec<Option<&[u8]>> = values.iter().collect();
+        frame(out, Some(b'B'), |out| {
+            string(out, portal);
+            string(out, statement);
+            counted(out, &forms, |out, form| out.put_u16(*form));
+            counted(out, &values, |out, value| match value {
+                Some(bytes) => {
+                    out.put_i32(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
+                    out.put_slice(bytes);
+                }
+                None => out.put_i32(-1),
+            });
+            out.put_u16(0);
         });
     }
 

@@ -13,6 +13,7 @@ use crate::catalogue::Shared;
 use crate::core::{Core, Steps, TERMINATED};
 use crate::frame::{Frame, FrameBuf, Next, Phase};
 use crate::login::backend::Target;
+use crate::preview::Place;
 use crate::upstream::{Closer, Socket};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -53,6 +54,7 @@ pub(super) struct Surroundings {
     pub(super) session: Arc<Session>,
     pub(super) catalogue: Arc<Shared>,
     pub(super) target: Arc<Target>,
+    pub(super) previews: Place,
     pub(super) registration: Option<Registration>,
     pub(super) cancel: Option<ServerCancel>,
     pub(super) drain: Drain,
@@ -241,7 +243,16 @@ impl Pump {
             self.hold = None;
         }
         if let Some(hold) = self.steps.hold.take() {
-            self.hold = Some(Box::pin(hold.settle()));
+            let preview = self.steps.preview.take();
+            let previews = self.around.previews.clone();
+            // Whoever waits no more drops both: the preview, and the request that was to follow it.
+            self.hold = Some(Box::pin(async move {
+                let hold = match preview {
+                    Some(foretold) => hold.previewed(previews.foretell(foretold).await),
+                    None => hold,
+                };
+                hold.settle().await
+            }));
         }
         if std::mem::take(&mut self.steps.refresh) && self.refresh.is_none() {
             self.refresh = Some(self.load(Instant::now()));

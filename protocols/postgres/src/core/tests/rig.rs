@@ -4,6 +4,7 @@ use super::server::Server;
 use crate::classify::Reader;
 use crate::core::{Core, Snapshot, Steps};
 use crate::frame::{FrameBuf, FrameLimits, Next, Phase};
+use crate::preview::Foretold;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -50,6 +51,20 @@ rules:
     max_rows: 2
 "#;
 
+/// People decide about what deletes from `public.items` or truncates it.
+const HOLDING: &str = r#"
+bundle: test
+applies_to: { connections: [shop], principals: { groups: [agents] } }
+rules:
+  - id: all
+    allow: { actions: [read, write, execute], objects: ["*"] }
+  - id: ask
+    hold: { actions: [delete, truncate], objects: ["table public.items"] }
+    approvers: { groups: [dba] }
+    in_transaction: wait
+    preview: count
+"#;
+
 /// The usual rules, and masks: of a column, and of what looks like a card.
 const MASKS: &str = r#"
 mask:
@@ -91,6 +106,13 @@ pub(super) async fn masked() -> House {
 pub(super) async fn detecting() -> House {
     let house = House::new().await;
     house.gate.set_policy(policy(&format!("{BUNDLE}{DETECTORS}")));
+    house
+}
+
+/// A gate whose rules hold what deletes from `public.items`.
+pub(super) async fn holding() -> House {
+    let house = House::new().await;
+    house.gate.set_policy(policy(HOLDING));
     house
 }
 
@@ -331,6 +353,8 @@ pub(super) struct Rig {
     /// Everything that was sent to the server.
     pub(super) sent: Vec<u8>,
     pub(super) hold: Option<BoxFuture<'static, Settled<Bytes>>>,
+    /// What people would be told about what was held last.
+    pub(super) preview: Option<Foretold>,
     pub(super) end: Option<&'static str>,
     pub(super) refreshes: usize,
     /// The gate whose session it is, where the test needs it no more.
@@ -374,6 +398,7 @@ impl Rig {
             coming: Vec::new(),
             sent: Vec::new(),
             hold: None,
+            preview: None,
             end: None,
             refreshes: 0,
             house: None,
@@ -395,6 +420,9 @@ impl Rig {
         assert!(matches!(self.down.poll_send(&mut cx), Poll::Ready(Ok(()))));
         if std::mem::take(&mut self.steps.unhold) {
             self.hold = None;
+        }
+        if let Some(preview) = self.steps.preview.take() {
+            self.preview = Some(preview);
         }
         if let Some(hold) = self.steps.hold.take() {
             self.hold = Some(Box::pin(hold.settle()));
@@ -470,29 +498,33 @@ impl Rig {
 
     /// What the client was told since the last time: tags, with SQLSTATEs and statuses.
     pub(super) fn outline(&mut self) -> String {
-        let bytes = self.told();
-        let mut out = Vec::new();
-        let mut rest = &bytes[..];
-        while rest.len() >= 5 {
-            let length = u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize;
-            let body = &rest[5..=length];
-            out.push(match rest[0] {
-                b'E' => {
-                    let code = body.split(|b| *b == 0).find(|field| field.first() == Some(&b'C')).unwrap();
-                    format!("E{}", String::from_utf8_lossy(&code[1..]))
-                }
-                b'Z' => format!("Z{}", char::from(body[0])),
-                tag => char::from(tag).to_string(),
-            });
-            rest = &rest[length + 1..];
-        }
-        out.join(" ")
+        outline(&self.told())
     }
 
     /// What the client was told since the last time.
     pub(super) fn told(&mut self) -> Vec<u8> {
         self.to_client.take()
     }
+}
+
+/// What a client was told: tags, with SQLSTATEs and statuses.
+pub(super) fn outline(bytes: &[u8]) -> String {
+    let mut out = Vec::new();
+    let mut rest = bytes;
+    while rest.len() >= 5 {
+        let length = u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize;
+        let body = &rest[5..=length];
+        out.push(match rest[0] {
+            b'E' => {
+                let code = body.split(|b| *b == 0).find(|field| field.first() == Some(&b'C')).unwrap();
+                format!("E{}", String::from_utf8_lossy(&code[1..]))
+            }
+            b'Z' => format!("Z{}", char::from(body[0])),
+            tag => char::from(tag).to_string(),
+        });
+        rest = &rest[length + 1..];
+    }
+    out.join(" ")
 }
 
 /// Frames as a test writes them.
