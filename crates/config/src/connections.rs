@@ -6,12 +6,15 @@
 
 use crate::document::{Section, Value};
 use crate::http::{self, Hosts};
-use crate::settings::{Address, BackendTls, ClientAuth, Connection, Password, PlainSource, Postgres, SecretSource};
+use crate::settings::{
+    Address, BackendTls, ClientAuth, Connection, Password, PlainSource, Postgres, SecretSource, SessionRole,
+};
 use crate::ssh;
 use crate::vault::{self, Reference};
 use portcullis_model::{Name, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a secret is.
 const HELP: &str = "write `{ env: VARIABLE }`, `{ file: PATH }` or `{ vault: NAME }`";
@@ -20,6 +23,11 @@ const HELP: &str = "write `{ env: VARIABLE }`, `{ file: PATH }` or `{ vault: NAM
 const PLAIN: &str = "write `{ env: VARIABLE }` or `{ file: PATH }`";
 
 const POSTGRES_PORT: u16 = 5432;
+
+/// How long a role of a session lets anybody log in.
+const VALID: Duration = Duration::from_secs(60 * 60);
+const SHORTEST_VALID: Duration = Duration::from_secs(60);
+const LONGEST_VALID: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `oauth` says whether there is a provider to send clients to.
 pub(crate) fn connections(value: Option<Value<'_>>, oauth: bool) -> Option<BTreeMap<Name, Connection>> {
@@ -76,7 +84,7 @@ fn postgres(mut section: Section<'_>, oauth: bool) -> Option<Postgres> {
     let databases =
         section.take("databases").map_or_else(|| Some([].into()), |value| others(&value, database.as_deref()));
     let username = section.require("username", "LOGIN").and_then(|value| value.name().map(Arc::from));
-    let password = section.take("password").map_or(Some(None), |value| password(&value).map(Some));
+    let password = proof(&mut section, username.as_deref());
     let tls = section.take("tls");
     let tls_ca = section.take("tls_ca");
     if let (Some(value), Some(Address::Tcp { .. }), Some(None)) = (&shown_address, &address, &password) {
@@ -249,6 +257,44 @@ fn password(value: &Value<'_>) -> Option<Password> {
         };
     }
     secret(value).map(Password::Kept)
+}
+
+/// What proves the login: a password, or a role that is made for each session; `None` inside where nothing is given.
+fn proof(section: &mut Section<'_>, username: Option<&str>) -> Option<Option<Password>> {
+    let (kept, made) = (section.take("password"), section.take("session_role"));
+    match (kept, made) {
+        (None, None) => Some(None),
+        (Some(kept), None) => password(&kept).map(Some),
+        (None, Some(made)) => session_role(&made, username).map(|role| Some(Password::SessionRole(role))),
+        (Some(_), Some(made)) => {
+            made.problem_at_key(
+                "sessions log in with a `password`, or with a `session_role` each",
+                "leave one out; the password of the login that makes roles is in `session_role`",
+            );
+            None
+        }
+    }
+}
+
+/// What makes a role for each session. An hour, unless it says otherwise.
+fn session_role(value: &Value<'_>, username: Option<&str>) -> Option<SessionRole> {
+    let mut section = value.section()?;
+    let by = section.require("by", "LOGIN").and_then(|value| {
+        let by: Arc<str> = value.name()?.into();
+        Some((by, value))
+    });
+    let password = section.require("password", "{ env: VARIABLE }").and_then(|value| secret(&value));
+    let valid = section.take("valid").map_or(Some(VALID), |value| value.duration(SHORTEST_VALID..=LONGEST_VALID));
+    section.finish();
+    let (by, at) = by?;
+    if username == Some(&*by) {
+        at.problem_with(
+            "a session would act as the login that makes roles",
+            "make another login for it, with CREATEROLE and a grant of `username` with the admin option",
+        );
+        return None;
+    }
+    Some(SessionRole { by, password: password?, valid: valid? })
 }
 
 /// A reference to a secret. Every problem is told at the key, so that the value is not shown.

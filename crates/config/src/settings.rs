@@ -8,7 +8,7 @@ mod connection;
 
 pub use connection::{
     Address, Api, BackendTls, ClientAuth, Connection, Header, Http, MediaRange, Password, PlainSource, Postgres,
-    SecretSource, Ssh, SshLogin, ToolField, Upstream,
+    SecretSource, SessionRole, Ssh, SshLogin, ToolField, Upstream,
 };
 
 use crate::notifications::Notifier;

@@ -9,22 +9,28 @@
 //! policy decides that before a lease is asked for. Held by: the tests below.
 
 mod authority;
+mod kept;
 mod keys;
+mod lease;
+pub mod roles;
 pub mod server;
 mod source;
 mod vault;
 
 pub use authority::CertificateAuthority;
+pub use kept::Kept;
 pub use keys::PrivateKey;
-pub use server::{Keeper, Kept, Server, ServerFault, ServerLogin};
+pub use lease::{Lease, Secret};
+pub use roles::{RoleKeeper, SessionRole};
+pub use server::{Keeper, Server, ServerFault, ServerLogin};
 pub use source::{PlainSource, SecretSource, file_warning};
 pub use vault::{KeySource, Printed, Programs, Vault, is_name};
 
 use jiff::Timestamp;
 use portcullis_model::{Name, Principal};
+use roles::{RoleFault, RoleServer, Roles};
 use secrecy::{ExposeSecret as _, SecretString};
 use source::Places;
-use ssh_key::Certificate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -82,6 +88,14 @@ pub enum CredentialError {
         /// Why not.
         why: ServerFault,
     },
+    /// The gateway could not make a role for a session, or drop it.
+    #[error("the role of a session on `{connection}`: {why}")]
+    NoRole {
+        /// On which connection.
+        connection: Name,
+        /// Why not.
+        why: RoleFault,
+    },
     /// A certificate is asked for that cannot be made.
     #[error("no certificate was made: {0}")]
     NotSigned(&'static str),
@@ -108,6 +122,8 @@ pub enum Method {
     /// A login that the vault server makes for each lease, with its own name: this role of a database engine, as
     /// `MOUNT/creds/ROLE`.
     Issued(Arc<str>),
+    /// A role that the gateway makes for each lease, which acts as the login.
+    SessionRole(SessionRole),
     /// A private SSH key in OpenSSH's format, without a passphrase.
     PrivateKey(SecretSource),
     /// A fresh key with a certificate of the gateway's own authority.
@@ -148,76 +164,10 @@ impl Method {
         match self {
             Self::None | Self::Certificate | Self::Issued(_) => Vec::new(),
             Self::Password(source) | Self::PrivateKey(source) => vec![source],
+            Self::SessionRole(how) => vec![&how.password],
             Self::Headers(headers) => headers.iter().map(|header| &header.source).collect(),
         }
     }
-}
-
-/// A credential for one login; wiped when dropped.
-#[derive(Debug)]
-pub struct Lease {
-    /// The login.
-    pub username: Arc<str>,
-    /// What proves it.
-    pub secret: Secret,
-    /// Where somebody made this login for this lease: what gives it back when it is dropped.
-    pub kept: Option<Kept>,
-}
-
-/// What proves a login. None of it has a printed form.
-#[derive(Debug)]
-pub enum Secret {
-    /// The backend asks for none. One that asks for one all the same is refused.
-    None,
-    /// A password.
-    Password(SecretString),
-    /// A private SSH key.
-    PrivateKey(PrivateKey),
-    /// A private SSH key of this lease only, with its certificate.
-    Certificate {
-        /// The key.
-        key: PrivateKey,
-        /// The certificate, which is no secret.
-        certificate: Box<Certificate>,
-    },
-    /// Headers of HTTP by their names, with their whole values.
-    Headers(Vec<(Arc<str>, SecretString)>),
-}
-
-impl Lease {
-    /// The password of a backend that knows only passwords; `Ok(None)` where it asks for none.
-    ///
-    /// # Errors
-    /// [`CredentialError::Unusable`] where the connection is configured with something that such a backend cannot use:
-    /// a fault of the gateway.
-    pub fn into_password(self) -> Result<Option<SecretString>, CredentialError> {
-        match self.secret {
-            Secret::None => Ok(None),
-            Secret::Password(password) => Ok(Some(password)),
-            Secret::PrivateKey(_) | Secret::Certificate { .. } => {
-                Err(unusable("is a key, where the backend takes a password"))
-            }
-            Secret::Headers(_) => Err(unusable("is a header, where the backend takes a password")),
-        }
-    }
-
-    /// The headers that prove it to a backend of HTTP; empty where it asks for none.
-    ///
-    /// # Errors
-    /// As [`Lease::into_password`].
-    pub fn into_headers(self) -> Result<Vec<(Arc<str>, SecretString)>, CredentialError> {
-        match self.secret {
-            Secret::None => Ok(Vec::new()),
-            Secret::Headers(headers) => Ok(headers),
-            Secret::Password(_) | Secret::PrivateKey(_) | Secret::Certificate { .. } => {
-                Err(unusable("is no header, where the backend takes headers"))
-            }
-        }
-    }
-}
-
-fn unusable(why: &'static str) -> CredentialError {
-    CredentialError::Unusable { place: "the configuration".to_owned(), why }
 }
 
 /// The credentials of every connection.
@@ -226,13 +176,14 @@ pub struct Credentials {
     sources: BTreeMap<Name, Source>,
     authority: Option<CertificateAuthority>,
     places: Places,
+    roles: Option<Arc<Roles>>,
 }
 
 impl Credentials {
     /// These, by connection.
     #[must_use]
     pub fn new(sources: BTreeMap<Name, Source>) -> Self {
-        Self { sources, authority: None, places: Places::default() }
+        Self { sources, authority: None, places: Places::default(), roles: None }
     }
 
     /// With the vault that [`SecretSource::Vault`] means.
@@ -249,13 +200,31 @@ impl Credentials {
         self
     }
 
-    /// Gives back at once what no [`Keeper`] keeps.
+    /// With this to run what [`Method::SessionRole`] asks for, and what keeps the roles where any does: run that for as
+    /// long as sessions live. After the vaults, which may have the passwords for it.
+    #[must_use]
+    pub fn with_roles(mut self, server: Arc<dyn RoleServer>) -> (Self, Option<RoleKeeper>) {
+        let (roles, keeper) = Roles::of(&self.sources, self.places.clone(), server).unzip();
+        self.roles = roles;
+        (self, keeper)
+    }
+
+    fn roles(&self, connection: &Name) -> Result<&Arc<Roles>, CredentialError> {
+        self.roles.as_ref().ok_or_else(|| CredentialError::UnknownConnection(connection.clone()))
+    }
+
+    /// Gives back at once what no [`Keeper`] or [`RoleKeeper`] keeps.
     ///
     /// # Errors
-    /// [`CredentialError::Server`].
+    /// [`CredentialError::Server`], [`CredentialError::NoRole`].
     pub async fn give_back(&self, kept: Kept) -> Result<(), CredentialError> {
-        let why = |why| CredentialError::Server { path: Arc::from(kept.path()), why };
-        self.places.server()?.revoke(kept.id()).await.map_err(why)?;
+        if kept.is_of_gateway() {
+            let connection = Name::canonical(Arc::clone(kept.path()));
+            self.roles(&connection)?.drop_now(&connection, kept.id()).await?;
+        } else {
+            let why = |why| CredentialError::Server { path: Arc::clone(kept.path()), why };
+            self.places.server()?.revoke(kept.id()).await.map_err(why)?;
+        }
         kept.done();
         Ok(())
     }
@@ -298,6 +267,12 @@ impl Credentials {
                 kept = Some(issued.kept);
                 Secret::Password(issued.password)
             }
+            Method::SessionRole(_) => {
+                let made = self.roles(connection)?.make(connection).await?;
+                username = made.name;
+                kept = Some(made.kept);
+                Secret::Password(made.password)
+            }
             Method::Password(source) => Secret::Password(source.read(&self.places).await?),
             Method::PrivateKey(source) => Secret::PrivateKey(source.read_key(&self.places).await?),
             Method::Certificate => {
@@ -320,28 +295,37 @@ impl Credentials {
     pub async fn problems(&self) -> Vec<(Name, CredentialError)> {
         let mut problems = Vec::new();
         for (connection, source) in &self.sources {
+            let before = problems.len();
             for secret in source.method.sources() {
                 let read = match &source.method {
                     Method::PrivateKey(_) => secret.read_key(&self.places).await.map(drop),
                     Method::None
                     | Method::Certificate
                     | Method::Issued(_)
+                    | Method::SessionRole(_)
                     | Method::Password(_)
                     | Method::Headers(_) => secret.read(&self.places).await.map(drop),
                 };
                 problems.extend(read.err().map(|error| (connection.clone(), error)));
             }
-            if let Method::Issued(path) = &source.method {
-                problems.extend(self.try_out(path).await.err().map(|error| (connection.clone(), error)));
+            let made = matches!(source.method, Method::Issued(_) | Method::SessionRole(_));
+            if made && problems.len() == before {
+                problems.extend(self.try_out(connection, source).await.err().map(|error| (connection.clone(), error)));
             }
         }
         problems
     }
 
     /// Has a login made and takes it back.
-    async fn try_out(&self, path: &Arc<str>) -> Result<(), CredentialError> {
-        let issued = self.places.server()?.issue(path).await?;
-        self.give_back(issued.kept).await
+    async fn try_out(&self, connection: &Name, source: &Source) -> Result<(), CredentialError> {
+        let kept = match &source.method {
+            Method::Issued(path) => self.places.server()?.issue(path).await?.kept,
+            Method::SessionRole(_) => self.roles(connection)?.make(connection).await?.kept,
+            Method::None | Method::Password(_) | Method::PrivateKey(_) | Method::Certificate | Method::Headers(_) => {
+                return Ok(());
+            }
+        };
+        self.give_back(kept).await
     }
 
     /// What an administrator should know about the files that hold secrets, by connection; about those that open the

@@ -11,12 +11,12 @@
 
 mod leases;
 
-pub use leases::{Keeper, Kept};
+pub use leases::Keeper;
 
 use crate::CredentialError;
+use crate::kept::{Kept, Told};
 use crate::source::{PlainSource, secret};
 use arc_swap::ArcSwapOption;
-use leases::Told;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -220,7 +220,7 @@ impl Server {
             serde_json::from_slice(&answered.body).map_err(|_| fault("this is not a login of a database engine"))?;
         // First of all, so that whatever is wrong with the rest, it is given back.
         let lasts = lasting(made.lease_duration);
-        let kept = Kept::new(made.lease_id, Arc::clone(path), lasts, made.renewable, self.tell.clone());
+        let kept = Kept::of_server(made.lease_id, Arc::clone(path), lasts, made.renewable, self.tell.clone());
         let part = |name: &str| made.data.get(name).and_then(|value| text(value)).map(secret);
         let (Some(Ok(username)), Some(Ok(password))) = (part("username"), part("password")) else {
             return Err(fault("the login has no username and password"));

@@ -1,6 +1,7 @@
 use super::*;
 
 mod keys;
+mod roles;
 mod server;
 mod vault;
 

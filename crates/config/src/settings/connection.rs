@@ -257,4 +257,17 @@ pub enum Password {
     Kept(SecretSource),
     /// Of a login that the vault server makes for each session: this role of its database engine.
     Issued(Arc<str>),
+    /// Of a role that the gateway makes for each session, which acts as the login.
+    SessionRole(SessionRole),
+}
+
+/// How the gateway makes a role for each session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRole {
+    /// The login that makes it.
+    pub by: Arc<str>,
+    /// Its password.
+    pub password: SecretSource,
+    /// How long it lets anybody log in, from when it was made or extended last.
+    pub valid: Duration,
 }

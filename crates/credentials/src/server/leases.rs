@@ -1,7 +1,8 @@
 //! What keeps the logins that the server made: renews them while their sessions live, and gives them back.
 //!
-//! Promises: whatever ends a session drops its [`Kept`], and the login is then revoked, tried again for as long as the
-//! server would keep it; what nobody holds any more is not renewed, whether its end was told or not; a lease is renewed when two thirds of it have passed, and so is the gateway's own token, with
+//! Promises: whatever ends a session drops its [`Kept`](crate::Kept), and the login is then revoked, tried again for as
+//! long as the server would keep it; what nobody holds any more is not renewed, whether its end was told or not; a lease is
+//! renewed when two thirds of it have passed, and so is the gateway's own token, with
 //! which the server would take back all leases; at the end everything that is left is given back, within a bounded time.
 //!
 //! Does not promise that a login outlives the longest time that its role allows: the server decides that, and an open
@@ -9,6 +10,7 @@
 //! Held by: the tests below, and `tests/server.rs` of this crate.
 
 use super::{Server, ServerFault};
+use crate::kept::Told;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -29,57 +31,6 @@ const SHORTEST: Duration = Duration::from_millis(500);
 
 /// There is nothing to do until something ends.
 const AN_HOUR: Duration = Duration::from_secs(60 * 60);
-
-pub(super) enum Told {
-    Begun { id: Arc<str>, path: Arc<str>, lasts: Duration, renewable: bool, held: Weak<()> },
-    Ended { id: Arc<str>, path: Arc<str> },
-    LoggedIn(Duration),
-}
-
-/// A lease that somebody holds. Dropping it gives it back.
-#[derive(Debug)]
-pub struct Kept {
-    id: Arc<str>,
-    path: Arc<str>,
-    /// Shows the keeper that it is held, where no message about its end arrives.
-    _held: Arc<()>,
-    /// `None` once it was given back.
-    tell: Option<mpsc::Sender<Told>>,
-}
-
-impl Kept {
-    pub(super) fn new(id: String, path: Arc<str>, lasts: Duration, renewable: bool, tell: mpsc::Sender<Told>) -> Self {
-        let (id, held) = (Arc::<str>::from(id), Arc::new(()));
-        let (its, of) = (Arc::clone(&id), Arc::clone(&path));
-        let begun = Told::Begun { id: its, path: of, lasts, renewable, held: Arc::downgrade(&held) };
-        if tell.try_send(begun).is_err() {
-            tracing::warn!(%path, "a login of the vault server is not kept: it ends by itself");
-        }
-        Self { id, path, _held: held, tell: Some(tell) }
-    }
-
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Somebody gave it back.
-    pub(crate) fn done(mut self) {
-        self.tell = None;
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let Some(tell) = &self.tell else { return };
-        if tell.try_send(Told::Ended { id: Arc::clone(&self.id), path: Arc::clone(&self.path) }).is_err() {
-            tracing::warn!(path = %self.path, "a login of the vault server is given back late: when it would be renewed");
-        }
-    }
-}
 
 /// One lease, and what is to be done about it next.
 struct Live {
@@ -237,6 +188,7 @@ async fn bounded<T>(asked: impl Future<Output = Result<T, ServerFault>>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kept::Kept;
     use crate::server::{Answered, Exchange, Exchanged, Request};
     use crate::{PlainSource, ServerLogin};
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -267,7 +219,7 @@ mod tests {
         let (tell, told) = mpsc::channel(1);
         let mut keeper = Keeper::new(server, told);
         let second = Duration::from_secs(1);
-        let kept = Kept::new("l".to_owned(), "database/creds/app".into(), second, true, tell.clone());
+        let kept = Kept::of_server("l".to_owned(), "database/creds/app".into(), second, true, tell.clone());
         let begun = keeper.told.recv().await.unwrap();
         keeper.hear(begun);
         let mut live = keeper.live.remove("l").unwrap();

@@ -3,10 +3,10 @@
 //! Promises: a reference means the vault that its form names, and the configuration has made sure that there is one; the
 //! local vault is `data_dir/secrets.vault`, for the gateway and the command line alike; the server is met like an identity
 //! provider ([`Fetch`]), and its answers are wiped. Does not promise to wipe what lies in the buffers of TLS and HTTP.
-//! Held by: `tests/it/vault.rs` and `tests/it/vault_server.rs`.
+//! Held by: `tests/it/vault.rs`, `tests/it/vault_server.rs` and `tests/it/session_roles.rs`.
 
 use super::key_command::KeyCommand;
-use super::{http, notifications, ssh};
+use super::{http, notifications, session_roles, ssh};
 use crate::error::Failure;
 use crate::fetch::Fetch;
 use hyper::Request;
@@ -14,7 +14,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use portcullis_config as config;
 use portcullis_config::{Config, VaultKey};
 use portcullis_credentials::server::{Answered, Exchange, Exchanged, NoAnswer, Request as Asked, Verb};
-use portcullis_credentials::{Credentials, Keeper, KeySource, Method, PlainSource, SecretSource};
+use portcullis_credentials::{Credentials, Keeper, KeySource, Method, PlainSource, RoleKeeper, SecretSource};
 use portcullis_credentials::{Server, ServerLogin, Source, Vault};
 use portcullis_net::Error as NetError;
 use secrecy::ExposeSecret as _;
@@ -31,15 +31,25 @@ pub(crate) fn vault(config: &Config) -> Option<Vault> {
     Some(Vault::new(config.data_dir.join("secrets.vault"), key))
 }
 
-/// Where each connection's and each notifier's credential is, and what keeps those that the vault server makes: run it for as long as
-/// sessions live. Whoever leases without it gives back what was made.
-pub(crate) fn credentials(config: &Config) -> Result<(Credentials, Option<Keeper>), Failure> {
+/// What keeps the logins that are made for sessions: to be run for as long as sessions live.
+pub(crate) struct Keepers {
+    /// Of those that the vault server makes.
+    pub(crate) leases: Option<Keeper>,
+    /// Of those that the gateway makes.
+    pub(crate) roles: Option<RoleKeeper>,
+}
+
+/// Where each connection's and each notifier's credential is, and what keeps those that are made for sessions. Whoever
+/// leases without running that gives back what was made.
+pub(crate) fn credentials(config: &Config) -> Result<(Credentials, Keepers), Failure> {
+    let seal = session_roles::Seal::of(config)?;
     let sources = config.connections.iter().map(|(name, connection)| {
         let source = match connection {
             config::Connection::Postgres(postgres) => {
                 let method = match &postgres.password {
                     Some(config::Password::Kept(source)) => Method::Password(secret_source(source)),
                     Some(config::Password::Issued(role)) => Method::Issued(Arc::clone(role)),
+                    Some(config::Password::SessionRole(role)) => Method::SessionRole(seal.method(name, role)),
                     None => Method::None,
                 };
                 Source { username: Arc::clone(&postgres.username), logins: [].into(), method }
@@ -53,10 +63,18 @@ pub(crate) fn credentials(config: &Config) -> Result<(Credentials, Option<Keeper
     if let Some(vault) = vault(config) {
         credentials = credentials.with_vault(Arc::new(vault));
     }
-    let Some(server) = &config.vaults.server else { return Ok((credentials, None)) };
-    let way = Way::to(server).map_err(|error| Failure::refused("vault.server.tls_ca", error))?;
-    let (server, keeper) = Server::new(Arc::new(way), server_login(&server.login), server.namespace.clone());
-    Ok((credentials.with_server(server), Some(keeper)))
+    let mut leases = None;
+    if let Some(server) = &config.vaults.server {
+        let way = Way::to(server).map_err(|error| Failure::refused("vault.server.tls_ca", error))?;
+        let (server, keeper) = Server::new(Arc::new(way), server_login(&server.login), server.namespace.clone());
+        credentials = credentials.with_server(server);
+        leases = Some(keeper);
+    }
+    let (credentials, roles) = match session_roles::ways(config)? {
+        Some(ways) => credentials.with_roles(Arc::new(ways)),
+        None => (credentials, None),
+    };
+    Ok((credentials, Keepers { leases, roles }))
 }
 
 fn server_login(login: &config::VaultLogin) -> ServerLogin {
