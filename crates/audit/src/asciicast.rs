@@ -139,6 +139,7 @@ impl<W: Write> Cast<W> {
             }
             EventBody::SessionEnded { reason, .. } => self.mark(&format!("session ended: {reason}")),
             EventBody::SessionStarted { .. }
+            | EventBody::SessionLogin { .. }
             | EventBody::CommandPrepared { .. }
             | EventBody::Usage { .. }
             | EventBody::Masked { .. }

@@ -247,6 +247,7 @@ const fn command_of(body: &EventBody) -> Option<u64> {
         | EventBody::GrantGiven { .. }
         | EventBody::GrantEnded { .. }
         | EventBody::SessionStarted { .. }
+        | EventBody::SessionLogin { .. }
         | EventBody::SessionEnded { .. }
         | EventBody::AdminChanged { .. }
         | EventBody::PolicyLoaded { .. }
@@ -281,6 +282,7 @@ impl Exchange {
             | EventBody::GrantGiven { .. }
             | EventBody::GrantEnded { .. }
             | EventBody::SessionStarted { .. }
+            | EventBody::SessionLogin { .. }
             | EventBody::SessionEnded { .. }
             | EventBody::AdminChanged { .. }
             | EventBody::PolicyLoaded { .. }

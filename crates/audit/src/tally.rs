@@ -42,6 +42,7 @@ impl Noted {
             EventBody::CommandDecided { verdict: Effect::Allow | Effect::Hold, .. }
             | EventBody::CommandPrepared { .. }
             | EventBody::SessionStarted { .. }
+            | EventBody::SessionLogin { .. }
             | EventBody::Result { .. }
             | EventBody::Output { .. }
             | EventBody::Terminal { .. }

@@ -2,16 +2,20 @@
 //!
 //! Promises: a handler that takes an [`Admin`], [`Auditor`] or [`Approver`] runs only for a caller with that role, and one
 //! that takes an [`ApprovalReader`] for one with either of the last two, since taking one is the only way to name the
-//! caller there. Held by: `tests/it`.
+//! caller there; one that takes an [`Asked`] runs only for a caller who still stood when all of the body was there, however
+//! slowly it came. Held by: `tests/it`.
 
 use crate::error::ApiError;
 use crate::{Api, Endpoint, Login};
 use axum::Json;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use portcullis_identity::{Authenticated, Role};
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+use portcullis_identity::{Authenticated, Role, Standing};
 use portcullis_model::Connection;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -29,10 +33,13 @@ pub(crate) struct Auditor;
 pub(crate) struct Approver(pub(crate) Authenticated);
 
 /// A caller with the role `approver`, or one that reads the record anyway.
-pub(crate) struct ApprovalReader;
+pub(crate) struct ApprovalReader(pub(crate) Authenticated);
 
 /// A caller that may take a grant away: an approver or an administrator.
 pub(crate) struct Revoker(pub(crate) Authenticated);
+
+/// What a caller asks for in the body of a request, as JSON. The caller was judged when the headers were there.
+pub(crate) struct Asked<T>(pub(crate) T);
 
 fn caller(parts: &Parts) -> Result<Authenticated, ApiError> {
     parts.extensions.get::<Caller>().map(|caller| caller.0.clone()).ok_or(ApiError::NotAuthenticated)
@@ -82,7 +89,7 @@ impl FromRequestParts<Arc<Api>> for ApprovalReader {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         let caller = caller(parts)?;
         let may = [Role::Approver, Role::Auditor].iter().any(|role| api.roles.has(&caller.principal, *role));
-        if may { Ok(Self) } else { Err(ApiError::NotPermitted("approver")) }
+        if may { Ok(Self(caller)) } else { Err(ApiError::NotPermitted("approver")) }
     }
 }
 
@@ -95,15 +102,27 @@ impl FromRequestParts<Arc<Api>> for Revoker {
     }
 }
 
+impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Asked<T> {
+    type Rejection = Response;
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Response> {
+        let caller = request.extensions().get::<Caller>().cloned();
+        let Json(asked) = Json::from_request(request, api).await.map_err(|wrong| wrong.into_response())?;
+        match caller.map(|Caller(by)| api.identity.standing(&by, Timestamp::now())) {
+            Some(Standing::Good) => Ok(Self(asked)),
+            Some(Standing::Expired | Standing::Revoked) | None => Err(ApiError::NotAuthenticated.into_response()),
+        }
+    }
+}
+
 #[derive(Serialize)]
 pub(crate) struct Who {
     user: Arc<str>,
     issuer: Arc<str>,
     groups: BTreeSet<Arc<str>>,
     roles: Vec<&'static str>,
-    expires: Option<jiff::Timestamp>,
+    expires: Option<Timestamp>,
     /// When it logged in itself, where its provider says so: what a vote asks for.
-    logged_in: Option<jiff::Timestamp>,
+    logged_in: Option<Timestamp>,
 }
 
 pub(crate) async fn whoami(State(api): State<Arc<Api>>, Caller(caller): Caller) -> Json<Who> {

@@ -10,7 +10,9 @@
 //! | `GET /api/v1/logins` | anybody | where people log in |
 //! | `GET /api/v1/whoami`, `/connections`, `/ca` | any principal | itself; what is configured; how to verify the gateway |
 //! | `GET POST /api/v1/tokens`, `DELETE /api/v1/tokens/ID` | admin | tokens |
+//! | `POST /api/v1/ssh-certificates` | whoever logged in at a provider | an SSH certificate of that login |
 //! | `POST /api/v1/revocations` | admin | ends what a provider gave somebody |
+//! | `POST /api/v1/renewals` | whoever logged in at a provider | keeps the sessions of their earlier logins |
 //! | `POST /api/v1/policy/reload` | admin | bundles read again |
 //! | `GET /api/v1/approvals`, `/approvals/ID` | approver, auditor | what waits for people, and what became of it |
 //! | `POST /api/v1/approvals/ID/votes` | approver, by an interactive login | yes or no, and with a yes `for` how long a grant |
@@ -27,6 +29,7 @@
 
 mod approvals;
 mod caller;
+mod certificates;
 mod error;
 mod health;
 mod live;
@@ -139,6 +142,8 @@ pub struct Api {
     pub endpoints: Vec<Endpoint>,
     /// The authority that clients verify the gateway with (PEM), where it made its own.
     pub authority: Option<PathBuf>,
+    /// The key by which SSH clients know the gateway, in OpenSSH's form, where it has a listener for them.
+    pub ssh_host_key: Option<Arc<str>>,
     /// Where people log in.
     pub logins: Vec<Login>,
     /// Where approvals are given; closed where no gateway runs.
@@ -158,7 +163,9 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/ca", get(caller::authority))
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{id}", delete(tokens::revoke))
+        .route("/ssh-certificates", post(certificates::create))
         .route("/revocations", post(tokens::revoke_logins))
+        .route("/renewals", post(live::renew))
         .route("/policy/reload", post(policy::reload))
         .route("/approvals", get(approvals::list))
         .route("/approvals/{id}", get(approvals::show))

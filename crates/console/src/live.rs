@@ -1,8 +1,9 @@
-//! Open sessions: listing them, and ending one at once.
+//! Open sessions: listing them, ending one at once, and keeping one's own with a new login.
 
 use crate::Api;
-use crate::caller::Admin;
+use crate::caller::{Admin, Caller};
 use crate::error::ApiError;
+use crate::tokens::told;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -34,6 +35,22 @@ pub(crate) async fn list(State(api): State<Arc<Api>>, _: Admin) -> Json<Vec<Open
             })
             .collect(),
     )
+}
+
+/// What a new login keeps open.
+#[derive(Serialize)]
+pub(crate) struct Kept {
+    until: Timestamp,
+    /// Of this gateway; others of the same store hear of it.
+    sessions: usize,
+}
+
+pub(crate) async fn renew(State(api): State<Arc<Api>>, Caller(by): Caller) -> Result<Json<Kept>, ApiError> {
+    let until = api.identity.renew(&by, Timestamp::now()).await.map_err(told)?;
+    api.journal.record(&by.principal, AdminAction::SessionsRenewed { until })?;
+    let open = api.journal.gate().map(|gate| gate.sessions()).unwrap_or_default();
+    let sessions = open.iter().filter(|open| by.principal.differs_in_credential_only(&open.principal)).count();
+    Ok(Json(Kept { until, sessions }))
 }
 
 pub(crate) async fn end(

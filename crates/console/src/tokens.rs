@@ -2,7 +2,7 @@
 //! else.
 
 use crate::Api;
-use crate::caller::Admin;
+use crate::caller::{Admin, Asked};
 use crate::error::ApiError;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -50,7 +50,7 @@ pub(crate) struct Made {
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     Admin(by): Admin,
-    Json(wanted): Json<Wanted>,
+    Asked(wanted): Asked<Wanted>,
 ) -> Result<(StatusCode, Json<Made>), ApiError> {
     let made = api.identity.create_token(wanted.request()?, &by, Timestamp::now()).await.map_err(told)?;
     let change =
@@ -94,7 +94,7 @@ pub(crate) struct Person {
 pub(crate) async fn revoke_logins(
     State(api): State<Arc<Api>>,
     Admin(by): Admin,
-    Json(person): Json<Person>,
+    Asked(person): Asked<Person>,
 ) -> Result<StatusCode, ApiError> {
     // Revoked before it is recorded, as a token is.
     api.identity.revoke_oidc(&person.issuer, &person.subject, &by, Timestamp::now()).await.map_err(told)?;
@@ -103,9 +103,10 @@ pub(crate) async fn revoke_logins(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn told(error: IdentityError) -> ApiError {
+pub(crate) fn told(error: IdentityError) -> ApiError {
     match error {
         IdentityError::Invalid(why) => ApiError::BadRequest(why),
+        IdentityError::NoLongerStands => ApiError::NotAuthenticated,
         other => ApiError::internal(other),
     }
 }

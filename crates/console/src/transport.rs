@@ -2,15 +2,17 @@
 //!
 //! Promises: a [`Caller`] is added only here, from a token that `identity` accepted or because the request came through
 //! the admin socket (mode 0600, in a directory of mode 0700) or from this process; a caller's own headers cannot make
-//! one. Headers are bounded in size and time, a connection that sends none in ten seconds is closed.
-//! Held by: `tests/it`.
+//! one. Headers are bounded in size and time, a connection that sends none in ten seconds is closed; a body that is not
+//! there ten seconds after its headers is none.
+//! Held by: `tests/it`, and the test below.
 
 use crate::Api;
 use crate::caller::Caller;
 use crate::router;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Request, Response, header};
+use futures_util::{Stream, StreamExt as _, stream};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -28,12 +30,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tower::service_fn;
 
 /// How long a client may take to send a request's headers, and to finish a TLS handshake.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a client may take to send a request's body: whoever it is was looked at before.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Bytes of one request's headers.
 const HEADER_BYTES: usize = 16 * 1024;
@@ -61,7 +67,8 @@ pub async fn serve_tls(api: Arc<Api>, accepted: Accepted, tls: Option<ServerTls>
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let (routes, identity) = (routes.clone(), Arc::clone(&identity));
         async move {
-            let request = request.map(Body::new);
+            let request =
+                request.map(|body| Body::from_stream(in_time(Body::new(body).into_data_stream(), BODY_WITHIN)));
             let caller = bearer(&identity, request.headers().get(header::AUTHORIZATION).cloned(), from).await;
             Ok::<_, Infallible>(answer(&routes, request, caller).await)
         }
@@ -114,7 +121,9 @@ impl AdminSocket {
             tasks.spawn(async move {
                 let service = service_fn(move |request: Request<hyper::body::Incoming>| {
                     let (routes, caller) = (routes.clone(), Caller(caller.clone()));
-                    async move { Ok::<_, Infallible>(answer(&routes, request.map(Body::new), Some(caller)).await) }
+                    let request =
+                        request.map(|body| Body::from_stream(in_time(Body::new(body).into_data_stream(), BODY_WITHIN)));
+                    async move { Ok::<_, Infallible>(answer(&routes, request, Some(caller)).await) }
                 });
                 drive(stream, service, &drain).await;
             });
@@ -125,6 +134,22 @@ impl AdminSocket {
             tracing::debug!(%error, "the admin socket was gone already");
         }
     }
+}
+
+/// A body, which fails where it is not there in time.
+fn in_time<S, E>(body: S, within: Duration) -> impl Stream<Item = io::Result<Bytes>> + Send
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let ends = Instant::now() + within;
+    stream::unfold(Some(body), move |body| async move {
+        let mut body = body?;
+        match timeout_at(ends, body.next()).await {
+            Ok(piece) => piece.map(|piece| (piece.map_err(io::Error::other), Some(body))),
+            Err(_) => Some((Err(io::ErrorKind::TimedOut.into()), None)),
+        }
+    })
 }
 
 /// Whoever the bearer token proves.
@@ -179,5 +204,27 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection of the console ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_in_time_is_none() {
+        let piece = |text: &'static str| Ok::<_, io::Error>(Bytes::from_static(text.as_bytes()));
+        let whole: Vec<_> = in_time(stream::iter([piece("{"), piece("}")]), BODY_WITHIN).collect().await;
+        assert_eq!(whole.into_iter().map(Result::unwrap).collect::<Vec<_>>(), ["{", "}"]);
+        // One piece after the other, without an end, and none.
+        let slow = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Some((Ok::<_, io::Error>(Bytes::from_static(b" ")), ()))
+        });
+        for body in [slow.boxed(), stream::once(pending()).boxed()] {
+            let last = in_time(body, Duration::from_millis(20)).collect::<Vec<_>>().await.pop().unwrap();
+            assert_eq!(last.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        }
     }
 }

@@ -49,6 +49,13 @@ pub enum Why {
     ForceCommand,
     /// An SSH certificate with a critical option that is not known here, or cannot be read.
     CriticalOption,
+    /// An SSH certificate of a login, in this gateway's own name, of which nothing is kept, or something else, or whose
+    /// provider is not trusted any more.
+    UnknownCertificate,
+    /// An SSH certificate of a login that was revoked.
+    CertificateRevoked,
+    /// An SSH certificate of a login; whoever logged in was revoked after it was made.
+    CertificateOfRevoked,
     /// A token of an identity provider, with what is wrong with it.
     Oidc(Flaw),
     /// Too many failures from this address.
@@ -81,6 +88,9 @@ impl Why {
             Self::SourceAddress => "SSH certificate used from an address it is not good for",
             Self::ForceCommand => "SSH certificate with a forced command, which is not carried out here",
             Self::CriticalOption => "SSH certificate with an unknown critical option",
+            Self::UnknownCertificate => "SSH certificate of a login that is not kept",
+            Self::CertificateRevoked => "SSH certificate of a login, revoked",
+            Self::CertificateOfRevoked => "SSH certificate of a login of somebody who was revoked since",
             Self::Oidc(flaw) => flaw.words(),
             Self::TooManyAttempts => "too many failed attempts from this address",
             Self::Unavailable => "the token store or the identity provider is unavailable",
@@ -114,6 +124,9 @@ impl Why {
             | Self::SourceAddress
             | Self::ForceCommand
             | Self::CriticalOption
+            | Self::UnknownCertificate
+            | Self::CertificateRevoked
+            | Self::CertificateOfRevoked
             | Self::TooManyAttempts
             | Self::Unavailable => false,
         }
@@ -170,6 +183,9 @@ pub enum IdentityError {
     /// The administrator's: the request cannot be met as it stands.
     #[error("{0}")]
     Invalid(String),
+    /// The caller's: what it proved itself with was revoked, or ran out, before it was given what it asked for.
+    #[error("the credential that asks for this was revoked, or ran out: log in again")]
+    NoLongerStands,
     /// The gateway's: what is kept cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),

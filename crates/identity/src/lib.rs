@@ -22,8 +22,10 @@ mod attempts;
 mod error;
 mod fuzz;
 mod key;
+mod logins;
 mod oidc;
 mod record;
+mod renewals;
 mod revocations;
 mod roles;
 mod scram;
@@ -39,6 +41,7 @@ pub use attempts::AttemptLimit;
 pub use error::{IdentityError, Refused, Why};
 pub use fuzz::{fuzz_certificate, fuzz_stored, fuzz_token};
 pub use key::TokenKey;
+pub use logins::{LONGEST_CERTIFICATE, LoginAuthority, MadeCertificate};
 pub use oidc::fuzz::fuzz_oidc;
 pub use oidc::{Fetch, FetchError, Flaw, Issuer, OidcTrust};
 pub use record::{NewToken, TokenInfo};
@@ -52,6 +55,7 @@ use jiff::Timestamp;
 use oidc::Oidc;
 use portcullis_model::{CredentialKind, Principal};
 use portcullis_store::Table;
+use renewals::Login;
 use revocations::Revocations;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
@@ -236,9 +240,15 @@ impl Identity {
             }
             Proof::Scram(shown) => scram::judge(&*self.table, &self.key, &shown, now).await,
             Proof::SshKey { key, claimed_user } => self.ssh.judge_key(&key, claimed_user.as_deref()),
-            Proof::SshCertificate { certificate, claimed_user } => {
-                self.ssh.judge_certificate(&certificate, claimed_user.as_deref(), from, now)
-            }
+            Proof::SshCertificate { certificate, claimed_user } => match self.ssh.logins_of(&certificate) {
+                Some(_) => {
+                    let shown = logins::Shown { certificate: &certificate, claimed: claimed_user.as_deref(), from };
+                    let found = logins::judge(&*self.table, shown, now).await?;
+                    // What a provider gave ends with the trust in it.
+                    if self.oidc.trusts(&found.principal.issuer) { Ok(found) } else { Err(Why::UnknownCertificate) }
+                }
+                None => self.ssh.judge_certificate(&certificate, claimed_user.as_deref(), from, now),
+            },
         }
     }
 
@@ -255,10 +265,12 @@ impl Identity {
         self.ssh.knows(key)
     }
 
-    /// Whether this identity still holds. Cheap: a clock comparison and a look-up in a snapshot.
+    /// Whether this identity still holds, by itself or by a newer login of the same person. Cheap: a clock comparison and a
+    /// look-up in a snapshot.
     #[must_use]
     pub fn standing(&self, authenticated: &Authenticated, now: Timestamp) -> Standing {
-        if authenticated.expires.is_some_and(|expires| now >= expires) {
+        let ran_out = authenticated.expires.is_some_and(|expires| now >= expires);
+        if ran_out && !self.revocations.renews(authenticated, now) {
             return Standing::Expired;
         }
         let revoked = |one: &Principal| match &one.credential {
@@ -289,17 +301,58 @@ impl Identity {
         self.revocations.changes()
     }
 
-    /// Makes a token. Its text is in the answer and nowhere else.
+    /// Makes a token. Its text is in the answer and nowhere else. `now` is to be the time at which all of the request was
+    /// there: whoever was revoked while it was on its way gets nothing.
     ///
     /// # Errors
-    /// [`IdentityError::Invalid`] names what is wrong with the request; otherwise the store's.
+    /// [`IdentityError::Invalid`] names what is wrong with the request, [`IdentityError::NoLongerStands`] that the caller
+    /// does not stand; otherwise the store's.
     pub async fn create_token(
         &self,
         request: NewToken,
         by: &Authenticated,
         now: Timestamp,
     ) -> Result<MadeToken, IdentityError> {
+        self.check_stands(by, now)?;
         tokens::create(&*self.table, &self.key, request, by, now).await
+    }
+
+    /// Signs a certificate for this public key (in OpenSSH's form), with which its holder is whoever logged in as `by`, over
+    /// SSH and until then at the latest. It is kept, listed and revoked like a token. `now` as for [`Self::create_token`].
+    ///
+    /// # Errors
+    /// [`IdentityError::Invalid`] says why this key or this caller gets none, [`IdentityError::NoLongerStands`] that the
+    /// caller does not stand; otherwise the store's.
+    pub async fn certify_login(
+        &self,
+        key: &str,
+        by: &Authenticated,
+        now: Timestamp,
+    ) -> Result<MadeCertificate, IdentityError> {
+        self.check_stands(by, now)?;
+        logins::certify(&*self.table, &self.ssh, key, by, now).await
+    }
+
+    /// Lets the sessions that earlier logins of this caller opened, as the very same principal, go on until this one runs
+    /// out; when they end now. That is later where a still newer login was presented before.
+    ///
+    /// # Errors
+    /// [`IdentityError::Invalid`] where the caller's proof is no login at a provider, or is over,
+    /// [`IdentityError::NoLongerStands`] where it was revoked; otherwise the store's.
+    pub async fn renew(&self, by: &Authenticated, now: Timestamp) -> Result<Timestamp, IdentityError> {
+        let login = Login::of(by, now)?;
+        self.check_stands(by, now)?;
+        let newest = renewals::keep(&*self.table, login).await?;
+        self.revocations.renewed(&newest);
+        Ok(newest.expires)
+    }
+
+    /// Who was revoked after this `now` is revoked in what is made, too: it says when it was made, and by whom.
+    fn check_stands(&self, by: &Authenticated, now: Timestamp) -> Result<(), IdentityError> {
+        match self.standing(by, now) {
+            Standing::Good => Ok(()),
+            Standing::Expired | Standing::Revoked => Err(IdentityError::NoLongerStands),
+        }
     }
 
     /// Every token that is kept, revoked ones and those that ran out within a day included, oldest first.

@@ -218,6 +218,11 @@ impl Oidc {
         Self { issuers, providers }
     }
 
+    /// Whether this issuer is one of them.
+    pub(crate) fn trusts(&self, issuer: &str) -> bool {
+        self.of(issuer).is_some()
+    }
+
     fn of(&self, issuer: &str) -> Option<(&Issuer, &Provider)> {
         self.issuers.iter().zip(&self.providers).find(|(known, _)| &*known.issuer == issuer)
     }

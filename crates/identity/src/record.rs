@@ -121,13 +121,16 @@ pub struct TokenInfo {
     /// Who revoked it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_by: Option<Arc<str>>,
+    /// Set where it is no token but an SSH certificate of a login: the fingerprint of its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_key: Option<Arc<str>>,
 }
 
 /// What is kept of a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Stored {
-    /// The keyed hash of its secret, as hexadecimal digits.
+    /// The keyed hash of its secret, as hexadecimal digits; of a certificate, its digest.
     pub(crate) hash: portcullis_model::Digest,
     pub(crate) user: Arc<str>,
     pub(crate) groups: BTreeSet<Arc<str>>,
@@ -139,6 +142,21 @@ pub(crate) struct Stored {
     pub(crate) makers: Vec<Principal>,
     #[serde(default)]
     pub(crate) revoked: Option<StoredRevocation>,
+    /// Set where it is the record of an SSH certificate: no text is a token of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<StoredCertificate>,
+}
+
+/// What is kept of an SSH certificate of a login besides what is kept of a token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoredCertificate {
+    /// The fingerprint of its key.
+    pub(crate) key: Arc<str>,
+    /// The provider of the login.
+    pub(crate) issuer: Arc<str>,
+    /// Who it is there.
+    pub(crate) subject: Arc<str>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -150,9 +168,13 @@ pub(crate) struct StoredRevocation {
 
 impl Stored {
     pub(crate) fn principal(&self, id: TokenId) -> Principal {
+        let (issuer, subject) = match &self.certificate {
+            Some(login) => (Arc::clone(&login.issuer), Arc::clone(&login.subject)),
+            None => (TOKEN_ISSUER.into(), Arc::clone(&self.user)),
+        };
         Principal {
-            issuer: TOKEN_ISSUER.into(),
-            subject: Arc::clone(&self.user),
+            issuer,
+            subject,
             user: Arc::clone(&self.user),
             groups: self.groups.clone(),
             claims: self.claims.clone(),
@@ -173,6 +195,7 @@ impl Stored {
             expires: self.expires,
             revoked,
             revoked_by,
+            ssh_key: self.certificate.map(|certificate| certificate.key),
         }
     }
 }

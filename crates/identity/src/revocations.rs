@@ -1,15 +1,17 @@
-//! What was revoked, as a snapshot that every session can ask at every command.
+//! What was revoked, and which logins were renewed, as a snapshot that every session can ask at every command.
 //!
 //! Promises: subscribed before it is first read, so no revocation falls between; a token whose record was deleted counts
 //! as revoked; while changes cannot be followed (the store's stream ended and could not be opened again), every token
 //! and everybody from a provider counts as revoked, and so does, logged once, whomever an entry that cannot be read is
 //! about. The snapshot forgets a token once all that was made with it ran out by itself, so it holds at most two days of
-//! revocations.
-//! Held by: `tests.rs`, `tests/makers.rs` and `tests/oidc.rs`.
+//! revocations; a renewed login it forgets with its end.
+//! Held by: `tests.rs`, `tests/makers.rs`, `tests/oidc.rs` and `tests/renewals.rs`.
 
+use crate::Authenticated;
 use crate::error::IdentityError;
 use crate::oidc::revoked::{self, Entry, People, Said};
 use crate::record::LONGEST_LIFE;
+use crate::renewals::{self, Login, Renewed};
 use crate::tokens::{KEYS, decode, id_of, kept_until};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -32,6 +34,7 @@ struct Snapshot {
     /// Each with the time from which on neither it nor anything made with it can be live.
     revoked: HashMap<TokenId, Timestamp>,
     people: Arc<People>,
+    renewed: Arc<Renewed>,
 }
 
 struct Shared {
@@ -101,6 +104,18 @@ impl Revocations {
         self.shared.change_people(|people| people.add(entry));
     }
 
+    /// Whether this session, whose own login ran out, goes on with a newer one.
+    pub(crate) fn renews(&self, session: &Authenticated, now: Timestamp) -> bool {
+        let snapshot = self.shared.snapshot.load();
+        let login = snapshot.renewed.login_of(session, now);
+        login.is_some_and(|login| snapshot.following && !snapshot.people.holds(&session.principal, Some(login.issued)))
+    }
+
+    /// Takes a renewed login at once, ahead of the store's own word of it.
+    pub(crate) fn renewed(&self, login: &Login) {
+        self.shared.change_renewed(|renewed| renewed.add(login.clone()));
+    }
+
     #[cfg(test)]
     pub(crate) fn unread(&self) -> usize {
         self.shared.snapshot.load().people.unread_beyond(&People::default()).count()
@@ -124,13 +139,18 @@ impl Shared {
             people.take(&key, &Said::of(Some(&versioned)));
         }
         people.unread_beyond(&self.snapshot.load().people).for_each(cannot_be_read);
+        let mut renewed = Renewed::default();
+        for (key, versioned) in table.scan(renewals::KEYS).await? {
+            renewed.take(&key, Some(&versioned));
+        }
+        let renewed = Arc::new(renewed);
         // What was learned of a deleted token is kept: its record is no longer there to be read.
         self.snapshot.rcu(|old| {
             let mut revoked = old.revoked.clone();
             revoked.extend(found.iter().map(|(id, until)| (*id, *until)));
             let mut people = people.clone();
             people.join(&old.people);
-            Snapshot { following: true, revoked, people: Arc::new(people) }
+            Snapshot { following: true, revoked, people: Arc::new(people), renewed: Arc::clone(&renewed) }
         });
         self.tell();
         Ok(())
@@ -141,6 +161,10 @@ impl Shared {
             let (before, said) = (self.snapshot.load_full(), Said::of(change.value.as_ref()));
             self.change_people(|people| people.take(&change.key, &said));
             self.snapshot.load().people.unread_beyond(&before.people).for_each(cannot_be_read);
+            return;
+        }
+        if change.key.starts_with(renewals::KEYS) {
+            self.change_renewed(|renewed| renewed.take(&change.key, change.value.as_ref()));
             return;
         }
         let Some(id) = id_of(&change.key) else { return };
@@ -182,6 +206,17 @@ impl Shared {
         self.tell();
     }
 
+    fn change_renewed(&self, change: impl Fn(&mut Renewed)) {
+        let now = Timestamp::now();
+        self.snapshot.rcu(|old| {
+            let mut renewed = Renewed::clone(&old.renewed);
+            renewed.forget(now);
+            change(&mut renewed);
+            Snapshot { renewed: Arc::new(renewed), ..Snapshot::clone(old) }
+        });
+        self.tell();
+    }
+
     fn blind(&self) {
         self.snapshot.rcu(|old| Snapshot { following: false, ..Snapshot::clone(old) });
         self.tell();
@@ -200,11 +235,11 @@ fn cannot_be_read(key: &Bytes) {
     );
 }
 
-/// Changes to tokens and to people, until either can no longer be followed.
+/// Changes to tokens, to people and to their logins, until one of them can no longer be followed.
 fn watch_all(table: &dyn Table) -> BoxStream<'static, Change> {
     let until_it_ends = |prefix| table.watch(prefix).map(Some).chain(stream::once(std::future::ready(None)));
-    let both = stream::select(until_it_ends(KEYS), until_it_ends(revoked::KEYS));
-    both.take_while(|change| std::future::ready(change.is_some())).filter_map(std::future::ready).boxed()
+    let all = stream::select_all([KEYS, revoked::KEYS, renewals::KEYS].map(|prefix| until_it_ends(prefix).boxed()));
+    all.take_while(|change| std::future::ready(change.is_some())).filter_map(std::future::ready).boxed()
 }
 
 /// The last moment at which a token of this identifier can be live: identifiers tell when they were made.

@@ -7,16 +7,18 @@
 //! users and it is in force at `now`; it must name exactly one principal, which is the user; every critical option must
 //! be understood and met: `source-address` is compared with the peer, `force-command` and what is unknown refuses the
 //! certificate. Keys and authorities are Ed25519 or ECDSA (in a security key or not); RSA and DSA never. Keys of the
-//! gateway's own can be neither. Groups come from the settings, never from a certificate. What does not end is given an
-//! end: no certificate session outlives [`LONGEST_SESSION`].
+//! gateway's own can be neither. Groups come from the settings, never from a certificate; certificates of logins, which the
+//! gateway signs itself, are `logins.rs`. What does not end is given an end: no certificate session outlives
+//! [`LONGEST_SESSION`].
 //!
 //! Does not promise that a security key was touched (the library verifies its signature, not that flag), nor to know
-//! of revoked certificates: an authority that must be able to take one back makes short ones, or is taken out.
+//! of revoked certificates of others: an authority that must be able to take one back makes short ones, or is taken out.
 //! Held by: `tests/ssh.rs` beside this file, which has `ssh-keygen` make what is judged, and [`fuzz_certificate`].
 //!
 //! [`fuzz_certificate`]: crate::fuzz_certificate
 
 use crate::error::{IdentityError, Why};
+use crate::logins::LoginAuthority;
 use crate::record::name;
 use crate::sources::Sources;
 use crate::{Authenticated, RESERVED_USER};
@@ -62,7 +64,7 @@ impl Extensions {
         Self { pty: true, port_forwarding: true, agent_forwarding: true, x11_forwarding: true }
     }
 
-    fn of(certificate: &Certificate) -> Self {
+    pub(crate) fn of(certificate: &Certificate) -> Self {
         let has = |name: &str| certificate.extensions().contains_key(name);
         Self {
             pty: has("permit-pty"),
@@ -87,6 +89,8 @@ pub struct SshTrust {
     authorities: HashMap<KeyData, Fingerprint>,
     groups: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     own: HashSet<KeyData>,
+    /// Which signs for logins; with it the gateway's own word is taken, by the record that it leads to.
+    logins: Option<LoginAuthority>,
 }
 
 impl SshTrust {
@@ -148,6 +152,39 @@ impl SshTrust {
         Ok(())
     }
 
+    /// From now on certificates of logins are signed with this key, and those that it signed lead to their records.
+    ///
+    /// # Errors
+    /// [`IdentityError::Invalid`] where the key is somebody's, or an authority that is configured.
+    pub fn sign_logins(&mut self, authority: LoginAuthority) -> Result<(), IdentityError> {
+        let key = authority.public();
+        // It may be among the gateway's own already.
+        if !accepted(key.key_data()) {
+            return Err(invalid(key, "is not accepted: only Ed25519 and ECDSA keys are"));
+        }
+        if self.authorities.contains_key(key.key_data()) || self.keys.contains_key(key.key_data()) {
+            return Err(invalid(key, "is the gateway's own, and is configured for clients"));
+        }
+        self.own.insert(key.key_data().clone());
+        self.logins = Some(authority);
+        Ok(())
+    }
+
+    /// The authority of logins, if there is one.
+    pub(crate) const fn logins(&self) -> Option<&LoginAuthority> {
+        self.logins.as_ref()
+    }
+
+    /// The authority of logins, if this certificate is in its name.
+    pub(crate) fn logins_of(&self, certificate: &Certificate) -> Option<&LoginAuthority> {
+        self.logins.as_ref().filter(|logins| logins.public().key_data() == certificate.signature_key())
+    }
+
+    /// Whether this is a key of the gateway's own.
+    pub(crate) fn is_own(&self, key: &PublicKey) -> bool {
+        self.own.contains(key.key_data())
+    }
+
     fn usable(&self, key: &PublicKey) -> Result<KeyData, IdentityError> {
         let data = key.key_data();
         if !accepted(data) {
@@ -162,7 +199,7 @@ impl SshTrust {
     /// Whether a signature of this key could prove anybody: it is registered, or a certificate may come with it.
     pub(crate) fn knows(&self, key: &PublicKey) -> bool {
         let data = key.key_data();
-        accepted(data) && (self.keys.contains_key(data) || !self.authorities.is_empty())
+        accepted(data) && (self.keys.contains_key(data) || !self.authorities.is_empty() || self.logins.is_some())
     }
 
     /// Whose key this is.
@@ -191,15 +228,8 @@ impl SshTrust {
         now: Timestamp,
     ) -> Result<Authenticated, Why> {
         let authority = self.signed_by(certificate)?;
-        let expires = in_force(certificate, now)?;
-        if certificate.cert_type() != CertType::User {
-            return Err(Why::NotAUserCertificate);
-        }
-        let [user] = certificate.valid_principals() else { return Err(Why::NotOnePrincipal) };
-        check_user(user).map_err(|_| Why::NotOnePrincipal)?;
-        check_critical_options(certificate, from)?;
-        check_claimed(user, claimed_user)?;
-        let user: Arc<str> = user.as_str().into();
+        let (user, expires) = named(certificate, claimed_user, from, now)?;
+        let user: Arc<str> = user.into();
         let groups = self.groups.get(&user).cloned().unwrap_or_default();
         let issuer = format!("{SSH_AUTHORITY_ISSUER}{authority}").into();
         let credential = CredentialKind::SshCertificate(recorded_id(certificate));
@@ -215,24 +245,51 @@ impl SshTrust {
 
     /// The trusted authority that signed it.
     fn signed_by(&self, certificate: &Certificate) -> Result<Fingerprint, Why> {
+        check_kinds(certificate)?;
         let signer = certificate.signature_key();
-        if !accepted(certificate.public_key()) || !accepted(signer) {
-            return Err(Why::KindOfKey);
-        }
         let known = self.authorities.get(signer).filter(|_| !self.own.contains(signer));
         let fingerprint = *known.ok_or(Why::UnknownAuthority)?;
-        // The library checks the signature and the time as one; asked at its own beginning, a certificate that is in
-        // force at any time at all fails for its signature only. The time is looked at after.
-        if certificate.valid_before() <= certificate.valid_after() {
-            return Err(Why::CertificateExpired);
-        }
-        let genuine = certificate.validate_at(certificate.valid_after(), [&fingerprint]);
-        genuine.map(|()| fingerprint).map_err(|_| Why::BadCertificate)
+        check_signature(certificate, &fingerprint)?;
+        Ok(fingerprint)
     }
 }
 
+/// Whether certificate and authority are of kinds that are accepted.
+pub(crate) fn check_kinds(certificate: &Certificate) -> Result<(), Why> {
+    let good = accepted(certificate.public_key()) && accepted(certificate.signature_key());
+    good.then_some(()).ok_or(Why::KindOfKey)
+}
+
+/// Whether the authority of this fingerprint signed it.
+pub(crate) fn check_signature(certificate: &Certificate, authority: &Fingerprint) -> Result<(), Why> {
+    // The library checks the signature and the time as one; asked at its own beginning, a certificate that is in force at
+    // any time at all fails for its signature only. The time is looked at after.
+    if certificate.valid_before() <= certificate.valid_after() {
+        return Err(Why::CertificateExpired);
+    }
+    certificate.validate_at(certificate.valid_after(), [authority]).map_err(|_| Why::BadCertificate)
+}
+
+/// Whom a certificate names, whose signature was looked at, and when the session that it opens now ends.
+pub(crate) fn named<'c>(
+    certificate: &'c Certificate,
+    claimed_user: Option<&str>,
+    from: IpAddr,
+    now: Timestamp,
+) -> Result<(&'c str, Timestamp), Why> {
+    let expires = in_force(certificate, now)?;
+    if certificate.cert_type() != CertType::User {
+        return Err(Why::NotAUserCertificate);
+    }
+    let [user] = certificate.valid_principals() else { return Err(Why::NotOnePrincipal) };
+    check_user(user).map_err(|_| Why::NotOnePrincipal)?;
+    check_critical_options(certificate, from)?;
+    check_claimed(user, claimed_user)?;
+    Ok((user.as_str(), expires))
+}
+
 /// Whether a signature of such a key is accepted at all.
-const fn accepted(key: &KeyData) -> bool {
+pub(crate) const fn accepted(key: &KeyData) -> bool {
     match key {
         KeyData::Ed25519(_) | KeyData::Ecdsa(_) | KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_) => true,
         // RSA, DSA, a certificate in the place of a key, and what the library may learn later.

@@ -1,74 +1,55 @@
 use super::*;
 
+mod certificates;
+mod logins;
 mod makers;
 mod oidc;
+mod renewals;
 mod scram;
 mod ssh;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use jiff::SignedDuration;
 use portcullis_model::TokenId;
-use portcullis_store::{Change, Expect, MemoryTable, Put, StoreError, Versioned};
+use portcullis_store::{Change, Expect, MemoryTable, Outage, Probe, ProbedTable, StoreError, TableOperation};
 use secrecy::ExposeSecret as _;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use tokio::sync::Notify;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// A table whose reads can be made to fail and whose change streams can be ended; it counts reads.
-#[derive(Default)]
-struct Table {
-    inner: MemoryTable,
-    failing: AtomicBool,
+/// Reads can be made to fail and change streams can be ended; it counts reads.
+struct Watched {
+    outage: Outage,
     reads: AtomicU64,
-    cut: Arc<Notify>,
 }
 
-impl portcullis_store::Table for Table {
-    fn get(&self, key: &[u8]) -> BoxFuture<'_, Result<Option<Versioned>, StoreError>> {
-        self.reads.fetch_add(1, Ordering::SeqCst);
-        if self.failing.load(Ordering::SeqCst) {
-            return Box::pin(async { Err(StoreError::Unavailable("told to".to_owned())) });
+impl Probe for Watched {
+    fn before<'p>(&'p self, operation: TableOperation, key: &'p [u8]) -> BoxFuture<'p, Result<(), StoreError>> {
+        if operation == TableOperation::Get {
+            self.reads.fetch_add(1, Ordering::SeqCst);
         }
-        // What is read is old by the time it is used, so that changes at the same time do meet.
-        let read = self.inner.get(key);
-        Box::pin(async {
-            let found = read.await;
-            tokio::task::yield_now().await;
-            found
+        self.outage.before(operation, key)
+    }
+
+    fn after<'p>(&'p self, operation: TableOperation, _: &'p [u8]) -> BoxFuture<'p, ()> {
+        Box::pin(async move {
+            // What is read is old by the time it is used, so that changes at the same time do meet.
+            if matches!(operation, TableOperation::Get | TableOperation::Scan) {
+                tokio::task::yield_now().await;
+            }
         })
     }
 
-    fn put(
-        &self,
-        key: Bytes,
-        value: Bytes,
-        expect: Expect,
-        expires: Option<Timestamp>,
-    ) -> BoxFuture<'_, Result<Put, StoreError>> {
-        self.inner.put(key, value, expect, expires)
+    fn heard(&self, prefix: &[u8], changes: BoxStream<'static, Change>) -> BoxStream<'static, Change> {
+        self.outage.heard(prefix, changes)
     }
+}
 
-    fn delete(&self, key: Bytes, expect: Expect) -> BoxFuture<'_, Result<Put, StoreError>> {
-        self.inner.delete(key, expect)
-    }
+type Table = ProbedTable<Watched>;
 
-    fn scan(&self, prefix: &[u8]) -> BoxFuture<'_, Result<Vec<(Bytes, Versioned)>, StoreError>> {
-        if self.failing.load(Ordering::SeqCst) {
-            return Box::pin(async { Err(StoreError::Unavailable("told to".to_owned())) });
-        }
-        self.inner.scan(prefix)
-    }
-
-    fn expire(&self, now: Timestamp) -> BoxFuture<'_, Result<usize, StoreError>> {
-        self.inner.expire(now)
-    }
-
-    fn watch(&self, prefix: &[u8]) -> BoxStream<'static, Change> {
-        let cut = Arc::clone(&self.cut);
-        self.inner.watch(prefix).take_until(async move { cut.notified().await }).boxed()
-    }
+fn table() -> Arc<Table> {
+    let outage = Outage::of(|operation, _| matches!(operation, TableOperation::Get | TableOperation::Scan));
+    Arc::new(ProbedTable::new(Arc::new(MemoryTable::new()), Watched { outage, reads: AtomicU64::new(0) }))
 }
 
 struct House {
@@ -83,7 +64,7 @@ const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
 impl House {
     async fn build() -> Self {
-        let (table, key) = (Arc::new(Table::default()), TokenKey::generate());
+        let (table, key) = (table(), TokenKey::generate());
         let identity = Self::open(&table, &key).await;
         Self { table, key, identity, now: Timestamp::now(), addresses: AtomicU32::new(1) }
     }
@@ -203,11 +184,11 @@ async fn every_refusal_is_told_alike_and_takes_as_long() {
 async fn what_this_gateway_did_not_sign_never_reaches_the_store() {
     let house = House::build().await;
     let (elsewhere, _) = text::make(&TokenKey::generate(), TokenId::new());
-    let before = house.table.reads.load(Ordering::SeqCst);
+    let before = house.table.probe.reads.load(Ordering::SeqCst);
     for token in ["", "pct_", "nonsense", elsewhere.expose_secret()] {
         assert!(house.present(token, None, HERE).await.is_err());
     }
-    assert_eq!(house.table.reads.load(Ordering::SeqCst), before);
+    assert_eq!(house.table.probe.reads.load(Ordering::SeqCst), before);
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,14 +263,14 @@ async fn while_revocations_cannot_be_followed_no_token_stands_and_then_it_does_a
     let (made, other) = (house.make("a").await, house.make("b").await);
     let held = house.present(text(&made), None, HERE).await.unwrap();
     let lost = house.present(text(&other), None, HERE).await.unwrap();
-    house.table.failing.store(true, Ordering::SeqCst);
-    house.table.cut.notify_one();
+    house.table.probe.outage.begin();
+    house.table.probe.outage.cut();
     until(&house.identity, &held, house.now, Standing::Revoked).await;
     let admin = house.admin();
     assert_eq!(house.identity.standing(&admin, house.now), Standing::Good, "the local administrator is no token");
     // Revoked while nobody here could hear of it.
-    house.table.failing.store(false, Ordering::SeqCst);
-    tokens::revoke(&house.table.inner, other.id, &admin, house.now).await.unwrap();
+    house.table.probe.outage.end();
+    tokens::revoke(&*house.table.inner, other.id, &admin, house.now).await.unwrap();
     until(&house.identity, &held, house.now, Standing::Good).await;
     assert_eq!(house.identity.standing(&lost, house.now), Standing::Revoked);
 }
@@ -298,12 +279,12 @@ async fn while_revocations_cannot_be_followed_no_token_stands_and_then_it_does_a
 async fn a_store_that_fails_refuses_and_counts_against_nobody() {
     let house = House::build().await;
     let made = house.make("a").await;
-    house.table.failing.store(true, Ordering::SeqCst);
+    house.table.probe.outage.begin();
     for _ in 0..50 {
         let refused = house.present(text(&made), None, HERE).await.unwrap_err();
         assert_eq!((refused.why(), refused.retry_after()), (Why::Unavailable, None));
     }
-    house.table.failing.store(false, Ordering::SeqCst);
+    house.table.probe.outage.end();
     assert!(house.present(text(&made), None, HERE).await.is_ok());
     let damaged = Bytes::from_static(b"{\"hash\":1}");
     let _ =

@@ -83,7 +83,7 @@ pub(crate) fn kept_until(expires: Timestamp) -> Timestamp {
 }
 
 /// The principal without what does not tell who it is.
-fn person(principal: &Principal) -> Principal {
+pub(crate) fn person(principal: &Principal) -> Principal {
     Principal { groups: BTreeSet::new(), claims: BTreeMap::new(), ..principal.clone() }
 }
 
@@ -113,9 +113,16 @@ pub(crate) async fn create(
         expires,
         makers,
         revoked: None,
+        certificate: None,
     };
-    match table.put(key_of(id), encode(&stored)?, Expect::Absent, Some(kept_until(expires))).await? {
-        Put::Done(_) => Ok(MadeToken { id, text, expires }),
+    keep(table, id, &stored).await?;
+    Ok(MadeToken { id, text, expires })
+}
+
+/// Puts a new record into the store.
+pub(crate) async fn keep(table: &dyn Table, id: TokenId, stored: &Stored) -> Result<(), IdentityError> {
+    match table.put(key_of(id), encode(stored)?, Expect::Absent, Some(kept_until(stored.expires))).await? {
+        Put::Done(_) => Ok(()),
         Put::Conflict => Err(StoreError::Unavailable("a fresh token identifier was taken".to_owned()).into()),
     }
 }
@@ -143,7 +150,9 @@ pub(crate) async fn judge_presented(
         Some(versioned) => decode(presented.id, versioned).map_err(|_| Why::Unavailable)?,
         None => return Err(Why::Unknown),
     };
-    let genuine = bool::from(SecretHash(*stored.hash.as_bytes()).matches(&presented.hash));
+    // What is kept with a certificate is no hash of a secret.
+    let matches = bool::from(SecretHash(*stored.hash.as_bytes()).matches(&presented.hash));
+    let genuine = matches && stored.certificate.is_none();
     let expired = now >= stored.expires;
     let revoked = stored.revoked.is_some();
     let named = claimed_user.is_none_or(|user| user == RESERVED_USER || user == &*stored.user);
@@ -171,7 +180,7 @@ pub(crate) async fn judge_presented(
 
 /// Whether any of its makers was revoked after it was made, at their provider or by the token that they used; one that ran
 /// out was not. Only a token whose secret is right comes so far, so nobody learns from the time that this takes.
-async fn made_by_revoked(table: &dyn Table, stored: &Stored) -> Result<bool, Why> {
+pub(crate) async fn made_by_revoked(table: &dyn Table, stored: &Stored) -> Result<bool, Why> {
     for maker in &stored.makers {
         let revoked = match &maker.credential {
             CredentialKind::Oidc => revoked::is_kept(table, maker, stored.created).await?,

@@ -43,6 +43,16 @@ pub struct Principal {
     pub credential: CredentialKind,
 }
 
+impl Principal {
+    /// Whether this is the same person with the same name, groups and claims, however each of the two proved it.
+    #[must_use]
+    pub fn differs_in_credential_only(&self, other: &Self) -> bool {
+        let Self { issuer, subject, user, groups, claims, credential: _ } = self;
+        (issuer, subject, user, groups, claims)
+            == (&other.issuer, &other.subject, &other.user, &other.groups, &other.claims)
+    }
+}
+
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.user)

@@ -1,8 +1,10 @@
 //! The words of the command line.
 
 mod approvals;
+mod token;
 
 pub(crate) use approvals::{ApprovalArgs, ApprovalsArgs, ApprovalsCommand};
+pub(crate) use token::{ExchangeArgs, TokenArgs, TokenCommand};
 
 use crate::command::connect::auth::Way;
 use crate::command::secrets::SecretsArgs;
@@ -27,7 +29,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Run a gateway in front of sample systems and print ready-to-paste lines.
     Demo(DemoArgs),
-    /// Make, list and revoke tokens.
+    /// Make, list and revoke tokens, and get one of a provider for a program.
     Token(TokenArgs),
     /// Test and explain policy, and put a changed one into force.
     Policy(PolicyArgs),
@@ -109,53 +111,6 @@ pub(crate) struct ListArgs {
     /// One object a line.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TokenArgs {
-    #[command(subcommand)]
-    pub(crate) command: TokenCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make a token and print it, once.
-    Create {
-        #[command(flatten)]
-        gateway: GatewayArgs,
-        /// Whom it is for.
-        #[arg(long)]
-        user: String,
-        /// A group it carries; may be repeated.
-        #[arg(long = "group", value_name = "GROUP")]
-        groups: Vec<String>,
-        /// How long it is valid, as in `30m` or `8h`; at most 24 hours.
-        #[arg(long, default_value = "1h", value_name = "TIME")]
-        ttl: String,
-        /// The token with its id and expiry as JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// List the tokens that are valid.
-    List(ListArgs),
-    /// End a token at once.
-    Revoke {
-        #[command(flatten)]
-        gateway: GatewayArgs,
-        /// The token's id.
-        id: String,
-    },
-    /// End what an identity provider gave somebody until now, in open sessions too.
-    RevokeLogins {
-        #[command(flatten)]
-        gateway: GatewayArgs,
-        /// The provider.
-        #[arg(long, value_name = "URL")]
-        issuer: String,
-        /// Who, as the provider calls them (`sub`).
-        #[arg(long)]
-        subject: String,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -243,6 +198,9 @@ pub(crate) struct LoginArgs {
     /// Log in with a browser on this machine instead of a code typed on any.
     #[arg(long)]
     pub(crate) browser: bool,
+    /// Put an SSH certificate of the login into the agent of SSH_AUTH_SOCK, for an hour at most, and print the lines to use.
+    #[arg(long)]
+    pub(crate) ssh: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -310,6 +268,9 @@ pub(crate) enum SessionsCommand {
     },
     /// Print events as they are recorded.
     Tail(ListArgs),
+    /// Keep what your earlier logins opened: present a new token of your provider (PORTCULLIS_TOKEN, or of `portcullis
+    /// login`) before the old one runs out.
+    Renew(ListArgs),
 }
 
 /// Without a subcommand, the line for clients' `known_hosts` and the line for targets' `TrustedUserCAKeys` are printed.

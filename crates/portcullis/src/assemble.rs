@@ -12,6 +12,7 @@ mod key_command;
 pub(crate) mod notifications;
 pub(crate) mod oidc;
 pub(crate) mod opa;
+mod session_roles;
 pub(crate) mod ssh;
 
 pub(crate) use credentials::credentials;
@@ -201,7 +202,7 @@ pub(crate) async fn catalogue(config: &Config, connection: &Name) -> Result<Cata
     let refused = |error: &dyn std::fmt::Display| Failure::refused(connection.as_str(), error);
     let destinations = destinations(config)?;
     let destination = destinations.get(connection).ok_or_else(|| refused(&"it leads nowhere"))?;
-    let (credentials, _keeper) = credentials(config)?;
+    let (credentials, _keepers) = credentials(config)?;
     let lease = credentials.lease(connection, None, &local_admin().principal).await;
     let mut lease = lease.map_err(|error| refused(&error))?;
     let (role, made) = (Arc::clone(&lease.username), lease.kept.take());
@@ -320,7 +321,11 @@ pub(crate) async fn ground(config: &Config) -> Result<Ground, Failure> {
     let masking_key = Arc::new(MaskingKey::new(*token_key.derive("masking")));
     let ssh = ssh::keys_if_used(config)?;
     let seal = http::seal(&token_key)?;
-    let settings = IdentitySettings { ssh: trust(config)?, oidc: oidc::trust(config)?, ..IdentitySettings::default() };
+    let settings = IdentitySettings {
+        ssh: trust(config, ssh.as_ref())?,
+        oidc: oidc::trust(config)?,
+        ..IdentitySettings::default()
+    };
     let identity = Identity::open(store.table(), token_key, settings)
         .await
         .map_err(|error| Failure::refused("the token store", error))?;
@@ -329,8 +334,8 @@ pub(crate) async fn ground(config: &Config) -> Result<Ground, Failure> {
 }
 
 /// Whose SSH keys and certificates are accepted, problems printed.
-fn trust(config: &Config) -> Result<SshTrust, Failure> {
-    ssh::trust(config).map_err(|problems| {
+fn trust(config: &Config, own: Option<&ssh::Keys>) -> Result<SshTrust, Failure> {
+    ssh::trust(config, own).map_err(|problems| {
         let errors = print_problems(&problems);
         Failure::Refused(format!("{errors} problems with `identity`"))
     })
@@ -409,6 +414,7 @@ pub(crate) async fn offline(config: &Config) -> Result<Offline, Failure> {
         connections: connections(config).into_values().collect(),
         endpoints: Vec::new(),
         authority: None,
+        ssh_host_key: None,
         logins: oidc::logins(config),
         desk: Desk::closed(),
         reload: None,

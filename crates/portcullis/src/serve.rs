@@ -6,6 +6,7 @@
 //! Held by: `tests/it`.
 
 use crate::args::ServeArgs;
+use crate::assemble::credentials::Keepers;
 use crate::assemble::{self, Ground};
 use crate::error::Failure;
 use crate::notify::{Notifier, Teller};
@@ -13,7 +14,6 @@ use jiff::Timestamp;
 use portcullis_approvals::Desk;
 use portcullis_config::Config;
 use portcullis_console::{Api, Health, Journal, Reload};
-use portcullis_credentials::Keeper;
 use portcullis_gate::Gate;
 use portcullis_model::{Problem, Protocol};
 use portcullis_net::{Authority, Certificates, Drain, Limits, listen, serve_tcp};
@@ -116,7 +116,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
         [&postgres, &http, &console].into_iter().flatten().map(|open| open.address).collect();
     let tls = assemble::tls(&config, &addresses)?;
     let desk = assemble::desk(&config, &ground).await?;
-    let (credentials, keeper) = assemble::credentials(&config)?;
+    let (credentials, keepers) = assemble::credentials(&config)?;
     let notifiers = assemble::notifications::notifiers(&config, &credentials)?;
     let gate = assemble::gate(&config, &ground, policy, desk.clone(), credentials)?;
     let (certificates, own) = tls.map_or((None, None), |tls| (Some(tls.certificates), tls.own));
@@ -137,7 +137,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
         keepers: JoinSet::new(),
         telling: JoinSet::new(),
     };
-    running.keep_leases(keeper);
+    running.keep_logins(keepers);
     running.tell(notifiers);
     let config = Arc::new(config);
     let api = running.api(&config, file, certificates.is_some());
@@ -202,6 +202,7 @@ impl Running {
             connections: assemble::connections(config).into_values().collect(),
             endpoints: postgres.into_iter().chain(ssh).chain(http).collect(),
             authority,
+            ssh_host_key: self.ground.ssh.as_ref().and_then(|keys| assemble::ssh::host_line(keys, self.ssh)),
             reload: Some(reload(Arc::clone(config), self.gate.clone())),
             health: self.health.clone(),
             logins: assemble::oidc::logins(config),
@@ -301,11 +302,15 @@ impl Running {
         self.tasks.spawn(renew(authority, certificates, self.drain.clone()));
     }
 
-    /// Keeps what the vault server made for sessions.
-    fn keep_leases(&mut self, keeper: Option<Keeper>) {
-        if let Some(keeper) = keeper {
-            let drain = self.keeping.clone();
-            self.keepers.spawn(keeper.keep(async move { drain.draining().await }));
+    /// Keeps what was made for sessions.
+    fn keep_logins(&mut self, keepers: Keepers) {
+        let Keepers { leases, roles } = keepers;
+        let (first, second) = (self.keeping.clone(), self.keeping.clone());
+        if let Some(keeper) = leases {
+            self.keepers.spawn(keeper.keep(async move { first.draining().await }));
+        }
+        if let Some(keeper) = roles {
+            self.keepers.spawn(keeper.keep(async move { second.draining().await }));
         }
     }
 

@@ -10,6 +10,7 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The directory, made where it is missing.
 pub(crate) fn directory() -> Result<PathBuf, Failure> {
@@ -62,12 +63,27 @@ fn file_for(gateway: &str) -> String {
 }
 
 fn keep(directory: &Path, gateway: &str, token: &SecretString) -> Result<PathBuf, Failure> {
-    let (file, made) = (directory.join(file_for(gateway)), directory.join(format!("new.{}", std::process::id())));
-    let mut new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&made)?;
-    new.write_all(token.expose_secret().as_bytes())?;
-    new.sync_all()?;
-    fs::rename(&made, &file)?;
+    let file = directory.join(file_for(gateway));
+    write_private(&file, token)?;
     Ok(file)
+}
+
+/// Writes a secret to a file of mode 0600, whole or not at all, in the place of what was there.
+pub(crate) fn write_private(file: &Path, secret: &SecretString) -> Result<(), Failure> {
+    let refused = |error: std::io::Error| Failure::refused(&file.display().to_string(), error);
+    let Some(name) = file.file_name() else {
+        return Err(Failure::Usage(format!("{} is not the name of a file", file.display())));
+    };
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let beside = file.with_file_name(format!(".{}.{}.{since}.new", name.display(), std::process::id()));
+    // New, or nothing: whoever may write to the directory cannot have it written to a file of theirs.
+    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(refused)?;
+    let written = new.write_all(secret.expose_secret().as_bytes()).and_then(|()| new.sync_all());
+    let done = written.and_then(|()| fs::rename(&beside, file));
+    if done.is_err() {
+        let _left = fs::remove_file(&beside);
+    }
+    done.map_err(refused)
 }
 
 #[cfg(test)]
@@ -88,6 +104,25 @@ mod tests {
             assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_secrets_file_replaces_what_was_there_whatever_it_was() {
+        let place = tempfile::tempdir().unwrap();
+        let (file, elsewhere) = (place.path().join("token"), place.path().join("elsewhere"));
+        fs::write(&elsewhere, "kept").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        write_private(&file, &"secret".into()).unwrap();
+        assert_eq!(
+            (fs::read_to_string(&file).unwrap(), fs::read_to_string(&elsewhere).unwrap()),
+            ("secret".into(), "kept".into())
+        );
+        assert_eq!(fs::symlink_metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        for bad in [place.path().join("no/such"), place.path().join("..")] {
+            assert!(write_private(&bad, &"secret".into()).is_err(), "{}", bad.display());
+        }
+        assert!(write_private(place.path(), &"secret".into()).is_err());
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "nothing is left beside it");
     }
 
     #[test]

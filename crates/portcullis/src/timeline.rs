@@ -58,6 +58,7 @@ fn describe(body: &EventBody) -> Option<String> {
             let _ = write!(text, "\ngateway {gateway}");
             Some(text)
         }
+        EventBody::SessionLogin { login } => Some(format!("logged in as {}", table::printable(login))),
         EventBody::CommandReceived { command, text, operations, parameters, fault, .. } => {
             let mut out = statement(*command, text.as_str());
             for (at, parameter) in parameters.iter().enumerate() {
@@ -114,10 +115,13 @@ fn describe(body: &EventBody) -> Option<String> {
             "[{command}] used {} tokens in, {} out, {} from the cache, {} into it",
             usage.input, usage.output, usage.cache_read, usage.cache_write
         )),
-        EventBody::ApprovalRequested { command, approval, rule, expires, reason } => {
+        EventBody::ApprovalRequested { command, approval, rule, expires, reason, preview } => {
             let mut out = format!("[{command}] approval {approval} asked for by {rule}, until {expires}");
             if let Some(reason) = reason {
                 let _ = write!(out, "\n     because: {}", table::printable(reason));
+            }
+            if let Some(preview) = preview {
+                let _ = write!(out, "\n     would write: {}", table::printable(&preview.to_string()));
             }
             Some(out)
         }

@@ -60,6 +60,10 @@ pub struct Settings {
     pub audience: String,
     /// How long tokens live.
     pub lifetime: Duration,
+    /// How clients may show their secret, as discovery says it; another way is refused.
+    pub secrets_by: Vec<String>,
+    /// Whether a client with a secret gets tokens for itself.
+    pub for_programs: bool,
 }
 
 impl Settings {
@@ -83,7 +87,15 @@ impl Settings {
             clients: vec![client("portcullis", None), client("agent-7", Some("agent-7"))],
             audience: "portcullis".to_owned(),
             lifetime: Duration::from_secs(600),
+            secrets_by: Self::every_way(),
+            for_programs: true,
         }
+    }
+
+    /// Both ways to show a secret.
+    #[must_use]
+    pub fn every_way() -> Vec<String> {
+        ["client_secret_basic", "client_secret_post"].map(str::to_owned).into()
     }
 }
 
@@ -304,6 +316,8 @@ impl Shared {
 
     fn discovery(&self) -> Vec<Act> {
         let at = |path: &str| format!("{}/{path}", self.issuer);
+        let ways: Vec<&str> =
+            std::iter::once("none").chain(self.settings.secrets_by.iter().map(String::as_str)).collect();
         let document_of_it = json!({
             "issuer": self.issuer,
             "authorization_endpoint": at("authorize"),
@@ -317,7 +331,7 @@ impl Shared {
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256", "ES256", "EdDSA"],
             "code_challenge_methods_supported": ["S256"],
-            "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": ways,
             "authorization_response_iss_parameter_supported": true,
         });
         document("200 OK", &document_of_it)

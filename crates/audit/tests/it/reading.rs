@@ -76,8 +76,14 @@ fn a_timeline_puts_each_command_together() {
     let stream = recorder.begin(started("a"), now()).unwrap();
     let approval = ApprovalId::new();
     // Two commands whose events interleave, one of them held and approved; a notice that belongs to none.
-    let requested =
-        EventBody::ApprovalRequested { command: 1, approval, rule: "shop/schema".into(), expires: now(), reason: None };
+    let requested = EventBody::ApprovalRequested {
+        command: 1,
+        approval,
+        rule: "shop/schema".into(),
+        expires: now(),
+        reason: None,
+        preview: None,
+    };
     let approved =
         EventBody::ApprovalSettled { command: 1, approval, verdict: "approved".into(), voters: vec!["dba".into()] };
     let output = |command, text: &str| EventBody::Output {

@@ -77,6 +77,7 @@ async fn world() -> World {
         connections: Vec::new(),
         endpoints: Vec::new(),
         authority: None,
+        ssh_host_key: None,
         logins: Vec::new(),
         desk,
         reload: None,
@@ -173,6 +174,44 @@ async fn a_route_needs_a_principal_and_its_role() {
         let (status, body) = remote(&world, path, token).await;
         assert_eq!(status, expected, "{path}: {body}");
     }
+}
+
+/// A body that is held back until its token was revoked; the server asks for it once it knows whose it is.
+#[tokio::test]
+async fn a_token_that_is_revoked_before_the_body_is_there_changes_nothing() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let world = world().await;
+    let admin = Authenticated::local_admin(None);
+    let wanted = NewToken::for_user("pat").in_group("platform");
+    let token = world.identity.create_token(wanted, &admin, Timestamp::now()).await.unwrap();
+    let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (drain, api) = (Drain::new(), Arc::clone(&world.api));
+    let serving = serve_tcp(listener, Limits::default(), drain.clone(), move |accepted| {
+        serve_tls(Arc::clone(&api), accepted, None)
+    });
+    let asking = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let (body, text) = (r#"{"user":"agent-7"}"#, token.text.expose_secret());
+        let head = format!(
+            "POST /api/v1/tokens HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {text}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut first = [0; 25];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 100 Continue\r\n\r\n");
+        world.identity.revoke_token(token.id, &admin, Timestamp::now()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        drain.start();
+        answer
+    };
+    let (_, answer) = tokio::join!(serving, asking);
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert_eq!(world.identity.list_tokens().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

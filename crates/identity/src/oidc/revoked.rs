@@ -55,11 +55,15 @@ fn kept_until(before: Timestamp) -> Timestamp {
     end.unwrap_or(Timestamp::MAX)
 }
 
-fn key_of(issuer: &str, subject: &str) -> Bytes {
+/// How keys of the store name a person.
+pub(crate) fn person(issuer: &str, subject: &str) -> Digest {
     // The length tells where the one ends and the other begins.
     let length = u64::try_from(issuer.len()).unwrap_or(u64::MAX).to_be_bytes();
-    let person = Digest::of_parts(&[&length, issuer.as_bytes(), subject.as_bytes()]);
-    [KEYS, person.to_string().as_bytes()].concat().into()
+    Digest::of_parts(&[&length, issuer.as_bytes(), subject.as_bytes()])
+}
+
+fn key_of(issuer: &str, subject: &str) -> Bytes {
+    [KEYS, person(issuer, subject).to_string().as_bytes()].concat().into()
 }
 
 /// Whether the store holds a revocation of this principal that is about a token issued then.

@@ -17,21 +17,21 @@ impl Fetch for Provider {
 }
 
 /// A gateway that trusts one provider.
-struct Gateway {
-    table: Arc<Table>,
-    forge: Forge,
-    identity: Identity,
-    now: Timestamp,
+pub(super) struct Gateway {
+    pub(super) table: Arc<Table>,
+    pub(super) forge: Forge,
+    pub(super) identity: Identity,
+    pub(super) now: Timestamp,
 }
 
 impl Gateway {
-    async fn build() -> Self {
-        let (table, forge) = (Arc::new(Table::default()), Forge::new("k"));
+    pub(super) async fn build() -> Self {
+        let (table, forge) = (table(), Forge::new("k"));
         let identity = Self::open(&table, &forge).await;
         Self { table, forge, identity, now: Timestamp::now() }
     }
 
-    async fn open(table: &Arc<Table>, forge: &Forge) -> Identity {
+    pub(super) async fn open(table: &Arc<Table>, forge: &Forge) -> Identity {
         let mut issuer = Issuer::new(ISSUER, AUDIENCE);
         issuer.groups_claim = Some("groups".into());
         let oidc = OidcTrust::new(vec![issuer], Arc::new(Provider(forge.set()))).unwrap();
@@ -40,14 +40,14 @@ impl Gateway {
         Identity::open(table, TokenKey::generate(), settings).await.unwrap()
     }
 
-    fn token(&self, subject: &str, more: &Value) -> String {
+    pub(super) fn token(&self, subject: &str, more: &Value) -> String {
         let at = self.now.as_second();
         let mut claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "iat": at, "exp": at + 3600});
         claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.forge.sign(claims.to_string().as_bytes())
     }
 
-    async fn present(&self, text: &str, user: Option<&str>) -> Result<Authenticated, Refused> {
+    pub(super) async fn present(&self, text: &str, user: Option<&str>) -> Result<Authenticated, Refused> {
         present(&self.identity, text, user, HERE, self.now).await
     }
 }
@@ -150,13 +150,13 @@ async fn of_revocations_at_once_the_latest_holds() {
 async fn while_revocations_cannot_be_followed_nobody_from_a_provider_stands() {
     let house = Gateway::build().await;
     let held = house.present(&house.token("alice", &json!({})), None).await.unwrap();
-    house.table.failing.store(true, Ordering::SeqCst);
+    house.table.probe.outage.begin();
     let refused = house.present(&house.token("alice", &json!({})), None).await.unwrap_err();
     assert_eq!(refused.why(), Why::Unavailable);
-    house.table.cut.notify_one();
+    house.table.probe.outage.cut();
     until(&house.identity, &held, house.now, Standing::Revoked).await;
     assert!(!house.identity.is_following());
-    house.table.failing.store(false, Ordering::SeqCst);
+    house.table.probe.outage.end();
     until(&house.identity, &held, house.now, Standing::Good).await;
     assert!(house.identity.is_following());
 }

@@ -92,11 +92,11 @@ async fn what_is_revoked_expired_or_gone_is_refused_like_a_wrong_one() {
 async fn guessing_closes_an_address_and_a_store_that_fails_does_not() {
     let house = House::build().await;
     let made = house.make("a").await;
-    house.table.failing.store(true, Ordering::SeqCst);
+    house.table.probe.outage.begin();
     for _ in 0..50 {
         assert_eq!(house.scram("a", text(&made), HERE).await.unwrap_err().why(), Why::Unavailable);
     }
-    house.table.failing.store(false, Ordering::SeqCst);
+    house.table.probe.outage.end();
     for _ in 0..10 {
         assert_eq!(house.scram("a", "nonsense", HERE).await.unwrap_err().why(), Why::NoScramToken);
     }

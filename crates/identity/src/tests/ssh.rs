@@ -6,7 +6,7 @@ use ssh_key::certificate::{Builder, CertType, Certificate};
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, PrivateKey, PublicKey};
 use std::process::Command;
 
-const RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQCnJTTwI9IhIVsTl+6zEJKwg9twccplc/x0yIvuF4Yt+Y4JcVvqKPBGUTvI1mUZJgb9Q8wBw6wvBUXHBsckVxGVlUzrkZ8x45Oolo1u/rD1E+6H/6SvUiRMqg2yevwRyXuiKbx1JCmuaPdj+SU7GtR4hNRsBC2BT0O0keRw4i34x9LI12PJ7WUvVD4z1jmozen66c9qSDYpOWwfTV4LZL7IsFwj35pGCxkbe3raeSX+L2qZqm44uRe7A0OF+l5s4cOQj+4ic/q8tR5JuTddeNYVMrFjbEZ7Vzyyr9K1E2LarbbTRBfrOo2jv0o4sszgA1qcWbgEEezgFIvp3Uw0P03/ rsa";
+pub(super) const RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQCnJTTwI9IhIVsTl+6zEJKwg9twccplc/x0yIvuF4Yt+Y4JcVvqKPBGUTvI1mUZJgb9Q8wBw6wvBUXHBsckVxGVlUzrkZ8x45Oolo1u/rD1E+6H/6SvUiRMqg2yevwRyXuiKbx1JCmuaPdj+SU7GtR4hNRsBC2BT0O0keRw4i34x9LI12PJ7WUvVD4z1jmozen66c9qSDYpOWwfTV4LZL7IsFwj35pGCxkbe3raeSX+L2qZqm44uRe7A0OF+l5s4cOQj+4ic/q8tR5JuTddeNYVMrFjbEZ7Vzyyr9K1E2LarbbTRBfrOo2jv0o4sszgA1qcWbgEEezgFIvp3Uw0P03/ rsa";
 const DAY: u64 = 24 * 60 * 60;
 
 fn key() -> PrivateKey {

@@ -1,10 +1,10 @@
 //! What SSH needs of the configuration: the gateway's own keys, whom to trust, and where its listener and targets are.
 //!
-//! The gateway's own keys lie in `data_dir/ssh`: `host_ed25519`, by which clients know it, and `ca_ed25519`, whose
-//! certificates targets accept. Both are made on first use by whatever opens the store for a configuration that says
-//! anything of SSH, and by `portcullis ssh-ca`.
+//! The gateway's own keys lie in `data_dir/ssh`: `host_ed25519`, by which clients know it, `ca_ed25519`, whose
+//! certificates targets accept, and `logins_ed25519`, which certifies logins for this gateway alone. They are made on first
+//! use by whatever opens the store for a configuration that says anything of SSH, and by `portcullis ssh-ca`.
 //!
-//! Promises: neither of the two can be registered for a user or named as an authority of clients; what `identity` says of
+//! Promises: none of them can be registered for a user or named as an authority of clients; what `identity` says of
 //! keys is told as a problem of the configuration, all at once. `check` makes nothing.
 //! Held by: `tests/it/ssh_authority.rs`.
 
@@ -14,11 +14,12 @@ use crate::error::Failure;
 use portcullis_config as config;
 use portcullis_config::Config;
 use portcullis_credentials::{CertificateAuthority, CredentialError, Method, PrivateKey, Source};
-use portcullis_identity::{IdentityError, SshTrust};
+use portcullis_identity::{IdentityError, LoginAuthority, SshTrust};
 use portcullis_model::{Connection, Name, Problem, Protocol};
 use portcullis_net::DialOptions;
 use portcullis_ssh::{Destination, Settings};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(crate) struct Keys {
     pub(crate) host: PrivateKey,
     /// Which signs for targets.
     pub(crate) authority: CertificateAuthority,
+    /// Which certifies logins; targets never hear of it.
+    pub(crate) logins: PrivateKey,
 }
 
 fn host_key_file(config: &Config) -> PathBuf {
@@ -38,13 +41,23 @@ fn authority_file(config: &Config) -> PathBuf {
     config.data_dir.join("ssh/ca_ed25519")
 }
 
+fn logins_file(config: &Config) -> PathBuf {
+    config.data_dir.join("ssh/logins_ed25519")
+}
+
 /// The gateway's own keys, made on first use.
 pub(crate) fn keys(config: &Config) -> Result<Keys, Failure> {
     let failed = |error: CredentialError| Failure::refused("the gateway's own SSH keys", error);
     Ok(Keys {
         host: PrivateKey::load_or_create(&host_key_file(config), "portcullis").map_err(failed)?,
         authority: CertificateAuthority::load_or_create(&authority_file(config)).map_err(failed)?,
+        logins: PrivateKey::load_or_create(&logins_file(config), "portcullis-logins").map_err(failed)?,
     })
+}
+
+/// The line of the host key, where there is a listener.
+pub(crate) fn host_line(keys: &Keys, listener: Option<SocketAddr>) -> Option<Arc<str>> {
+    listener.and_then(|_| keys.host.public().to_openssh().ok()).map(Into::into)
 }
 
 /// The gateway's own keys, where the configuration says anything of SSH.
@@ -54,9 +67,10 @@ pub(crate) fn keys_if_used(config: &Config) -> Result<Option<Keys>, Failure> {
     used.then(|| keys(config)).transpose()
 }
 
-/// Whose keys and certificates are accepted; every problem with them otherwise.
-pub(crate) fn trust(config: &Config) -> Result<SshTrust, Vec<Problem>> {
-    let own: Vec<PrivateKey> = [host_key_file(config), authority_file(config)]
+/// Whose keys and certificates are accepted; every problem with them otherwise. With the gateway's own keys, logins are
+/// certified where there is a provider to log in at.
+pub(crate) fn trust(config: &Config, keys: Option<&Keys>) -> Result<SshTrust, Vec<Problem>> {
+    let own: Vec<PrivateKey> = [host_key_file(config), authority_file(config), logins_file(config)]
         .iter()
         .filter_map(|file| PrivateKey::load(file).transpose())
         .collect::<Result<_, _>>()
@@ -74,6 +88,9 @@ pub(crate) fn trust(config: &Config) -> Result<SshTrust, Vec<Problem>> {
     }
     for (user, groups) in &config.ssh.users {
         told("ssh_users", trust.groups_of(Arc::clone(user), groups.clone()));
+    }
+    if let Some(keys) = keys.filter(|_| config.listen.ssh.is_some() && !config.oidc.is_empty()) {
+        told("oidc", trust.sign_logins(LoginAuthority::new(Arc::clone(keys.logins.key()))));
     }
     if problems.is_empty() { Ok(trust) } else { Err(problems) }
 }

@@ -38,10 +38,10 @@ fn problems(file: &Path) -> Result<Vec<Problem>, Failure> {
     problems.extend(tls_problems(&config));
     let unreachable = assemble::reach_problems(&config);
     problems.extend(unreachable.iter().map(|failure| Problem::error("connections", failure.to_string())));
-    let credentials = match assemble::credentials(&config) {
-        Ok((credentials, _keeper)) => credentials,
+    let (credentials, _keepers) = match assemble::credentials(&config) {
+        Ok(made) => made,
         Err(failure) => {
-            problems.push(Problem::error("vault", failure.to_string()));
+            problems.push(Problem::error("credentials", failure.to_string()));
             return Ok(problems);
         }
     };
@@ -53,7 +53,7 @@ fn problems(file: &Path) -> Result<Vec<Problem>, Failure> {
     };
     problems.extend(unreadable.iter().map(|(name, why)| Problem::error(path(name), why.to_string())));
     problems.extend(credentials.warnings().iter().map(|(name, why)| Problem::warning(path(name), why.as_str())));
-    problems.extend(assemble::ssh::trust(&config).err().into_iter().flatten());
+    problems.extend(assemble::ssh::trust(&config, None).err().into_iter().flatten());
     Ok(problems)
 }
 
@@ -62,12 +62,20 @@ fn credential_key(config: &Config, name: &Name) -> &'static str {
     let target = match config.connections.get(name) {
         Some(config::Connection::Ssh(target)) => target,
         Some(config::Connection::Http(_)) => return "headers",
-        Some(config::Connection::Postgres(_)) | None => return "password",
+        Some(config::Connection::Postgres(postgres)) => return database_key(postgres),
+        None => return "password",
     };
     match &target.login {
         config::SshLogin::Password(_) => "password",
         config::SshLogin::PrivateKey(_) => "private_key",
         config::SshLogin::OwnCertificate => "certificate",
+    }
+}
+
+fn database_key(postgres: &config::Postgres) -> &'static str {
+    match postgres.password {
+        Some(config::Password::SessionRole(_)) => "session_role",
+        Some(config::Password::Kept(_) | config::Password::Issued(_)) | None => "password",
     }
 }
 

@@ -145,7 +145,7 @@ fn ssh(connection: &Value, args: &ConnectArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The user name is the connection; who calls, the client's key says.
-fn ssh_line(connection: &str, host: &str, port: u64) -> String {
+pub(crate) fn ssh_line(connection: &str, host: &str, port: u64) -> String {
     format!("ssh -p {port} {connection}@{host}")
 }
 

@@ -4,28 +4,28 @@
 //! listener (RFC 8252, PKCE). The browser is asked for a login now, so that what comes of it can also vote on approvals; a
 //! code cannot ask for that, and where the provider took an earlier login for it, that is said.
 //! Promises: the token is printed nowhere and kept as `state` says; what is kept was accepted by the gateway. The browser's
-//! answer counts only with the state that was sent. Does not promise to open a browser: it says where to go.
-//! Held by: `tests/it/login.rs`.
+//! answer counts only with the state that was sent; nothing that a provider says drives a terminal.
+//! Does not promise to open a browser: it says where to go.
+//! Held by: `tests/it/login.rs`, and the tests below.
+
+mod agent;
+mod ssh;
 
 use crate::args::LoginArgs;
 use crate::client::Client;
+use crate::command::provider::{self, Metadata, refused, shown};
 use crate::command::token::text;
 use crate::error::Failure;
 use crate::fetch::Fetch;
 use crate::state;
 use hyper::Method;
 use jiff::{SignedDuration, Timestamp};
-use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthenticationFlow, CoreClaimName, CoreClaimType, CoreClient, CoreClientAuthMethod,
-    CoreDeviceAuthorizationResponse, CoreGrantType, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm, CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType, CoreTokenResponse,
-};
+use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreDeviceAuthorizationResponse, CoreTokenResponse};
 use openidconnect::{
-    AdditionalProviderMetadata, AuthorizationCode, ClientId, CsrfToken, DeviceAuthorizationUrl, IssuerUrl, Nonce,
-    PkceCodeChallenge, ProviderMetadata, RedirectUrl, Scope, TokenResponse as _,
+    AuthorizationCode, ClientId, CsrfToken, DeviceAuthorizationUrl, Nonce, PkceCodeChallenge, RedirectUrl, Scope,
+    TokenResponse as _,
 };
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -50,43 +50,12 @@ const VISITORS: usize = 16;
 /// Bytes of a request that a browser sends to the loopback listener.
 const LINE: u64 = 16 * 1024;
 
-/// What the metadata of a provider says of devices (RFC 8628 §4).
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct Devices {
-    device_authorization_endpoint: Option<DeviceAuthorizationUrl>,
-}
-
-impl AdditionalProviderMetadata for Devices {}
-
-type Metadata = ProviderMetadata<
-    Devices,
-    CoreAuthDisplay,
-    CoreClientAuthMethod,
-    CoreClaimName,
-    CoreClaimType,
-    CoreGrantType,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm,
-    CoreJsonWebKey,
-    CoreResponseMode,
-    CoreResponseType,
-    CoreSubjectIdentifierType,
->;
-
-/// Where to log in, as the gateway says.
-#[derive(Deserialize)]
-struct Offer {
-    issuer: String,
-    client: String,
-}
-
 pub(crate) async fn run(args: &LoginArgs) -> Result<(), Failure> {
-    let nobody = Client::over_tls(&args.gateway, args.ca.as_deref(), None)?;
-    let offers: Vec<Offer> = nobody.json(Method::GET, "/api/v1/logins", None).await?;
-    let offer = chosen(offers, args.issuer.as_deref())?;
+    // Before anybody types a password for nothing.
+    let agent = if args.ssh { Some(agent::Agent::of_user().await?) } else { None };
+    let offer = provider::offered(&args.gateway, args.ca.as_deref(), args.issuer.as_deref()).await?;
     let fetch = Fetch::new(args.provider_ca.as_deref()).map_err(refused)?;
-    let issuer = IssuerUrl::new(offer.issuer).map_err(refused)?;
-    let metadata = Metadata::discover_async(issuer, &fetch).await.map_err(refused)?;
+    let metadata = provider::discover(offer.issuer, &fetch).await?;
     let client = ClientId::new(offer.client);
     let response = match metadata.additional_metadata().device_authorization_endpoint.clone() {
         Some(endpoint) if !args.browser => with_code(metadata, client, endpoint, &fetch).await?,
@@ -104,7 +73,10 @@ pub(crate) async fn run(args: &LoginArgs) -> Result<(), Failure> {
     if let Some(words) = cannot_vote(logged_in, Timestamp::now()) {
         println!("{words}");
     }
-    Ok(())
+    match agent {
+        Some(mut agent) => ssh::run(&client, &args.gateway, &mut agent).await,
+        None => Ok(()),
+    }
 }
 
 /// Why nothing that came of a login at this time can vote, where that is so.
@@ -118,29 +90,6 @@ fn cannot_vote(logged_in: Option<Timestamp>, now: Timestamp) -> Option<&'static 
     }
 }
 
-fn chosen(offers: Vec<Offer>, issuer: Option<&str>) -> Result<Offer, Failure> {
-    let listed: Vec<String> = offers.iter().map(|offer| offer.issuer.clone()).collect();
-    let mut fitting = offers.into_iter().filter(|offer| issuer.is_none_or(|wanted| wanted == offer.issuer));
-    match (fitting.next(), fitting.next()) {
-        (Some(offer), None) => Ok(offer),
-        (Some(_), Some(_)) => Err(Failure::Usage(format!("say which provider: --issuer {}", listed.join(" | ")))),
-        (None, _) if listed.is_empty() => {
-            Err(Failure::Refused("this gateway has no identity provider: ask for a token instead".to_owned()))
-        }
-        (None, _) => Err(Failure::Usage(format!("the gateway's providers are {}", listed.join(", ")))),
-    }
-}
-
-fn refused(error: impl std::error::Error) -> Failure {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    Failure::refused("the identity provider", words)
-}
-
 /// A code to type in any browser.
 async fn with_code(
     metadata: Metadata,
@@ -151,12 +100,19 @@ async fn with_code(
     let client = CoreClient::from_provider_metadata(metadata, client, None).set_device_authorization_url(endpoint);
     let request = client.exchange_device_code().add_scopes(scopes());
     let details: CoreDeviceAuthorizationResponse = request.request_async(fetch).await.map_err(refused)?;
-    println!("Open {} and enter {}", details.verification_uri().as_str(), details.user_code().secret());
-    if let Some(complete) = details.verification_uri_complete() {
-        println!("or open {}", complete.secret());
+    for line in to_open(&details) {
+        println!("{line}");
     }
     let asked = client.exchange_device_access_token(&details).map_err(refused)?;
     asked.request_async(fetch, tokio::time::sleep, Some(WITHIN)).await.map_err(refused)
+}
+
+/// Where to go, and what to type there.
+fn to_open(details: &CoreDeviceAuthorizationResponse) -> Vec<String> {
+    let (page, code) = (shown(details.verification_uri().as_str()), shown(details.user_code().secret()));
+    let mut lines = vec![format!("Open {page} and enter {code}")];
+    lines.extend(details.verification_uri_complete().map(|whole| format!("or open {}", shown(whole.secret()))));
+    lines
 }
 
 /// A browser on this machine, which comes back to a loopback listener.
@@ -235,7 +191,7 @@ fn code_in(line: &str, state: &str) -> Option<Result<String, Failure>> {
     }
     match (value("code"), value("error")) {
         (Some(code), None) => Some(Ok(code)),
-        (_, Some(error)) => Some(Err(Failure::refused("the identity provider", error))),
+        (_, Some(error)) => Some(Err(Failure::refused("the identity provider", shown(&error)))),
         (None, None) => None,
     }
 }
@@ -251,6 +207,27 @@ mod tests {
         assert!(cannot_vote(Some(now - SignedDuration::from_secs(301)), now).unwrap().contains("--browser"));
         let untold = cannot_vote(None, now).unwrap();
         assert!(untold.contains("does not say when you logged in") && !untold.contains("--browser"), "{untold}");
+    }
+
+    #[test]
+    fn what_a_provider_has_typed_or_opened_draws_nothing_on_a_terminal() {
+        let details = serde_json::json!({
+            "device_code": "d",
+            "user_code": "ABC\u{1b}]0;x\u{7}D",
+            "verification_uri": "https://idp.example/a\u{1b}[2J",
+            "verification_uri_complete": "https://idp.example/a?c=ABC\r\nOpen https://evil.example\u{202e}",
+            "expires_in": 60,
+        });
+        let lines = to_open(&serde_json::from_value(details).unwrap());
+        assert_eq!(
+            lines,
+            [
+                "Open https://idp.example/a?[2J and enter ABC?]0;x?D",
+                "or open https://idp.example/a?c=ABC??Open https://evil.example?",
+            ]
+        );
+        let refused = code_in("GET /?error=no%1b%5b2J%0aOpen&state=s1 HTTP/1.1\r\n", "s1").unwrap();
+        assert_eq!(refused.unwrap_err().to_string(), "the identity provider: no?[2J?Open");
     }
 
     #[test]

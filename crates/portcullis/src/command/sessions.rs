@@ -29,6 +29,7 @@ pub(crate) async fn run(args: SessionsArgs) -> Result<ExitCode, Failure> {
             return verify::run(&gateway, file.as_deref(), key.as_deref(), checkpoint.as_deref(), json).await;
         }
         SessionsCommand::Tail(args) => tail(&args).await?,
+        SessionsCommand::Renew(args) => renew(&args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -126,6 +127,18 @@ async fn tail(args: &ListArgs) -> Result<(), Failure> {
             Ok(())
         })
         .await
+}
+
+async fn renew(args: &ListArgs) -> Result<(), Failure> {
+    let client = Client::open(&args.gateway).await?;
+    let kept: Value = client.json(Method::POST, "/api/v1/renewals", None).await?;
+    if args.json {
+        println!("{kept}");
+    } else {
+        let sessions = kept.get("sessions").and_then(Value::as_u64).unwrap_or(0);
+        println!("{sessions} open sessions go on until {} at the latest", text(&kept, "until"));
+    }
+    Ok(())
 }
 
 /// A counter of lines where a person watches; hidden elsewhere.

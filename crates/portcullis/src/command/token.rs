@@ -2,6 +2,7 @@
 
 use crate::args::{TokenArgs, TokenCommand};
 use crate::client::Client;
+use crate::command::exchange;
 use crate::error::Failure;
 use crate::table;
 use hyper::Method;
@@ -26,7 +27,7 @@ pub(crate) async fn run(args: TokenArgs) -> Result<(), Failure> {
                 tokens.iter().for_each(|token| println!("{token}"));
             } else {
                 let rows: Vec<Vec<String>> = tokens.iter().map(row).collect();
-                print!("{}", table::render(&["ID", "USER", "GROUPS", "EXPIRES", "MADE BY", "STATE"], &rows));
+                print!("{}", table::render(&["ID", "USER", "GROUPS", "EXPIRES", "MADE BY", "STATE", "KIND"], &rows));
             }
         }
         TokenCommand::Revoke { gateway, id } => {
@@ -40,6 +41,7 @@ pub(crate) async fn run(args: TokenArgs) -> Result<(), Failure> {
             client.ask(Method::POST, "/api/v1/revocations", Some(person)).await?;
             println!("revoked what {issuer} gave {subject} until now");
         }
+        TokenCommand::Exchange(args) => exchange::run(args).await?,
     }
     Ok(())
 }
@@ -55,6 +57,7 @@ fn row(token: &Value) -> Vec<String> {
         text(token, "expires").to_owned(),
         text(token, "created_by").to_owned(),
         state.to_owned(),
+        if text(token, "ssh_key").is_empty() { "token" } else { "ssh certificate" }.to_owned(),
     ]
 }
 

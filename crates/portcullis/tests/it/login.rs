@@ -1,7 +1,8 @@
 //! Logins at an identity provider, end to end: with a code, with a browser, and what a provider's token opens.
 //!
-//! Promises: `portcullis login` keeps a token that the gateway accepts and that can vote, and prints none; a provider's token is psql's password; a revocation ends an open session,
-//! of the person's own token and of one that the person made.
+//! Promises: `portcullis login` keeps a token that the gateway accepts and that can vote, and prints none; a provider's
+//! token is psql's password; a session ends with its token, or goes on with a new one; a revocation ends an open session, of
+//! the person's own token and of one that the person made.
 
 use crate::approvals::{World, told};
 use crate::surroundings::{BINARY, eventually, libpq_client, server};
@@ -12,7 +13,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 fn world() -> World {
     let upstream = "{ protocol: http, upstream: \"http://127.0.0.1:1\", api: rest }";
@@ -27,21 +28,21 @@ fn login(world: &World, home: &Path, words: &[&str]) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn client(world: &World, home: &Path) -> Command {
+pub(crate) fn client(world: &World, home: &Path) -> Command {
     let mut command = Command::new(BINARY);
     command.env_remove("PORTCULLIS_TOKEN").env("XDG_STATE_HOME", home).current_dir(world.gateway.directory());
     command
 }
 
 /// The first line that it prints.
-fn first_line(child: &mut Child) -> String {
+pub(crate) fn first_line(child: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     line
 }
 
 /// What a browser does with a form: the status, and where it is sent.
-fn post(url: &str, form: &[(&str, &str)]) -> (String, String) {
+pub(crate) fn post(url: &str, form: &[(&str, &str)]) -> (String, String) {
     let mut command = Command::new("curl");
     command.args(["--silent", "--max-time", "30", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}"]);
     for (name, value) in form {
@@ -135,16 +136,83 @@ fn a_browser_comes_back_with_a_code_and_its_state() {
     world.gateway.stop(&[]).unwrap();
 }
 
+/// A `psql` at work: what it is told, and what it says.
+struct Psql {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Psql {
+    fn open(world: &World, token: &str) -> Self {
+        let mut command = libpq_client("psql", &world.gateway.dsn("shop", "token", token).unwrap()).unwrap();
+        command.args(["-X", "-At"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut psql = Self { child, input, output };
+        assert_eq!(psql.says("SELECT count(*) FROM products WHERE id = 1;"), "1");
+        psql
+    }
+
+    /// The answer's first line.
+    fn says(&mut self, text: &str) -> String {
+        writeln!(self.input, "{text}").unwrap();
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    /// Waits for its session to be ended, and returns why.
+    fn ends(mut self) -> String {
+        eventually("the end of the session", || {
+            let _ended = writeln!(self.input, "SELECT 1;").and_then(|()| self.input.flush());
+            self.child.try_wait().unwrap().is_some()
+        });
+        drop(self.input);
+        told(&self.child.wait_with_output().unwrap())
+    }
+}
+
+#[test]
+fn a_session_ends_with_its_token_unless_a_new_one_is_presented() {
+    let Some(server) = server() else { return };
+    let database = server.create_database("renewed", shop::SQL).unwrap();
+    let world = World::open(Settings::new(BINARY).postgres("shop", server, &database), "");
+    let (mut dana, erin, fay) = {
+        let open = |user| Psql::open(&world, &world.login_for(user, "dba", 5, 15));
+        (open("dana"), open("erin"), open("fay"))
+    };
+    let renew = |token: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["sessions", "renew", "--gateway", &world.gateway.address("console").unwrap(), "--ca"]);
+        told(&command.arg(world.gateway.ca_file()).env("PORTCULLIS_TOKEN", token).output().unwrap())
+    };
+    let words = renew(&world.login("dana", "dba", 5));
+    assert!(words.starts_with("1 open sessions go on until "), "{words}");
+    // Whoever is in other groups by now keeps nothing, and a token of the gateway is no login.
+    let words = renew(&world.login("fay", "audit", 5));
+    assert!(words.starts_with("0 open sessions"), "{words}");
+    let words = renew(&world.agent());
+    assert!(words.contains("only a token of an identity provider renews"), "{words}");
+    for over in [erin, fay] {
+        let words = over.ends();
+        assert!(words.contains("FATAL"), "{words}");
+    }
+    assert_eq!(dana.says("SELECT count(*) FROM products WHERE id = 2;"), "1");
+    let issuer = world.provider.issuer();
+    world.gateway.command(&["token", "revoke-logins", "--issuer", issuer, "--subject", "dana"]).unwrap();
+    let words = dana.ends();
+    assert!(words.contains("FATAL"), "{words}");
+    let renewed = world.recorded().lines().filter(|line| line.contains("sessions-renewed")).count();
+    assert_eq!(renewed, 2);
+    world.gateway.stop(&[]).unwrap();
+}
+
 #[test]
 fn a_providers_token_is_psqls_password_until_it_is_revoked() {
     let Some(server) = server() else { return };
     let database = server.create_database("login", shop::SQL).unwrap();
     let world = World::open(Settings::new(BINARY).postgres("shop", server, &database), "");
-    let psql = |token: &str| {
-        let mut command = libpq_client("psql", &world.gateway.dsn("shop", "token", token).unwrap()).unwrap();
-        command.args(["-X", "-At"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap()
-    };
     let own = world.login("dana", "dba", 5);
     // One that somebody made for an agent, which outlives their login.
     let mut made = Command::new(BINARY);
@@ -154,24 +222,15 @@ fn a_providers_token_is_psqls_password_until_it_is_revoked() {
     assert!(made.status.success(), "{}", told(&made));
     let made = String::from_utf8(made.stdout).unwrap().trim().to_owned();
     for (subject, token) in [("dana", &own), ("pat", &made)] {
-        let mut child = psql(token);
-        let mut input = child.stdin.take().unwrap();
-        writeln!(input, "SELECT name FROM products WHERE id = 1;").unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert!(!line.trim().is_empty());
+        let session = Psql::open(&world, token);
         let issuer = world.provider.issuer();
         let revoked = world.gateway.command(&["token", "revoke-logins", "--issuer", issuer, "--subject", subject]);
         assert!(revoked.unwrap().contains("revoked"));
         // The session ends by itself, and none begins with the same token.
-        eventually("the end of the session", || {
-            let _ended = writeln!(input, "SELECT 1;").and_then(|()| input.flush());
-            child.try_wait().unwrap().is_some()
-        });
-        drop(input);
-        let words = told(&child.wait_with_output().unwrap());
+        let words = session.ends();
         assert!(words.contains("FATAL"), "{words}");
-        let words = told(&psql(token).wait_with_output().unwrap());
+        let mut again = libpq_client("psql", &world.gateway.dsn("shop", "token", token).unwrap()).unwrap();
+        let words = told(&again.args(["-X", "-c", "SELECT 1"]).output().unwrap());
         assert!(words.contains("authentication failed") || words.contains("FATAL"), "{words}");
     }
     world.gateway.stop(&[]).unwrap();

@@ -84,14 +84,7 @@ impl Host {
         );
         let settings = Settings::new(BINARY).ssh("build-box", server).policy("hosts", policy).extra(&identity);
         let gateway = settings.start().unwrap();
-        let line = gateway.command(&["ssh-ca"]).unwrap();
-        let address = gateway.address("ssh").unwrap();
-        let port = address.rsplit_once(':').unwrap().1;
-        let host_key = line.lines().find(|line| line.contains("ssh-ed25519")).expect("a host key");
-        let host_key =
-            host_key.split_whitespace().skip_while(|word| *word != "ssh-ed25519").take(2).collect::<Vec<_>>();
-        std::fs::write(client.path().join("known_hosts"), format!("[127.0.0.1]:{port} {}\n", host_key.join(" ")))
-            .unwrap();
+        know(&gateway, &client.path().join("known_hosts"));
         let work = directory(server);
         Self { server, gateway, work, client }
     }
@@ -161,6 +154,16 @@ impl Host {
             assert!(Instant::now() < patience, "the record never says {wanted}: {record}");
         }
     }
+}
+
+/// Writes a `known_hosts` with the gateway's host key, as `portcullis ssh-ca` prints it.
+pub(crate) fn know(gateway: &Gateway, file: &Path) {
+    let line = gateway.command(&["ssh-ca"]).unwrap();
+    let address = gateway.address("ssh").unwrap();
+    let port = address.rsplit_once(':').unwrap().1;
+    let host_key = line.lines().find(|line| line.contains("ssh-ed25519")).expect("a host key");
+    let host_key = host_key.split_whitespace().skip_while(|word| *word != "ssh-ed25519").take(2).collect::<Vec<_>>();
+    std::fs::write(file, format!("[127.0.0.1]:{port} {}\n", host_key.join(" "))).unwrap();
 }
 
 /// A new directory that the server's sessions may write to.

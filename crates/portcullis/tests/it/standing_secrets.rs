@@ -1,6 +1,6 @@
 //! Nothing standing: what backends are logged in to with is nowhere but in the file that the configuration names.
 //!
-//! A gateway logs in to a database with a password, to a machine with a private key and to a service with an API key, for
+//! A gateway logs in to a database with a password, to another with a role that it makes for the session, to a machine with a private key and to a service with an API key, for
 //! clients that stay. Then everything that anybody could get at is searched for these, and for what opens a backend as well
 //! as they do: the environment and the arguments of every process, the log with everything in it, the store's files, the
 //! exported record, and the gateway's own memory after the sessions, which only root gets at. What may be left there is
@@ -128,22 +128,33 @@ impl World {
     fn open(server: &Postgres, machine: &Sshd) -> Self {
         let keys = tempfile::tempdir().unwrap();
         let file = |name: &str| keys.path().join(name);
-        let [password, key, marker, role] = [(); 4].map(|()| random_hex().unwrap());
+        let [password, maker, key, marker, role] = [(); 5].map(|()| random_hex().unwrap());
         fs::write(file("password"), format!("{password}\n")).unwrap();
+        fs::write(file("maker"), &maker).unwrap();
         fs::write(file("api-key"), &key).unwrap();
         keygen(&file("agent")).unwrap();
         let database = server.create_database("standing", shop::SQL).unwrap();
-        let make = format!("CREATE ROLE r{role} LOGIN PASSWORD '{password}'; GRANT ALL ON customers TO r{role};");
-        server.run_sql(&database, &make).unwrap();
-        let verifier = format!("SELECT rolpassword FROM pg_authid WHERE rolname = 'r{role}'");
-        let verifier = server.run_sql("postgres", &verifier).unwrap();
-        let service = Service::start(Arc::new(|_| answer("200 OK", "application/json", b"{}"))).unwrap();
-        let shop = format!(
-            "{{ protocol: postgres, address: \"{}\", database: {database}, username: r{role}, password: {{ file: \"{}\" }}, tls: verify-full, tls_ca: \"{}\" }}",
-            server.address(),
-            file("password").display(),
-            server.ca_file().unwrap().display(),
+        let make = format!(
+            "CREATE ROLE r{role} LOGIN PASSWORD '{password}'; GRANT ALL ON customers TO r{role};\
+             CREATE ROLE m{role} LOGIN CREATEROLE PASSWORD '{maker}'; GRANT r{role} TO m{role} WITH ADMIN OPTION;"
         );
+        server.run_sql(&database, &make).unwrap();
+        let verifier = |name: String| {
+            let verifier = format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{name}'");
+            server.run_sql("postgres", &verifier).unwrap()
+        };
+        let verifiers = [verifier(format!("r{role}")), verifier(format!("m{role}"))];
+        let service = Service::start(Arc::new(|_| answer("200 OK", "application/json", b"{}"))).unwrap();
+        let database = |proof: String| {
+            format!(
+                "{{ protocol: postgres, address: \"{}\", database: {database}, username: r{role}, {proof}, tls: verify-full, tls_ca: \"{}\" }}",
+                server.address(),
+                server.ca_file().unwrap().display(),
+            )
+        };
+        let shop = database(format!("password: {{ file: \"{}\" }}", file("password").display()));
+        let made = format!("session_role: {{ by: m{role}, password: {{ file: \"{}\" }} }}", file("maker").display());
+        let made = database(made);
         let crm = format!(
             "{{ protocol: http, upstream: \"http://{}\", api: rest, headers: {{ x-api-key: {{ file: \"{}\" }} }} }}",
             service.address(),
@@ -154,17 +165,21 @@ impl World {
             file("agent.pub").display()
         );
         let policy = format!("{POLICY}  - id: marked\n    deny: {{ actions: [drop] }}\n    message: {marker}\n");
-        let settings = Settings::new(BINARY).connection("shop", &shop).ssh("box", machine).connection("crm", &crm);
+        let settings = Settings::new(BINARY)
+            .connection("shop", &shop)
+            .connection("made", &made)
+            .ssh("box", machine)
+            .connection("crm", &crm);
         let settings =
             settings.policy("agents", AGENTS).policy("systems", &policy).extra(&identity).log_filter("trace");
         let gateway = settings.start().unwrap();
         let token = gateway.token("agent", &["agents"]).unwrap();
-        let secrets = secrets(&password, &verifier, &key, &machine.client_key());
+        let secrets = secrets([(&password, &verifiers[0]), (&maker, &verifiers[1])], &key, &machine.client_key());
         Self { gateway, service, keys, token, secrets, marker }
     }
 
-    fn psql(&self) -> Child {
-        let dsn = self.gateway.dsn("shop", "agent", &self.token).unwrap();
+    fn psql(&self, connection: &str) -> Child {
+        let dsn = self.gateway.dsn(connection, "agent", &self.token).unwrap();
         let mut command = libpq_client("psql", &dsn).unwrap();
         command.args(["-X", "-At"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
     }
@@ -218,13 +233,13 @@ impl World {
 }
 
 /// The secrets in the forms in which they could be kept.
-fn secrets(password: &str, verifier: &str, key: &str, private: &Path) -> Wanted {
-    let mut all = vec![
-        ("the password".to_owned(), password.as_bytes().to_vec()),
-        ("the API key".to_owned(), key.as_bytes().to_vec()),
-    ];
-    let [salted, client] = equivalents(password, verifier.trim()).unwrap();
-    all.extend([("the salted password".to_owned(), salted), ("the SCRAM client key".to_owned(), client)]);
+fn secrets(passwords: [(&String, &String); 2], key: &str, private: &Path) -> Wanted {
+    let mut all = vec![("the API key".to_owned(), key.as_bytes().to_vec())];
+    for (password, verifier) in passwords {
+        all.push(("the password".to_owned(), password.as_bytes().to_vec()));
+        let [salted, client] = equivalents(password, verifier.trim()).unwrap();
+        all.extend([("the salted password".to_owned(), salted), ("the SCRAM client key".to_owned(), client)]);
+    }
     let text = fs::read_to_string(private).unwrap();
     let parsed = ssh_key::PrivateKey::from_openssh(&text).unwrap();
     all.push(("the private key's seed".to_owned(), parsed.key_data().ed25519().unwrap().private.to_bytes().to_vec()));
@@ -252,8 +267,9 @@ fn no_credential_of_a_backend_is_anywhere_but_where_it_is_configured() {
         Err(error) => panic!("{error}"),
     };
     let world = World::open(server, machine);
-    let (mut psql, mut ssh) = (world.psql(), world.ssh());
+    let (mut psql, mut made, mut ssh) = (world.psql("shop"), world.psql("made"), world.ssh());
     let marker = &world.marker;
+    assert!(talk(&mut made, "SELECT session_user FROM customers WHERE id = 1;").starts_with("portcullis_s_"));
     assert_eq!(talk(&mut psql, &format!("SELECT '{marker}' FROM customers WHERE id = 1;")).trim(), marker);
     assert_eq!(talk(&mut ssh, &format!("echo {marker}")).trim(), marker);
     world.curl();
@@ -268,9 +284,9 @@ fn no_credential_of_a_backend_is_anywhere_but_where_it_is_configured() {
     }
     assert!(seen > 0, "the agent's own token is in its own environment");
 
-    drop((psql.stdin.take(), ssh.stdin.take()));
-    assert!(psql.wait().unwrap().success() && ssh.wait().unwrap().success());
-    let ended = |listed: &str| listed.lines().filter(|line| line.contains("\"ended\":\"")).count() >= 2;
+    drop((psql.stdin.take(), made.stdin.take(), ssh.stdin.take()));
+    assert!(psql.wait().unwrap().success() && made.wait().unwrap().success() && ssh.wait().unwrap().success());
+    let ended = |listed: &str| listed.lines().filter(|line| line.contains("\"ended\":\"")).count() >= 3;
     eventually("the sessions' end", || ended(&world.gateway.command(&["sessions", "list", "--json"]).unwrap()));
     let after = world.in_memory();
 
@@ -287,6 +303,7 @@ fn no_credential_of_a_backend_is_anywhere_but_where_it_is_configured() {
         assert!(text.contains(there), "{place} is not what it should be");
         let found = world.secrets.in_bytes(text.as_bytes());
         assert!(found.is_empty(), "{found:?} in {place}");
+        assert!(!text.contains("SCRAM-SHA-256$"), "what the server was given is in {place}");
     }
     for file in files(world.gateway.directory()) {
         let found = world.secrets.in_bytes(&fs::read(&file).unwrap_or_default());

@@ -218,10 +218,19 @@ pub(crate) fn succeed(command: &mut Command) -> String {
 
 /// Waits until `done`, or panics after half a minute: for effects that another process brings about.
 pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    found(|| done().then_some(())).unwrap_or_else(|| panic!("{what}: not within 30 s"));
+}
+
+/// What is looked for, if it comes within half a minute.
+pub(crate) fn found<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !done() {
-        assert!(std::time::Instant::now() < deadline, "{what}: not within 30 s");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+    loop {
+        match look() {
+            None if std::time::Instant::now() < deadline => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            looked => return looked,
+        }
     }
 }
 

@@ -118,11 +118,13 @@ impl Shared {
     fn proven(&self, asked: &Asked, form: &Form) -> Option<&Client> {
         let basic = asked.header("authorization").and_then(|header| header.strip_prefix("Basic "));
         let basic = basic.and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
+        let way = if basic.is_some() { "client_secret_basic" } else { "client_secret_post" };
         let (id, secret) = match basic.as_deref().map(|text| text.split_once(':')) {
             Some(pair) => pair?,
             None => (form.get("client_id"), form.get("client_secret")),
         };
-        self.client(id).filter(|client| client.secret.as_deref().unwrap_or_default() == secret)
+        let client = self.client(id).filter(|client| client.secret.as_deref().unwrap_or_default() == secret)?;
+        (client.secret.is_none() || self.settings.secrets_by.iter().any(|known| known == way)).then_some(client)
     }
 
     /// The page of a login, and what comes of it.
@@ -213,7 +215,9 @@ impl Shared {
             "authorization_code" => self.exchanged(client, form).ok_or("invalid_grant"),
             "refresh_token" => self.refreshed(client, form).ok_or("invalid_grant"),
             "urn:ietf:params:oauth:grant-type:device_code" => self.on_device(client, form),
-            "client_credentials" if client.secret.is_some() => return self.for_itself(client),
+            "client_credentials" if client.secret.is_some() && self.settings.for_programs => {
+                return self.for_itself(client);
+            }
             _ => Err("unsupported_grant_type"),
         };
         match granted {

@@ -32,8 +32,14 @@ pub(super) fn start() -> Result<People, Failure> {
     let password = random_hex().map_err(failed)?;
     let account = Account { user: PERSON.to_owned(), password: password.clone(), groups: vec![GROUP.to_owned()] };
     let client = Client { id: AUDIENCE.to_owned(), secret: None, redirects: Vec::new(), groups: Vec::new() };
-    let settings =
-        Settings { accounts: vec![account], clients: vec![client], audience: AUDIENCE.to_owned(), lifetime: LIFETIME };
+    let settings = Settings {
+        accounts: vec![account],
+        clients: vec![client],
+        audience: AUDIENCE.to_owned(),
+        lifetime: LIFETIME,
+        secrets_by: Settings::every_way(),
+        for_programs: false,
+    };
     Ok(People { provider: Provider::start(settings).map_err(failed)?, password })
 }
 

@@ -66,8 +66,8 @@ impl server::Handler for Front {
             let prompts = Cow::Borrowed(PROMPTS);
             return Ok(Auth::Partial { name: "".into(), instructions: "".into(), prompts });
         };
-        let Ok(token) = std::str::from_utf8(&answer) else { return Ok(Auth::reject()) };
-        let token = SecretString::from(token);
+        // What is no text is no token either, and is refused and recorded like any other.
+        let token = SecretString::from(String::from_utf8_lossy(&answer).into_owned());
         Ok(self.enter(user, Proof::Token { token, claimed_user: None }).await)
     }
 
