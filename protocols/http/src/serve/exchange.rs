@@ -4,8 +4,8 @@
 //! whose head or body cannot be read is in the record, as its caller's, before that caller is told; the backend is read only
 //! while the client's side and the record have room; a backend that goes silent is not waited for longer than its connection
 //! says; what an answer did not use of its budgets is given back before its client has the end of it, within a second
-//! (`giving.rs`); a client that goes away ends what runs and withdraws what waits; where the record fails nothing more is
-//! released, and the client is not left waiting.
+//! (`giving.rs`); a client that goes away ends what runs and withdraws what waits at once, also where the store has not yet
+//! taken what is given back; where the record fails nothing more is released, and the client is not left waiting.
 //! Held by: `exchange/tests.rs` for budgets, and `tests/it/http*.rs` of the binary.
 
 use super::body::{Unread, collect};
@@ -78,7 +78,7 @@ impl Exchange {
         relay.core.because(received.reason);
         relay.core.on_request(request, stays, &mut relay.steps);
         relay.apply();
-        poll_fn(|cx| relay.poll(cx)).await;
+        relay.run().await;
     }
 
     /// Answers a request that cannot be judged, once the record has it.
@@ -123,8 +123,6 @@ struct Relay {
     patience: Duration,
     room: Option<BoxFuture<'static, ()>>,
     gone: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// The client is gone, and what it did not use of its budgets may still be given back.
-    left: bool,
 }
 
 impl Relay {
@@ -147,20 +145,27 @@ impl Relay {
             patience,
             room: None,
             gone: Box::pin(responder.gone.cancelled_owned()),
-            left: false,
             session,
         }
+    }
+
+    /// Until its client has all of it or is gone, and then until what was not used is given back.
+    async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+        self.into_giving_back().over().await;
+    }
+
+    /// What is left of it behind its client: the request to the backend, and what waits for people or budgets, end here.
+    fn into_giving_back(self) -> GivingBack {
+        self.giving_back
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             // Before anything else: for somebody who is gone nothing is sent any more.
-            if !self.left && self.gone.as_mut().poll(cx).is_ready() {
+            if self.gone.as_mut().poll(cx).is_ready() {
                 self.leave();
-            }
-            if self.left {
-                self.giving_back.poll(cx);
-                return if self.giving_back.is_over() { Poll::Ready(()) } else { Poll::Pending };
+                return Poll::Ready(());
             }
             let mut progress = self.poll_hold(cx);
             self.poll_waited(cx);
@@ -172,9 +177,6 @@ impl Relay {
             let full = self.down.backlog() >= HIGH;
             if !self.write(cx) {
                 return Poll::Ready(());
-            }
-            if self.left {
-                continue;
             }
             if self.steps.end && self.is_told() && self.giving_back.is_over() {
                 return Poll::Ready(());
@@ -190,11 +192,9 @@ impl Relay {
         Poll::Pending
     }
 
-    /// The client is gone: nothing is done any more but what its budgets are given back.
+    /// The client is gone: nothing is done any more but that its budgets are given back.
     fn leave(&mut self) {
-        self.left = true;
         self.core.on_gone(&mut self.steps);
-        (self.hold, self.reserving) = (None, None);
         if let Some((reservation, used)) = self.steps.used.take() {
             self.giving_back.begin(reservation.settle(used));
         }
@@ -391,7 +391,7 @@ impl Relay {
         match self.down.poll_send(cx) {
             Poll::Ready(Err(SendError::Io(_))) => {
                 self.leave();
-                true
+                false
             }
             // What waits is never sent; whoever waits for a head is told without it.
             Poll::Ready(Err(_)) => false,

@@ -7,9 +7,9 @@
 //! Held by: the tests below, and `exchange/tests.rs` for a whole exchange.
 
 use futures_util::future::BoxFuture;
-use std::future::Future as _;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
@@ -50,6 +50,15 @@ impl GivingBack {
         self.patience.is_some()
     }
 
+    /// Until there is nothing to give back any more.
+    pub(super) async fn over(mut self) {
+        poll_fn(|cx| {
+            self.poll(cx);
+            if self.is_over() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
     /// Whether there is nothing to give back any more.
     pub(super) const fn is_over(&self) -> bool {
         self.settling.is_none()
@@ -59,8 +68,6 @@ impl GivingBack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::poll_fn;
-    use std::task::Poll;
     use tokio::sync::oneshot;
     use tokio::time::Instant;
 

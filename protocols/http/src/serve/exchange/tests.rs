@@ -9,13 +9,11 @@ use crate::path::{Path, Query};
 use crate::tools::ToolTable;
 use crate::upstream::{Destination, Streamed};
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
 use portcullis_net::{Address, ClientTls};
-use portcullis_store::{Change, Expect, MemoryTable, Put, StoreError, Table, Versioned};
+use portcullis_store::{MemoryTable, Probe, ProbedTable, StoreError, Table, TableOperation};
 use secrecy::SecretBox;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -25,52 +23,24 @@ use tokio_util::sync::CancellationToken;
 
 /// A store that reads a count once, for what a request takes, and then not until it is let.
 struct Stalls {
-    inner: MemoryTable,
     reads: AtomicUsize,
     let_go: Semaphore,
 }
 
-impl Table for Stalls {
-    fn get(&self, key: &[u8]) -> BoxFuture<'_, Result<Option<Versioned>, StoreError>> {
-        let found = self.inner.get(key);
+impl Probe for Stalls {
+    fn before<'p>(&'p self, operation: TableOperation, _: &'p [u8]) -> BoxFuture<'p, Result<(), StoreError>> {
         Box::pin(async move {
-            if self.reads.fetch_add(1, Ordering::SeqCst) > 0 {
+            if operation == TableOperation::Get && self.reads.fetch_add(1, Ordering::SeqCst) > 0 {
                 drop(self.let_go.acquire().await);
             }
-            found.await
+            Ok(())
         })
-    }
-
-    fn put(
-        &self,
-        key: Bytes,
-        value: Bytes,
-        expect: Expect,
-        expires: Option<Timestamp>,
-    ) -> BoxFuture<'_, Result<Put, StoreError>> {
-        self.inner.put(key, value, expect, expires)
-    }
-
-    fn delete(&self, key: Bytes, expect: Expect) -> BoxFuture<'_, Result<Put, StoreError>> {
-        self.inner.delete(key, expect)
-    }
-
-    fn scan(&self, prefix: &[u8]) -> BoxFuture<'_, Result<Vec<(Bytes, Versioned)>, StoreError>> {
-        self.inner.scan(prefix)
-    }
-
-    fn expire(&self, now: Timestamp) -> BoxFuture<'_, Result<usize, StoreError>> {
-        self.inner.expire(now)
-    }
-
-    fn watch(&self, prefix: &[u8]) -> BoxStream<'static, Change> {
-        self.inner.watch(prefix)
     }
 }
 
 /// A backend's side of its connection, and the client's side of the exchange.
 struct World {
-    budgets: Arc<Stalls>,
+    budgets: Arc<ProbedTable<Stalls>>,
     backend: DuplexStream,
     streamed: oneshot::Receiver<Response<Streamed>>,
     gone: CancellationToken,
@@ -110,8 +80,8 @@ fn way() -> Way {
 
 /// A request to a model that may use 100 tokens and some, whose answer's head has come.
 async fn answering() -> (Relay, World) {
-    let budgets = Stalls { inner: MemoryTable::new(), reads: AtomicUsize::new(0), let_go: Semaphore::new(0) };
-    let budgets = Arc::new(budgets);
+    let stalls = Stalls { reads: AtomicUsize::new(0), let_go: Semaphore::new(0) };
+    let budgets = Arc::new(ProbedTable::new(Arc::new(MemoryTable::new()), stalls));
     let house = House::counting_in(Arc::clone(&budgets) as Arc<dyn Table>).await;
     let session = Arc::new(house.session().await);
     let gone = CancellationToken::new();
@@ -191,8 +161,8 @@ async fn a_store_that_stalls_keeps_the_end_a_second_and_nothing_before_it() {
     // It is given back all the same.
     drop(body);
     assert!(taken > 100 && world.taken().await == taken, "{taken}");
-    world.budgets.let_go.add_permits(1);
-    poll_fn(|cx| relay.poll(cx)).await;
+    world.budgets.probe.let_go.add_permits(1);
+    relay.run().await;
     assert_eq!(world.taken().await, 18);
 }
 
@@ -211,10 +181,30 @@ async fn what_was_used_is_charged_and_no_more_whoever_breaks_off_behind_it() {
         if leaves {
             world.gone.cancel();
         }
-        world.budgets.let_go.add_permits(1);
+        world.budgets.probe.let_go.add_permits(1);
         let read = async { while !leaves && next(&mut body).await.is_some() {} };
-        let over = async { tokio::join!(poll_fn(|cx| relay.poll(cx)), read) };
+        let over = async { tokio::join!(relay.run(), read) };
         assert!(tokio::time::timeout(Duration::from_secs(3600), over).await.is_ok(), "leaves: {leaves}");
         assert_eq!(world.taken().await, 18, "leaves: {leaves}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_for_a_client_that_is_gone_ends_while_the_store_stalls() {
+    let (mut relay, mut world) = answering().await;
+    world.says(BEGINS).await;
+    world.says(USED).await;
+    let mut body = meanwhile(&mut relay, &mut world.streamed).await.unwrap().into_body();
+    while !meanwhile(&mut relay, next(&mut body)).await.unwrap().contains("message_delta") {}
+    world.gone.cancel();
+    let (mut over, mut byte) = (Box::pin(relay.run()), [0]);
+    tokio::select! {
+        biased;
+        () = &mut over => panic!("the store has not yet taken what is given back"),
+        closed = world.backend.read(&mut byte) => assert_eq!(closed.unwrap(), 0),
+        () = tokio::time::sleep(Duration::from_secs(3600)) => panic!("the backend is still asked"),
+    }
+    world.budgets.probe.let_go.add_permits(1);
+    over.await;
+    assert_eq!(world.taken().await, 18);
 }
