@@ -12,6 +12,7 @@
 
 mod connections;
 mod document;
+mod email;
 mod fuzz;
 mod http;
 mod notifications;
@@ -30,14 +31,15 @@ mod vault;
 #[cfg(test)]
 mod tests;
 
+pub use email::{Email, MailSecurity};
 pub use fuzz::fuzz_document;
 pub use notifications::{Notifier, NotifierWay};
 pub use policies::PolicyGlob;
 pub use schema::JSON_SCHEMA;
 pub use settings::{
     Address, Api, Audit, BackendTls, ClientAuth, Config, Connection, Durability, Header, Http, Limits, Listen,
-    MediaRange, OidcIssuer, Password, PlainSource, Postgres, Results, Roles, SecretSource, Ssh, SshIdentity, SshLogin,
-    SshUserKey, Store, Tls, ToolField, Upstream,
+    MediaRange, OidcIssuer, Password, PlainSource, Postgres, Results, Roles, SecretSource, SessionRole, Ssh,
+    SshIdentity, SshLogin, SshUserKey, Store, Tls, ToolField, Upstream,
 };
 pub use vault::{VaultKey, VaultLogin, VaultServer, Vaults};
 

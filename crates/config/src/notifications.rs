@@ -7,6 +7,7 @@
 
 use crate::connections::secret;
 use crate::document::{Section, Value};
+use crate::email::{Email, email};
 use crate::http::service_url;
 use crate::settings::{Connection, SecretSource};
 use portcullis_model::Name;
@@ -17,8 +18,8 @@ use std::sync::Arc;
 /// Entries at most.
 const MOST: usize = 16;
 
-const HELP: &str = "write `webhook: https://…` with `secret: { env: HOOK_SECRET }`, `slack: { env: SLACK_URL }`, or \
-                    `command: [program, word]`";
+const HELP: &str = "write `webhook: https://…` with `secret: { env: HOOK_SECRET }`, `slack: { env: SLACK_URL }`, \
+                    `email: { server: \"smtps://…\", from: …, to: […] }`, or `command: [program, word]`";
 
 /// One entry of `notifications`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub enum NotifierWay {
         /// Authorities that its certificate must come from, instead of the system's.
         tls_ca: Option<PathBuf>,
     },
+    /// Mail.
+    Email(Email),
     /// A program of the gateway's machine.
     Command {
         /// The program and its words; never empty.
@@ -83,11 +86,12 @@ fn notifier(value: &Value<'_>, known: Option<&BTreeMap<Name, Connection>>) -> Op
 }
 
 fn way(value: &Value<'_>, section: &mut Section<'_>) -> Option<NotifierWay> {
-    let (webhook, slack, command) = (section.take("webhook"), section.take("slack"), section.take("command"));
+    let (webhook, slack) = (section.take("webhook"), section.take("slack"));
+    let (mail, command) = (section.take("email"), section.take("command"));
     let (signed, tls_ca) = (section.take("secret"), section.take("tls_ca"));
     let authorities = || tls_ca.as_ref().map_or(Some(None), |value| value.file().map(Some));
-    let way = match (webhook, slack, command) {
-        (Some(url), None, None) => {
+    let way = match (webhook, slack, mail, command) {
+        (Some(url), None, None, None) => {
             let url = service_url(&url).and_then(|_| url.text()).map(Arc::from);
             let Some(signed) = signed else {
                 value.problem_with("a webhook is signed with a `secret`", "add `secret: { env: HOOK_SECRET }`");
@@ -96,22 +100,23 @@ fn way(value: &Value<'_>, section: &mut Section<'_>) -> Option<NotifierWay> {
             let (secret, tls_ca) = (secret(&signed), authorities());
             return Some(NotifierWay::Webhook { url: url?, secret: secret?, tls_ca: tls_ca? });
         }
-        (None, Some(url), None) => {
+        (None, Some(url), None, None) => {
             let (url, tls_ca) = (secret(&url), authorities());
             url.zip(tls_ca).map(|(url, tls_ca)| NotifierWay::Slack { url, tls_ca })
         }
-        (None, None, Some(words)) => {
+        (None, None, Some(mail), None) => email(&mail, tls_ca.as_ref()).map(NotifierWay::Email),
+        (None, None, None, Some(words)) => {
             if let Some(tls_ca) = &tls_ca {
                 tls_ca.problem_at_key("a command has no certificate to verify", "leave it out");
                 return None;
             }
             words_of(&words).map(|words| NotifierWay::Command { words })
         }
-        (None, None, None) => {
+        (None, None, None, None) => {
             value.problem_with("an entry says how people are told", HELP);
             None
         }
-        (Some(_), _, _) | (_, Some(_), _) => {
+        (Some(_), ..) | (_, Some(_), ..) | (_, _, Some(_), _) => {
             value.problem_with("an entry is one way to tell people", HELP);
             None
         }

@@ -151,6 +151,7 @@ mod tests {
             "vault-server-4",
             "vault-server-6",
             "notifications",
+            "session-roles",
         ];
         for name in refused {
             let file = fixtures("bad").into_iter().find(|file| file.file_stem().unwrap() == name).unwrap();
@@ -182,6 +183,11 @@ mod tests {
                 &[][..],
             ),
             (
+                "connections: { a: { protocol: postgres, session_role: { zzzzzzzz: 1 } } }\n",
+                "/properties/connections/additionalProperties/anyOf/0/properties/session_role",
+                &[][..],
+            ),
+            (
                 "connections: { a: { protocol: ssh, zzzzzzzz: 1 } }\n",
                 "/properties/connections/additionalProperties/anyOf/1",
                 &[][..],
@@ -206,6 +212,11 @@ mod tests {
             ),
             ("vault: { local: { zzzzzzzz: 1 } }\n", "/properties/vault/properties/local", &[][..]),
             ("notifications: [{ zzzzzzzz: 1 }]\n", "/properties/notifications/items", &[][..]),
+            (
+                "notifications: [{ email: { zzzzzzzz: 1 } }]\n",
+                "/properties/notifications/items/properties/email",
+                &[][..],
+            ),
             ("audit: { zzzzzzzz: 1 }\n", "/properties/audit", &[][..]),
             ("limits: { zzzzzzzz: 1 }\n", "/properties/limits", &[][..]),
         ];

@@ -214,7 +214,9 @@ fn every_key_is_read() {
     let v6 = postgres(&config, "v6");
     assert_eq!((v6.address.to_string(), v6.address.is_local()), ("[::1]:5432".to_owned(), true));
     assert_eq!(config.audit.max_result_bytes, 64 << 10);
-    let [hook, slack, command] = config.notifications.as_slice() else { panic!("{:?}", config.notifications) };
+    let [hook, slack, command, mail @ ..] = config.notifications.as_slice() else {
+        panic!("{:?}", config.notifications)
+    };
     let expected = NotifierWay::Webhook {
         url: "https://hooks.example.com/portcullis".into(),
         secret: SecretSource::File("/etc/portcullis/keys/hook".into()),
@@ -226,6 +228,17 @@ fn every_key_is_read() {
     assert_eq!(slack.rules, ["shop-agents/schema-change".into()].into());
     let words = ["/usr/local/bin/page", "--group", "dba"].map(Arc::from).to_vec();
     assert_eq!(command.way, NotifierWay::Command { words });
+    let mail = mail.iter().map(|notifier| match &notifier.way {
+        NotifierWay::Email(email) => email.clone(),
+        other => panic!("{other:?}"),
+    });
+    let [over_tls, starttls, near] = mail.collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!((&*over_tls.host, over_tls.port, over_tls.security), ("mail.example.com", 465, MailSecurity::Tls));
+    assert_eq!(over_tls.to, ["dba@example.com".into(), "oncall@[192.0.2.7]".into()].into());
+    assert_eq!((over_tls.tls_ca, over_tls.login), (Some("/etc/portcullis/keys/mail.pem".into()), None));
+    assert_eq!((starttls.port, starttls.security, &*starttls.from), (2525, MailSecurity::StartTls, "gate@shop"));
+    assert_eq!(starttls.login, Some(("gate".into(), SecretSource::Env("SMTP".into()))));
+    assert_eq!((near.port, near.security), (25, MailSecurity::Loopback));
     assert_eq!((config.audit.results, config.audit.durability), (Results::Sample, Durability::Batched));
     assert_eq!(config.limits.idle, Duration::from_secs(5400));
     assert_eq!((config.limits.sessions, config.limits.unauthenticated_per_address), (200, 4));

@@ -1,4 +1,4 @@
-//! Telling people that something waits for them: webhooks, Slack, a command.
+//! Telling people that something waits for them: webhooks, Slack, mail, a command.
 //!
 //! Promises: each notifier of the configuration is told when a request for approval opens and when it ends, with what those
 //! who decide see of it and no value bound to it; a notifier that is slow, down or broken delays neither a wait nor another
@@ -7,9 +7,11 @@
 //! Does not promise that anybody reads it, or that what waited to be delivered when a gateway was killed is told again.
 //! Held by: `tests/it/notifications.rs`, and the tests in `notify/`.
 
+mod mail;
 mod notice;
 mod send;
 
+pub(crate) use mail::{Mail, Security, Server};
 pub(crate) use send::{Notifier, Secret, Way};
 
 use bytes::Bytes;

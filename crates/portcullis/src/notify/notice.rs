@@ -1,14 +1,14 @@
 //! What a notifier is told: one JSON document, and one text for people.
 //!
 //! Promises: both are built from what those who decide see of a request, bounded, and without the values bound to it; in
-//! the text for people no character of a client's ends a line, is unseen, turns the direction of what follows or makes a
-//! link or a mention where Slack's rules hold. The document has the text as it is recorded.
+//! the text for people no character of a client's ends a line, is unseen, turns the direction of what follows or, as Slack
+//! gets it, makes a link or a mention. The document has the text as it is recorded.
 //! Does not promise that the whole command is told: `portcullis approvals show` shows it.
 //! Held by: the tests below and `tests/it/notifications.rs`.
 
 use jiff::Timestamp;
 use portcullis_approvals::{Request, Verdict};
-use portcullis_model::{ApprovalId, Name, is_unseen};
+use portcullis_model::{ApprovalId, Name, Preview, is_unseen};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(crate) struct Notice {
     /// Who decided.
     by: Vec<Arc<str>>,
     /// Who asks.
-    user: Arc<str>,
+    pub(crate) user: Arc<str>,
     pub(crate) connection: Name,
     /// The command, as it is recorded.
     command: String,
@@ -62,6 +62,9 @@ pub(crate) struct Notice {
     approvers: Approvers,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// What it would write, where it writes rows of a database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preview: Option<Preview>,
     /// Undecided by then: refused.
     pub(crate) deadline: Timestamp,
     /// What shows the whole command to whoever decides.
@@ -99,6 +102,7 @@ impl Notice {
             rules: request.terms.iter().map(|terms| terms.rule.to_string().into()).collect(),
             approvers,
             reason: request.reason.as_deref().map(|reason| cut(reason, REASON)),
+            preview: request.preview.clone(),
             deadline,
             show: format!("portcullis approvals show {}", request.id),
         }
@@ -116,8 +120,25 @@ impl Notice {
         Self { kind: Kind::Ended, delivery, state: state.into(), by, ..self.clone() }
     }
 
-    /// One text for people, as Slack's webhooks take it.
-    pub(crate) fn text(&self) -> String {
+    /// What a message is headed with, in one line.
+    pub(crate) fn subject(&self) -> String {
+        let (user, connection) = (for_mail(&self.user), for_mail(self.connection.as_str()));
+        match self.kind {
+            Kind::Opened => format!("{user} waits for approval on {connection}"),
+            Kind::Ended => format!("{user} on {connection}: {}", self.state),
+        }
+    }
+
+    /// The delivery that told of what ends here.
+    pub(crate) fn opening(&self) -> Option<String> {
+        match self.kind {
+            Kind::Opened => None,
+            Kind::Ended => Some(format!("{}-opened", self.approval)),
+        }
+    }
+
+    /// One text for people; what came from others is written by `plain`, as the medium needs it.
+    pub(crate) fn text(&self, plain: fn(&str) -> String) -> String {
         let Self { approval, user, .. } = self;
         let (user, connection) = (plain(user), plain(self.connection.as_str()));
         let rules: Vec<&str> = self.rules.iter().map(|rule| &**rule).collect();
@@ -127,11 +148,13 @@ impl Notice {
         match self.kind {
             Kind::Opened => {
                 let reason = self.reason.as_ref().map(|reason| format!("Reason: {}\n", plain(reason)));
+                let rows = self.preview.as_ref().map(|preview| format!("Rows: {}\n", plain(&preview.to_string())));
                 format!(
-                    "{user} waits for approval on {connection}, held by {rules}, until {}\n{}Decide: {}\nCommand{more}: \
+                    "{user} waits for approval on {connection}, held by {rules}, until {}\n{}{}Decide: {}\nCommand{more}: \
                      {command}",
                     self.deadline,
                     reason.unwrap_or_default(),
+                    rows.unwrap_or_default(),
                     self.show
                 )
             }
@@ -150,19 +173,27 @@ fn cut(text: &str, most: usize) -> String {
     text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned()
 }
 
-/// Text in which nothing is a mention or a link that says something else than where it leads, and people see what is there.
-/// Services that speak like Slack know `@here` and `[words](URL)` as well: a blank of no width breaks both.
-fn plain(text: &str) -> String {
+/// Text on one line in which people see what is there.
+pub(crate) fn for_mail(text: &str) -> String {
+    let seen = |c: char| match c {
+        c if is_unseen(c) => '\u{fffd}',
+        c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => ' ',
+        c => c,
+    };
+    text.chars().map(seen).collect()
+}
+
+/// The same, in which nothing is a mention or a link that says something else than where it leads. Services that speak like
+/// Slack know `@here` and `[words](URL)` as well: a blank of no width breaks both.
+pub(crate) fn for_slack(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in for_mail(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '@' => out.push_str("@\u{200b}"),
             '(' if out.ends_with(']') => out.push_str("\u{200b}("),
-            c if is_unseen(c) => out.push('\u{fffd}'),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => out.push(' '),
             c => out.push(c),
         }
     }

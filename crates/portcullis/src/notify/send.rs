@@ -1,13 +1,14 @@
-//! The ways to tell: a signed webhook, Slack's incoming webhook, a command.
+//! The ways to tell: a signed webhook, Slack's incoming webhook, mail, a command.
 //!
 //! Promises: a webhook gets the document with the time and an HMAC-SHA256 of both under the shared secret, so that a receiver
-//! knows who says it and when, and the same delivery id at every try; Slack gets text; a command gets the document on standard
+//! knows who says it and when, and the same delivery id at every try; Slack and a mailbox get text; a command gets the document on standard
 //! input, no shell, an environment of its own and a bounded time, after which it and its children are killed. What may pass is
 //! tried again, later each time; a refusal is not. A failure is logged once until something arrives again. No secret is in a
 //! log: a Slack URL is one.
 //! Held by: the tests below and `tests/it/notifications.rs`.
 
-use super::notice::Notice;
+use super::mail::{Mail, NotSent};
+use super::notice::{Notice, for_slack};
 use crate::fetch::{Fetch, NoAnswer};
 use crate::program::Program;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -39,6 +40,8 @@ pub(crate) enum Way {
     Webhook(Arc<str>, Fetch, Secret),
     /// A POST of a text to the URL that is the secret.
     Slack(Fetch, Secret),
+    /// Mail to one mailbox.
+    Mail(Box<Mail>),
     /// This program with these words.
     Command(Vec<Arc<str>>),
 }
@@ -63,7 +66,7 @@ pub(crate) struct Notifier {
 
 /// Why a notice did not arrive; without any secret.
 #[derive(Debug, thiserror::Error)]
-enum NotTold {
+pub(crate) enum NotTold {
     #[error("its secret cannot be read: {0}")]
     Secret(#[from] CredentialError),
     #[error("its secret is none")]
@@ -74,6 +77,8 @@ enum NotTold {
     Exchange(NoAnswer),
     #[error("it answered {0}")]
     Status(StatusCode),
+    #[error(transparent)]
+    Mail(#[from] NotSent),
     #[error("it cannot be run: {0}")]
     Command(#[from] std::io::Error),
     #[error("it ended with {0}")]
@@ -101,6 +106,7 @@ impl NotTold {
     fn may_pass(&self) -> bool {
         match self {
             Self::Status(status) => status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429),
+            Self::Mail(error) => error.may_pass(),
             Self::Secret(_) | Self::Exchange(_) | Self::Command(_) | Self::Ended(_) => true,
             // A command that hung has had its time, and others wait behind it.
             Self::NoSecret | Self::Url | Self::Late => false,
@@ -148,9 +154,10 @@ impl Notifier {
     }
 
     async fn once(&self, notice: &Notice) -> Result<(), NotTold> {
-        let document = serde_json::to_vec(notice).map_err(std::io::Error::from)?;
+        let document = || serde_json::to_vec(notice).map_err(std::io::Error::from);
         match &self.way {
             Way::Webhook(url, fetch, secret) => {
+                let document = document()?;
                 let at = Timestamp::now().as_second();
                 let signed = signature(&secret.read().await?, at, &document)?;
                 let request = Request::post(&**url)
@@ -160,16 +167,17 @@ impl Notifier {
             }
             Way::Slack(fetch, secret) => {
                 let url = secret.read().await?;
-                let body = json!({ "text": notice.text(), "mrkdwn": false, "unfurl_links": false });
+                let body = json!({ "text": notice.text(for_slack), "mrkdwn": false, "unfurl_links": false });
                 post(fetch, Request::post(url.expose_secret().trim()), body.to_string().into_bytes()).await
             }
-            Way::Command(words) => run(words, &document, COMMAND).await,
+            Way::Mail(mail) => mail.send(notice).await,
+            Way::Command(words) => run(words, &document()?, COMMAND).await,
         }
     }
 }
 
 impl Secret {
-    async fn read(&self) -> Result<SecretString, NotTold> {
+    pub(super) async fn read(&self) -> Result<SecretString, NotTold> {
         let lease = self.credentials.lease(&self.name, None, &self.reader).await?;
         lease.into_password()?.ok_or(NotTold::NoSecret)
     }

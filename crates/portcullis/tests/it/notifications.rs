@@ -1,13 +1,15 @@
 //! Who is told that something waits: real listeners beside a gateway.
 //!
-//! Promises: a webhook, Slack's webhook and a command are told of a request's opening and its end, once each, whatever
-//! restarts between; what is told is signed where it can be and holds nothing that is not shown to those who decide; a
+//! Promises: a webhook, Slack's webhook, mailboxes and a command are told of a request's opening and its end, once each,
+//! whatever restarts between; mail goes over TLS that was verified, and one mailbox that is none keeps it from no other; what is told is signed where it can be and holds nothing that is not shown to those who decide; a
 //! notifier that is down or hangs holds up nobody, and says so once; one that fails twice is told at the third try; `check` says
 //! which has no secret.
 
 use crate::approvals::{Shop, said};
-use crate::surroundings::{BINARY, eventually};
+use crate::surroundings::{BINARY, eventually, fetched};
+use portcullis_testkit::certificates::TestCa;
 use portcullis_testkit::http::{Act, Answers, Asked, Service, answer};
+use portcullis_testkit::process::{Launch, ReadyOn, Supervised};
 use serde_json::Value;
 use std::fs;
 use std::io::Write as _;
@@ -15,6 +17,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 fn listener(answers: impl Fn(&Asked) -> Vec<Act> + Send + Sync + 'static) -> Service {
     let answers: Answers = Arc::new(answers);
@@ -152,6 +155,90 @@ fn one_that_fails_twice_is_told_and_one_that_hangs_holds_up_nobody() {
     assert_eq!(requests(&failing)[3].1["state"], "approved");
     assert_eq!(requests(&failing)[3].1["by"][0], "dana");
     eventually("it arrives again", || shop.world.gateway.log_text().contains("notifications arrive again"));
+    shop.world.gateway.stop(&["notifications do not arrive", "before every notice was delivered"]).unwrap();
+}
+
+/// Mail servers for 127.0.0.1 and for localhost, whose certificate an authority of this directory signed; a line for each
+/// message is in `mail` there.
+fn mail_servers(directory: &Path) -> Option<(Supervised, [String; 2])> {
+    let mut command = Command::new(fetched("python/bin/python")?);
+    let ca = TestCa::new("mail").unwrap();
+    let leaf = ca.server(&["127.0.0.1", "localhost"]).unwrap();
+    let other = TestCa::new("other").unwrap();
+    for (name, text) in
+        [("ca.pem", ca.pem()), ("other.pem", other.pem()), ("server.pem", &leaf.certificate), ("server.key", &leaf.key)]
+    {
+        fs::write(directory.join(name), text).unwrap();
+    }
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers/mail_server.py"));
+    command.args(["server.pem", "server.key", "mail"]).current_dir(directory);
+    let launch = Launch {
+        command,
+        name: "mail",
+        directory,
+        garbage: None,
+        stop_signal: "TERM",
+        ready_on: ReadyOn::Stdout,
+        ready: "ports ",
+        patience: Duration::from_secs(60),
+    };
+    let server = Supervised::start(launch).unwrap();
+    let mut ports = server.ready_line().split_ascii_whitespace().skip(1).map(str::to_owned);
+    let ports = [ports.next().unwrap(), ports.next().unwrap()];
+    Some((server, ports))
+}
+
+#[test]
+fn mail_reaches_each_mailbox_and_goes_over_verified_tls_only() {
+    let kept = tempfile::tempdir().unwrap();
+    let at = |name: &str| kept.path().join(name).display().to_string();
+    let Some((_servers, [over_tls, starttls])) = mail_servers(kept.path()) else { return };
+    fs::write(at("password"), "mail-hunter2").unwrap();
+    let login = format!("from: gate@example.com, username: gate, password: {{ file: \"{}\" }}", at("password"));
+    let lines = format!(
+        "notifications:\n  - email: {{ server: \"smtps://127.0.0.1:{over_tls}\", to: [dba@example.com, gone@example.com], \
+         {login} }}\n    tls_ca: \"{0}\"\n  - email: {{ server: \"smtp://localhost:{starttls}\", to: [oncall@example.com], \
+         {login} }}\n    tls_ca: \"{0}\"\n  - email: {{ server: \"smtps://127.0.0.1:{over_tls}\", to: \
+         [elsewhere@example.com], {login} }}\n    tls_ca: \"{1}\"\n",
+        at("ca.pem"),
+        at("other.pem"),
+    );
+    let Some(shop) = Shop::open_with(&lines) else { return };
+    let client = shop.psql_with(&[DELETE], &shop.world.agent(), "-c portcullis.reason=tidying");
+    let id = shop.world.waiting();
+    let mail = || -> Vec<Value> {
+        let text = fs::read_to_string(at("mail")).unwrap_or_default();
+        text.lines().map_while(|line| serde_json::from_str(line).ok()).collect()
+    };
+    eventually("the request is told of", || mail().len() == 2);
+    shop.world.decide("approve", &id, &shop.world.dana());
+    assert!(said(client).contains("DELETE "));
+    eventually("its end", || mail().len() == 4);
+    for (mailbox, port) in [("dba@example.com", &over_tls), ("oncall@example.com", &starttls)] {
+        let told: Vec<Value> = mail().into_iter().filter(|mail| mail["to"] == serde_json::json!([mailbox])).collect();
+        let [opened, ended] = &told[..] else { panic!("{told:?}") };
+        let [opening, ending] = [opened, ended].map(|mail| mail["text"].as_str().unwrap().replace("\r\n", "\n"));
+        for part in [
+            "Subject: agent-7 waits for approval on shop\n",
+            "From: gate@example.com\n",
+            "held by held/ask",
+            "Reason: tidying\n",
+            &format!("Decide: portcullis approvals show {id}\n"),
+            &format!("Command: {DELETE}"),
+            &format!("Message-ID: <{id}-opened@example.com>\n"),
+        ] {
+            assert!(opening.contains(part), "{part} in {opening}");
+        }
+        for part in ["Subject: agent-7 on shop: approved\n", "by dana", &format!("<{id}-opened@example.com>\n")] {
+            assert!(ending.contains(part), "{part} in {ending}");
+        }
+        assert_eq!((opened["from"].as_str(), opened["port"].to_string()), (Some("gate@example.com"), port.clone()));
+    }
+    let log = || shop.world.gateway.log_text();
+    let says = |who: &str, why: &str| log().lines().any(|line| line.contains(who) && line.contains(why));
+    eventually("who is none", || says("notifications[0] (mail to gone@example.com)", "550"));
+    eventually("who it is not", || says("notifications[2] (mail to elsewhere@example.com)", "not who it should be"));
+    assert!(!log().contains("mail-hunter2"), "{}", log());
     shop.world.gateway.stop(&["notifications do not arrive", "before every notice was delivered"]).unwrap();
 }
 
