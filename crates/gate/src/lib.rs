@@ -32,6 +32,7 @@ mod live;
 mod mask;
 mod masking;
 mod reason;
+mod reminder;
 mod session;
 mod text;
 
@@ -50,7 +51,7 @@ pub use keeping::Keeping;
 pub use leaving::{LeftOpen, Waited};
 pub use live::{Counts, LiveSession};
 pub use mask::{Mask, MaskKind, Plan, Plans, ResultColumn};
-
+pub use reminder::Reminder;
 pub use session::Session;
 
 /// Which members of JSON documents are meant.

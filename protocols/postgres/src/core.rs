@@ -45,7 +45,7 @@ use copy::CopyIn;
 use copy_out::CopyingOut;
 use names::{Found, Held, Names, Total};
 use portcullis_gate::{Answer, Cleared, Hold, Released, Session};
-use portcullis_model::{Catalogue, Lineage, Operation};
+use portcullis_model::{ApprovalId, Catalogue, Lineage, Operation};
 use rows::LongRow;
 use ruling::Asked;
 use run::{RunId, Runs};
@@ -121,6 +121,7 @@ enum State {
     Holding {
         asked: Box<Asked>,
         number: u64,
+        approval: ApprovalId,
     },
     Ended,
 }

@@ -108,6 +108,12 @@ pub(crate) fn held(approval: ApprovalId, terms: &[HoldTerms]) -> Bytes {
     one(|out| write::error(out, &report))
 }
 
+/// The notice that it still does.
+pub(crate) fn still_held(approval: ApprovalId) -> Bytes {
+    let report = Report::new(Severity::Notice, "01000", format!("still waiting for approval {approval}"));
+    one(|out| write::error(out, &report))
+}
+
 /// The session ends.
 pub(crate) fn fatal(code: &'static str, message: &str) -> Bytes {
     one(|out| write::error(out, &Report::new(Severity::Fatal, code, message)))

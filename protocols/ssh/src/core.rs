@@ -26,7 +26,7 @@ use crate::reply::{self, Ends};
 use crate::sftp::{Judged, Wanted};
 use bytes::Bytes;
 use portcullis_gate::{Cleared, Hold, Permit, Released, Ruling, Session, Settled};
-use portcullis_model::{Command, Denial, Outcome, SessionKind};
+use portcullis_model::{ApprovalId, Command, DecisionId, Denial, Outcome, Reason, SessionKind};
 use portcullis_shell::{Reading, Scope};
 use run::{Kind, Run};
 use shell::Shell;
@@ -67,7 +67,8 @@ pub(crate) enum ToRead {
 enum Phase {
     Fresh,
     Reading,
-    Held(Kind),
+    /// What waits for people, and its number in the record.
+    Held(Kind, u64),
     Opening(Cleared<ToTarget>, Permit, Kind),
     Running(Box<Run>),
     /// A guarded session that was allowed and whose home is asked for.
@@ -86,13 +87,24 @@ pub(crate) struct Core {
     locales: Vec<Locale>,
     variables: Vec<Variable>,
     ended_input: bool,
+    /// What the client was told that it waits for.
+    awaited: Option<ApprovalId>,
 }
 
 impl Core {
     pub(crate) fn new(session: Arc<Session>) -> Self {
         let login = Arc::clone(&session.connection().login);
         let (locales, variables) = (Vec::new(), Vec::new());
-        Self { session, login, phase: Phase::Fresh, terminal: None, locales, variables, ended_input: false }
+        Self {
+            session,
+            login,
+            phase: Phase::Fresh,
+            terminal: None,
+            locales,
+            variables,
+            ended_input: false,
+            awaited: None,
+        }
     }
 
     /// The target has opened a channel to another host, under this permit.
@@ -106,7 +118,7 @@ impl Core {
         match &self.phase {
             Phase::Fresh | Phase::Guarded(_) => true,
             Phase::Running(run) => run.wants_client(),
-            Phase::Reading | Phase::Held(_) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => false,
+            Phase::Reading | Phase::Held(..) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => false,
         }
     }
 
@@ -153,7 +165,7 @@ impl Core {
         match &self.phase {
             Phase::Running(_) => true,
             Phase::Guarded(shell) => shell.runs(),
-            Phase::Fresh | Phase::Reading | Phase::Held(_) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {
+            Phase::Fresh | Phase::Reading | Phase::Held(..) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {
                 false
             }
         }
@@ -202,7 +214,8 @@ impl Core {
                 steps.up.push(self.session.pass(Passage::Resize(size)));
             }
             Phase::Guarded(_) => self.resize_guarded(size, steps),
-            Phase::Fresh | Phase::Reading | Phase::Held(_) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {}
+            Phase::Fresh | Phase::Reading | Phase::Held(..) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {
+            }
         }
     }
 
@@ -216,7 +229,8 @@ impl Core {
                 }
             }
             Phase::Guarded(_) => self.type_guarded(&data, steps),
-            Phase::Fresh | Phase::Reading | Phase::Held(_) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {}
+            Phase::Fresh | Phase::Reading | Phase::Held(..) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {
+            }
         }
     }
 
@@ -225,7 +239,8 @@ impl Core {
         match &self.phase {
             Phase::Running(_) => self.pump(steps),
             Phase::Guarded(_) => self.end_guarded_input(steps),
-            Phase::Fresh | Phase::Reading | Phase::Held(_) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {}
+            Phase::Fresh | Phase::Reading | Phase::Held(..) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {
+            }
         }
     }
 
@@ -241,21 +256,53 @@ impl Core {
             Ruling::Refuse(denial) => self.refuse(&denial, steps),
             Ruling::Hold(hold) => {
                 self.tell_held(&hold, steps);
+                self.phase = Phase::Held(kind, hold.number());
                 steps.hold = Some(hold);
-                self.phase = Phase::Held(kind);
             }
         }
     }
 
-    fn tell_held(&self, hold: &Hold<ToTarget>, steps: &mut Steps) {
+    fn tell_held(&mut self, hold: &Hold<ToTarget>, steps: &mut Steps) {
+        self.awaited = Some(hold.approval());
         let text = reply::held(hold.approval(), hold.terms());
         steps.down.push(self.session.say(reply::say(&text, self.ends())));
+    }
+
+    /// Nobody has decided for a while about what waits: the client hears that it was not forgotten.
+    pub(crate) fn on_waited(&self, steps: &mut Steps) {
+        if let Some(approval) = self.awaited {
+            steps.down.push(self.session.say(reply::say(&reply::still_held(approval), self.ends())));
+        }
+    }
+
+    /// Whether what the client asked for waits for people, and whether it has a terminal to give it up at.
+    pub(crate) const fn held(&self) -> Option<bool> {
+        match &self.phase {
+            Phase::Held(..) => Some(self.terminal.is_some()),
+            Phase::Fresh
+            | Phase::Reading
+            | Phase::Opening(..)
+            | Phase::Running(_)
+            | Phase::Starting(_)
+            | Phase::Guarded(_)
+            | Phase::Over => None,
+        }
+    }
+
+    /// The client wants no more of what waits: the hold goes, and with it the request for approval.
+    pub(crate) fn on_interrupt(&mut self, steps: &mut Steps) {
+        if let Phase::Held(_, number) = self.phase {
+            steps.unhold = true;
+            let decision = Some(DecisionId { session: self.session.id(), number });
+            let denial = Denial { decision, reason: Reason::Withdrawn, message: None };
+            self.end_with(&reply::refused(&denial), reply::INTERRUPTED, steps);
+        }
     }
 
     /// A hold has ended.
     pub(crate) fn on_settled(&mut self, settled: Settled<ToTarget>, steps: &mut Steps) {
         match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Held(kind) => match settled {
+            Phase::Held(kind, _) => match settled {
                 Settled::Forward(cleared, permit) => self.open(cleared, permit, kind, steps),
                 Settled::Refuse(denial) => self.refuse(&denial, steps),
             },
@@ -302,7 +349,7 @@ impl Core {
             }
             other @ (Phase::Fresh
             | Phase::Reading
-            | Phase::Held(_)
+            | Phase::Held(..)
             | Phase::Running(_)
             | Phase::Starting(_)
             | Phase::Over) => self.phase = other,
@@ -342,7 +389,8 @@ impl Core {
                 run::Told::Closed => self.finish(steps),
             },
             Phase::Guarded(_) => self.on_line_target(message, steps),
-            Phase::Fresh | Phase::Reading | Phase::Held(_) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {}
+            Phase::Fresh | Phase::Reading | Phase::Held(..) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {
+            }
         }
     }
 
@@ -351,7 +399,7 @@ impl Core {
         match &self.phase {
             Phase::Running(run) => run.output_waits(),
             Phase::Guarded(shell) => shell.output_waits(),
-            Phase::Fresh | Phase::Reading | Phase::Held(_) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {
+            Phase::Fresh | Phase::Reading | Phase::Held(..) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {
                 false
             }
         }
@@ -362,7 +410,8 @@ impl Core {
         match &mut self.phase {
             Phase::Running(run) => run.on_quiet(steps),
             Phase::Guarded(shell) => shell.on_quiet(steps),
-            Phase::Fresh | Phase::Reading | Phase::Held(_) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {}
+            Phase::Fresh | Phase::Reading | Phase::Held(..) | Phase::Opening(..) | Phase::Starting(_) | Phase::Over => {
+            }
         }
     }
 

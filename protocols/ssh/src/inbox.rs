@@ -13,6 +13,7 @@
 use crate::frame::FromClient;
 use bytes::{Bytes, BytesMut};
 use futures_util::task::AtomicWaker;
+use russh::Sig;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -32,6 +33,8 @@ pub(crate) const SOFT: usize = 2 << 20;
 const MESSAGES: usize = 4096;
 /// Bytes of data kept in all.
 const HARD: u64 = 1 << 30;
+/// What a terminal sends when its user wants no more of what runs.
+const CTRL_C: u8 = 3;
 /// Data gathers up to this size.
 const PIECE: usize = 32 * 1024;
 
@@ -55,6 +58,16 @@ struct Queue {
     spool: Option<Spool>,
     closed: bool,
     overflowed: bool,
+    interrupts: Interrupts,
+}
+
+/// Ways in which a client said that it wants no more of what it asked for, whatever is queued before them.
+#[derive(Clone, Copy, Default)]
+struct Interrupts {
+    /// Ctrl-C, which means that where there is a terminal.
+    typed: bool,
+    /// The signal of that name (RFC 4254 §6.9).
+    signalled: bool,
 }
 
 /// Data that lies in a file: behind `messages` and `tail`, before `behind`.
@@ -85,6 +98,7 @@ impl Queue {
             self.closed = true;
             return;
         }
+        self.interrupts.signalled |= matches!(message, FromClient::Signal(Sig::INT));
         if self.count() >= MESSAGES {
             self.overflowed = true;
             return;
@@ -99,6 +113,7 @@ impl Queue {
     }
 
     fn push_data(&mut self, data: &[u8]) -> io::Result<()> {
+        self.interrupts.typed = self.interrupts.typed || data.contains(&CTRL_C);
         match &mut self.spool {
             None if self.in_memory + data.len() <= SOFT => {
                 self.in_memory += data.len();
@@ -235,6 +250,13 @@ impl Inbox {
         self.with(|queue| if queue.closed { Poll::Ready(()) } else { Poll::Pending })
     }
 
+    /// Whether the client wants no more of what it asked for, which has not begun. Registers for the next change.
+    pub(crate) fn poll_interrupted(&self, terminal: bool, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.waker.register(cx.waker());
+        let Interrupts { typed, signalled } = self.with(|queue| queue.interrupts);
+        if signalled || (typed && terminal) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     /// Whether more was sent than memory holds.
     pub(crate) fn is_spooling(&self) -> bool {
         self.with(|queue| queue.spool.is_some())
@@ -316,6 +338,24 @@ mod tests {
         assert_eq!(sizes, SOFT + 10);
         inbox.push_data(&[3; 5]);
         assert_eq!(drained(&inbox), [3; 5]);
+    }
+
+    #[test]
+    fn an_interrupt_is_seen_behind_whatever_waits_and_ctrl_c_only_of_a_terminal() {
+        let interrupted = |inbox: &Inbox, terminal| {
+            inbox.poll_interrupted(terminal, &mut Context::from_waker(noop_waker_ref())).is_ready()
+        };
+        let inbox = Inbox::new();
+        inbox.push_data(&vec![b'x'; SOFT + 1]);
+        assert!(!interrupted(&inbox, true));
+        inbox.push_data(b"y\x03z");
+        assert!(interrupted(&inbox, true) && !interrupted(&inbox, false));
+        inbox.push(FromClient::Signal(Sig::TERM));
+        assert!(!interrupted(&inbox, false));
+        inbox.push(FromClient::Signal(Sig::INT));
+        assert!(interrupted(&inbox, false));
+        // What was typed is still there for what runs.
+        assert_eq!(drained(&inbox).len(), SOFT + 4);
     }
 
     #[test]

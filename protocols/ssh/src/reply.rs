@@ -5,6 +5,7 @@
 //! | a command, a shell, a transfer that is refused | standard error | 126 |
 //! | a command whose program does not exist there, or that the target would not start | standard error | 127, 255 |
 //! | a command that waits for people | standard error, then its own output | its own, or 126 |
+//! | the same, given up by Ctrl-C at a terminal or by the signal INT | standard error | 130 |
 //! | the target is out of reach or does not prove itself | standard error | 255 |
 //! | a terminal, a variable, a forwarding that is refused | the request's own failure | |
 //!
@@ -19,6 +20,8 @@ use portcullis_model::{ApprovalId, Denial, HoldTerms};
 
 /// The exit status of what was refused.
 pub(crate) const REFUSED: u32 = 126;
+/// The exit status of what was given up while it waited, as a shell has it for the signal INT.
+pub(crate) const INTERRUPTED: u32 = 130;
 /// The exit status where the gateway or its target failed, as `ssh` itself uses it.
 pub(crate) const FAILED: u32 = 255;
 /// Standard error (RFC 4254 §5.2).
@@ -49,6 +52,11 @@ pub(crate) fn held(approval: ApprovalId, terms: &[HoldTerms]) -> String {
          portcullis: an approver answers it with: portcullis approvals approve {approval}\n",
         rules.join(", ")
     )
+}
+
+/// The text that it still does.
+pub(crate) fn still_held(approval: ApprovalId) -> String {
+    format!("portcullis: still waiting for approval {approval}\n")
 }
 
 /// Why a caller that proved its identity may open nothing.

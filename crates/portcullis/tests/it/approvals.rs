@@ -136,7 +136,7 @@ impl World {
         request["id"].as_str().unwrap().to_owned()
     }
 
-    fn becomes(&self, id: &str, state: &str) {
+    pub(crate) fn becomes(&self, id: &str, state: &str) {
         eventually(&format!("the request {state}"), || {
             self.requests().iter().any(|request| request["id"] == id && request["state"] == state)
         });
@@ -212,7 +212,7 @@ pub(crate) fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap().success());
 }
 
@@ -465,13 +465,14 @@ fn a_held_request_and_a_held_tool_call_wait_over_http() {
 /// A service that takes refunds, and a model that wants to touch a file.
 fn script() -> Answers {
     Arc::new(|asked: &Asked| match asked.target() {
-        "/v1/messages" => chunked("text/event-stream", &[&stream()]),
+        "/v1/messages" => chunked("text/event-stream", &[&proposes("touch /tmp/x")]),
         _ => answer("200 OK", "application/json", b"{}"),
     })
 }
 
-fn stream() -> String {
-    let input = r#"{\"command\":\"touch /tmp/x\"}"#;
+/// The stream of a model that wants this line run.
+pub(crate) fn proposes(line: &str) -> String {
+    let input = format!(r#"{{\"command\":\"{line}\"}}"#);
     [
         r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-small","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}}"#.to_owned(),
         r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"toolu_1","name":"Bash","input":{}}}"#.to_owned(),

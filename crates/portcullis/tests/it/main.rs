@@ -63,3 +63,4 @@ mod terminal;
 mod tokens;
 mod vault;
 mod vault_server;
+mod waiting;

@@ -22,7 +22,7 @@ use crate::upstream::{Answered, ClientBody, Once, RequestSender, Slot, Way, deep
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use hyper::body::{Body as _, Incoming};
-use portcullis_gate::{Downstream, Permit, Reservation, SendError, Session, Settled, Upstream, Waited};
+use portcullis_gate::{Downstream, Permit, Reminder, Reservation, SendError, Session, Settled, Upstream, Waited};
 use portcullis_model::{Command, Denial};
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -117,7 +117,7 @@ struct Relay {
     reserving: Option<BoxFuture<'static, (Permit, Result<Reservation, Denial>)>>,
     giving_back: GivingBack,
     /// When the client that waits for people hears of us again.
-    waited: Option<Pin<Box<Sleep>>>,
+    reminder: Reminder,
     /// When the backend has been silent for too long.
     silence: Option<Pin<Box<Sleep>>>,
     patience: Duration,
@@ -140,7 +140,7 @@ impl Relay {
             hold: None,
             reserving: None,
             giving_back: GivingBack::default(),
-            waited: None,
+            reminder: Reminder::every(KEEP_ALIVE),
             silence: None,
             patience,
             room: None,
@@ -168,7 +168,7 @@ impl Relay {
                 return Poll::Ready(());
             }
             let mut progress = self.poll_hold(cx);
-            self.poll_waited(cx);
+            self.poll_reminder(cx);
             self.poll_room(cx);
             progress |= self.take_backend(cx);
             self.poll_silence(progress, cx);
@@ -264,19 +264,9 @@ impl Relay {
         true
     }
 
-    fn poll_waited(&mut self, cx: &mut Context<'_>) {
-        if self.hold.is_none() {
-            self.waited = None;
-            return;
-        }
-        let waited = self.waited.get_or_insert_with(|| Box::pin(tokio::time::sleep(KEEP_ALIVE)));
-        let mut due = false;
-        while waited.as_mut().poll(cx).is_ready() {
-            waited.as_mut().reset(Instant::now() + KEEP_ALIVE);
+    fn poll_reminder(&mut self, cx: &mut Context<'_>) {
+        if self.reminder.poll(self.hold.is_some(), cx) {
             self.core.on_waited(&mut self.steps);
-            due = true;
-        }
-        if due {
             self.apply();
         }
     }

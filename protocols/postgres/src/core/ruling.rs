@@ -224,7 +224,8 @@ impl Core {
             steps.up.push(self.session.own(Own::Flush));
         }
         steps.preview = self.foretell(&asked, hold.counts_rows());
-        self.state = State::Holding { asked: Box::new(asked), number: hold.number() };
+        let (number, approval) = (hold.number(), hold.approval());
+        self.state = State::Holding { asked: Box::new(asked), number, approval };
         steps.hold = Some(hold);
     }
 
@@ -251,6 +252,13 @@ impl Core {
         self.transaction.status() != TransactionStatus::Idle || self.queue.iter().any(|slot| opens(&slot.work))
     }
 
+    /// Nobody has decided for a while: the client hears that it was not forgotten.
+    pub(crate) fn on_waited(&self, steps: &mut Steps) {
+        if let State::Holding { approval, .. } = &self.state {
+            steps.down.push(self.session.say(reply::still_held(*approval)));
+        }
+    }
+
     /// People decided, or nobody did in time.
     pub(crate) fn on_settled(&mut self, settled: Settled<Bytes>, steps: &mut Steps) {
         let asked = match std::mem::replace(&mut self.state, State::Ready) {
@@ -267,7 +275,7 @@ impl Core {
     /// The client cancelled the wait.
     pub(crate) fn on_withdrawn(&mut self, steps: &mut Steps) {
         match std::mem::replace(&mut self.state, State::Ready) {
-            State::Holding { asked, number } => {
+            State::Holding { asked, number, .. } => {
                 steps.unhold = true;
                 let decision = Some(DecisionId { session: self.session.id(), number });
                 self.refuse(*asked, Denial { decision, reason: Reason::Withdrawn, message: None }, steps);

@@ -17,7 +17,7 @@ use crate::preview::Place;
 use crate::upstream::{Closer, Socket};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use portcullis_gate::{Downstream, SendError, Session, Settled, Upstream};
+use portcullis_gate::{Downstream, Reminder, SendError, Session, Settled, Upstream};
 use portcullis_net::{Drain, Io};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -75,6 +75,8 @@ struct Pump {
     around: Surroundings,
     /// A command waits for people.
     hold: Option<BoxFuture<'static, Settled<Bytes>>>,
+    /// When the client hears of that again.
+    reminder: Reminder,
     /// The catalogue is loaded because what waits needs it.
     refresh: Option<BoxFuture<'static, ()>>,
     /// The catalogue is loaded because it is old.
@@ -125,6 +127,7 @@ impl Pump {
             close_client,
             close_backend,
             hold: None,
+            reminder: Reminder::default(),
             refresh: None,
             renewal: None,
             renew_at: Box::pin(tokio::time::sleep(around.catalogue.fresh_for())),
@@ -145,8 +148,8 @@ impl Pump {
 
     fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
-            self.poll_events(cx);
-            let mut progress = self.take_backend();
+            let mut progress = self.poll_events(cx);
+            progress |= self.take_backend();
             progress |= self.take_client();
             if self.ending.is_none() && self.is_draining && self.core.is_quiet() {
                 self.end_with("57P01", "terminating connection due to administrator command", "the gateway stopped");
@@ -276,18 +279,27 @@ impl Pump {
         self.around.session.has_room()
     }
 
-    /// What happens beside the two streams.
-    fn poll_events(&mut self, cx: &mut Context<'_>) {
+    /// What happens beside the two streams. True where the core was told: what it began by that, as a hold of what waited for
+    /// the catalogue, was not asked yet, and would wake nobody.
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut told = false;
         if let Some(hold) = &mut self.hold
             && let Poll::Ready(settled) = hold.as_mut().poll(cx)
         {
             self.hold = None;
             self.core.on_settled(settled, &mut self.steps);
             self.apply();
+            told = true;
+        }
+        // One that does not read has enough to read.
+        if self.reminder.poll(self.hold.is_some(), cx) && self.down.backlog() < HIGH {
+            self.core.on_waited(&mut self.steps);
+            self.apply();
         }
         if ready(&mut self.refresh, cx) {
             self.core.on_refreshed(&mut self.steps);
             self.apply();
+            told = true;
         }
         ready(&mut self.renewal, cx);
         ready(&mut self.cancelling, cx);
@@ -323,6 +335,7 @@ impl Pump {
                 self.idle.as_mut().reset(next.into());
             }
         }
+        told
     }
 
     fn killed_or_lost(&mut self) {

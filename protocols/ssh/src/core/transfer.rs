@@ -163,7 +163,7 @@ impl Core {
         self.pump(steps);
     }
 
-    fn wait_for(&self, hold: portcullis_gate::Hold<ToTarget>, steps: &mut Steps) {
+    fn wait_for(&mut self, hold: portcullis_gate::Hold<ToTarget>, steps: &mut Steps) {
         self.tell_held(&hold, steps);
         steps.hold = Some(hold);
     }

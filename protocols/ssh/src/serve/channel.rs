@@ -17,7 +17,7 @@ use crate::upstream::{ClientChannel, TargetChannel};
 use crate::wire::Brake;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use portcullis_gate::{Downstream, Gate, Permit, SendError, Session, Settled, Upstream};
+use portcullis_gate::{Downstream, Gate, Permit, Reminder, SendError, Session, Settled, Upstream};
 use portcullis_model::{SessionKind, Verdict};
 use portcullis_shell::Limits;
 use russh::{ChannelMsg, ChannelReadHalf, client};
@@ -49,6 +49,8 @@ pub(super) struct Line {
     up: Option<Upstream<TargetChannel>>,
     from_target: Option<ChannelReadHalf>,
     hold: Option<BoxFuture<'static, Settled<ToTarget>>>,
+    /// When the client hears of that again.
+    reminder: Reminder,
     work: Option<BoxFuture<'static, (Done, Asker)>>,
     /// Asks the target about its files; away while something asks.
     asker: Option<Asker>,
@@ -80,6 +82,7 @@ impl Line {
             up: None,
             from_target: None,
             hold: None,
+            reminder: Reminder::default(),
             work: None,
             asker: Some(Asker::new(connecting)),
             room: None,
@@ -122,10 +125,10 @@ impl Line {
 
     fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
-            self.poll_events(cx);
+            let mut progress = self.poll_events(cx);
             let told = self.take_target(cx);
             self.poll_quiet(told, cx);
-            let progress = told | self.take_client(cx);
+            progress |= told | self.take_client(cx);
             let full = self.full();
             self.write(cx);
             if self.steps.end || self.client_left {
@@ -147,12 +150,27 @@ impl Line {
         [self.down.backlog() >= HIGH, self.up.as_ref().is_some_and(|up| up.backlog() >= HIGH)]
     }
 
-    fn poll_events(&mut self, cx: &mut Context<'_>) {
+    /// What happens beside the two streams. True where the core was told: what it began by that, as the hold of a line that was
+    /// read, was not asked yet, and would wake nobody.
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut told = false;
         if let Some(hold) = &mut self.hold
             && let Poll::Ready(settled) = hold.as_mut().poll(cx)
         {
             self.hold = None;
             self.core.on_settled(settled, &mut self.steps);
+            self.apply();
+            told = true;
+        }
+        // One that does not read has enough to read.
+        if self.reminder.poll(self.hold.is_some(), cx) && self.down.backlog() < HIGH {
+            self.core.on_waited(&mut self.steps);
+            self.apply();
+        }
+        if let Some(terminal) = self.core.held()
+            && self.inbox.poll_interrupted(terminal, cx).is_ready()
+        {
+            self.core.on_interrupt(&mut self.steps);
             self.apply();
         }
         while let Some(work) = &mut self.work
@@ -162,6 +180,7 @@ impl Line {
             self.asker = Some(asker);
             self.on_done(done);
             self.apply();
+            told = true;
         }
         if let Some(room) = &mut self.room
             && room.as_mut().poll(cx).is_ready()
@@ -180,6 +199,7 @@ impl Line {
             self.apply();
             self.client_left = true;
         }
+        told
     }
 
     /// Lets out what is held back once nothing more has come for a moment.
