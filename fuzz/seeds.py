@@ -205,6 +205,38 @@ def certificates():
     yield bytes([250, 64]) + bytes(64)
 
 
+def revocations():
+    def string(content):
+        return long(len(content)) + content
+
+    def serials(*numbers):
+        return b"".join(struct.pack("!Q", number) for number in numbers)
+
+    extension = string(b"later@example.com") + b"\0" + string(b"x")
+    parts = {
+        0x20: serials(5, 9),
+        0x21: serials(10, 2**64 - 1),
+        0x22: serials(60) + string(b"\0\x81\0"),
+        0x23: string(b"alice") + string(b"bob"),
+        0x39: extension,
+    }
+    parts = b"".join(bytes([kind]) + string(body) for kind, body in parts.items())
+    key = string(b"ssh-ed25519") + string(bytes(32))
+    sections = {
+        1: string(key) + string(b"") + parts,
+        2: string(key),
+        3: string(bytes(20)),
+        5: string(bytes(32)),
+        255: extension,
+    }
+    sections = b"".join(bytes([kind]) + string(body) for kind, body in sections.items())
+    yield parts
+    yield sections
+    yield b"SSHKRL\n\0" + long(1) + serials(7, 1_800_000_000, 0) + string(b"") + string(b"stolen") + sections
+    line = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBF2fdpgSh/pv2oCKr3ALq1NbVVNiGBnxs7eXYzKM1KG"
+    yield b"# stolen\n\n" + line + b" laptop\n"
+
+
 def screens():
     escapes = [b"\x1b[0m", b"\x1b[2J\x1b[H", b"\x1b[?1049h", b"\x1b]0;t\x07", b"\x1bPq\x1b\\", b"\x1b(0", b"\r", b"\b"]
     escapes += [b"\xc2\x9b1m", b"\x1b[6n", b"\x1b]52;c;eA==\x1b\\"]
@@ -383,6 +415,7 @@ SEEDS = {
     "http_request": requests_of_http,
     "http_tool": lambda: ("\0".join(row[:2]).encode() for row in rows("tools")),
     "identity_certificate": certificates,
+    "identity_krl": revocations,
     "identity_oidc": providers,
     "identity_stored": stored("identity_stored"),
     "identity_token": tokens,

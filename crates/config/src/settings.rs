@@ -134,6 +134,8 @@ pub struct SshIdentity {
     pub authorities: Vec<PublicKey>,
     /// `ssh_keys`.
     pub keys: Vec<SshUserKey>,
+    /// `ssh_revoked_keys`: files of what is revoked, each once; they change while a gateway runs.
+    pub revoked_keys: Vec<PathBuf>,
     /// `ssh_users`: the groups of those who come with a certificate.
     pub users: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
 }

@@ -11,6 +11,7 @@ use crate::public_keys::Distinct;
 use crate::settings::{Address, Ssh, SshIdentity, SshLogin, SshUserKey};
 use ssh_key::PublicKey;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 const SSH_PORT: u16 = 22;
@@ -121,14 +122,30 @@ pub(crate) fn identity(section: &mut Section<'_>) -> Option<SshIdentity> {
         .take("ssh_certificate_authorities")
         .map_or_else(|| Some(Vec::new()), |value| authorities(&value, &mut distinct));
     let keys = section.take("ssh_keys").map_or_else(|| Some(Vec::new()), |value| user_keys(&value, &mut distinct));
+    let revoked_keys = section.take("ssh_revoked_keys").map_or_else(|| Some(Vec::new()), |value| files(&value));
     let users = section.take("ssh_users").map_or_else(|| Some(BTreeMap::new()), |value| users(&value));
-    Some(SshIdentity { authorities: authorities?, keys: keys?, users: users? })
+    Some(SshIdentity { authorities: authorities?, keys: keys?, revoked_keys: revoked_keys?, users: users? })
 }
 
 fn authorities(value: &Value<'_>, distinct: &mut Distinct) -> Option<Vec<PublicKey>> {
     let files: Vec<_> = value.list()?.iter().map(|item| distinct.in_file(item)).collect();
     let keys: Option<Vec<Vec<PublicKey>>> = files.into_iter().collect();
     keys.map(|keys| keys.concat())
+}
+
+/// Files that others may write while a gateway runs: what is in them is not looked at here.
+fn files(value: &Value<'_>) -> Option<Vec<PathBuf>> {
+    let mut seen = BTreeSet::new();
+    let mut file = |item: &Value<'_>| {
+        let file = item.file()?;
+        if !seen.insert(file.clone()) {
+            item.problem_with(format!("{} is listed twice", file.display()), "list each file once");
+            return None;
+        }
+        Some(file)
+    };
+    let files: Vec<_> = value.list()?.iter().map(&mut file).collect();
+    files.into_iter().collect()
 }
 
 fn user_keys(value: &Value<'_>, distinct: &mut Distinct) -> Option<Vec<SshUserKey>> {

@@ -116,6 +116,8 @@ fn every_key_of_ssh_is_read() {
     assert_eq!(keys, [("agent-7", 1), ("agent-7", 2)]);
     assert_eq!(config.ssh.users.len(), 2);
     assert_eq!(config.ssh.users["alice"].len(), 2);
+    let revoked = ["/etc/portcullis/keys/revoked.krl", "/etc/portcullis/keys/revoked.pub"];
+    assert_eq!(config.ssh.revoked_keys, revoked.map(std::path::PathBuf::from));
 }
 
 fn http<'c>(config: &'c Config, name: &str) -> &'c Http {
@@ -185,6 +187,14 @@ fn public_keys_are_read_from_their_files_and_each_may_be_given_once() {
     }
     fs::write(dir.path().join("a.pub"), &keys[0]).unwrap();
     assert!(told().contains("this key is given already at identity.ssh_certificate_authorities[0], line 3 of"));
+    // What is revoked is in files that need only be there: what they say changes.
+    fs::write(dir.path().join("a.pub"), &keys[1]).unwrap();
+    let text = fs::read_to_string(&file).unwrap().replace("  ssh_keys", "  ssh_revoked_keys: [revoked]\n  ssh_keys");
+    fs::write(&file, text).unwrap();
+    let missing = told();
+    assert!(missing.contains(&format!("there is no file {}", dir.path().join("revoked").display())), "{missing}");
+    fs::write(dir.path().join("revoked"), "hello").unwrap();
+    assert_eq!(load(&file).unwrap().config.ssh.revoked_keys, [dir.path().join("revoked")]);
 }
 
 #[test]

@@ -62,6 +62,8 @@ fn stands(identity: &Identity, grant: &Grant, now: Timestamp) -> bool {
             interactive: None,
             makers: party.makers.clone(),
             extensions: Extensions::all(),
+            // Nor with a key: it is theirs by whatever else they prove themselves with.
+            ssh: None,
         };
         identity.standing(&authenticated, now) == Standing::Good
     })

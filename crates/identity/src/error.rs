@@ -49,6 +49,14 @@ pub enum Why {
     ForceCommand,
     /// An SSH certificate with a critical option that is not known here, or cannot be read.
     CriticalOption,
+    /// An SSH key that a list of revoked ones names, by itself or inside a certificate.
+    KeyRevoked,
+    /// An SSH certificate whose serial number or key id a list of revoked ones names.
+    CertificateListed,
+    /// An SSH certificate of an authority whose key a list of revoked ones names.
+    AuthorityRevoked,
+    /// An SSH key or certificate, while a list of revoked ones cannot be read.
+    RevokedKeysUnread,
     /// An SSH certificate of a login, in this gateway's own name, of which nothing is kept, or something else, or whose
     /// provider is not trusted any more.
     UnknownCertificate,
@@ -88,6 +96,10 @@ impl Why {
             Self::SourceAddress => "SSH certificate used from an address it is not good for",
             Self::ForceCommand => "SSH certificate with a forced command, which is not carried out here",
             Self::CriticalOption => "SSH certificate with an unknown critical option",
+            Self::KeyRevoked => "SSH key revoked",
+            Self::CertificateListed => "SSH certificate revoked",
+            Self::AuthorityRevoked => "SSH certificate of a revoked authority",
+            Self::RevokedKeysUnread => "SSH key while a list of revoked ones cannot be read",
             Self::UnknownCertificate => "SSH certificate of a login that is not kept",
             Self::CertificateRevoked => "SSH certificate of a login, revoked",
             Self::CertificateOfRevoked => "SSH certificate of a login of somebody who was revoked since",
@@ -124,6 +136,10 @@ impl Why {
             | Self::SourceAddress
             | Self::ForceCommand
             | Self::CriticalOption
+            | Self::KeyRevoked
+            | Self::CertificateListed
+            | Self::AuthorityRevoked
+            | Self::RevokedKeysUnread
             | Self::UnknownCertificate
             | Self::CertificateRevoked
             | Self::CertificateOfRevoked
@@ -192,6 +208,14 @@ pub enum IdentityError {
     /// The gateway's: the key file is missing, unreadable or open to others.
     #[error("the token key {file}: {why}")]
     Key {
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The administrator's: a file of revoked SSH keys cannot be read, or is none.
+    #[error("cannot read {file}: {why}")]
+    RevokedKeys {
         /// Which file.
         file: String,
         /// What is wrong with it.

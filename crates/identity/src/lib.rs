@@ -12,7 +12,8 @@
 //! but for SSH keys that are merely not known here: clients try all they have. What is trusted in SSH says `ssh.rs`; how
 //! a token is proven without being shown, `scram.rs`.
 //! A revoked token is refused at once, also in sessions that it opened; where the gateway cannot learn of revocations
-//! any more, no session on a token or a provider's word stands. What is trusted of identity providers says `oidc.rs`. No secret is stored, printed or logged: the store holds keyed hashes.
+//! any more, no session on a token or a provider's word stands, and where it cannot read what SSH keys are revoked, none on
+//! such a key: `revoked_keys.rs`. What is trusted of identity providers says `oidc.rs`. No secret is stored, printed or logged: the store holds keyed hashes.
 //!
 //! Does not promise: that many gateways agree on the count of failed attempts (each counts its own), or that a token of
 //! another gateway with another [`TokenKey`] is known here.
@@ -27,6 +28,7 @@ mod oidc;
 mod record;
 mod renewals;
 mod revocations;
+mod revoked_keys;
 mod roles;
 mod scram;
 mod sources;
@@ -45,6 +47,8 @@ pub use logins::{LONGEST_CERTIFICATE, LoginAuthority, MadeCertificate};
 pub use oidc::fuzz::fuzz_oidc;
 pub use oidc::{Fetch, FetchError, Flaw, Issuer, OidcTrust};
 pub use record::{NewToken, TokenInfo};
+pub use revoked_keys::fuzz::fuzz_krl;
+pub use revoked_keys::{RevokedKeys, SshProof};
 pub use roles::{Role, Roles};
 pub use scram::{ScramChallenge, ScramProof, ServerSignature};
 pub use ssh::{Extensions, LONGEST_SESSION, SSH_AUTHORITY_ISSUER, SSH_KEY_ISSUER, SshTrust};
@@ -57,6 +61,7 @@ use portcullis_model::{CredentialKind, Principal};
 use portcullis_store::Table;
 use renewals::Login;
 use revocations::Revocations;
+use revoked_keys::Following;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -124,6 +129,8 @@ pub struct Authenticated {
     pub makers: Vec<Principal>,
     /// What its proof permits besides commands.
     pub extensions: Extensions,
+    /// What it showed of SSH, to be looked for in lists of revoked keys.
+    pub ssh: Option<Arc<SshProof>>,
 }
 
 impl Authenticated {
@@ -138,6 +145,7 @@ impl Authenticated {
             interactive: None,
             makers: Vec::new(),
             extensions: Extensions::all(),
+            ssh: None,
         }
     }
 }
@@ -174,6 +182,8 @@ pub struct Settings {
     pub attempts: AttemptLimit,
     /// The SSH keys and authorities that are trusted.
     pub ssh: SshTrust,
+    /// The SSH keys and certificates that were taken back.
+    pub revoked_keys: RevokedKeys,
     /// The identity providers that are trusted.
     pub oidc: OidcTrust,
 }
@@ -184,6 +194,7 @@ pub struct Identity {
     key: TokenKey,
     attempts: Attempts,
     revocations: Revocations,
+    revoked_keys: Following,
     ssh: SshTrust,
     oidc: Oidc,
 }
@@ -195,15 +206,17 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Opens the identities kept in `table`, and follows their revocations and the keys of identity providers until it is
-    /// dropped; it waits for no provider. To be called inside a Tokio runtime.
+    /// Opens the identities kept in `table`, and follows their revocations, the files of revoked SSH keys and the keys of
+    /// identity providers until it is dropped; it waits for no provider. To be called inside a Tokio runtime.
     ///
     /// # Errors
     /// The store's, when what was revoked earlier cannot be read.
     pub async fn open(table: Arc<dyn Table>, key: TokenKey, settings: Settings) -> Result<Self, IdentityError> {
         let revocations = Revocations::follow(Arc::clone(&table)).await?;
         let attempts = Attempts::new(settings.attempts);
-        Ok(Self { table, key, attempts, revocations, ssh: settings.ssh, oidc: Oidc::start(settings.oidc) })
+        let revoked_keys = Following::start(settings.revoked_keys, revocations.teller());
+        let oidc = Oidc::start(settings.oidc);
+        Ok(Self { table, key, attempts, revocations, revoked_keys, ssh: settings.ssh, oidc })
     }
 
     /// Judges a proof that was presented from this address. `now` is the wall clock, for expiry; failures are counted
@@ -217,7 +230,8 @@ impl Identity {
         if let Err(retry_after) = self.attempts.admit(network, asked) {
             return Err(Refused::limited(retry_after));
         }
-        match self.judge(proof, from, now).await {
+        let judged = self.judge(proof, from, now).await;
+        match judged.and_then(|found| self.check_keys(&found).map(|()| found)) {
             Ok(authenticated) => Ok(authenticated),
             Err(why) => {
                 // Nothing is awaited between the verdict and the count, so that attempts side by side all count.
@@ -250,6 +264,11 @@ impl Identity {
                 None => self.ssh.judge_certificate(&certificate, claimed_user.as_deref(), from, now),
             },
         }
+    }
+
+    /// Whether no list of revoked SSH keys names what this was proved with.
+    fn check_keys(&self, authenticated: &Authenticated) -> Result<(), Why> {
+        authenticated.ssh.as_ref().map_or(Ok(()), |shown| self.revoked_keys.judge(shown))
     }
 
     /// What SCRAM with this user begins with. The same whether or not the user exists; counts nothing, waits for nothing.
@@ -285,7 +304,7 @@ impl Identity {
         if revoked(&authenticated.principal) || authenticated.makers.iter().any(revoked) {
             return Standing::Revoked;
         }
-        Standing::Good
+        if self.check_keys(authenticated).is_ok() { Standing::Good } else { Standing::Revoked }
     }
 
     /// Whether it is known who was revoked: where it is not, everybody who can be counts as revoked, and may stand again later.
@@ -294,7 +313,7 @@ impl Identity {
         self.revocations.is_following()
     }
 
-    /// Changes whenever a standing may have changed by something other than the clock, for sessions that want to end
+    /// Changes whenever a standing may have changed by something other than the clock, be it a list of revoked SSH keys, for sessions that want to end
     /// while they are idle.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {

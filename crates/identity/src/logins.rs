@@ -17,7 +17,7 @@ use crate::error::{IdentityError, Why};
 use crate::oidc::revoked;
 use crate::record::{Stored, StoredCertificate};
 use crate::ssh::{self, SshTrust};
-use crate::{Authenticated, Extensions, tokens};
+use crate::{Authenticated, Extensions, SshProof, tokens};
 use jiff::{SignedDuration, Timestamp};
 use portcullis_model::{CredentialKind, Digest, Principal, TokenId};
 use portcullis_store::{Expect, Put, StoreError, Table};
@@ -238,6 +238,7 @@ pub(crate) async fn judge(table: &dyn Table, shown: Shown<'_>, now: Timestamp) -
     if tokens::made_by_revoked(table, &stored).await? {
         return Err(Why::CertificateOfRevoked);
     }
+    let proof = SshProof::of_certificate(certificate).ok_or(Why::BadCertificate)?;
     Ok(Authenticated {
         principal: stored.principal(id),
         expires: Some(stored.expires.min(ends)),
@@ -245,5 +246,6 @@ pub(crate) async fn judge(table: &dyn Table, shown: Shown<'_>, now: Timestamp) -
         interactive: None,
         makers: stored.makers,
         extensions: Extensions::of(certificate),
+        ssh: Some(Arc::new(proof)),
     })
 }

@@ -121,6 +121,11 @@ impl Revocations {
         self.shared.snapshot.load().people.unread_beyond(&People::default()).count()
     }
 
+    /// For what else changes standings.
+    pub(crate) fn teller(&self) -> watch::Sender<u64> {
+        self.shared.changed.clone()
+    }
+
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
     }

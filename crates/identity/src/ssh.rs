@@ -11,8 +11,8 @@
 //! gateway signs itself, are `logins.rs`. What does not end is given an end: no certificate session outlives
 //! [`LONGEST_SESSION`].
 //!
-//! Does not promise that a security key was touched (the library verifies its signature, not that flag), nor to know
-//! of revoked certificates of others: an authority that must be able to take one back makes short ones, or is taken out.
+//! Does not promise that a security key was touched (the library verifies its signature, not that flag). Which of them
+//! were taken back is looked at after: `revoked_keys.rs`.
 //! Held by: `tests/ssh.rs` beside this file, which has `ssh-keygen` make what is judged, and [`fuzz_certificate`].
 //!
 //! [`fuzz_certificate`]: crate::fuzz_certificate
@@ -21,7 +21,7 @@ use crate::error::{IdentityError, Why};
 use crate::logins::LoginAuthority;
 use crate::record::name;
 use crate::sources::Sources;
-use crate::{Authenticated, RESERVED_USER};
+use crate::{Authenticated, RESERVED_USER, SshProof};
 use jiff::{SignedDuration, Timestamp};
 use portcullis_model::{CredentialKind, Principal};
 use ssh_key::certificate::{CertType, Certificate};
@@ -216,6 +216,7 @@ impl SshTrust {
             interactive: None,
             makers: Vec::new(),
             extensions: Extensions::all(),
+            ssh: Some(Arc::new(SshProof::of_key(data).ok_or(Why::UnknownKey)?)),
         })
     }
 
@@ -240,6 +241,7 @@ impl SshTrust {
             interactive: None,
             makers: Vec::new(),
             extensions: Extensions::of(certificate),
+            ssh: Some(Arc::new(SshProof::of_certificate(certificate).ok_or(Why::BadCertificate)?)),
         })
     }
 

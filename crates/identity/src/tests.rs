@@ -1,10 +1,12 @@
 use super::*;
 
 mod certificates;
+mod krl;
 mod logins;
 mod makers;
 mod oidc;
 mod renewals;
+mod revoked_keys;
 mod scram;
 mod ssh;
 

@@ -29,7 +29,7 @@ use portcullis_console::{Api, Endpoint, Health, Journal};
 use portcullis_credentials::Credentials;
 use portcullis_gate::{Gate, MaskingKey, Parts, Settings};
 use portcullis_http::Seal;
-use portcullis_identity::{Authenticated, Identity, Roles, Settings as IdentitySettings, SshTrust, TokenKey};
+use portcullis_identity::{Authenticated, Identity, Roles, Settings as IdentitySettings, TokenKey};
 use portcullis_model::{Catalogue, Connection, Name, Problem, Protocol};
 use portcullis_net::{Address, Authority, Certificates, ClientTls, DialOptions, Roots, ServerTls, VerifyMode};
 use portcullis_policy::{PolicySet, SourceFile};
@@ -322,7 +322,8 @@ pub(crate) async fn ground(config: &Config) -> Result<Ground, Failure> {
     let ssh = ssh::keys_if_used(config)?;
     let seal = http::seal(&token_key)?;
     let settings = IdentitySettings {
-        ssh: trust(config, ssh.as_ref())?,
+        ssh: told(ssh::trust(config, ssh.as_ref()))?,
+        revoked_keys: told(ssh::revoked_keys(config))?,
         oidc: oidc::trust(config)?,
         ..IdentitySettings::default()
     };
@@ -333,9 +334,9 @@ pub(crate) async fn ground(config: &Config) -> Result<Ground, Failure> {
     Ok(Ground { recorder, writer, identity: Arc::new(identity), log, table, masking_key, ssh, seal })
 }
 
-/// Whose SSH keys and certificates are accepted, problems printed.
-fn trust(config: &Config, own: Option<&ssh::Keys>) -> Result<SshTrust, Failure> {
-    ssh::trust(config, own).map_err(|problems| {
+/// What is built of `identity`, problems printed.
+fn told<T>(built: Result<T, Vec<Problem>>) -> Result<T, Failure> {
+    built.map_err(|problems| {
         let errors = print_problems(&problems);
         Failure::Refused(format!("{errors} problems with `identity`"))
     })

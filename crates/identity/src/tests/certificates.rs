@@ -103,6 +103,11 @@ struct World {
     /// The gateway's own, for targets.
     own: PrivateKey,
     user: PrivateKey,
+    /// One that a list of revoked keys names.
+    stolen: PrivateKey,
+    /// Another that the configuration names, and that list as well.
+    fallen: PrivateKey,
+    _lists: tempfile::TempDir,
 }
 
 type Change = fn(&mut Raw, &World);
@@ -173,6 +178,14 @@ const SIGNED: &[(&str, &str, Change)] = &[
     ("in the name of an RSA key", "SSH certificate with a kind of key that is not accepted", |raw, _| {
         raw.authority = PublicKey::from_openssh(super::ssh::RSA).unwrap().to_bytes().unwrap();
     }),
+    ("with a serial number that is revoked", "SSH certificate revoked", |raw, _| raw.serial = 4711),
+    ("with one beside those that are revoked", ACCEPTED, |raw, _| raw.serial = 4700),
+    ("with a key id that is revoked", "SSH certificate revoked", |raw, _| raw.id = "alice@stolen".into()),
+    ("with more behind a key id that is revoked", ACCEPTED, |raw, _| raw.id = "alice@stolen-not".into()),
+    ("over a key that is revoked", "SSH key revoked", |raw, world| raw.key = bare(&world.stolen)),
+    ("for somebody else, and revoked", "credential of another user", |raw, world| {
+        (raw.principals, raw.key) = (vec!["bob".into()], bare(&world.stolen));
+    }),
     ("in the name of a stranger", "SSH certificate of an unknown authority", |raw, _| raw.authority = blob(&key())),
     ("in the name of its own key", "SSH certificate of an unknown authority", |raw, world| {
         raw.authority = blob(&world.user)
@@ -205,10 +218,30 @@ const ALTERED: &[(&str, &str, Change)] = &[
 
 impl World {
     async fn build() -> Self {
-        let (authority, own, user) = (key(), key(), key());
+        let [authority, own, user, stolen, fallen] = std::array::from_fn(|_| key());
         let mut trust = SshTrust::without([own.public_key()]);
         trust.trust(authority.public_key()).unwrap();
-        Self { gateway: Gateway::build(trust).await, authority, own, user }
+        trust.trust(fallen.public_key()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut revoked = RevokedKeys::default();
+        let keys = [&stolen, &fallen].map(|key| key.public_key().to_openssh().unwrap());
+        let list = super::krl::of_certificates(&authority, 4701..=4799, "alice@stolen");
+        for (name, contents) in [
+            (
+                "keys",
+                keys.join(
+                    "
+",
+                )
+                .into_bytes(),
+            ),
+            ("krl", list),
+        ] {
+            std::fs::write(dir.path().join(name), contents).unwrap();
+            revoked.read(dir.path().join(name)).unwrap();
+        }
+        let gateway = Gateway::revoking(trust, revoked).await;
+        Self { gateway, authority, own, user, stolen, fallen, _lists: dir }
     }
 
     /// Good for ten minutes, for alice, from here.
@@ -307,6 +340,19 @@ async fn signatures_that_are_none_are_refused() {
         let found = world.verdict(&nested.signed(by)).await;
         assert!([UNREADABLE, "SSH certificate with a kind of key that is not accepted"].contains(&found), "{found}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_revoked_authority_signed_is_refused_whatever_it_says() {
+    let world = World::build().await;
+    let mut raw = Raw { authority: blob(&world.fallen), ..world.raw() };
+    assert_eq!(world.verdict(&raw.signed(&world.fallen)).await, "SSH certificate of a revoked authority");
+    assert_eq!(world.verdict(&raw.signed(&world.authority)).await, "SSH certificate with a wrong signature");
+    // What a list says of one authority is about that one; its key id and serial number are another's here.
+    (raw.serial, raw.id) = (4711, "alice@stolen".into());
+    assert_eq!(world.verdict(&raw.signed(&world.fallen)).await, "SSH certificate of a revoked authority");
+    raw.key = bare(&world.stolen);
+    assert_eq!(world.verdict(&raw.signed(&world.fallen)).await, "SSH key revoked");
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,14 +35,26 @@ pub(super) struct Gateway {
 
 impl Gateway {
     pub(super) async fn build(ssh: SshTrust) -> Self {
-        Self::trusting(ISSUER, table(), key(), ssh).await
+        Self::revoking(ssh, RevokedKeys::default()).await
+    }
+
+    /// One that looks for what is shown in these files.
+    pub(super) async fn revoking(ssh: SshTrust, revoked: RevokedKeys) -> Self {
+        Self::opened(Settings { revoked_keys: revoked, ..Self::settings(ISSUER, ssh) }, table(), key()).await
     }
 
     /// One that trusts this provider.
-    async fn trusting(issuer: &str, table: Arc<Table>, logins: PrivateKey, mut ssh: SshTrust) -> Self {
-        ssh.sign_logins(LoginAuthority::new(Arc::new(logins.clone()))).unwrap();
+    async fn trusting(issuer: &str, table: Arc<Table>, logins: PrivateKey, ssh: SshTrust) -> Self {
+        Self::opened(Self::settings(issuer, ssh), table, logins).await
+    }
+
+    fn settings(issuer: &str, ssh: SshTrust) -> Settings {
         let oidc = OidcTrust::new(vec![Issuer::new(issuer, "portcullis")], Arc::new(Away)).unwrap();
-        let settings = Settings { ssh, oidc, ..Settings::default() };
+        Settings { ssh, oidc, ..Settings::default() }
+    }
+
+    async fn opened(mut settings: Settings, table: Arc<Table>, logins: PrivateKey) -> Self {
+        settings.ssh.sign_logins(LoginAuthority::new(Arc::new(logins.clone()))).unwrap();
         let dynamic = Arc::clone(&table) as Arc<dyn portcullis_store::Table>;
         let identity = Identity::open(dynamic, TokenKey::generate(), settings).await.unwrap();
         // A whole second, as certificates have them.
@@ -66,6 +78,7 @@ impl Gateway {
             interactive: Some(self.now),
             makers: Vec::new(),
             extensions: Extensions::all(),
+            ssh: None,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::error::Failure;
 use portcullis_config as config;
 use portcullis_config::Config;
 use portcullis_credentials::{CertificateAuthority, CredentialError, Method, PrivateKey, Source};
-use portcullis_identity::{IdentityError, LoginAuthority, SshTrust};
+use portcullis_identity::{IdentityError, LoginAuthority, RevokedKeys, SshTrust};
 use portcullis_model::{Connection, Name, Problem, Protocol};
 use portcullis_net::DialOptions;
 use portcullis_ssh::{Destination, Settings};
@@ -93,6 +93,17 @@ pub(crate) fn trust(config: &Config, keys: Option<&Keys>) -> Result<SshTrust, Ve
         told("oidc", trust.sign_logins(LoginAuthority::new(Arc::clone(keys.logins.key()))));
     }
     if problems.is_empty() { Ok(trust) } else { Err(problems) }
+}
+
+/// What of that was taken back, as the files say now; every problem with them otherwise.
+pub(crate) fn revoked_keys(config: &Config) -> Result<RevokedKeys, Vec<Problem>> {
+    let mut revoked = RevokedKeys::default();
+    let read = config.ssh.revoked_keys.iter().map(|file| revoked.read(file.clone()));
+    let problems: Vec<Problem> = read
+        .filter_map(Result::err)
+        .map(|error| Problem::error("identity.ssh_revoked_keys", error.to_string()))
+        .collect();
+    if problems.is_empty() { Ok(revoked) } else { Err(problems) }
 }
 
 /// A target as rules, records and the gate see it.

@@ -54,6 +54,7 @@ fn problems(file: &Path) -> Result<Vec<Problem>, Failure> {
     problems.extend(unreadable.iter().map(|(name, why)| Problem::error(path(name), why.to_string())));
     problems.extend(credentials.warnings().iter().map(|(name, why)| Problem::warning(path(name), why.as_str())));
     problems.extend(assemble::ssh::trust(&config, None).err().into_iter().flatten());
+    problems.extend(assemble::ssh::revoked_keys(&config).err().into_iter().flatten());
     Ok(problems)
 }
 

@@ -56,6 +56,7 @@ mod ssh_edges;
 mod ssh_flow;
 mod ssh_guarded;
 mod ssh_refusals;
+mod ssh_revoked;
 mod ssh_talk;
 mod standing_secrets;
 mod surroundings;

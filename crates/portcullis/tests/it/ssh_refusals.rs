@@ -18,17 +18,18 @@ bundle: hosts
 applies_to: { connections: ["*"], principals: { groups: [dba] } }
 rules:
   - id: echo
-    allow: { actions: [execute], objects: ["program echo"] }
+    allow: { actions: [execute], objects: ["program {echo,sleep}"] }
 "#;
 
-/// A gateway that trusts one authority, which is the test's, and knows nobody's key.
-struct Door {
-    gateway: Gateway,
+/// A gateway that trusts one authority, which is the test's, and knows nobody's key. The file `revoked` lists what is
+/// revoked: nothing.
+pub(crate) struct Door {
+    pub(crate) gateway: Gateway,
     home: tempfile::TempDir,
 }
 
 impl Door {
-    fn open() -> Option<Self> {
+    pub(crate) fn open() -> Option<Self> {
         let server = match Sshd::shared() {
             Ok(server) => server,
             Err(error) if error.is_absence() => {
@@ -41,9 +42,12 @@ impl Door {
         for name in ["authority", "stranger", "key"] {
             keygen(&home.path().join(name)).unwrap();
         }
+        fs::write(home.path().join("revoked"), "# nothing yet\n").unwrap();
         let identity = format!(
-            "identity: {{ ssh_certificate_authorities: [\"{}\"], ssh_users: [{{ user: alice, groups: [dba] }}] }}",
-            home.path().join("authority.pub").display()
+            "identity: {{ ssh_certificate_authorities: [\"{}\"], ssh_users: [{{ user: alice, groups: [dba] }}], \
+             ssh_revoked_keys: [\"{}\"] }}",
+            home.path().join("authority.pub").display(),
+            home.path().join("revoked").display()
         );
         let settings = Settings::new(BINARY).ssh("build-box", server).policy("hosts", POLICY).extra(&identity);
         let gateway = settings.start().unwrap();
@@ -51,44 +55,54 @@ impl Door {
         Some(Self { gateway, home })
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
-    fn ssh(&self, options: &[&str]) -> Command {
+    fn ssh(&self, options: &[&str], command: &str) -> Command {
         let mut ssh = Command::new("ssh");
         ssh.args(["-F", "/dev/null", "-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes", "-o"]);
         ssh.arg(format!("UserKnownHostsFile={}", self.file("known_hosts").display())).env_remove("SSH_AUTH_SOCK");
         ssh.args(["-o", "NumberOfPasswordPrompts=1"]).args(options).env("SSH_ASKPASS_REQUIRE", "force");
         let address = self.gateway.address("ssh").unwrap();
-        ssh.args(["-p", address.rsplit_once(':').unwrap().1, "build-box@127.0.0.1", "echo in"]);
+        ssh.args(["-p", address.rsplit_once(':').unwrap().1, "build-box@127.0.0.1", command]);
         ssh
+    }
+
+    /// Signs a certificate over the key so, in the place of the one before.
+    pub(crate) fn sign(&self, by: &str, how: &[&str]) {
+        let mut sign = Command::new("ssh-keygen");
+        sign.args(["-q", "-I", "a-login", "-s"]).arg(self.file(by)).args(how).arg(self.file("key.pub"));
+        assert!(sign.output().unwrap().status.success(), "{how:?}");
+    }
+
+    /// With the key and its certificate.
+    pub(crate) fn with_key(&self, command: &str) -> Command {
+        let identity = format!("IdentityFile={}", self.file("key").display());
+        let options =
+            ["-o", "BatchMode=yes", "-o", "PreferredAuthentications=publickey", "-o", "IdentitiesOnly=yes", "-o"];
+        self.ssh(&[&options[..], &[&identity]].concat(), command)
     }
 
     /// With the key and a certificate over it that this authority signs so.
     fn certified(&self, by: &str, how: &[&str]) -> Ran {
-        let mut sign = Command::new("ssh-keygen");
-        sign.args(["-q", "-I", "a-login", "-s"]).arg(self.file(by)).args(how).arg(self.file("key.pub"));
-        assert!(sign.output().unwrap().status.success(), "{how:?}");
-        let identity = format!("IdentityFile={}", self.file("key").display());
-        let options =
-            ["-o", "BatchMode=yes", "-o", "PreferredAuthentications=publickey", "-o", "IdentitiesOnly=yes", "-o"];
-        ran(&mut self.ssh(&[&options[..], &[&identity]].concat()), b"")
+        self.sign(by, how);
+        ran(&mut self.with_key("echo in"), b"")
     }
 
     /// With these bytes where a token is asked for.
-    fn typed(&self, method: &str, bytes: &[u8]) -> Ran {
+    pub(crate) fn typed(&self, method: &str, bytes: &[u8]) -> Ran {
         let askpass = self.file("askpass");
         fs::write(self.file("typed"), [bytes, b"\n"].concat()).unwrap();
         fs::write(&askpass, format!("#!/bin/sh\ncat {}\n", self.file("typed").display())).unwrap();
         fs::set_permissions(&askpass, fs::Permissions::from_mode(0o700)).unwrap();
         let method = format!("PreferredAuthentications={method}");
-        let mut ssh = self.ssh(&["-o", "PubkeyAuthentication=no", "-o", &method]);
+        let mut ssh = self.ssh(&["-o", "PubkeyAuthentication=no", "-o", &method], "echo in");
         ran(ssh.env("SSH_ASKPASS", &askpass).env("DISPLAY", ":9"), b"")
     }
 
     /// Why anybody was refused so far.
-    fn refusals(&self) -> Vec<String> {
+    pub(crate) fn refusals(&self) -> Vec<String> {
         let text = self.gateway.command(&["sessions", "export"]).unwrap().replace("\\\"", "\"");
         let events = text.split(r#""type":"identity.refused","why":""#).skip(1);
         events.map(|event| event.split('"').next().unwrap().to_owned()).collect()
