@@ -14,7 +14,7 @@ use portcullis_testkit::{Postgres, shop};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -176,7 +176,7 @@ impl Seat {
                      c = psycopg.connect(os.environ['DSN'], autocommit=True)\n\
                      c.add_notice_handler(lambda notice: print(notice.message_primary, file=sys.stderr, flush=True))\n{body}\n"
                 );
-                let mut command = Command::new(python);
+                let mut command = interruptible(&python);
                 command.args(["-c", &program, table, &number.to_string()]).env("DSN", dsn(server));
                 command
             }
@@ -212,7 +212,7 @@ impl Seat {
                     "tools": [{ "name": "Bash", "input_schema": { "type": "object" } }],
                     "messages": [{ "role": "user", "content": line }],
                 });
-                let mut command = Command::new("curl");
+                let mut command = interruptible(Path::new("curl"));
                 command
                     .args(["--silent", "--no-buffer", "--max-time", "120", "--cacert"])
                     .arg(self.world.gateway.ca_file());
@@ -370,6 +370,13 @@ impl Seat {
         assert!(!ran, "{words}");
         self.world.gateway.stop(&[]).unwrap();
     }
+}
+
+/// A program that Ctrl-C ends, also where whoever started the tests has it ignored, as shells do behind an `&`.
+fn interruptible(program: &Path) -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT").arg(program);
+    command
 }
 
 /// A model that proposes what it is told, in a shell.
