@@ -2,7 +2,7 @@
 //!
 //! Promises: an issuer is a URL over TLS (or loopback) and given once; only one may name users and groups without
 //! prefixes, so that no issuer speaks for another's people (DESIGN 4); one host is met with the same authorities, whichever of
-//! its issuers is asked. Does not promise that it answers.
+//! its issuers is asked; at most one is where people log in over SSH. Does not promise that it answers.
 //! Held by: the golden files.
 
 use crate::document::Value;
@@ -16,7 +16,7 @@ pub(crate) fn issuers(value: &Value<'_>) -> Option<Vec<OidcIssuer>> {
     let items = value.list()?;
     let read: Vec<_> = items.iter().map(issuer).collect();
     let mut seen = BTreeSet::new();
-    let (mut bare, mut sent_to): (Option<&str>, Option<&str>) = (None, None);
+    let (mut bare, mut sent_to, mut ssh_login): (Option<&str>, Option<&str>, Option<&str>) = (None, None, None);
     let mut hosts: BTreeMap<String, Option<&PathBuf>> = BTreeMap::new();
     for (item, issuer) in items.iter().zip(&read).filter_map(|(item, issuer)| Some((item, issuer.as_ref()?))) {
         if !seen.insert(&issuer.issuer) {
@@ -38,6 +38,15 @@ pub(crate) fn issuers(value: &Value<'_>) -> Option<Vec<OidcIssuer>> {
                 );
             }
             sent_to = Some(&issuer.issuer);
+        }
+        if issuer.ssh_login {
+            if let Some(first) = ssh_login {
+                item.problem_with(
+                    format!("`{}` has `ssh_login`, and so does `{first}`: people are sent to one", issuer.issuer),
+                    "leave `ssh_login` on one issuer",
+                );
+            }
+            ssh_login = Some(&issuer.issuer);
         }
         let groups = issuer.groups_claim.is_none() || issuer.groups_prefix.is_some();
         if issuer.user_prefix.is_some() && groups {
@@ -70,6 +79,8 @@ fn issuer(value: &Value<'_>) -> Option<OidcIssuer> {
     let tls_ca = section.take("tls_ca").map_or(Some(None), |value| value.file().map(Some));
     let groups_allowed = section.take("groups_allowed").map_or(Some(None), |value| value.names().map(Some));
     let oauth_scope = section.take("oauth_scope").map_or(Some(None), |value| scope(&value).map(Some));
+    let ssh_login =
+        section.take("ssh_login").map_or(Some(false), |value| value.choice(&[("true", true), ("false", false)]));
     section.finish();
     let (address, issuer) = issuer?;
     Some(OidcIssuer {
@@ -83,6 +94,7 @@ fn issuer(value: &Value<'_>) -> Option<OidcIssuer> {
         user_prefix: user_prefix?,
         groups_prefix: groups_prefix?,
         oauth_scope: oauth_scope?,
+        ssh_login: ssh_login?,
     })
 }
 

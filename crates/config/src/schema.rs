@@ -25,7 +25,8 @@ mod tests {
     fn to_json(node: &Node) -> Value {
         match node {
             Node::Scalar(scalar) if scalar.may_coerce() => {
-                scalar.parse::<u64>().map_or_else(|_| json!(scalar.as_str()), |number| json!(number))
+                let word = || scalar.as_bool().map_or_else(|| json!(scalar.as_str()), |word| json!(word));
+                scalar.parse::<u64>().map_or_else(|_| word(), |number| json!(number))
             }
             Node::Scalar(scalar) => json!(scalar.as_str()),
             Node::Sequence(items) => items.iter().map(to_json).collect(),

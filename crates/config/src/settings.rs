@@ -175,6 +175,8 @@ pub struct OidcIssuer {
     /// What PostgreSQL clients of OAUTHBEARER are told to ask it for. At most one provider has it: the one that they are
     /// sent to.
     pub oauth_scope: Option<Arc<str>>,
+    /// Whether people log in there when they come over SSH with no key: at most one provider has it.
+    pub ssh_login: bool,
 }
 
 /// What is recorded of results, always after masking.

@@ -68,6 +68,8 @@ pub enum Why {
     Oidc(Flaw),
     /// Too many failures from this address.
     TooManyAttempts,
+    /// Too many logins at a provider begun from this address, or from all.
+    TooManyLogins,
     /// The gateway could not look it up.
     Unavailable,
 }
@@ -105,6 +107,7 @@ impl Why {
             Self::CertificateOfRevoked => "SSH certificate of a login of somebody who was revoked since",
             Self::Oidc(flaw) => flaw.words(),
             Self::TooManyAttempts => "too many failed attempts from this address",
+            Self::TooManyLogins => "too many logins begun at the identity provider",
             Self::Unavailable => "the token store or the identity provider is unavailable",
         }
     }
@@ -144,6 +147,7 @@ impl Why {
             | Self::CertificateRevoked
             | Self::CertificateOfRevoked
             | Self::TooManyAttempts
+            | Self::TooManyLogins
             | Self::Unavailable => false,
         }
     }

@@ -20,6 +20,7 @@
 //! Held by: `tests.rs` and `tests/ssh.rs` beside this file, and the unit tests of each module.
 
 mod attempts;
+mod begun;
 mod error;
 mod fuzz;
 mod key;
@@ -55,6 +56,7 @@ pub use ssh::{Extensions, LONGEST_SESSION, SSH_AUTHORITY_ISSUER, SSH_KEY_ISSUER,
 pub use tokens::{MadeToken, Revocation};
 
 use attempts::{Attempts, Network};
+use begun::Begun;
 use jiff::Timestamp;
 use oidc::Oidc;
 use portcullis_model::{CredentialKind, Principal};
@@ -92,6 +94,13 @@ pub enum Proof {
         /// The user name that came with it, where the protocol has one; it must be the token's user or
         /// [`RESERVED_USER`].
         claimed_user: Option<Arc<str>>,
+    },
+    /// The token that a login gave which the gateway itself asked a trusted identity provider for.
+    Login {
+        /// The token.
+        token: SecretString,
+        /// The provider that was asked: it must be that one's.
+        issuer: Arc<str>,
     },
     /// A SCRAM-SHA-256 exchange over a token of this gateway, which itself was not presented; the protocol has verified
     /// the nonce and the channel binding.
@@ -193,6 +202,7 @@ pub struct Identity {
     table: Arc<dyn Table>,
     key: TokenKey,
     attempts: Attempts,
+    begun: Begun,
     revocations: Revocations,
     revoked_keys: Following,
     ssh: SshTrust,
@@ -215,8 +225,8 @@ impl Identity {
         let revocations = Revocations::follow(Arc::clone(&table)).await?;
         let attempts = Attempts::new(settings.attempts);
         let revoked_keys = Following::start(settings.revoked_keys, revocations.teller());
-        let oidc = Oidc::start(settings.oidc);
-        Ok(Self { table, key, attempts, revocations, revoked_keys, ssh: settings.ssh, oidc })
+        let (begun, oidc) = (Begun::new(), Oidc::start(settings.oidc));
+        Ok(Self { table, key, attempts, begun, revocations, revoked_keys, ssh: settings.ssh, oidc })
     }
 
     /// Judges a proof that was presented from this address. `now` is the wall clock, for expiry; failures are counted
@@ -251,6 +261,11 @@ impl Identity {
             }
             Proof::Token { token, claimed_user } => {
                 tokens::judge(&*self.table, &self.key, &token, claimed_user.as_deref(), now).await
+            }
+            Proof::Login { token, issuer } => {
+                let found = self.oidc.judge(&*self.table, token.expose_secret(), None, now).await?;
+                // Whoever else is trusted, a provider speaks for its own people only.
+                if found.principal.issuer == issuer { Ok(found) } else { Err(Why::Oidc(Flaw::Issuer)) }
             }
             Proof::Scram(shown) => scram::judge(&*self.table, &self.key, &shown, now).await,
             Proof::SshKey { key, claimed_user } => self.ssh.judge_key(&key, claimed_user.as_deref()),

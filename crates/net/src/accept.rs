@@ -3,7 +3,8 @@
 //! Promises: at most `max_connections` tasks at once, at most `max_unauthenticated` of them before login, and at most
 //! `max_unauthenticated_per_address` from one address (IPv6 is counted by /64, IPv4-mapped as IPv4); what is above a
 //! limit is closed at once and costs no task. The count before login is a guard value: it falls when the session says
-//! so or ends, however it ends. Running out of file descriptors slows accepting down and never ends it. When the drain
+//! so or ends, however it ends. A connection that needs longer than a login otherwise takes, because a person does something
+//! elsewhere, takes one of `max_waiting` places besides (`max_waiting_per_address` from one address). Running out of file descriptors slows accepting down and never ends it. When the drain
 //! starts, the listener closes; when its deadline passes, what still runs is dropped.
 //!
 //! Does not promise: a native error to a connection above a limit (nothing is known about its protocol), nor fairness
@@ -21,10 +22,14 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 #[cfg(test)]
 mod tests;
+mod waits;
+
+pub use waits::{Waiting, Waits};
 
 /// Bounds of one listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +40,10 @@ pub struct Limits {
     pub max_unauthenticated: usize,
     /// Connections before login from one address.
     pub max_unauthenticated_per_address: usize,
+    /// Of those, connections that may wait for their person at once, over all addresses.
+    pub max_waiting: usize,
+    /// Connections that may wait for their person at once, from one address.
+    pub max_waiting_per_address: usize,
     /// Idle time after which the kernel probes a silent peer.
     pub keepalive: Duration,
     /// How long written data may stay unacknowledged, or unread behind a full receive window, before the connection is
@@ -51,6 +60,8 @@ impl Default for Limits {
             max_connections: 10_000,
             max_unauthenticated: 1_000,
             max_unauthenticated_per_address: 128,
+            max_waiting: 128,
+            max_waiting_per_address: 16,
             keepalive: Duration::from_secs(60),
             user_timeout: Duration::from_secs(15 * 60),
             drain_deadline: Duration::from_secs(30),
@@ -79,9 +90,16 @@ pub struct Accepted {
 pub struct Unauthenticated {
     _address: Arc<()>,
     _all: Arc<()>,
+    waits: Waits,
 }
 
 impl Unauthenticated {
+    /// Where it may wait for its person.
+    #[must_use]
+    pub fn waits(&self) -> Waits {
+        self.waits.clone()
+    }
+
     /// The session has logged in and no longer counts.
     pub fn authenticated(self) {}
 }
@@ -187,12 +205,20 @@ fn backoff(before: Duration, error: &io::Error) -> Duration {
 struct Admission {
     limits: Limits,
     all: Arc<()>,
-    by_address: HashMap<IpAddr, Arc<()>>,
+    waits: Arc<Semaphore>,
+    by_address: HashMap<IpAddr, OfAddress>,
+}
+
+/// The counts of one address.
+struct OfAddress {
+    places: Arc<()>,
+    waits: Arc<Semaphore>,
 }
 
 impl Admission {
     fn new(limits: Limits) -> Self {
-        Self { limits, all: Arc::new(()), by_address: HashMap::new() }
+        let waits = Arc::new(Semaphore::new(limits.max_waiting));
+        Self { limits, all: Arc::new(()), waits, by_address: HashMap::new() }
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, running: usize, drain: &Drain) -> Option<Accepted> {
@@ -215,16 +241,21 @@ impl Admission {
     fn place(&mut self, address: IpAddr) -> Option<Unauthenticated> {
         // Never more entries than connections plus one sweep's worth.
         if self.by_address.len() > self.limits.max_unauthenticated.max(16) {
-            self.by_address.retain(|_, places| Arc::strong_count(places) > 1);
+            self.by_address.retain(|_, of_address| Arc::strong_count(&of_address.places) > 1);
         }
-        let places = self.by_address.entry(counted_as(address)).or_default();
+        let fresh = || OfAddress {
+            places: Arc::default(),
+            waits: Arc::new(Semaphore::new(self.limits.max_waiting_per_address)),
+        };
+        let OfAddress { places, waits } = self.by_address.entry(counted_as(address)).or_insert_with(fresh);
         let taken = |places: &Arc<()>| Arc::strong_count(places) - 1;
         if taken(places) >= self.limits.max_unauthenticated_per_address
             || taken(&self.all) >= self.limits.max_unauthenticated
         {
             return None;
         }
-        Some(Unauthenticated { _address: Arc::clone(places), _all: Arc::clone(&self.all) })
+        let waits = Waits::new(Arc::clone(waits), Arc::clone(&self.waits));
+        Some(Unauthenticated { _address: Arc::clone(places), _all: Arc::clone(&self.all), waits })
     }
 }
 

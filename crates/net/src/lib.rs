@@ -20,7 +20,7 @@ mod drain;
 mod error;
 mod io;
 
-pub use accept::{Accepted, Drained, Limits, Unauthenticated, listen, serve_tcp};
+pub use accept::{Accepted, Drained, Limits, Unauthenticated, Waiting, Waits, listen, serve_tcp};
 pub use authority::{Authority, SelfMade};
 pub use certificates::{Certificates, ServerTls};
 pub use client_tls::{ClientTls, Roots, VerifyMode};

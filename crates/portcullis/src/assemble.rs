@@ -7,6 +7,7 @@
 
 mod client_auth;
 pub(crate) mod credentials;
+pub(crate) mod device;
 pub(crate) mod http;
 mod key_command;
 pub(crate) mod notifications;

@@ -1,6 +1,7 @@
-//! Requests to identity providers: of the gateway for their keys, of the command line for logins.
+//! Requests to identity providers: of the gateway for their keys and for logins over SSH, of the command line for logins.
 //!
-//! Promises: over TLS with a verified name, in plaintext only to a loopback address; one answer, bounded in bytes and time;
+//! Promises: over TLS with a verified name, in plaintext only to a loopback address; a host that was named with authorities
+//! of its own is met with them, and any other with the rest; one answer, bounded in bytes and time;
 //! a redirect is an answer, and is not followed. Does not promise connections that are kept: keys and logins are rare.
 //! Held by: `tests/it` (logins end to end), and the tests below.
 
@@ -41,10 +42,16 @@ pub(crate) enum NoAnswer {
     Late,
 }
 
-/// A way to one provider.
+/// A way to providers.
 pub(crate) struct Fetch {
+    /// Hosts with ports that are met with authorities of their own.
+    own: Vec<(String, ClientTls)>,
     /// `None` where the system has no authorities: then only what needs none is reached.
     tls: Option<ClientTls>,
+}
+
+fn verified_by(roots: &Roots) -> Result<ClientTls, NetError> {
+    ClientTls::new(VerifyMode::VerifyFull, roots, &[b"http/1.1"])
 }
 
 impl Fetch {
@@ -53,12 +60,20 @@ impl Fetch {
     /// # Errors
     /// These cannot be read. A system without any is found when it is asked to verify something.
     pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, NetError> {
-        let roots = authorities.map_or(Roots::Native, |file| Roots::File(file.to_owned()));
-        match ClientTls::new(VerifyMode::VerifyFull, &roots, &[b"http/1.1"]) {
-            Ok(tls) => Ok(Self { tls: Some(tls) }),
-            Err(_) if authorities.is_none() => Ok(Self { tls: None }),
+        match verified_by(&authorities.map_or(Roots::Native, |file| Roots::File(file.to_owned()))) {
+            Ok(tls) => Ok(Self { own: Vec::new(), tls: Some(tls) }),
+            Err(_) if authorities.is_none() => Ok(Self { own: Vec::new(), tls: None }),
             Err(error) => Err(error),
         }
+    }
+
+    /// The same, trusting these authorities for this host and port.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(crate) fn also(mut self, address: &str, authorities: &Path) -> Result<Self, NetError> {
+        self.own.push((address.to_ascii_lowercase(), verified_by(&Roots::File(authorities.to_owned()))?));
+        Ok(self)
     }
 
     /// One request to an absolute URL.
@@ -72,7 +87,9 @@ impl Fetch {
         parts.headers.insert(HOST, to.authority);
         parts.uri = Uri::from(to.path);
         let dialed = dial(&to.address, DialOptions::default()).await?;
-        let io = match &self.tls {
+        let at = to.address.to_string().to_ascii_lowercase();
+        let own = self.own.iter().find(|(own, _)| *own == at).map(|(_, tls)| tls);
+        let io = match own.or(self.tls.as_ref()) {
             _ if !to.tls => dialed.io,
             Some(tls) => tls.connect(dialed.io, &to.name).await?,
             None => return Err(NoAnswer::NoAuthorities),
@@ -97,6 +114,11 @@ impl<'c> AsyncHttpClient<'c> for Fetch {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(self.send(request))
     }
+}
+
+/// Whether a URL is one that a person may be sent to: over TLS, or of a loopback address.
+pub(crate) fn is_safe(url: &str) -> bool {
+    url.parse().is_ok_and(|url| Target::of(&url).is_some())
 }
 
 /// Where a URL leads.

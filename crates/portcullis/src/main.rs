@@ -13,6 +13,7 @@ mod args;
 mod assemble;
 mod client;
 mod command;
+mod device;
 mod error;
 mod fetch;
 mod memory;

@@ -145,7 +145,7 @@ pub(crate) async fn start(config: Config) -> Result<Running, Failure> {
         running.serve_postgres(&config, open, certificates.as_ref())?;
     }
     if let Some(open) = ssh {
-        running.serve_ssh(&config, open);
+        running.serve_ssh(&config, open)?;
     }
     if let Some(open) = http {
         running.serve_http(&config, open, certificates.as_ref())?;
@@ -233,11 +233,15 @@ impl Running {
         Ok(())
     }
 
-    fn serve_ssh(&mut self, config: &Config, open: Open) {
+    fn serve_ssh(&mut self, config: &Config, open: Open) -> Result<(), Failure> {
         // A configuration with a listener has keys.
-        let Some(keys) = &self.ground.ssh else { return };
+        let Some(keys) = &self.ground.ssh else { return Ok(()) };
         let settings = assemble::ssh::settings(config, keys);
-        let ssh = Arc::new(Ssh::new(settings, self.gate.clone(), assemble::ssh::destinations(config)));
+        let ssh = Ssh::new(settings, self.gate.clone(), assemble::ssh::destinations(config));
+        let ssh = Arc::new(match assemble::device::logins(config)? {
+            Some(logins) => ssh.with_device_logins(logins),
+            None => ssh,
+        });
         let (limits, drain) = (limits(config), self.listener_drain());
         self.tasks.spawn(async move {
             let drained =
@@ -246,6 +250,7 @@ impl Running {
                 tracing::warn!(sessions = drained.cut, "sessions were cut at the end of the drain");
             }
         });
+        Ok(())
     }
 
     fn serve_http(&mut self, config: &Config, open: Open, certificates: Option<&Certificates>) -> Result<(), Failure> {
@@ -427,10 +432,15 @@ fn reload(config: Arc<Config>, gate: Gate) -> Reload {
 
 fn limits(config: &Config) -> Limits {
     let defaults = Limits::default();
+    let max_unauthenticated = defaults.max_unauthenticated.min(config.limits.sessions as usize);
+    let of_address = config.limits.unauthenticated_per_address as usize;
     Limits {
         max_connections: config.limits.sessions as usize,
-        max_unauthenticated: defaults.max_unauthenticated.min(config.limits.sessions as usize),
-        max_unauthenticated_per_address: config.limits.unauthenticated_per_address as usize,
+        max_unauthenticated,
+        max_unauthenticated_per_address: of_address,
+        // Whoever waits for a person leaves half of the places to those who do not.
+        max_waiting: defaults.max_waiting.min(max_unauthenticated.div_ceil(2)),
+        max_waiting_per_address: defaults.max_waiting_per_address.min(of_address.div_ceil(2)),
         ..defaults
     }
 }

@@ -64,6 +64,12 @@ pub struct Settings {
     pub secrets_by: Vec<String>,
     /// Whether a client with a secret gets tokens for itself.
     pub for_programs: bool,
+    /// How long a device's code is good.
+    pub device_lifetime: Duration,
+    /// Whether whoever waits for a device's login is first told to ask more slowly.
+    pub slow_down: bool,
+    /// Whom ID tokens are for where that is not their client, as no provider should do.
+    pub id_tokens_for: Option<String>,
 }
 
 impl Settings {
@@ -89,8 +95,14 @@ impl Settings {
             lifetime: Duration::from_secs(600),
             secrets_by: Self::every_way(),
             for_programs: true,
+            device_lifetime: Self::DEVICE_LIFETIME,
+            slow_down: false,
+            id_tokens_for: None,
         }
     }
+
+    /// How long a device's code is good at most providers.
+    pub const DEVICE_LIFETIME: Duration = Duration::from_secs(600);
 
     /// Both ways to show a secret.
     #[must_use]
@@ -125,6 +137,7 @@ pub(crate) struct Shared {
     pending: ArcSwap<Pending>,
     away: AtomicBool,
     keys_asked: AtomicUsize,
+    devices: AtomicUsize,
 }
 
 /// A running provider.
@@ -165,6 +178,7 @@ impl Provider {
             pending: ArcSwap::default(),
             away: AtomicBool::new(false),
             keys_asked: AtomicUsize::new(0),
+            devices: AtomicUsize::new(0),
         });
         let shared = Arc::clone(late.get_or_init(|| shared));
         Ok(Self { shared, _service: service })
@@ -200,6 +214,12 @@ impl Provider {
     #[must_use]
     pub fn keys_asked(&self) -> usize {
         self.shared.keys_asked.load(Ordering::SeqCst)
+    }
+
+    /// How many logins of devices were begun.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.shared.devices.load(Ordering::SeqCst)
     }
 
     /// The header that it gives a token so signed.

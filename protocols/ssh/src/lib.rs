@@ -29,6 +29,7 @@ mod wire;
 
 pub use error::{Error, Result, Side};
 pub use guarded::fuzz_guarded;
+pub use login::device::{DeviceLogin, DeviceLogins, Unfinished};
 pub use login::target::Destination;
 pub use scp::fuzz_scp;
 pub use serve::{Settings, Ssh};

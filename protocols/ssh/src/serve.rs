@@ -2,8 +2,9 @@
 //!
 //! Promises: a client reads nothing of the target before its identity was accepted, policy let it in and the record took
 //! the session; each channel has a task and a connection to the target of its own, so that one that is held or not read
-//! stalls none but itself; the login has one time limit; a killed session's sockets are closed at once, whatever either
-//! side does; a drain waits for what runs.
+//! stalls none but itself; the login has one time limit, which only a client whose person logs in elsewhere is given anew
+//! (`front/device.rs`); a killed session's sockets are closed at once, whatever either side does; a drain waits for what
+//! runs.
 //! Does not promise to share target connections between channels.
 //! Held by: `tests/it/ssh.rs`, `ssh_edges.rs` and `ssh_flow.rs` of the binary.
 
@@ -14,9 +15,10 @@ mod front;
 
 use crate::error::Error;
 use crate::login::ALGORITHMS;
+use crate::login::device::DeviceLogins;
 use crate::login::target::{Connecting, Destination, connect};
 use crate::wire::{Brake, Cut, Wire};
-use front::{Entered, Event, Front};
+use front::{Caller, Entered, Event, Front, Tells};
 use futures_util::future::FutureExt as _;
 use portcullis_gate::{Gate, PrivateKey, Session};
 use portcullis_model::Name;
@@ -27,7 +29,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Channels that one connection may have.
@@ -58,6 +60,8 @@ pub struct Ssh {
     settings: Settings,
     gate: Gate,
     destinations: HashMap<Name, Destination>,
+    /// Where people may log in with a code.
+    device_logins: Option<Arc<dyn DeviceLogins>>,
 }
 
 impl Ssh {
@@ -65,27 +69,39 @@ impl Ssh {
     #[must_use]
     pub fn new(settings: Settings, gate: Gate, destinations: HashMap<Name, Destination>) -> Self {
         let config = Arc::new(config(&settings));
-        Self { config, settings, gate, destinations }
+        Self { config, settings, gate, destinations, device_logins: None }
+    }
+
+    /// Lets people log in with a code, too.
+    #[must_use]
+    pub fn with_device_logins(mut self, logins: Arc<dyn DeviceLogins>) -> Self {
+        self.device_logins = Some(logins);
+        self
     }
 
     /// Takes an accepted connection to its end.
     pub async fn serve(self: Arc<Self>, accepted: Accepted) {
-        let Accepted { io, peer, unauthenticated, drain, .. } = accepted;
+        let Accepted { io, peer, local, unauthenticated, drain } = accepted;
         let (cut, brake) = (Cut::default(), Brake::default());
         let (sender, mut events) = mpsc::channel(CHANNELS);
-        let front = Front::new(Arc::clone(&self), peer, brake.clone(), sender);
-        let wire = Wire::new(io, &cut, brake.clone());
         let deadline = tokio::time::sleep(self.settings.login_timeout);
+        let (later, mut moved) = watch::channel(deadline.deadline());
+        let caller = Caller { peer, local, brake: brake.clone(), waits: unauthenticated.waits(), drain: drain.clone() };
+        let front = Front::new(Arc::clone(&self), caller, Tells { events: sender, deadline: later });
+        let wire = Wire::new(io, &cut, brake.clone());
         tokio::pin!(deadline);
         let started = tokio::select! {
             started = server::run_stream(Arc::clone(&self.config), wire, front) => started,
             () = &mut deadline => return,
         };
         let Ok(mut running) = started else { return };
-        let entered = tokio::select! {
-            entered = events.recv() => entered,
-            _ = &mut running => None,
-            () = &mut deadline => None,
+        let entered = loop {
+            tokio::select! {
+                entered = events.recv() => break entered,
+                _ = &mut running => break None,
+                Ok(()) = moved.changed() => deadline.as_mut().reset(*moved.borrow_and_update()),
+                () = &mut deadline => break None,
+            }
         };
         unauthenticated.authenticated();
         match entered {

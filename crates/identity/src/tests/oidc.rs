@@ -93,6 +93,39 @@ async fn a_bad_token_is_refused_like_any_other_and_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_that_the_gateway_asked_for_is_of_the_provider_that_was_asked() {
+    let house = Gateway::build().await;
+    let at = house.now.as_second();
+    let login = |text: String, issuer: &str| {
+        let proof = Proof::Login { token: text.into(), issuer: issuer.into() };
+        house.identity.authenticate(proof, HERE, house.now)
+    };
+    let presented = house.present(&house.token("alice", &json!({"auth_time": at})), None).await.unwrap();
+    let asked = login(house.token("alice", &json!({"auth_time": at})), ISSUER).await.unwrap();
+    assert_eq!(asked, presented);
+    let other = login(house.token("alice", &json!({})), "https://elsewhere.example").await;
+    assert_eq!(other.unwrap_err().why(), Why::Oidc(Flaw::Issuer));
+    let other = login(house.token("alice", &json!({"aud": "somebody-else"})), ISSUER).await;
+    assert_eq!(other.unwrap_err().why(), Why::Oidc(Flaw::Audience));
+    // A token of the gateway's own is no answer of a provider.
+    assert_eq!(login("pct_x".to_owned(), ISSUER).await.unwrap_err().why(), Why::Oidc(Flaw::Shape));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_login_is_begun_from_an_address_that_failed_too_often() {
+    let house = Gateway::build().await;
+    assert!(house.identity.begin_login(HERE).is_ok());
+    for _ in 0..10 {
+        house.present("pct_x", None).await.unwrap_err();
+    }
+    assert_eq!(house.identity.begin_login(HERE).unwrap_err().why(), Why::TooManyAttempts);
+    // Those that were begun lock nobody out.
+    let (other, token) = ("192.0.2.200".parse().unwrap(), house.token("alice", &json!({})));
+    while house.identity.begin_login(other).is_ok() {}
+    assert!(present(&house.identity, &token, None, other, house.now).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revocation_ends_sessions_here_and_elsewhere_and_refuses_what_was_issued_before() {
     let mut house = Gateway::build().await;
     let other = Gateway::open(&house.table, &house.forge).await;

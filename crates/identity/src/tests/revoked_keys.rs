@@ -135,7 +135,8 @@ async fn while_a_file_cannot_be_read_no_ssh_key_stands_and_tokens_do() {
     let made = door.gateway.identity.create_token(NewToken::for_user("bob"), &admin, door.gateway.now).await.unwrap();
     let token = || present(&door.gateway.identity, text(&made), None, HERE, door.gateway.now);
     let by_token = token().await.unwrap();
-    let break_it: [(&str, fn(&Door)); 5] = [
+    type Break = fn(&Door);
+    let break_it: [(&str, Break); 5] = [
         ("no key", |door| door.put("more", "hello\n")),
         ("no whole KRL", |door| door.put("more", b"SSHKRL\n\0\0\0\0\x01")),
         ("gone", |door| fs::remove_file(door.dir.path().join("more")).unwrap()),

@@ -7,6 +7,8 @@ const LIMITS: Limits = Limits {
     max_connections: 4,
     max_unauthenticated: 3,
     max_unauthenticated_per_address: 2,
+    max_waiting: 3,
+    max_waiting_per_address: 2,
     keepalive: Duration::from_secs(60),
     user_timeout: Duration::from_secs(60),
     drain_deadline: Duration::from_secs(60),
@@ -141,6 +143,26 @@ fn the_table_of_addresses_is_swept() {
     let held: Vec<_> = (0..3_u32).filter_map(|host| admission.place(IpAddr::V4(host.into()))).collect();
     assert_eq!(held.len(), 3);
     assert!(admission.place(IpAddr::V4(99.into())).is_none(), "the total is bounded too");
+}
+
+#[test]
+fn so_many_may_wait_for_their_person_of_one_address_and_of_all() {
+    let mut admission = Admission::new(Limits { max_unauthenticated: 9, max_unauthenticated_per_address: 3, ..LIMITS });
+    let mut come = |host: u8| admission.place(IpAddr::V4([192, 0, 2, host].into())).unwrap();
+    let (one, two, three, other, last) = (come(1), come(1), come(1), come(2), come(3));
+    let first = one.waits().take();
+    let second = two.waits().take();
+    assert!(first.is_some() && second.is_some());
+    assert!(three.waits().take().is_none() && one.waits().take().is_none(), "a third place of one address");
+    let third = other.waits().take();
+    assert!(third.is_some());
+    assert!(last.waits().take().is_none(), "a fourth place of all");
+    // A refusal keeps no half of a place.
+    drop(first);
+    let again = last.waits().take();
+    assert!(again.is_some() && three.waits().take().is_none());
+    drop((second, third));
+    assert!(three.waits().take().is_some());
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use crate::error::Failure;
 use crate::fetch::Fetch;
 use bytes::Bytes;
-use hyper::{Request, StatusCode, Uri};
+use hyper::{Request, StatusCode};
 use portcullis_config::{Config, OidcIssuer};
 use portcullis_console::Login;
 use portcullis_identity::{Fetch as FetchDocument, FetchError, Issuer, OidcTrust};
@@ -20,19 +20,23 @@ pub(crate) fn logins(config: &Config) -> Vec<Login> {
     config.oidc.iter().map(login).collect()
 }
 
+/// The way to the providers.
+pub(super) fn way(config: &Config) -> Result<Fetch, Failure> {
+    let refused = |error| Failure::refused("identity.oidc", error);
+    let with_authorities = config.oidc.iter().filter_map(|one| Some((one, one.tls_ca.as_deref()?)));
+    with_authorities.fold(Fetch::new(None).map_err(refused), |way, (one, authorities)| {
+        way?.also(&one.address.to_string(), authorities).map_err(refused)
+    })
+}
+
 /// Whose tokens are accepted.
 pub(super) fn trust(config: &Config) -> Result<OidcTrust, Failure> {
     if config.oidc.is_empty() {
         return Ok(OidcTrust::default());
     }
-    let refused = |error: &dyn std::fmt::Display| Failure::refused("identity.oidc", error);
-    let way = |authorities: Option<&std::path::Path>| Fetch::new(authorities).map_err(|error| refused(&error));
-    let mut own = Vec::new();
-    for one in &config.oidc {
-        own.push((one.address.to_string().to_ascii_lowercase(), way(one.tls_ca.as_deref())?));
-    }
-    let ways = Ways { own, other: way(None)? };
-    OidcTrust::new(config.oidc.iter().map(issuer).collect(), Arc::new(ways)).map_err(|error| refused(&error))
+    let documents = Arc::new(Documents(way(config)?));
+    let trust = OidcTrust::new(config.oidc.iter().map(issuer).collect(), documents);
+    trust.map_err(|error| Failure::refused("identity.oidc", error))
 }
 
 fn issuer(one: &OidcIssuer) -> Issuer {
@@ -45,26 +49,13 @@ fn issuer(one: &OidcIssuer) -> Issuer {
     issuer
 }
 
-/// Host and port of a URL over TLS or in plaintext, as [`portcullis_config::Address`] writes them.
-fn origin(url: &str) -> Option<String> {
-    let url: Uri = url.parse().ok()?;
-    let usual = if url.scheme_str()? == "https" { 443 } else { 80 };
-    Some(format!("{}:{}", url.host()?, url.port_u16().unwrap_or(usual)).to_ascii_lowercase())
-}
+/// The way to documents.
+struct Documents(Fetch);
 
-/// The ways to documents, by whose they are.
-struct Ways {
-    own: Vec<(String, Fetch)>,
-    other: Fetch,
-}
-
-impl Ways {
+impl Documents {
     async fn document(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
-        let at = origin(url);
-        let own = self.own.iter().find(|(own, _)| Some(own) == at.as_ref());
-        let way = own.map_or(&self.other, |(_, way)| way);
         let request = Request::get(url).body(Vec::new()).map_err(|error| FetchError::Failed(error.to_string()))?;
-        let answer = way.send(request).await.map_err(|error| FetchError::Failed(error.to_string()))?;
+        let answer = self.0.send(request).await.map_err(|error| FetchError::Failed(error.to_string()))?;
         match answer.status() {
             StatusCode::OK if answer.body().len() <= limit => Ok(answer.into_body().into()),
             StatusCode::OK => Err(FetchError::TooLong),
@@ -73,7 +64,7 @@ impl Ways {
     }
 }
 
-impl FetchDocument for Ways {
+impl FetchDocument for Documents {
     fn get<'a>(
         &'a self,
         url: &'a str,

@@ -15,15 +15,15 @@ use crate::args::LoginArgs;
 use crate::client::Client;
 use crate::command::provider::{self, Metadata, refused, shown};
 use crate::command::token::text;
+use crate::device::{self, Device, scopes};
 use crate::error::Failure;
 use crate::fetch::Fetch;
 use crate::state;
 use hyper::Method;
 use jiff::{SignedDuration, Timestamp};
-use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreDeviceAuthorizationResponse, CoreTokenResponse};
+use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreTokenResponse};
 use openidconnect::{
-    AuthorizationCode, ClientId, CsrfToken, DeviceAuthorizationUrl, Nonce, PkceCodeChallenge, RedirectUrl, Scope,
-    TokenResponse as _,
+    AuthorizationCode, ClientId, CsrfToken, Nonce, PkceCodeChallenge, RedirectUrl, TokenResponse as _,
 };
 use secrecy::SecretString;
 use serde_json::Value;
@@ -57,9 +57,10 @@ pub(crate) async fn run(args: &LoginArgs) -> Result<(), Failure> {
     let fetch = Fetch::new(args.provider_ca.as_deref()).map_err(refused)?;
     let metadata = provider::discover(offer.issuer, &fetch).await?;
     let client = ClientId::new(offer.client);
-    let response = match metadata.additional_metadata().device_authorization_endpoint.clone() {
-        Some(endpoint) if !args.browser => with_code(metadata, client, endpoint, &fetch).await?,
-        Some(_) | None => with_browser(metadata, client, &fetch).await?,
+    let response = if device::is_offered(&metadata) && !args.browser {
+        with_code(metadata, client, &fetch).await?
+    } else {
+        with_browser(metadata, client, &fetch).await?
     };
     let Some(token) = response.id_token() else {
         return Err(Failure::Refused("the identity provider gave no ID token".to_owned()));
@@ -91,28 +92,12 @@ fn cannot_vote(logged_in: Option<Timestamp>, now: Timestamp) -> Option<&'static 
 }
 
 /// A code to type in any browser.
-async fn with_code(
-    metadata: Metadata,
-    client: ClientId,
-    endpoint: DeviceAuthorizationUrl,
-    fetch: &Fetch,
-) -> Result<CoreTokenResponse, Failure> {
-    let client = CoreClient::from_provider_metadata(metadata, client, None).set_device_authorization_url(endpoint);
-    let request = client.exchange_device_code().add_scopes(scopes());
-    let details: CoreDeviceAuthorizationResponse = request.request_async(fetch).await.map_err(refused)?;
-    for line in to_open(&details) {
+async fn with_code(metadata: Metadata, client: ClientId, fetch: &Fetch) -> Result<CoreTokenResponse, Failure> {
+    let device = Device::begin(metadata, client, fetch).await?;
+    for line in device.to_open() {
         println!("{line}");
     }
-    let asked = client.exchange_device_access_token(&details).map_err(refused)?;
-    asked.request_async(fetch, tokio::time::sleep, Some(WITHIN)).await.map_err(refused)
-}
-
-/// Where to go, and what to type there.
-fn to_open(details: &CoreDeviceAuthorizationResponse) -> Vec<String> {
-    let (page, code) = (shown(details.verification_uri().as_str()), shown(details.user_code().secret()));
-    let mut lines = vec![format!("Open {page} and enter {code}")];
-    lines.extend(details.verification_uri_complete().map(|whole| format!("or open {}", shown(whole.secret()))));
-    lines
+    device.token(fetch, WITHIN).await.map_err(refused)
 }
 
 /// A browser on this machine, which comes back to a loopback listener.
@@ -135,10 +120,6 @@ async fn with_browser(metadata: Metadata, client: ClientId, fetch: &Fetch) -> Re
         token.claims(&client.id_token_verifier(), &nonce).map_err(refused)?;
     }
     Ok(response)
-}
-
-fn scopes() -> [Scope; 3] {
-    ["profile", "email", "groups"].map(|scope| Scope::new(scope.to_owned()))
 }
 
 /// Waits until the browser comes back with the state that was sent; whatever else asks is told to go away.
@@ -210,22 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_provider_has_typed_or_opened_draws_nothing_on_a_terminal() {
-        let details = serde_json::json!({
-            "device_code": "d",
-            "user_code": "ABC\u{1b}]0;x\u{7}D",
-            "verification_uri": "https://idp.example/a\u{1b}[2J",
-            "verification_uri_complete": "https://idp.example/a?c=ABC\r\nOpen https://evil.example\u{202e}",
-            "expires_in": 60,
-        });
-        let lines = to_open(&serde_json::from_value(details).unwrap());
-        assert_eq!(
-            lines,
-            [
-                "Open https://idp.example/a?[2J and enter ABC?]0;x?D",
-                "or open https://idp.example/a?c=ABC??Open https://evil.example?",
-            ]
-        );
+    fn what_a_provider_refuses_with_draws_nothing_on_a_terminal() {
         let refused = code_in("GET /?error=no%1b%5b2J%0aOpen&state=s1 HTTP/1.1\r\n", "s1").unwrap();
         assert_eq!(refused.unwrap_err().to_string(), "the identity provider: no?[2J?Open");
     }

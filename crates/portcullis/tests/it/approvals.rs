@@ -71,9 +71,14 @@ impl World {
 
     /// With these people and programs.
     pub(crate) fn with(people: People, settings: Settings, identity: &str) -> Self {
+        Self::trusting("", people, settings, identity)
+    }
+
+    /// With these further keys of the provider as YAML flow, each behind a comma.
+    pub(crate) fn trusting(more: &str, people: People, settings: Settings, identity: &str) -> Self {
         let provider = Provider::start(people).unwrap();
         let identity = format!(
-            "identity:\n  oidc: [{{ issuer: \"{}\", audience: portcullis, groups_claim: groups }}]\n  \
+            "identity:\n  oidc: [{{ issuer: \"{}\", audience: portcullis, groups_claim: groups{more} }}]\n  \
              roles: {{ admin: [platform], approver: [dba], auditor: [audit] }}\n{identity}",
             provider.issuer()
         );

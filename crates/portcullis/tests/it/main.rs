@@ -27,6 +27,7 @@ mod http;
 mod http_models;
 mod http_sessions;
 mod login;
+mod login_device;
 mod login_ssh;
 mod masking_drivers;
 mod masking_grammar;

@@ -3,7 +3,8 @@
 //!
 //! Promises: as a careful provider does it. A code is for one client, one redirect, one use and one minute, and needs the
 //! verifier of its S256 challenge; a redirect is to loopback or one that the client has; a refresh token is for one use; a
-//! device's login counts once its user has logged in with the code shown there. A failed login changes nothing. What ran
+//! device's login counts once its user has logged in with the code shown there, and is refused once they said no
+//! (`answer=no`). A failed login changes nothing. What ran
 //! out is forgotten.
 //! Does not promise to keep anything when dropped, or to slow down guessing: it is for one machine and a short while.
 //! Held by: `tests/it/idp.rs`, and the test below.
@@ -18,10 +19,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
-/// A login's code or a device's is good for so many seconds.
+/// A login's code is good for so many seconds.
 const CODE: u64 = 60;
-const DEVICE: u64 = 600;
 
 /// A login can be refreshed for so many seconds.
 const REFRESH: u64 = 24 * 60 * 60;
@@ -48,8 +49,15 @@ struct Device {
     user_code: String,
     client: String,
     until: u64,
+    /// Whoever waits for it has asked before.
+    asked: bool,
+    /// Its user said no.
+    denied: bool,
     login: Option<Login>,
 }
+
+/// A device that ran out is remembered for so many seconds.
+const REMEMBERED: u64 = 600;
 
 /// What is under way.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +77,7 @@ impl Pending {
     /// Forgets what ran out; a device's code is kept a while longer, since whoever waits for it is told that it ran out.
     pub(crate) fn forget(&mut self, now: u64) {
         self.codes.retain(|_, code| code.until > now);
-        self.devices.retain(|_, device| device.until + DEVICE > now);
+        self.devices.retain(|_, device| device.until + REMEMBERED > now);
         self.refresh.retain(|_, refresh| refresh.until > now);
     }
 }
@@ -170,15 +178,23 @@ impl Shared {
         let Some(client) = self.proven(asked, form) else { return Ok(refused("invalid_client")) };
         let device_code = random_hex()?;
         let user_code: String = random_hex()?.to_uppercase().chars().take(8).collect();
-        let device =
-            Device { user_code: user_code.clone(), client: client.id.clone(), until: now() + DEVICE, login: None };
+        let lives = self.settings.device_lifetime.as_secs();
+        let device = Device {
+            user_code: user_code.clone(),
+            client: client.id.clone(),
+            until: now() + lives,
+            asked: false,
+            denied: false,
+            login: None,
+        };
+        self.devices.fetch_add(1, Ordering::SeqCst);
         self.change(|pending| pending.devices.insert(device_code.clone(), device.clone()));
         let uri = format!("{}/device", self.issuer);
         Ok(document(
             "200 OK",
             &json!({
                 "device_code": device_code, "user_code": user_code, "verification_uri": uri,
-                "verification_uri_complete": format!("{uri}?user_code={user_code}"), "expires_in": DEVICE, "interval": 1,
+                "verification_uri_complete": format!("{uri}?user_code={user_code}"), "expires_in": lives, "interval": 1,
             }),
         ))
     }
@@ -197,15 +213,19 @@ impl Shared {
         let Some(account) = self.account(form) else { return show("401 Unauthorized", "Wrong user or password.") };
         let found = self.change(|pending| {
             let waiting = |device: &&mut Device| device.user_code == code && device.until > now();
-            let device = pending.devices.values_mut().find(waiting).filter(|device| device.login.is_none())?;
+            let device = pending.devices.values_mut().find(waiting);
+            let device = device.filter(|device| device.login.is_none() && !device.denied)?;
+            if form.get("answer") == "no" {
+                device.denied = true;
+                return Some("You said no; go back to your device.");
+            }
             let (user, client) = (account.user.clone(), device.client.clone());
             device.login = Some(Login { user, client, nonce: String::new(), at: now() });
-            Some(())
+            Some("You are logged in; go back to your device.")
         });
-        if found.is_some() {
-            page("200 OK", "You are logged in; go back to your device.")
-        } else {
-            page("400 Bad Request", "There is no such code.")
+        match found {
+            Some(said) => page("200 OK", said),
+            None => page("400 Bad Request", "There is no such code."),
         }
     }
 
@@ -245,10 +265,16 @@ impl Shared {
     fn on_device(&self, client: &Client, form: &Form) -> Result<Login, &'static str> {
         let code = form.get("device_code");
         self.change(|pending| {
-            let device =
-                pending.devices.get(code).filter(|device| device.client == client.id).ok_or("invalid_grant")?;
+            let device = pending.devices.get_mut(code).filter(|device| device.client == client.id);
+            let device = device.ok_or("invalid_grant")?;
             if device.until <= now() {
                 return Err("expired_token");
+            }
+            if device.denied {
+                return Err("access_denied");
+            }
+            if self.settings.slow_down && !std::mem::replace(&mut device.asked, true) {
+                return Err("slow_down");
             }
             let login = device.login.clone().ok_or("authorization_pending")?;
             pending.devices.remove(code);
@@ -266,7 +292,8 @@ impl Shared {
         self.change(|pending| pending.refresh.insert(refresh.clone(), kept.clone()));
         let mut claims = self.claims_of(account);
         if let Some(members) = claims.as_object_mut() {
-            members.insert("aud".to_owned(), login.client.as_str().into());
+            let aud = self.settings.id_tokens_for.as_ref().unwrap_or(&login.client);
+            members.insert("aud".to_owned(), aud.as_str().into());
             members.insert("auth_time".to_owned(), login.at.into());
             if !login.nonce.is_empty() {
                 members.insert("nonce".to_owned(), login.nonce.as_str().into());
@@ -311,7 +338,8 @@ mod tests {
             let (redirect, challenge) = (String::new(), String::new());
             pending.codes.insert(name.clone(), Code { login: login.clone(), redirect, challenge, until });
             let (user_code, client) = (String::new(), String::new());
-            pending.devices.insert(name.clone(), Device { user_code, client, until, login: None });
+            let device = Device { user_code, client, until, asked: false, denied: false, login: None };
+            pending.devices.insert(name.clone(), device);
             pending.refresh.insert(name, Refresh { login: login.clone(), until });
         }
         let mut left = |now| {
@@ -319,6 +347,6 @@ mod tests {
             (pending.codes.len(), pending.devices.len(), pending.refresh.len())
         };
         assert_eq!([left(9), left(10), left(20)], [(2, 2, 2), (1, 2, 1), (0, 2, 0)]);
-        assert_eq!([left(10 + DEVICE), left(20 + DEVICE)], [(0, 1, 0), (0, 0, 0)]);
+        assert_eq!([left(10 + REMEMBERED), left(20 + REMEMBERED)], [(0, 1, 0), (0, 0, 0)]);
     }
 }

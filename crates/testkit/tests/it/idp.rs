@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 const VERIFIER: &str = "a-verifier-of-forty-three-characters-or-more";
 const BACK: &str = "http://127.0.0.1:4711/back";
@@ -154,6 +155,31 @@ fn a_device_has_its_tokens_once_its_user_has_logged_in() {
     assert_eq!(claims(&tokens["id_token"])["sub"], "dana");
     assert_eq!(post(&provider, "/token", &poll).json()["error"], "invalid_grant");
     assert_eq!(post(&provider, "/device_authorization", "client_id=nobody").status, 401);
+}
+
+#[test]
+fn a_device_whose_user_says_no_or_comes_late_has_none_and_one_in_a_hurry_is_slowed() {
+    let begin = |settings: Settings| {
+        let provider = Provider::start(settings).unwrap();
+        let begun = post(&provider, "/device_authorization", "client_id=portcullis").json();
+        let poll = format!(
+            "grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id=portcullis&device_code={}",
+            begun["device_code"].as_str().unwrap()
+        );
+        (provider, begun["user_code"].as_str().unwrap().to_owned(), poll)
+    };
+    let (provider, code, poll) = begin(Settings { slow_down: true, ..Settings::for_tests() });
+    assert_eq!(post(&provider, "/token", &poll).json()["error"], "slow_down");
+    assert_eq!(post(&provider, "/token", &poll).json()["error"], "authorization_pending");
+    let enter =
+        |more: &str| post(&provider, "/device", &format!("user_code={code}&user=dana&password=dana{more}")).status;
+    assert_eq!((enter("&answer=no"), enter("")), (200, 400));
+    assert_eq!(
+        (post(&provider, "/token", &poll).json()["error"].as_str(), provider.devices()),
+        (Some("access_denied"), 1)
+    );
+    let (provider, _, poll) = begin(Settings { device_lifetime: Duration::ZERO, ..Settings::for_tests() });
+    assert_eq!(post(&provider, "/token", &poll).json()["error"], "expired_token");
 }
 
 #[test]

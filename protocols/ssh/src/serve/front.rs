@@ -8,6 +8,7 @@
 //! Held by: `tests/it/ssh.rs` and `ssh_edges.rs` of the binary.
 
 mod callbacks;
+mod device;
 
 use super::Ssh;
 use crate::classify;
@@ -17,14 +18,17 @@ use crate::inbox::Inbox;
 use crate::own::Locale;
 use crate::reply::{self, Ends, REFUSED, STDERR};
 use crate::wire::Brake;
+use device::Device;
 use portcullis_gate::{Arrival, NotEntered, Proof, Ruling, Session};
 use portcullis_model::{ClientInfo, Command, Name, Outcome, Protocol, SessionKind};
+use portcullis_net::{Drain, Waits};
 use russh::server::{self, Auth, ChannelOpenHandle, Msg};
 use russh::{ChannelId, ChannelOpenFailure, ChannelWriteHalf};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 /// What happens on a connection, for the task that owns it.
 pub(super) enum Event {
@@ -57,12 +61,30 @@ pub(super) struct Opened {
     pub(super) handle: server::Handle,
 }
 
+/// Whom the callbacks are for.
+pub(super) struct Caller {
+    pub(super) peer: SocketAddr,
+    /// The address it came to.
+    pub(super) local: SocketAddr,
+    pub(super) brake: Brake,
+    /// Where it may wait for its person.
+    pub(super) waits: Waits,
+    pub(super) drain: Drain,
+}
+
+/// What the callbacks tell the task that owns the connection.
+pub(super) struct Tells {
+    pub(super) events: mpsc::Sender<Event>,
+    /// By when the client is to have proved who it is.
+    pub(super) deadline: watch::Sender<Instant>,
+}
+
 /// The callbacks' own state.
 pub(super) struct Front {
     ssh: Arc<Ssh>,
-    peer: SocketAddr,
-    brake: Brake,
-    events: mpsc::Sender<Event>,
+    caller: Caller,
+    tells: Tells,
+    device: Device,
     entered: Option<Entered>,
     /// Why a client that proved who it is may open nothing.
     refused: Option<String>,
@@ -96,11 +118,18 @@ fn wanted(user: &str) -> (&str, Option<&str>) {
 }
 
 impl Front {
-    pub(super) fn new(ssh: Arc<Ssh>, peer: SocketAddr, brake: Brake, events: mpsc::Sender<Event>) -> Self {
-        Self { ssh, peer, brake, events, entered: None, refused: None, channels: HashMap::new() }
+    pub(super) fn new(ssh: Arc<Ssh>, caller: Caller, tells: Tells) -> Self {
+        let (device, channels) = (Device::Unused, HashMap::new());
+        Self { ssh, caller, tells, device, entered: None, refused: None, channels }
+    }
+
+    /// How the gateway sees the client.
+    fn client(&self) -> ClientInfo {
+        ClientInfo { address: self.caller.peer.to_string().into(), application: None, transport: "ssh".into() }
     }
 
     async fn enter(&mut self, user: &str, proof: Proof) -> Auth {
+        self.leave_device(device::LEFT);
         let (connection, login) = wanted(user);
         let arrival = Arrival {
             proof,
@@ -109,8 +138,8 @@ impl Front {
             connection: Name::canonical(connection),
             database: None,
             login: login.map(Arc::from),
-            client: ClientInfo { address: self.peer.to_string().into(), application: None, transport: "ssh".into() },
-            from: self.peer.ip(),
+            client: self.client(),
+            from: self.caller.peer.ip(),
             claimed: user.into(),
         };
         match self.ssh.gate.enter(arrival).await {
@@ -161,7 +190,7 @@ impl Front {
     }
 
     fn update_brake(&self) {
-        self.brake.set(self.behind());
+        self.caller.brake.set(self.behind());
     }
 
     /// A request that starts something: where the client may open nothing, it is told why, and its channel ends.
@@ -220,7 +249,7 @@ impl Front {
         }
     }
 
-    async fn refuse(&self, command: Command, reply: ChannelOpenHandle) -> Result<()> {
+    async fn refuse(&mut self, command: Command, reply: ChannelOpenHandle) -> Result<()> {
         let why = if self.asks(command) {
             ChannelOpenFailure::UnknownChannelType
         } else {
@@ -239,8 +268,9 @@ fn answered(channel: ChannelId, good: bool, session: &mut server::Session) -> Re
 }
 
 impl Drop for Front {
-    /// The connection is gone: so is every channel.
+    /// The connection is gone: so is every channel, and a login that waits.
     fn drop(&mut self) {
+        self.leave_device(if self.caller.drain.is_draining() { device::STOPPED } else { device::GONE });
         for asked in self.channels.values() {
             asked.inbox.push(FromClient::Close);
         }

@@ -39,6 +39,9 @@ pub(super) fn start() -> Result<People, Failure> {
         lifetime: LIFETIME,
         secrets_by: Settings::every_way(),
         for_programs: false,
+        device_lifetime: Settings::DEVICE_LIFETIME,
+        slow_down: false,
+        id_tokens_for: None,
     };
     Ok(People { provider: Provider::start(settings).map_err(failed)?, password })
 }

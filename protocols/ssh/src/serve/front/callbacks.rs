@@ -6,6 +6,7 @@
 //! Does not promise room: where a channel's task is behind, its window is small and the connection is read slowly.
 //! Held by: `tests/it/ssh.rs`, `ssh_edges.rs` and `ssh_clients.rs` of the binary, the last with paramiko and asyncssh.
 
+use super::device::LEFT;
 use super::{Event, ForwardAsked, Front, Opened, Requests, answered};
 use crate::classify;
 use crate::error::{Error, Result};
@@ -32,6 +33,7 @@ impl server::Handler for Front {
     type Error = Error;
 
     async fn auth_none(&mut self, _: &str) -> Result<Auth> {
+        self.leave_device(LEFT);
         Ok(Auth::reject())
     }
 
@@ -40,6 +42,7 @@ impl server::Handler for Front {
     }
 
     async fn auth_publickey_offered(&mut self, _: &str, offer: PublicKeyOffer<'_>) -> Result<Auth> {
+        self.leave_device(LEFT);
         let known = self.ssh.gate.identity().knows_key(offer.public_key);
         Ok(if known { Auth::Accept } else { Auth::reject() })
     }
@@ -62,6 +65,15 @@ impl server::Handler for Front {
         response: Option<Response<'a>>,
     ) -> Result<Auth> {
         const PROMPTS: &[(Cow<'static, str>, bool)] = &[(Cow::Borrowed("Portcullis token: "), false)];
+        if response.is_some() && self.device.waits() {
+            return self.go_on_device(user).await;
+        }
+        self.leave_device(LEFT);
+        if response.is_none()
+            && let Some(begun) = self.begin_device(user).await?
+        {
+            return Ok(begun);
+        }
         let Some(answer) = response.and_then(|mut answers| answers.next()) else {
             let prompts = Cow::Borrowed(PROMPTS);
             return Ok(Auth::Partial { name: "".into(), instructions: "".into(), prompts });
@@ -73,7 +85,7 @@ impl server::Handler for Front {
 
     async fn auth_succeeded(&mut self, _: &mut server::Session) -> Result<()> {
         // The first event of a connection: there is room for it.
-        self.events.try_send(Event::Entered(self.entered.clone())).ok();
+        self.tells.events.try_send(Event::Entered(self.entered.clone())).ok();
         Ok(())
     }
 
@@ -91,7 +103,7 @@ impl server::Handler for Front {
         let (_, half) = channel.split();
         let opened = Opened { inbox: Inbox::new(), half, handle: session.handle() };
         let inbox = opened.inbox.clone();
-        if self.channels.len() >= CHANNELS || self.events.try_send(Event::Channel(opened)).is_err() {
+        if self.channels.len() >= CHANNELS || self.tells.events.try_send(Event::Channel(opened)).is_err() {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
@@ -131,7 +143,7 @@ impl server::Handler for Front {
         let inbox = opened.inbox.clone();
         let asked = Box::new(ForwardAsked { opened, reply, host: host.to_owned(), port });
         // Without room it is dropped, which refuses the channel.
-        if self.channels.len() < CHANNELS && self.events.try_send(Event::Forward(asked)).is_ok() {
+        if self.channels.len() < CHANNELS && self.tells.events.try_send(Event::Forward(asked)).is_ok() {
             self.channels.insert(id, Requests::new(inbox));
         }
         Ok(())
