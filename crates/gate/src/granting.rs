@@ -63,7 +63,7 @@ fn stands(identity: &Identity, grant: &Grant, now: Timestamp) -> bool {
             makers: party.makers.clone(),
             extensions: Extensions::all(),
             // Nor with a key: it is theirs by whatever else they prove themselves with.
-            ssh: None,
+            shown_key: None,
         };
         identity.standing(&authenticated, now) == Standing::Good
     })

@@ -139,7 +139,7 @@ pub struct Authenticated {
     /// What its proof permits besides commands.
     pub extensions: Extensions,
     /// What it showed of SSH, to be looked for in lists of revoked keys.
-    pub ssh: Option<Arc<SshProof>>,
+    pub shown_key: Option<Arc<SshProof>>,
 }
 
 impl Authenticated {
@@ -154,7 +154,7 @@ impl Authenticated {
             interactive: None,
             makers: Vec::new(),
             extensions: Extensions::all(),
-            ssh: None,
+            shown_key: None,
         }
     }
 }
@@ -283,7 +283,7 @@ impl Identity {
 
     /// Whether no list of revoked SSH keys names what this was proved with.
     fn check_keys(&self, authenticated: &Authenticated) -> Result<(), Why> {
-        authenticated.ssh.as_ref().map_or(Ok(()), |shown| self.revoked_keys.judge(shown))
+        authenticated.shown_key.as_ref().map_or(Ok(()), |shown| self.revoked_keys.judge(shown))
     }
 
     /// What SCRAM with this user begins with. The same whether or not the user exists; counts nothing, waits for nothing.

@@ -246,6 +246,6 @@ pub(crate) async fn judge(table: &dyn Table, shown: Shown<'_>, now: Timestamp) -
         interactive: None,
         makers: stored.makers,
         extensions: Extensions::of(certificate),
-        ssh: Some(Arc::new(proof)),
+        shown_key: Some(Arc::new(proof)),
     })
 }

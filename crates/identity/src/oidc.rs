@@ -257,7 +257,7 @@ impl Oidc {
             interactive: named.interactive,
             makers: Vec::new(),
             extensions: Extensions::all(),
-            ssh: None,
+            shown_key: None,
         })
     }
 }

@@ -216,7 +216,7 @@ impl SshTrust {
             interactive: None,
             makers: Vec::new(),
             extensions: Extensions::all(),
-            ssh: Some(Arc::new(SshProof::of_key(data).ok_or(Why::UnknownKey)?)),
+            shown_key: Some(Arc::new(SshProof::of_key(data).ok_or(Why::UnknownKey)?)),
         })
     }
 
@@ -241,7 +241,7 @@ impl SshTrust {
             interactive: None,
             makers: Vec::new(),
             extensions: Extensions::of(certificate),
-            ssh: Some(Arc::new(SshProof::of_certificate(certificate).ok_or(Why::BadCertificate)?)),
+            shown_key: Some(Arc::new(SshProof::of_certificate(certificate).ok_or(Why::BadCertificate)?)),
         })
     }
 

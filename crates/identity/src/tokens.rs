@@ -172,7 +172,7 @@ pub(crate) async fn judge_presented(
                 interactive: None,
                 makers: stored.makers,
                 extensions: Extensions::all(),
-                ssh: None,
+                shown_key: None,
             });
         }
     };

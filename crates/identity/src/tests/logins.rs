@@ -78,7 +78,7 @@ impl Gateway {
             interactive: Some(self.now),
             makers: Vec::new(),
             extensions: Extensions::all(),
-            ssh: None,
+            shown_key: None,
         }
     }
 

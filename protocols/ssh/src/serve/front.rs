@@ -270,7 +270,10 @@ fn answered(channel: ChannelId, good: bool, session: &mut server::Session) -> Re
 impl Drop for Front {
     /// The connection is gone: so is every channel, and a login that waits.
     fn drop(&mut self) {
-        self.leave_device(if self.caller.drain.is_draining() { device::STOPPED } else { device::GONE });
+        // A gateway that stops may have ended its record: its callbacks said so while they waited.
+        if !self.caller.drain.is_draining() {
+            self.leave_device(device::GONE);
+        }
         for asked in self.channels.values() {
             asked.inbox.push(FromClient::Close);
         }

@@ -8,7 +8,7 @@
 //! `portcullis_identity` lets one begin; at most [`LONGEST`], and no longer than the provider's code is good. The provider
 //! is asked only while the client answers. Only a connection that waits so has longer than a login has, and its client has
 //! as long as a login for each answer. It ends with the connection, with the gateway, and when the client tries anything
-//! else; why it came to nothing is in the record. What a client answers to a request that asks nothing is not looked at.
+//! else; why it came to nothing is in the record, but of a client that goes just when the gateway does. What a client answers to a request that asks nothing is not looked at.
 //! Does not promise to wait for clients that cannot show a text: they see none, and go on to another method.
 //! Held by: `tests/it/login_device.rs` of the binary.
 
@@ -35,7 +35,7 @@ const BEAT: Duration = Duration::from_secs(1);
 /// Why a login that waits is over, where its provider did not say so.
 pub(super) const LEFT: &str = "device login: the client tried something else";
 pub(super) const GONE: &str = "device login: the client went, or did not answer";
-pub(super) const STOPPED: &str = "device login: the gateway stopped";
+const STOPPED: &str = "device login: the gateway stopped";
 
 /// Whether this connection has a login with a code.
 pub(super) enum Device {
@@ -114,8 +114,10 @@ impl Front {
         let Device::Waits(waits) = &mut self.device else { return Ok(Auth::reject()) };
         let ended = tokio::select! {
             biased;
-            // Said in the record when the callbacks go.
-            () = self.caller.drain.draining() => return Err(Error::Client(russh::Error::Disconnect)),
+            () = self.caller.drain.draining() => {
+                self.leave_device(STOPPED);
+                return Err(Error::Client(russh::Error::Disconnect));
+            }
             ended = &mut waits.login.token => ended,
             () = sleep_until(waits.until) => Err(Unfinished::Expired),
             () = sleep(BEAT) => return Ok(told(String::new())),
