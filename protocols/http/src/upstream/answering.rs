@@ -1,8 +1,8 @@
 //! The answer on its way to hyper: a head, then pieces through a channel of a few.
 //!
 //! Promises: the head comes first and once; data waits until hyper has taken what is before it; a body that was not
-//! ended is an error to hyper, which then cuts the connection or resets the stream; a client that goes away before the
-//! end is told to the exchange.
+//! ended is an error to hyper, which then cuts the connection or resets the stream, but not before what was given of it
+//! had its turn to be written; a client that goes away before the end is told to the exchange.
 //! Held by: the tests of `upstream.rs`.
 
 use crate::frame::{Head, ToClient};
@@ -59,7 +59,8 @@ impl ClientBody {
             return Err(io::Error::other("a second head"));
         };
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let mut response = Response::new(Streamed { receiver, guard: Some(guard), left: length, ended: false });
+        let mut response =
+            Response::new(Streamed { receiver, guard: Some(guard), left: length, unsent: true, ended: false });
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         slot.send(response).map_err(|_| io::ErrorKind::BrokenPipe.into())
@@ -197,6 +198,8 @@ pub(crate) struct Streamed {
     guard: Option<DropGuard>,
     /// Bytes that were announced and are still to come.
     left: Option<u64>,
+    /// hyper may hold back what it was given.
+    unsent: bool,
     ended: bool,
 }
 
@@ -211,11 +214,18 @@ impl Body for Streamed {
         match ready!(self.receiver.poll_recv(cx)) {
             Some(Piece::Data(data)) => {
                 self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+                self.unsent = true;
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Some(Piece::End) => {
                 self.ended = true;
                 Poll::Ready(None)
+            }
+            // At an error hyper drops what it has not written, and that may say why: it writes where it has to wait.
+            None if self.unsent => {
+                self.unsent = false;
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             None => {
                 self.ended = true;

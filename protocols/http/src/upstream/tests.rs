@@ -60,6 +60,30 @@ async fn a_whole_answer_ends_and_one_that_breaks_off_is_an_error() {
 }
 
 #[tokio::test]
+async fn what_came_before_an_answer_broke_off_is_written() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    for (frames, last) in
+        [(vec![head(None)], "\r\n\r\n"), (vec![head(None), data(1), data(2)], "\r\n2\r\n\x07\x07\r\n")]
+    {
+        let (mut client, server) = tokio::io::duplex(4096);
+        let mut answering = world();
+        for frame in frames.into_iter().chain([ToClient::Abort]) {
+            answering.outlet.stage(frame);
+        }
+        flush(&mut answering.outlet).await.unwrap();
+        let answer = std::cell::Cell::new(answering.head.await.ok());
+        let service = hyper::service::service_fn(|_| std::future::ready(answer.take().ok_or(BrokeOff)));
+        let serving =
+            hyper::server::conn::http1::Builder::new().serve_connection(hyper_util::rt::TokioIo::new(server), service);
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut got = String::new();
+        let (served, read) = tokio::join!(serving, client.read_to_string(&mut got));
+        assert!(served.is_err() && read.is_ok());
+        assert!(got.starts_with("HTTP/1.1 200 OK\r\n") && got.ends_with(last), "{got:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_outlet_that_is_dropped_is_an_answer_that_broke_off() {
     let mut world = world();
     world.outlet.stage(head(None));
