@@ -3,10 +3,10 @@
 //!
 //! Promises: a listed key opens nothing, by itself, inside a certificate or as the authority of one, nor does a certificate
 //! that is listed by serial number or key id; whoever has a session by it is told within [`LOOK`]. A file is read again
-//! once a second, whatever its times say. What a list no longer names counts until the next look finds the same, so that
-//! one that is being written in place gives nobody back for a moment. A file that cannot be read or understood at two looks
-//! one after the other refuses every SSH key and certificate, and takes the standing of those that are there, until it is
-//! good again; the log says both, once.
+//! once a second, whatever its times say. What any look found counts until two looks one after the other find the same, so
+//! that one that is being written in place gives nobody back for a moment. A file that cannot be read or understood at two
+//! looks one after the other, that changes at [`RESTLESS`] looks, or does not answer within [`PATIENCE`], refuses every SSH
+//! key and certificate, and takes the standing of those that are there, until it is good again; the log says both, once.
 //!
 //! Does not promise that a list is genuine or whole: who may write the file decides. Nor to know which principal a listed
 //! key was: what a person was granted meanwhile is theirs by whatever else they prove themselves with.
@@ -36,6 +36,12 @@ use tokio::task::JoinSet;
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long all of them may take to be read.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Looks one after the other that each find another list, beyond which a file is not understood.
+pub(crate) const RESTLESS: usize = 16;
+
 /// Bytes of a file at most.
 const LARGEST: u64 = 16 * 1024 * 1024;
 
@@ -52,8 +58,8 @@ impl RevokedKeys {
         let read = read(&file, None);
         let failed = |why| IdentityError::RevokedKeys { file: file.display().to_string(), why };
         let Some(Read { digest, list, origin: _ }) = read.map_err(failed)? else { return Ok(()) };
-        let list = Arc::new(list);
-        self.0.push(Followed { file, digest, settled: Arc::clone(&list), newest: list, failing: Failing::Not });
+        let (settled, since) = (Arc::new(list), Vec::new());
+        self.0.push(Followed { file, digest, settled, since, failing: Failing::Not });
         Ok(())
     }
 
@@ -68,14 +74,9 @@ impl RevokedKeys {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let mut lists = Vec::new();
-        for file in &self.0 {
-            lists.push(Arc::clone(&file.newest));
-            if !Arc::ptr_eq(&file.newest, &file.settled) {
-                lists.push(Arc::clone(&file.settled));
-            }
-        }
-        Snapshot { lists, unread: self.0.iter().any(|file| file.failing == Failing::Still) }
+        let lists = self.0.iter().flat_map(|file| std::iter::once(&file.settled).chain(&file.since));
+        let unread = self.0.iter().any(|file| file.failing == Failing::Still);
+        Snapshot { lists: lists.map(Arc::clone).collect(), unread }
     }
 }
 
@@ -104,11 +105,12 @@ impl fmt::Display for Origin {
 
 /// Reads a file; `None` where it has this digest still.
 fn read(file: &Path, known: Option<&Digest>) -> Result<Option<Read>, String> {
-    let opened = File::open(file).map_err(|error| error.to_string())?;
-    let metadata = opened.metadata().map_err(|error| error.to_string())?;
+    // Opening a pipe waits for whoever writes to it.
+    let metadata = std::fs::metadata(file).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("it is not a plain file".to_owned());
     }
+    let opened = File::open(file).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     opened.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > LARGEST {
@@ -136,48 +138,55 @@ enum Failing {
 #[derive(Clone, Debug)]
 struct Followed {
     file: PathBuf,
-    /// Of what `newest` was read from.
+    /// Of what was read last.
     digest: Digest,
     /// What two looks found, one after the other, or the start.
     settled: Arc<List>,
-    /// What was found last; both count.
-    newest: Arc<List>,
+    /// What each look found since, the newest last. All of them count.
+    since: Vec<Arc<List>>,
     failing: Failing,
 }
 
 impl Followed {
     /// Takes what a look found; whether anybody's standing may have changed.
     fn take(&mut self, found: Result<Option<Read>, String>) -> bool {
-        let file = self.file.display();
         let before = self.failing;
         let again = before == Failing::Still;
+        let restless = self.since.len() >= RESTLESS;
         self.failing = match (&found, before) {
+            (Ok(Some(_)), _) if restless => Failing::Still,
             (Ok(_), _) => Failing::Not,
             (Err(_), Failing::Not) => Failing::Once,
             (Err(_), Failing::Once | Failing::Still) => Failing::Still,
         };
+        let file = self.file.display();
+        if self.failing == Failing::Still && !again {
+            let why = found.as_ref().err().map_or("it is another at every look", String::as_str);
+            tracing::error!(%file, %why, "revoked SSH keys cannot be read; no SSH key and no certificate stands");
+        }
         match found {
             Ok(Some(Read { digest, list, origin })) => {
-                tracing::info!(%file, "revoked SSH keys were read again: {origin}");
+                // While none stands, no list is needed but the one that may come to be settled.
+                if restless {
+                    self.since.pop();
+                } else {
+                    tracing::info!(%file, "revoked SSH keys were read again: {origin}");
+                }
                 self.digest = digest;
-                self.newest = Arc::new(list);
-                true
+                self.since.push(Arc::new(list));
+                !restless || !again
             }
             Ok(None) => {
                 if again {
                     tracing::info!(%file, "revoked SSH keys can be read again");
                 }
-                let settles = !Arc::ptr_eq(&self.settled, &self.newest);
-                self.settled = Arc::clone(&self.newest);
+                let newest = self.since.pop();
+                let settles = newest.is_some();
+                self.settled = newest.unwrap_or_else(|| Arc::clone(&self.settled));
+                self.since.clear();
                 settles || again
             }
-            Err(why) => {
-                let fails = self.failing == Failing::Still && !again;
-                if fails {
-                    tracing::error!(%file, %why, "revoked SSH keys cannot be read; no SSH key and no certificate stands");
-                }
-                fails
-            }
+            Err(_) => self.failing == Failing::Still && !again,
         }
     }
 }
@@ -222,7 +231,7 @@ impl Following {
             follower.spawn(async move {
                 loop {
                     tokio::time::sleep(LOOK).await;
-                    let looked = tokio::task::spawn_blocking(move || {
+                    let mut looked = tokio::task::spawn_blocking(move || {
                         let changes = files.look();
                         (files, changes)
                     });
@@ -230,12 +239,24 @@ impl Following {
                         shared.store(Arc::new(snapshot));
                         changed.send_modify(|count| *count = count.wrapping_add(1));
                     };
-                    let Ok((looked, changes)) = looked.await else {
+                    let in_time = tokio::time::timeout(PATIENCE, &mut looked).await;
+                    let late = in_time.is_err();
+                    let looked = match in_time {
+                        Ok(looked) => looked,
+                        Err(_) => {
+                            tracing::error!(
+                                "files of revoked SSH keys do not answer; no SSH key and no certificate stands"
+                            );
+                            tell(Snapshot { lists: shared.load().lists.clone(), unread: true });
+                            looked.await
+                        }
+                    };
+                    let Ok((looked, changes)) = looked else {
                         tracing::error!("revoked SSH keys are not looked at any more; no SSH key stands");
                         return tell(Snapshot { lists: Vec::new(), unread: true });
                     };
                     files = looked;
-                    if changes {
+                    if changes || late {
                         tell(files.snapshot());
                     }
                 }

@@ -3,8 +3,8 @@
 //! Promises: every length is looked at before it is followed, no number is counted out, and a file is read whole or not
 //! at all. A section, a part of one or a critical extension that is not known here refuses the file, since it may revoke
 //! something; what the format calls ignored (flags, reserved fields, extensions that are not critical) is. What OpenSSH
-//! refuses to read is refused here, but for one thing: `ssh-keygen` writes bitmaps of more than 2048 bytes, which OpenSSH
-//! then cannot read; here they are.
+//! refuses to read is refused here, but for bitmaps of more than 2048 bytes, which `ssh-keygen` writes and cannot read, and
+//! for authorities that look like a key and are none (of an unknown kind, or a point that is on no curve): nobody has them.
 //!
 //! Does not promise to verify a list: whoever may write the file says what is revoked. Signatures in it, which OpenSSH's
 //! description says are refused since 9.4, are.

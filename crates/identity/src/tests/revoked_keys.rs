@@ -2,6 +2,7 @@
 
 use super::logins::{Gateway, key};
 use super::*;
+use crate::revoked_keys::RESTLESS;
 use ssh_key::certificate::{Builder, Certificate};
 use ssh_key::{HashAlg, PrivateKey, PublicKey};
 use std::fs;
@@ -136,7 +137,13 @@ async fn while_a_file_cannot_be_read_no_ssh_key_stands_and_tokens_do() {
     let token = || present(&door.gateway.identity, text(&made), None, HERE, door.gateway.now);
     let by_token = token().await.unwrap();
     type Break = fn(&Door);
-    let break_it: [(&str, Break); 5] = [
+    let break_it: [(&str, Break); 6] = [
+        // Whoever opens it waits for somebody who writes to it.
+        ("a pipe", |door| {
+            fs::remove_file(door.dir.path().join("more")).unwrap();
+            let made = std::process::Command::new("mkfifo").arg(door.dir.path().join("more")).status();
+            assert!(made.unwrap().success());
+        }),
         ("no key", |door| door.put("more", "hello\n")),
         ("no whole KRL", |door| door.put("more", b"SSHKRL\n\0\0\0\0\x01")),
         ("gone", |door| fs::remove_file(door.dir.path().join("more")).unwrap()),
@@ -209,6 +216,37 @@ fn a_file_that_is_being_written_in_place_gives_nobody_back_meanwhile() {
     assert_eq!(looked.look(""), (Ok(()), false));
     // What is listed counts at once.
     assert_eq!(looked.look(&old), (revoked, true));
+}
+
+#[test]
+fn what_only_one_look_found_counts_until_two_find_the_same() {
+    let stolen = key();
+    let (without, with) = (line(&key()), line(&stolen));
+    let mut looked = Looked::with(&without, &stolen);
+    let revoked = Err(Why::KeyRevoked);
+    assert_eq!(looked.look(&with), (revoked, true));
+    // Emptied to be written anew, and then as it was before.
+    for part in ["", &without, "", &without] {
+        assert_eq!(looked.look(part), (revoked, true), "{part:?}");
+    }
+    assert_eq!(looked.look(&without), (Ok(()), true));
+    assert_eq!(looked.look(&without), (Ok(()), false));
+}
+
+#[test]
+fn a_file_that_is_another_at_every_look_is_none_until_it_rests() {
+    let (stolen, lists) = (key(), [line(&key()), line(&key())]);
+    let mut looked = Looked::with(&lists[1], &stolen);
+    for look in 0..RESTLESS {
+        assert_eq!(looked.look(&lists[look % 2]), (Ok(()), true));
+    }
+    let unread = Err(Why::RevokedKeysUnread);
+    assert_eq!(looked.look(&lists[0]), (unread, true));
+    assert_eq!(looked.look(&lists[1]), (unread, false));
+    assert_eq!(looked.look(&line(&stolen)), (Err(Why::KeyRevoked), false));
+    assert_eq!(looked.look(&lists[0]), (unread, false));
+    assert_eq!(looked.look(&lists[0]), (Ok(()), true));
+    assert_eq!(looked.look(&line(&stolen)), (Err(Why::KeyRevoked), true));
 }
 
 #[test]
