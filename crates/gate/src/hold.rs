@@ -3,8 +3,8 @@
 //! Promises: nothing of a held command is sent before [`Hold::settle`] says so; it says so only after the desk's approval
 //! was claimed, once, for exactly this command by exactly this principal, and after the command was judged again and is
 //! still at most held by the rules that were approved, on the terms that were satisfied. Dropping a hold, or the future of
-//! its settling, withdraws the request and records that. A desk that fails is a refusal, and so is a record that does not
-//! take the request or the approval. [`Hold::settle_within`] ends its wait without ending its request (`leaving.rs`).
+//! its settling, withdraws the request and records that; one that was approved and used by then stays so. A desk that
+//! fails is a refusal, and so is a record that does not take the request or the approval. [`Hold::settle_within`] ends its wait without ending its request (`leaving.rs`).
 //! Held by: `tests/it/holding.rs`, `tests/it/leaving.rs`.
 
 use crate::clearance::{Cleared, Settled};
@@ -62,6 +62,8 @@ pub(crate) struct Waiting {
     pub(crate) preview: Option<Preview>,
     /// The request was left by somebody before: whoever stops waiting for it leaves it as it is.
     pub(crate) found: bool,
+    /// The approval is used, and the record says so.
+    claimed: bool,
     armed: bool,
 }
 
@@ -109,10 +111,23 @@ impl<F> Hold<F> {
         let approval = ApprovalId::new();
         let (told, _) = watch::channel(approval);
         let (held, granted) = (Held::of(judged), granting::names(&judged.granted));
-        let (same, found, armed) = (None, false, true);
-        let preview = None;
-        let waiting =
-            Waiting { session, command, number, approval, terms, held, granted, same, told, preview, found, armed };
+        let (same, preview) = (None, None);
+        let (found, claimed, armed) = (false, false, true);
+        let waiting = Waiting {
+            session,
+            command,
+            number,
+            approval,
+            terms,
+            held,
+            granted,
+            same,
+            told,
+            preview,
+            found,
+            claimed,
+            armed,
+        };
         Self { frame, waiting }
     }
 
@@ -219,9 +234,10 @@ impl Waiting {
     }
 
     /// Records that its approval was claimed; without that nothing of it may be sent.
-    pub(crate) async fn claimed(self, by: Vec<Arc<str>>, offers: Vec<Offer>) -> Result<Approved, Denial> {
+    pub(crate) async fn claimed(mut self, by: Vec<Arc<str>>, offers: Vec<Offer>) -> Result<Approved, Denial> {
         match self.session.append([self.verdict("approved", by)]) {
             Ok(sequence) => {
+                self.claimed = true;
                 self.give(offers).await;
                 Ok(Approved { waiting: self, sequence })
             }
@@ -408,10 +424,13 @@ fn cut(text: &str, longest: usize) -> Option<String> {
 impl Drop for Waiting {
     fn drop(&mut self) {
         if self.armed {
-            if !self.found {
-                self.session.shared.desk.withdraw_soon(self.approval);
+            // Of what was approved and used the record has its one verdict.
+            if !self.claimed {
+                if !self.found {
+                    self.session.shared.desk.withdraw_soon(self.approval);
+                }
+                self.record_verdict(if self.found { LEFT } else { "withdrawn" }, Vec::new());
             }
-            self.record_verdict(if self.found { LEFT } else { "withdrawn" }, Vec::new());
             self.session.record_settled(self.number, Outcome::Withdrawn, None);
         }
     }

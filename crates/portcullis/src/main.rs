@@ -43,10 +43,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// How long what is left of a gateway's work on other threads is waited for, once everything is told and closed.
+const LEFT_OVER: std::time::Duration = std::time::Duration::from_secs(5);
+
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Serve(args) => {
-            memory::keep_private().and_then(|()| runtime())?.block_on(serve::run(&args)).map(|()| ExitCode::SUCCESS)
+            let runtime = memory::keep_private().and_then(|()| runtime())?;
+            let served = runtime.block_on(serve::run(&args));
+            // What still reads from a file system that does not answer is not waited for.
+            runtime.shutdown_timeout(LEFT_OVER);
+            served.map(|()| ExitCode::SUCCESS)
         }
         Command::Check(args) => command::check::run(&args),
         Command::Demo(args) => memory::keep_private()

@@ -376,6 +376,32 @@ async fn everything_about_it_is_in_the_record() {
     assert_eq!(shop.ended(), [(grant, "shop/ask agent-7 shop revoked".to_owned())]);
 }
 
+/// Whoever gives up while what was approved is being granted: the approval is used, and nothing runs.
+#[tokio::test]
+async fn a_client_that_goes_behind_the_approval_leaves_one_verdict() {
+    let shop = Shop::open(BUNDLE).await;
+    let session = shop.world.session().await;
+    let Ruling::Hold(hold) = session.ask(session.seal(Bytes::new(), asks(&[create("t")]))) else { panic!("not held") };
+    let approval = hold.approval();
+    let mut settling = Box::pin(hold.settle());
+    let voting = shop.votes(approval, &[("dana", Some(60))]);
+    let giving_up = async {
+        while shop.world.desk.grants().unwrap().is_empty() {
+            assert!(futures_util::poll!(&mut settling).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(settling);
+    };
+    tokio::join!(voting, giving_up);
+    shop.world.settle(&session).await;
+    let told = shop.world.events(session.id()).into_iter().filter_map(|event| match event.body {
+        EventBody::ApprovalSettled { verdict, .. } => Some(verdict.to_string()),
+        EventBody::CommandSettled { outcome, .. } => Some(format!("{outcome:?}")),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["approved", "Withdrawn"]);
+}
+
 /// A record that cannot say that it was given: it does not count, not even after the record is whole again.
 #[tokio::test]
 async fn a_grant_that_is_not_in_the_record_is_none() {
