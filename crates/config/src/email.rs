@@ -115,6 +115,13 @@ fn server(value: &Value<'_>) -> Option<(MailSecurity, Arc<str>, u16)> {
 
 fn mailbox(value: &Value<'_>) -> Option<Arc<str>> {
     let text = value.text()?;
+    if !text.is_ascii() {
+        value.problem_with(
+            format!("`{text}` has a character that is not ASCII; mail is sent without SMTPUTF8 (RFC 6531)"),
+            "write a host name as its `xn--…` form; a mailbox whose own name is not ASCII gets no mail from here",
+        );
+        return None;
+    }
     let plain = Options::default().without_display_text().with_no_minimum_sub_domains();
     let ends_lines = text.chars().any(char::is_control);
     if ends_lines || EmailAddress::parse_with_options(text, plain).is_err() {

@@ -1,34 +1,33 @@
-//! Mail to one mailbox: the message, and its way to the server that takes it (SMTP, RFC 5321).
+//! Mail to one mailbox: the message, and its way to the server that takes it ([`smtp`]).
 //!
 //! Promises: one message for each notice, in plain text, with the same Message-ID at every try, and an ending answers its
-//! opening; no character of a client's makes a header or a line of its own. Nothing is said to a server before its
+//! opening; no character of a client's makes a header or a line of its own. Nothing but EHLO is said to a server before its
 //! certificate was verified, where the way there is not a loopback address: one that offers no STARTTLS gets no mail and no
-//! password. Bounded in time. What a server answers is told by its number only.
-//! Does not promise that the mail is read, or that it arrives once: a server that takes it and breaks off before it says so
-//! gets it again. The password is in a buffer of the library's while it is used.
+//! password, and what it said before TLS is no answer inside it. Bounded in time and in what is read. What a server answers is
+//! told by its number only.
+//! Does not promise that the mail is read, or that it arrives once: a server that takes it and does not say so in time gets it
+//! again, five times at most. The password is in buffers of the library's while it is used.
 //! Held by: the tests below, and `tests/it/notifications.rs` with a server.
 
+mod smtp;
+
 use super::notice::{Notice, for_mail};
-use super::send::Secret;
+use super::send::{NotTold, Secret};
+use lettre::Message;
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::transport::smtp::response::Code;
-use lettre::transport::smtp::{AsyncSmtpTransportBuilder, Error as SmtpError};
-use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use portcullis_net::{ClientTls, Roots, VerifyMode};
 use secrecy::ExposeSecret as _;
-use std::error::Error as _;
+use smtp::{Cover, Route, Smtp};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a message may take from the connection to the server's answer.
 const WITHIN: Duration = Duration::from_secs(30);
-
-type Smtp = AsyncSmtpTransport<Tokio1Executor>;
 
 /// The server that takes mail.
 pub(crate) struct Server<'c> {
@@ -52,7 +51,7 @@ pub(crate) enum Security<'c> {
 
 /// The way to one mailbox.
 pub(crate) struct Mail {
-    server: AsyncSmtpTransportBuilder,
+    route: Route,
     from: Mailbox,
     to: Mailbox,
     login: Option<(Arc<str>, Secret)>,
@@ -75,22 +74,10 @@ pub(crate) enum NotSent {
     Late,
 }
 
-impl From<SmtpError> for NotSent {
-    fn from(error: SmtpError) -> Self {
-        match error.status() {
-            Some(code) => Self::Answered(code),
-            None if error.is_tls() || is_of_tls(&error) => Self::Tls,
-            None if error.is_client() => Self::Offers,
-            None => Self::Connection,
-        }
+impl From<io::Error> for NotSent {
+    fn from(_: io::Error) -> Self {
+        Self::Connection
     }
-}
-
-/// Whether TLS did not come about: the library says so as of a connection that failed, with what was read amiss.
-fn is_of_tls(error: &SmtpError) -> bool {
-    let sources = std::iter::successors(error.source(), |&source| source.source());
-    let mut read = sources.filter_map(|source| source.downcast_ref::<io::Error>());
-    read.any(|error| error.kind() == io::ErrorKind::InvalidData)
 }
 
 impl NotSent {
@@ -111,10 +98,6 @@ pub(crate) enum NoWay {
     Mailbox(String),
     #[error(transparent)]
     Authorities(#[from] portcullis_net::Error),
-    #[error("{}: {error}", .file.display())]
-    File { file: PathBuf, error: io::Error },
-    #[error("TLS: {0}")]
-    Tls(#[from] SmtpError),
 }
 
 impl Mail {
@@ -124,30 +107,46 @@ impl Mail {
     /// An address is none, or the authorities cannot be read.
     pub(crate) fn new(server: Server<'_>, from: &str, to: &str) -> Result<Self, NoWay> {
         let Server { host, port, security, login } = server;
-        let mailbox = |text: &str| text.parse().map_err(|_| NoWay::Mailbox(text.to_owned()));
-        let tls = match security {
-            Security::Tls(authorities) => Tls::Wrapper(parameters(host, authorities)?),
-            Security::StartTls(authorities) => Tls::Required(parameters(host, authorities)?),
-            Security::Loopback => Tls::None,
+        let mailbox = |text: &str| {
+            // Others need servers that know RFC 6531.
+            let mailbox = text.parse::<Mailbox>().ok().filter(|_| text.is_ascii());
+            mailbox.ok_or_else(|| NoWay::Mailbox(text.to_owned()))
         };
-        let server = Smtp::builder_dangerous(host).port(port).tls(tls).timeout(Some(WITHIN));
-        Ok(Self { server, from: mailbox(from)?, to: mailbox(to)?, login })
+        let cover = match security {
+            Security::Tls(authorities) => Cover::First(verified(authorities)?),
+            Security::StartTls(authorities) => Cover::Asked(verified(authorities)?),
+            Security::Loopback => Cover::Nothing,
+        };
+        let route = Route { host: host.to_owned(), port, cover };
+        Ok(Self { route, from: mailbox(from)?, to: mailbox(to)?, login })
     }
 
     /// Hands it to the server.
-    pub(crate) async fn send(&self, notice: &Notice) -> Result<(), super::send::NotTold> {
-        let message = self.message(notice)?;
-        let mut server = self.server.clone();
-        if let Some((username, secret)) = &self.login {
-            let password = secret.read().await?;
-            server = server.credentials(Credentials::new(username.to_string(), password.expose_secret().to_owned()));
-        }
-        let server: Smtp = server.build();
-        match tokio::time::timeout(WITHIN, server.send(message)).await {
-            Ok(Ok(_taken)) => Ok(()),
-            Ok(Err(error)) => Err(NotSent::from(error).into()),
-            Err(_) => Err(NotSent::Late.into()),
-        }
+    pub(crate) async fn send(&self, notice: &Notice) -> Result<(), NotTold> {
+        let message = self.message(notice)?.formatted();
+        let login = match &self.login {
+            Some((username, secret)) => {
+                let password = secret.read().await?;
+                Some(Credentials::new(username.to_string(), password.expose_secret().to_owned()))
+            }
+            None => None,
+        };
+        let handed = tokio::time::timeout(WITHIN, self.hand_over(login, &message)).await;
+        let (smtp, taken) = handed.unwrap_or(Err(NotSent::Late))?;
+        // What the server answered counts, whatever becomes of the goodbye.
+        smtp.quit(taken.is_ok()).await;
+        Ok(taken?)
+    }
+
+    /// What became of the message, and the connection to say goodbye on.
+    async fn hand_over(
+        &self,
+        login: Option<Credentials>,
+        message: &[u8],
+    ) -> Result<(Smtp, Result<(), NotSent>), NotSent> {
+        let mut smtp = Smtp::open(&self.route).await?;
+        let taken = smtp.deliver(login, (&self.from.email, &self.to.email), message).await;
+        Ok((smtp, taken))
     }
 
     fn message(&self, notice: &Notice) -> Result<Message, NotSent> {
@@ -168,16 +167,9 @@ impl Mail {
 }
 
 /// Verified as everything else is: by these authorities alone, or by the system's.
-fn parameters(host: &str, authorities: Option<&Path>) -> Result<TlsParameters, NoWay> {
-    let mut parameters = TlsParameters::builder(host.to_owned());
-    if let Some(file) = authorities {
-        // Says what is wrong with a file that has no authority in it.
-        ClientTls::new(VerifyMode::VerifyFull, &Roots::File(file.to_owned()), &[])?;
-        let pem = std::fs::read(file).map_err(|error| NoWay::File { file: file.to_owned(), error })?;
-        parameters =
-            parameters.certificate_store(CertificateStore::None).add_root_certificate(Certificate::from_pem(&pem)?);
-    }
-    Ok(parameters.build()?)
+fn verified(authorities: Option<&Path>) -> Result<ClientTls, portcullis_net::Error> {
+    let roots = authorities.map_or(Roots::Native, |file| Roots::File(file.to_owned()));
+    ClientTls::new(VerifyMode::VerifyFull, &roots, &[])
 }
 
 #[cfg(test)]

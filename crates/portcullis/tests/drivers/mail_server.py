@@ -1,6 +1,7 @@
-"""Mail servers that keep what they take, a line of JSON for each message: mail_server.py CERTIFICATE KEY FILE
+"""Mail servers that keep what they take, a line of JSON for each message: mail_server.py LEAF OTHER FILE
 
-Prints the port that speaks TLS at once and the port that wants STARTTLS. Both want a login; a mailbox named `gone` is none.
+Prints the port that speaks TLS at once with LEAF, the port that wants STARTTLS with OTHER, and one that wants STARTTLS with
+LEAF. LEAF.pem and LEAF.key are a certificate and its key. All want a login; a mailbox named `gone` is none.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import sys
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
-CERTIFICATE, KEY, FILE = sys.argv[1:]
+LEAF, OTHER, FILE = sys.argv[1:]
 
 
 class Keeper:
@@ -36,16 +37,21 @@ def known(server, session, envelope, mechanism, login):
     return AuthResult(success=(login.login, login.password) == (b"gate", b"mail-hunter2"))
 
 
-async def main():
+def shows(leaf):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(CERTIFICATE, KEY)
+    context.load_cert_chain(f"{leaf}.pem", f"{leaf}.key")
+    return context
+
+
+async def main():
     login = {"auth_required": True, "authenticator": known}
     over_tls = lambda: SMTP(Keeper(), auth_require_tls=False, **login)
-    starttls = lambda: SMTP(Keeper(), tls_context=context, require_starttls=True, **login)
+    starttls = lambda leaf: lambda: SMTP(Keeper(), tls_context=shows(leaf), require_starttls=True, **login)
     loop = asyncio.get_running_loop()
     servers = [
-        await loop.create_server(over_tls, "127.0.0.1", 0, ssl=context),
-        await loop.create_server(starttls, "127.0.0.1", 0),
+        await loop.create_server(over_tls, "127.0.0.1", 0, ssl=shows(LEAF)),
+        await loop.create_server(starttls(OTHER), "127.0.0.1", 0),
+        await loop.create_server(starttls(LEAF), "127.0.0.1", 0),
     ]
     ports = [server.sockets[0].getsockname()[1] for server in servers]
     print("ports", *ports, flush=True)

@@ -1,7 +1,7 @@
 //! Who is told that something waits: real listeners beside a gateway.
 //!
 //! Promises: a webhook, Slack's webhook, mailboxes and a command are told of a request's opening and its end, once each,
-//! whatever restarts between; mail goes over TLS that was verified, and one mailbox that is none keeps it from no other; what is told is signed where it can be and holds nothing that is not shown to those who decide; a
+//! whatever restarts between; mail goes over TLS that was verified by authority and name, and one mailbox that is none keeps it from no other; what is told is signed where it can be and holds nothing that is not shown to those who decide; a
 //! notifier that is down or hangs holds up nobody, and says so once; one that fails twice is told at the third try; `check` says
 //! which has no secret.
 
@@ -158,20 +158,22 @@ fn one_that_fails_twice_is_told_and_one_that_hangs_holds_up_nobody() {
     shop.world.gateway.stop(&["notifications do not arrive", "before every notice was delivered"]).unwrap();
 }
 
-/// Mail servers for 127.0.0.1 and for localhost, whose certificate an authority of this directory signed; a line for each
-/// message is in `mail` there.
-fn mail_servers(directory: &Path) -> Option<(Supervised, [String; 2])> {
+/// Mail servers on three ports: TLS at once as 127.0.0.1 alone, STARTTLS as localhost alone, and STARTTLS as 127.0.0.1. An
+/// authority of this directory signed for both names; a line for each message is in `mail` there.
+fn mail_servers(directory: &Path) -> Option<(Supervised, [String; 3])> {
     let mut command = Command::new(fetched("python/bin/python")?);
     let ca = TestCa::new("mail").unwrap();
-    let leaf = ca.server(&["127.0.0.1", "localhost"]).unwrap();
     let other = TestCa::new("other").unwrap();
-    for (name, text) in
-        [("ca.pem", ca.pem()), ("other.pem", other.pem()), ("server.pem", &leaf.certificate), ("server.key", &leaf.key)]
-    {
+    for (name, text) in [("ca.pem", ca.pem()), ("other.pem", other.pem())] {
         fs::write(directory.join(name), text).unwrap();
     }
+    for (file, name) in [("address", "127.0.0.1"), ("name", "localhost")] {
+        let leaf = ca.server(&[name]).unwrap();
+        fs::write(directory.join(file).with_extension("pem"), leaf.certificate).unwrap();
+        fs::write(directory.join(file).with_extension("key"), leaf.key).unwrap();
+    }
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers/mail_server.py"));
-    command.args(["server.pem", "server.key", "mail"]).current_dir(directory);
+    command.args(["address", "name", "mail"]).current_dir(directory);
     let launch = Launch {
         command,
         name: "mail",
@@ -184,7 +186,7 @@ fn mail_servers(directory: &Path) -> Option<(Supervised, [String; 2])> {
     };
     let server = Supervised::start(launch).unwrap();
     let mut ports = server.ready_line().split_ascii_whitespace().skip(1).map(str::to_owned);
-    let ports = [ports.next().unwrap(), ports.next().unwrap()];
+    let ports = [(); 3].map(|()| ports.next().unwrap());
     Some((server, ports))
 }
 
@@ -192,14 +194,16 @@ fn mail_servers(directory: &Path) -> Option<(Supervised, [String; 2])> {
 fn mail_reaches_each_mailbox_and_goes_over_verified_tls_only() {
     let kept = tempfile::tempdir().unwrap();
     let at = |name: &str| kept.path().join(name).display().to_string();
-    let Some((_servers, [over_tls, starttls])) = mail_servers(kept.path()) else { return };
+    let Some((_servers, [over_tls, starttls, unnamed])) = mail_servers(kept.path()) else { return };
     fs::write(at("password"), "mail-hunter2").unwrap();
     let login = format!("from: gate@example.com, username: gate, password: {{ file: \"{}\" }}", at("password"));
     let lines = format!(
         "notifications:\n  - email: {{ server: \"smtps://127.0.0.1:{over_tls}\", to: [dba@example.com, gone@example.com], \
          {login} }}\n    tls_ca: \"{0}\"\n  - email: {{ server: \"smtp://localhost:{starttls}\", to: [oncall@example.com], \
          {login} }}\n    tls_ca: \"{0}\"\n  - email: {{ server: \"smtps://127.0.0.1:{over_tls}\", to: \
-         [elsewhere@example.com], {login} }}\n    tls_ca: \"{1}\"\n",
+         [elsewhere@example.com], {login} }}\n    tls_ca: \"{1}\"\n  - email: {{ server: \"smtps://localhost:{over_tls}\", \
+         to: [named@example.com], {login} }}\n    tls_ca: \"{0}\"\n  - email: {{ server: \"smtp://localhost:{unnamed}\", \
+         to: [unnamed@example.com], {login} }}\n    tls_ca: \"{0}\"\n",
         at("ca.pem"),
         at("other.pem"),
     );
@@ -237,7 +241,12 @@ fn mail_reaches_each_mailbox_and_goes_over_verified_tls_only() {
     let log = || shop.world.gateway.log_text();
     let says = |who: &str, why: &str| log().lines().any(|line| line.contains(who) && line.contains(why));
     eventually("who is none", || says("notifications[0] (mail to gone@example.com)", "550"));
-    eventually("who it is not", || says("notifications[2] (mail to elsewhere@example.com)", "not who it should be"));
+    // By another authority, or for another name.
+    for (nth, mailbox) in [(2, "elsewhere"), (3, "named"), (4, "unnamed")] {
+        let who = format!("notifications[{nth}] (mail to {mailbox}@example.com)");
+        eventually("who it is not", || says(&who, "not who it should be"));
+    }
+    assert_eq!(mail().len(), 4);
     assert!(!log().contains("mail-hunter2"), "{}", log());
     shop.world.gateway.stop(&["notifications do not arrive", "before every notice was delivered"]).unwrap();
 }
