@@ -1,10 +1,10 @@
 //! Logins with a code that is typed in any browser (RFC 8628): the command line runs them for whoever starts it, the gateway
 //! for people who come over SSH.
 //!
-//! Promises: the provider is asked no more often than it wants, once a second at most, and until the code runs out; what
-//! it says is shown as one line each, without control characters and what else nobody sees, and only where it can be shown
-//! whole; nobody is sent to a page in plaintext, but for a loopback address. Nothing but the configuration goes into a
-//! request. Does not promise a login of now: a code cannot ask for that.
+//! Promises: the provider is asked no more often than it wants, and than whoever waits has it asked, once a second at most,
+//! and until the code runs out; what it says is shown as one line each, without control characters and what else nobody
+//! sees, and only where it can be shown whole; nobody is sent to a page in plaintext, but for a loopback address. Nothing
+//! but the configuration goes into a request. Does not promise a login of now: a code cannot ask for that.
 //! Held by: `tests/it/login.rs`, `tests/it/login_device.rs`, and the tests below.
 
 use crate::command::provider::{Metadata, refused, shown};
@@ -22,7 +22,7 @@ pub(crate) fn scopes() -> [Scope; 3] {
     ["profile", "email", "groups"].map(|scope| Scope::new(scope.to_owned()))
 }
 
-/// How often a provider is asked at most, whatever it says.
+/// The least pause before a provider is asked again, whatever it says.
 const LEAST: Duration = Duration::from_secs(1);
 
 /// A provider that wants to be asked less often is not worth waiting for.
@@ -42,6 +42,7 @@ pub(crate) type NoToken = RequestTokenError<NoAnswer, DeviceCodeErrorResponse>;
 pub(crate) struct Device {
     client: DeviceClient,
     details: CoreDeviceAuthorizationResponse,
+    least: Duration,
     /// Where to go.
     pub(crate) page: String,
     /// What to type there.
@@ -80,7 +81,7 @@ impl Device {
         }
         // It is for comfort only.
         let whole = details.verification_uri_complete().and_then(|whole| self::page(whole.secret()));
-        Ok(Self { client, details, page, code, whole })
+        Ok(Self { client, details, least: LEAST, page, code, whole })
     }
 
     /// Where to go, and what to type there.
@@ -95,11 +96,23 @@ impl Device {
         self.details.expires_in()
     }
 
+    /// The same, with a pause of at least this before the provider is asked again.
+    #[must_use]
+    pub(crate) fn with_pauses_of(mut self, least: Duration) -> Self {
+        self.least = self.least.max(least);
+        self
+    }
+
+    /// The pause before it is asked again, where it wants this one.
+    fn pause(&self, wanted: Duration) -> Duration {
+        wanted.max(self.least)
+    }
+
     /// Waits until somebody has logged in, for as long as the code is good and no longer than this.
     pub(crate) async fn token(&self, fetch: &Fetch, longest: Duration) -> Result<CoreTokenResponse, NoToken> {
         let asked = self.client.exchange_device_access_token(&self.details);
         let asked = asked.map_err(|error| NoToken::Other(error.to_string()))?;
-        let rest = |interval: Duration| tokio::time::sleep(interval.max(LEAST));
+        let rest = |wanted: Duration| tokio::time::sleep(self.pause(wanted));
         asked.request_async(fetch, rest, Some(longest.min(self.within()))).await
     }
 }
@@ -169,6 +182,17 @@ mod tests {
         assert_eq!(loopback.page, "http://127.0.0.1:8080/d");
         let refused = device(details(json!({ "user_code": "x".repeat(CODE + 1) }))).err().unwrap();
         assert!(refused.contains("too long"), "{refused}");
+    }
+
+    #[test]
+    fn a_provider_that_wants_haste_is_asked_no_more_often_than_its_asker_wants() {
+        let seconds = Duration::from_secs;
+        let device = device(details(json!({ "interval": 0 }))).unwrap();
+        assert_eq!([0, 1, 7].map(|wanted| device.pause(seconds(wanted))), [1, 1, 7].map(seconds));
+        let device = device.with_pauses_of(seconds(5));
+        assert_eq!([0, 1, 7].map(|wanted| device.pause(seconds(wanted))), [5, 5, 7].map(seconds));
+        // It gets longer only.
+        assert_eq!(device.with_pauses_of(Duration::ZERO).pause(Duration::ZERO), seconds(5));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `ssh_login` of `identity.oidc`: where people log in with a code when they come over SSH and show no key.
 //!
 //! Promises: one provider, as the public client that its tokens are for; what it says of itself is asked for once in
-//! [`KNOWN`], and anew after it gave no code; why a login came to nothing is in the log in the provider's words, made
-//! harmless. Does not promise to bound how many logins there are: `portcullis_identity` and `portcullis_net` do.
+//! [`KNOWN`], and anew after it gave no code; while somebody waits it is asked no more often than every [`PAUSE`], however often
+//! it wants that; why a login came to nothing is in the log in the provider's words, made harmless. Does not promise to bound
+//! how many logins there are: `portcullis_identity` and `portcullis_net` do.
 //! Held by: `tests/it/login_device.rs`.
 
 use crate::assemble::oidc;
@@ -25,6 +26,10 @@ const KNOWN: Duration = Duration::from_secs(600);
 
 /// How long a provider is asked at most: whoever waits ends sooner.
 const LONGEST: Duration = Duration::from_secs(600);
+
+/// The least pause before a provider is asked again for one who waits: what RFC 8628 (§3.2) has where a provider says nothing.
+/// Any stranger can have it asked.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Where people who come over SSH log in, where they may.
 pub(crate) fn logins(config: &Config) -> Result<Option<Arc<dyn DeviceLogins>>, Failure> {
@@ -59,7 +64,8 @@ impl Provider {
     async fn device(&self) -> Result<Device, Failure> {
         let metadata = self.metadata().await?;
         let begun = Device::begin(metadata, self.client.clone(), &self.fetch).await;
-        begun.inspect_err(|_| drop(self.known.send_replace(None)))
+        let begun = begun.inspect_err(|_| drop(self.known.send_replace(None)))?;
+        Ok(begun.with_pauses_of(PAUSE))
     }
 
     async fn login(&self) -> Result<DeviceLogin, Unfinished> {

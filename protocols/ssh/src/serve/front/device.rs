@@ -10,7 +10,7 @@
 //! as long as a login for each answer. It ends with the connection, with the gateway, and when the client tries anything
 //! else; why it came to nothing is in the record, but of a client that goes just when the gateway does. What a client answers to a request that asks nothing is not looked at.
 //! Does not promise to wait for clients that cannot show a text: they see none, and go on to another method.
-//! Held by: `tests/it/login_device.rs` of the binary.
+//! Held by: `tests/it/login_device.rs` of the binary, and the test below.
 
 use super::Front;
 use crate::error::{Error, Result};
@@ -62,6 +62,11 @@ impl Device {
     }
 }
 
+/// How long a person is waited for whose code is good for so long.
+fn patience(code: Duration) -> Duration {
+    code.min(LONGEST)
+}
+
 /// An information request without a prompt: its text is shown, and answered at once.
 fn told(instructions: String) -> Auth {
     Auth::Partial { name: "".into(), instructions: instructions.into(), prompts: Cow::Borrowed(&[]) }
@@ -104,7 +109,7 @@ impl Front {
         };
         self.more_time(Duration::ZERO);
         let login = begun.unwrap_or(Err(Unfinished::Unavailable)).map_err(Unfinished::words)?;
-        let until = Instant::now() + login.within.min(LONGEST);
+        let until = Instant::now() + patience(login.within);
         Ok(Some(Waits { login, until, user: user.to_owned(), _place: place }))
     }
 
@@ -159,5 +164,17 @@ impl Front {
     /// The client has as long as a login has, from the end of what the gateway itself does now.
     fn more_time(&self, working: Duration) {
         self.tells.deadline.send_replace(Instant::now() + working + self.ssh.settings.login_timeout);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_waited_for_while_the_code_is_good_and_three_minutes_at_most() {
+        for (code, waited) in [(0, 0), (60, 60), (180, 180), (181, 180), (u64::MAX, 180)] {
+            assert_eq!(patience(Duration::from_secs(code)), Duration::from_secs(waited));
+        }
     }
 }
