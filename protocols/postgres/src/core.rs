@@ -179,6 +179,10 @@ pub(crate) struct Core {
     refreshed: bool,
     /// A long row that comes in pieces and may still be recorded.
     row: LongRow,
+    /// A message to the client has begun and not ended: nothing else may stand in it.
+    within: bool,
+    /// What is said to the client behind it.
+    later: Option<Bytes>,
     /// COPY data to the client that may have to be masked.
     copying_out: Option<CopyingOut>,
     /// The server's process, which its own notifications come from.
@@ -225,6 +229,8 @@ impl Core {
             reloading: false,
             refreshed: false,
             row: LongRow::default(),
+            within: false,
+            later: None,
             copying_out: None,
             own_pid,
             touched: Touched::default(),
@@ -286,14 +292,25 @@ impl Core {
         }
     }
 
-    /// Ends the session with a fatal error.
+    /// Tells the client of something that answers no command.
+    fn notify(&mut self, notice: Bytes, steps: &mut Steps) {
+        if self.within {
+            self.later = Some(notice);
+        } else {
+            steps.down.push(self.session.say(notice));
+        }
+    }
+
+    /// Ends the session with a fatal error; without a word where the client would take it for the rest of a row.
     pub(crate) fn end(&mut self, code: &'static str, message: &str, reason: &'static str, steps: &mut Steps) {
         if matches!(self.state, State::Ended) {
             return;
         }
         self.state = State::Ended;
         steps.unhold = true;
-        steps.down.push(self.session.say(reply::fatal(code, message)));
+        if !self.within {
+            steps.down.push(self.session.say(reply::fatal(code, message)));
+        }
         steps.up.push(self.session.own(Own::Terminate));
         steps.end = Some(reason);
     }

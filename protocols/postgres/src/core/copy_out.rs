@@ -64,6 +64,11 @@ impl Core {
         Ok(())
     }
 
+    /// Whether what is sent of the data is not what came.
+    pub(super) const fn masks_copy(&self) -> bool {
+        matches!(&self.copying_out, Some(CopyingOut { client: Some(_), .. }))
+    }
+
     /// A piece of COPY data: one CopyData, or a part of a long one.
     pub(super) fn copy_out(&mut self, id: RunId, data: &[u8], frame: &Bytes, steps: &mut Steps) {
         let Some(copying) = &mut self.copying_out else {

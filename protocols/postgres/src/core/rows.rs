@@ -1,13 +1,13 @@
 //! Rows on their way to the client: whole ones by the run, long ones in pieces.
 //!
 //! Promises: a row that may have to be masked leaves whole or not at all; what becomes of its columns is decided once as
-//! many bytes of it came as say how many there are, so where it was cut changes nothing; rows that cannot be masked end
-//! the session. Does not promise what becomes of a column: `answer.rs` does.
+//! many bytes of it came as say how many there are, so where it was cut changes nothing; nothing of the gateway's own gets
+//! between two pieces; rows that cannot be masked end the session. Does not promise what becomes of a column: `answer.rs` does.
 //! Held by: `core/tests/masking.rs`, and `tests/it/masking.rs` against a real server.
 
 use super::backend::Front;
 use super::run::RunId;
-use super::{Core, Steps};
+use super::{Core, State, Steps};
 use crate::frame::{Chunk, Run as Rows};
 use crate::mask;
 use bytes::BytesMut;
@@ -70,7 +70,16 @@ impl Core {
         if chunk.tag == b'D' {
             self.row_chunk(id, chunk, steps)
         } else {
-            self.copy_out(id, chunk.body(), &chunk.bytes, steps)
+            let (masked, last) = (self.masks_copy(), chunk.last);
+            self.copy_out(id, chunk.body(), &chunk.bytes, steps);
+            // What is masked leaves in messages of its own.
+            self.within = !masked && !last;
+        }
+        if !self.within
+            && !matches!(self.state, State::Ended)
+            && let Some(notice) = self.later.take()
+        {
+            steps.down.push(self.session.say(notice));
         }
     }
 
@@ -116,6 +125,7 @@ impl Core {
                 LongRow::Begun(_) | LongRow::Masked(_) | LongRow::Passing => run.answer.count_rows(1),
             }
         }
+        self.within = !chunk.last;
         steps.down.push(run.answer.release(chunk.bytes));
     }
 

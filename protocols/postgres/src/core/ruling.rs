@@ -218,7 +218,7 @@ impl Core {
             let denial = hold.refuse(Reason::HeldInTransaction { rule });
             return self.refuse(asked, denial, steps);
         }
-        steps.down.push(self.session.say(reply::held(hold.approval(), hold.terms())));
+        self.notify(reply::held(hold.approval(), hold.terms()), steps);
         if !self.queue.ends_in_ready() {
             // What came before it is answered while it waits.
             steps.up.push(self.session.own(Own::Flush));
@@ -253,9 +253,9 @@ impl Core {
     }
 
     /// Nobody has decided for a while: the client hears that it was not forgotten.
-    pub(crate) fn on_waited(&self, steps: &mut Steps) {
+    pub(crate) fn on_waited(&mut self, steps: &mut Steps) {
         if let State::Holding { approval, .. } = &self.state {
-            steps.down.push(self.session.say(reply::still_held(*approval)));
+            self.notify(reply::still_held(*approval), steps);
         }
     }
 

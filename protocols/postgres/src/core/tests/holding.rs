@@ -54,3 +54,72 @@ async fn a_failure_before_a_held_command_takes_it_with_it() {
     assert!(told.ends_with("E22012 ZI"), "{told}");
     assert!(!rig.core.is_holding() && rig.hold.is_none());
 }
+
+/// The frames that a client was told, without notices and errors, whose words differ from session to session.
+fn answers(bytes: &[u8]) -> Vec<&[u8]> {
+    let (mut frames, mut rest) = (Vec::new(), bytes);
+    while let Some(head) = rest.first_chunk::<5>() {
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        let (frame, behind) = rest.split_at(length + 1);
+        frames.push(frame);
+        rest = behind;
+    }
+    assert!(rest.is_empty(), "no frame at the end");
+    frames.retain(|frame| !matches!(frame[0], b'N' | b'E'));
+    frames
+}
+
+#[tokio::test]
+async fn nothing_is_said_within_a_message_that_comes_in_pieces() {
+    let house = super::gate().await;
+    let held = [says::run("TRUNCATE items"), says::sync()].concat();
+    for text in ["SELECT name FROM people", "COPY people TO STDOUT"] {
+        let read = [says::run(text), b"H\0\0\0\x04".to_vec()].concat();
+        let mut rig = Rig::new(&house).await;
+        rig.client(&[read.clone(), held.clone()].concat());
+        rig.quiet();
+        rig.withdraw();
+        rig.quiet();
+        let whole = rig.told();
+        assert!(whole.len() > 80_000);
+        for cut in (0..whole.len()).step_by(1999) {
+            // That it is held, and that it still is.
+            for late in [true, false] {
+                let mut rig = Rig::new(&house).await;
+                rig.quiet();
+                rig.client(&read);
+                if late {
+                    rig.deliver(cut);
+                    rig.client(&held);
+                } else {
+                    rig.client(&held);
+                    rig.deliver(cut);
+                    rig.waited();
+                }
+                assert!(rig.core.is_holding());
+                rig.quiet();
+                rig.withdraw();
+                rig.quiet();
+                let told = rig.told();
+                assert_eq!(answers(&told), answers(&whole), "{text}, {cut} bytes");
+                let notices = super::rig::outline(&told).split(' ').filter(|tag| *tag == "N").count();
+                assert_eq!(notices, if late { 1 } else { 2 });
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ends_within_a_row_says_nothing_in_it() {
+    let house = super::gate().await;
+    for (cut, last) in [(60_000, false), (200, true)] {
+        let mut rig = Rig::new(&house).await;
+        rig.client(&says::query("SELECT name FROM people"));
+        rig.deliver(cut);
+        rig.deliver(if last { usize::MAX } else { 10_000 });
+        rig.core.breach("a test", &mut rig.steps);
+        rig.waited();
+        let told = rig.told();
+        assert_eq!(told.windows(5).any(|part| part == b"FATAL"), last, "{cut}");
+    }
+}

@@ -341,7 +341,7 @@ pub(super) struct Rig {
     pub(super) core: Core,
     pub(super) server: Server,
     pub(super) id: SessionId,
-    steps: Steps,
+    pub(super) steps: Steps,
     up: Upstream<Sink>,
     down: Downstream<Sink>,
     to_server: Sink,
@@ -494,6 +494,12 @@ impl Rig {
         self.core.on_withdrawn(&mut self.steps);
         self.apply();
         self.take_client();
+    }
+
+    /// Nobody has decided for a while.
+    pub(super) fn waited(&mut self) {
+        self.core.on_waited(&mut self.steps);
+        self.apply();
     }
 
     /// What the client was told since the last time: tags, with SQLSTATEs and statuses.
