@@ -3,7 +3,7 @@
 //! For tests and for the demo, so held to production lints.
 //!
 //! Promises: nothing started here outlives the process that started it ([`process`]); no fixed ports; no network; what
-//! the machine lacks is a reason to skip ([`TestkitError::is_absence`]), never a silent pass.
+//! the machine lacks is a reason to skip ([`or_skip`]), never a silent pass.
 //! Does not promise speed, except where benchmarks use it ([`relay`]).
 //! Held by: `tests/it`, which also holds the house's import directions and licences (`tests/it/imports.rs`).
 
@@ -46,4 +46,21 @@ pub fn random_hex() -> Result<String, TestkitError> {
         .and_then(|mut source| source.read_exact(&mut bytes))
         .map_err(TestkitError::io("read /dev/urandom"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What a test needs; where the machine lacks it, nothing, and the reason is printed.
+///
+/// # Panics
+/// Where it is there and does not work: that is a failure and no reason to skip.
+#[expect(clippy::panic, clippy::print_stdout, reason = "it speaks for the test that calls it")]
+#[must_use]
+pub fn or_skip<T, E: std::borrow::Borrow<TestkitError>>(needed: Result<T, E>) -> Option<T> {
+    match needed {
+        Ok(needed) => Some(needed),
+        Err(error) if error.borrow().is_absence() => {
+            println!("skipped: {}", error.borrow());
+            None
+        }
+        Err(error) => panic!("{}", error.borrow()),
+    }
 }

@@ -8,7 +8,7 @@ use portcullis_testkit::gateway::{Gateway, Settings};
 use portcullis_testkit::http::{Answers, Asked, Service, answer, chunked};
 use portcullis_testkit::idp::{Algorithm, By, Provider, Settings as People};
 use portcullis_testkit::ssh::{Sshd, keygen};
-use portcullis_testkit::{Postgres, shop};
+use portcullis_testkit::{Postgres, or_skip, shop};
 use serde_json::{Value, json};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -347,11 +347,7 @@ fn an_approval_does_not_outlive_the_policy_or_the_gateway_that_it_was_asked_unde
 
 #[test]
 fn a_held_program_waits_in_its_ssh_session() {
-    let server = match Sshd::shared() {
-        Ok(server) => server,
-        Err(error) if error.is_absence() => return println!("skipped: {error}"),
-        Err(error) => panic!("{error}"),
-    };
+    let Some(server) = or_skip(Sshd::shared()) else { return };
     let keys = tempfile::tempdir().unwrap();
     let key = keys.path().join("key");
     keygen(&key).unwrap();

@@ -4,6 +4,7 @@
 use crate::surroundings::BINARY;
 use portcullis_testkit::conform::{Heard, Proof, Say, Subject};
 use portcullis_testkit::gateway::{Gateway, Settings};
+use portcullis_testkit::or_skip;
 use portcullis_testkit::ssh::Sshd;
 use russh::client::{self, AuthResult, Handle};
 use russh::keys::PublicKeyOrCertificate;
@@ -52,14 +53,7 @@ impl Subject for Ssh {
             "ForceCommand printf '%s\\n' \"$SSH_ORIGINAL_COMMAND\" >>{} && eval \"$SSH_ORIGINAL_COMMAND\"",
             ledger.display()
         );
-        let server = match Sshd::start(&[&kept]) {
-            Ok(server) => server,
-            Err(error) if error.is_absence() => {
-                println!("skipped: {error}");
-                return None;
-            }
-            Err(error) => panic!("{error}"),
-        };
+        let server = or_skip(Sshd::start(&[&kept]))?;
         let settings = Settings::new(BINARY).ssh("box", &server).policy("conform", POLICY);
         let gateway = settings.extra("limits: { statement: 16KiB }").start().unwrap();
         let token = gateway.token("agent", &["agents"]).unwrap();

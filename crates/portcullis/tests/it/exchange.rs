@@ -10,8 +10,8 @@ use crate::surroundings::{BINARY, eventually, libpq_client, server};
 use portcullis_testkit::gateway::Settings;
 use portcullis_testkit::http::{Answers, Asked, Service, answer};
 use portcullis_testkit::idp::Settings as People;
-use portcullis_testkit::shop;
 use portcullis_testkit::ssh::Sshd;
+use portcullis_testkit::{or_skip, shop};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -118,13 +118,10 @@ fn a_programs_secret_becomes_a_token_for_psql_curl_and_ssh() {
     let service = Service::start(Arc::new(|_: &Asked| answer("200 OK", "application/json", b"{\"ok\":1}"))).unwrap();
     let crm = format!("{{ protocol: http, upstream: \"http://{}\", api: rest }}", service.address());
     let settings = Settings::new(BINARY).postgres("shop", server, &database).connection("crm", &crm);
-    let sshd = Sshd::shared();
-    let settings = match &sshd {
-        Ok(sshd) => settings.ssh("build-box", sshd),
-        Err(error) => {
-            println!("without ssh: {error}");
-            settings
-        }
+    let sshd = or_skip(Sshd::shared());
+    let settings = match sshd {
+        Some(sshd) => settings.ssh("build-box", sshd),
+        None => settings,
     };
     let world = World::with(people(), settings.policy("programs", PROGRAMS), "");
     let output = given(at_gateway(&world, &[]), &format!("{SECRET}\n"));
@@ -140,7 +137,7 @@ fn a_programs_secret_becomes_a_token_for_psql_curl_and_ssh() {
     curl.arg(world.gateway.ca_file()).arg(format!("https://{}/crm/orders", world.gateway.address("http").unwrap()));
     let asked = curl.output().unwrap();
     assert_eq!(String::from_utf8_lossy(&asked.stdout), "{\"ok\":1}");
-    if sshd.is_ok() {
+    if sshd.is_some() {
         let directory = tempfile::tempdir().unwrap();
         let ran = ssh(&world, &found, directory.path());
         assert_eq!((ran.text(), ran.code), ("in\n", Some(0)), "{ran:?}");

@@ -2,7 +2,8 @@
 //!
 //! Promises: whoever logs in at the provider is in, as that person, until the login ends; who says no, comes late, comes with
 //! a token for somebody else or with nothing is not, and the record says why; a provider that is away, one connection's
-//! patience and many at once keep nobody else out; nothing of it is there where the configuration does not say so.
+//! patience and many at once keep nobody else out; an address begins only so many; nothing of it is there where the
+//! configuration does not say so.
 
 use crate::approvals::{World, told};
 use crate::login::post;
@@ -10,6 +11,7 @@ use crate::ssh::know;
 use crate::surroundings::{BINARY, eventually, fetched};
 use portcullis_testkit::gateway::Settings;
 use portcullis_testkit::idp::{Account, Settings as People};
+use portcullis_testkit::or_skip;
 use portcullis_testkit::process::run;
 use portcullis_testkit::ssh::Sshd;
 use russh::client::{self, KeyboardInteractiveAuthResponse};
@@ -44,14 +46,7 @@ impl Desk {
 
     /// With these further keys of the provider, people, and lines of the configuration.
     fn with(provider: &str, people: People, extra: &str) -> Option<Self> {
-        let server = match Sshd::shared() {
-            Ok(server) => server,
-            Err(error) if error.is_absence() => {
-                println!("skipped: {error}");
-                return None;
-            }
-            Err(error) => panic!("{error}"),
-        };
+        let server = or_skip(Sshd::shared())?;
         let settings = Settings::new(BINARY).ssh("build-box", server).policy("programs", PROGRAMS);
         let world = World::trusting(provider, people, settings, extra);
         let home = tempfile::tempdir().unwrap();
@@ -401,6 +396,34 @@ fn a_connection_has_one_and_asks_for_a_token_then() {
     assert_eq!((out.as_str(), code), ("in\n", Some(0)), "{err}");
     assert!(desk.asked().contains("Portcullis token: "), "{}", desk.asked());
     assert_eq!(desk.world.provider.devices(), 1);
+    desk.close(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_begins_too_many_logins_has_the_provider_asked_for_no_more() {
+    let Some(desk) = Desk::open() else { return };
+    let (mut tries, mut begun) = (0, 0);
+    let refused = loop {
+        tries += 1;
+        assert!(tries <= 60, "each of {begun} logins was begun");
+        let mut client = client::connect(Arc::new(client::Config::default()), desk.address(), Any).await.unwrap();
+        match client.authenticate_keyboard_interactive_start("build-box", None::<String>).await.unwrap() {
+            KeyboardInteractiveAuthResponse::InfoRequest { instructions, .. } => {
+                assert!(instructions.contains("Open http"), "{instructions}");
+                begun += 1;
+            }
+            refused => break refused,
+        }
+        // It leaves without an answer, and its place is free again before the next one comes.
+        drop(client);
+        let gone = || desk.world.recorded().matches("device login: the client went").count();
+        eventually("its end in the record", || gone() == begun);
+    };
+    assert!(matches!(refused, KeyboardInteractiveAuthResponse::Failure { .. }), "{refused:?}");
+    desk.refused("too many logins begun at the identity provider");
+    // A place comes back every three seconds, so that slow ones begin some more.
+    assert!(begun >= 20, "{begun}");
+    assert_eq!(desk.world.provider.devices(), begun);
     desk.close(&[]);
 }
 

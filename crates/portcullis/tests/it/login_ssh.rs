@@ -11,6 +11,7 @@ use crate::ssh::{Ran, know, ran};
 use crate::surroundings::{BINARY, eventually};
 use portcullis_testkit::gateway::Settings;
 use portcullis_testkit::idp::Settings as People;
+use portcullis_testkit::or_skip;
 use portcullis_testkit::ssh::{Sshd, keygen};
 use serde_json::{Value, json};
 use std::fs;
@@ -44,14 +45,7 @@ impl Drop for Agent {
 
 impl Desk {
     fn open(people: People) -> Option<Self> {
-        let server = match Sshd::shared() {
-            Ok(server) => server,
-            Err(error) if error.is_absence() => {
-                println!("skipped: {error}");
-                return None;
-            }
-            Err(error) => panic!("{error}"),
-        };
+        let server = or_skip(Sshd::shared())?;
         let settings = Settings::new(BINARY).ssh("build-box", server).policy("programs", PROGRAMS);
         let (world, home) = (World::with(people, settings, ""), tempfile::tempdir().unwrap());
         let mut agent = Command::new("ssh-agent");

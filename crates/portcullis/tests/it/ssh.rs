@@ -5,6 +5,7 @@
 
 use crate::surroundings::BINARY;
 use portcullis_testkit::gateway::{Gateway, Settings};
+use portcullis_testkit::or_skip;
 use portcullis_testkit::process::run;
 use portcullis_testkit::ssh::{Sshd, keygen};
 use std::io::Write as _;
@@ -62,14 +63,7 @@ impl Host {
     }
 
     pub(crate) fn with(policy: &str, extra: &str) -> Option<Self> {
-        let server = match Sshd::shared() {
-            Ok(server) => server,
-            Err(error) if error.is_absence() => {
-                println!("skipped: {error}");
-                return None;
-            }
-            Err(error) => panic!("{error}"),
-        };
+        let server = or_skip(Sshd::shared())?;
         Some(Self::before(server, policy, extra))
     }
 
@@ -278,7 +272,7 @@ fn forwarding_of_every_kind_is_refused_and_recorded() {
 
 #[test]
 fn a_granted_host_is_reached_and_no_other() {
-    let Some(server) = Sshd::shared().ok() else { return };
+    let Some(server) = or_skip(Sshd::shared()) else { return };
     let granted = format!(
         "{POLICY}  - id: that-host\n    allow: {{ actions: [connect], objects: [\"host {}\"] }}\n",
         server.address()
@@ -383,7 +377,7 @@ fn channels_of_one_connection_are_judged_each_by_itself() {
 
 #[test]
 fn an_unknown_host_key_is_refused_and_nothing_is_sent() {
-    let Ok(server) = Sshd::shared() else { return };
+    let Some(server) = or_skip(Sshd::shared()) else { return };
     let other = tempfile::tempdir().unwrap();
     keygen(&other.path().join("other")).unwrap();
     let wrong = portcullis_testkit::ssh::first_words(&other.path().join("other.pub")).unwrap();

@@ -5,6 +5,7 @@
 
 use crate::ssh::{Host, Ran, ran};
 use crate::ssh_talk::{Talk, children, processes, runs, signal, unique, until};
+use portcullis_testkit::or_skip;
 use portcullis_testkit::process::run;
 use portcullis_testkit::ssh::Sshd;
 use std::io::{Read as _, Write as _};
@@ -205,15 +206,8 @@ fn a_drain_lets_what_runs_end_and_takes_nothing_new() {
 
 /// A server of this test's own, which it may kill.
 fn mortal() -> Option<&'static Sshd> {
-    match Sshd::start(&[]) {
-        // It ends with this process.
-        Ok(server) => Some(Box::leak(Box::new(server))),
-        Err(error) if error.is_absence() => {
-            println!("skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    // It ends with this process.
+    Some(Box::leak(Box::new(or_skip(Sshd::start(&[]))?)))
 }
 
 /// Everything that a process started, it last.

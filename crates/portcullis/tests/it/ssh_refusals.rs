@@ -7,6 +7,7 @@
 use crate::ssh::{Ran, know, ran};
 use crate::surroundings::BINARY;
 use portcullis_testkit::gateway::{Gateway, Settings};
+use portcullis_testkit::or_skip;
 use portcullis_testkit::ssh::{Sshd, keygen};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -30,14 +31,7 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn open() -> Option<Self> {
-        let server = match Sshd::shared() {
-            Ok(server) => server,
-            Err(error) if error.is_absence() => {
-                println!("skipped: {error}");
-                return None;
-            }
-            Err(error) => panic!("{error}"),
-        };
+        let server = or_skip(Sshd::shared())?;
         let home = tempfile::tempdir().unwrap();
         for name in ["authority", "stranger", "key"] {
             keygen(&home.path().join(name)).unwrap();

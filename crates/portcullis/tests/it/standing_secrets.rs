@@ -11,7 +11,7 @@ use portcullis_testkit::gateway::{Gateway, Settings};
 use portcullis_testkit::http::{Service, answer};
 use portcullis_testkit::ssh::{Sshd, keygen};
 use portcullis_testkit::wire::equivalents;
-use portcullis_testkit::{Postgres, random_hex, shop};
+use portcullis_testkit::{Postgres, or_skip, random_hex, shop};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -261,11 +261,7 @@ fn talk(client: &mut Child, line: &str) -> String {
 #[test]
 fn no_credential_of_a_backend_is_anywhere_but_where_it_is_configured() {
     let Some(server) = server() else { return };
-    let machine = match Sshd::shared() {
-        Ok(machine) => machine,
-        Err(error) if error.is_absence() => return println!("skipped: {error}"),
-        Err(error) => panic!("{error}"),
-    };
+    let Some(machine) = or_skip(Sshd::shared()) else { return };
     let world = World::open(server, machine);
     let (mut psql, mut made, mut ssh) = (world.psql("shop"), world.psql("made"), world.ssh());
     let marker = &world.marker;

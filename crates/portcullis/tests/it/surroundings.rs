@@ -3,7 +3,7 @@
 use portcullis_testkit::gateway::{Gateway, Settings};
 use portcullis_testkit::postgres::Postgres;
 use portcullis_testkit::process::run;
-use portcullis_testkit::{Recorder, TestkitError, shop};
+use portcullis_testkit::{Recorder, TestkitError, or_skip, shop};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -89,14 +89,7 @@ pub(crate) fn direct() -> bool {
 
 /// The server all tests share, or why there is none.
 pub(crate) fn server() -> Option<&'static Postgres> {
-    match Postgres::shared() {
-        Ok(server) => Some(server),
-        Err(reason) if reason.is_absence() => {
-            println!("skipped: {reason}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    or_skip(Postgres::shared())
 }
 
 impl Shop {

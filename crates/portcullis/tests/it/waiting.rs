@@ -10,7 +10,7 @@ use crate::surroundings::{BINARY, eventually, fetched, libpq_client, server};
 use portcullis_testkit::gateway::Settings;
 use portcullis_testkit::http::{Answers, Asked, Service, chunked};
 use portcullis_testkit::ssh::{Sshd, keygen};
-use portcullis_testkit::{Postgres, shop};
+use portcullis_testkit::{Postgres, or_skip, shop};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -117,14 +117,7 @@ impl Seat {
     }
 
     fn ssh(more: &str) -> Option<Self> {
-        let server = match Sshd::shared() {
-            Ok(server) => server,
-            Err(error) if error.is_absence() => {
-                println!("skipped: {error}");
-                return None;
-            }
-            Err(error) => panic!("{error}"),
-        };
+        let server = or_skip(Sshd::shared())?;
         let keys = tempfile::tempdir().unwrap();
         let mut identity = "  ssh_keys:\n".to_owned();
         for (user, group) in [("agent-7", "agents"), ("dana", "dba")] {

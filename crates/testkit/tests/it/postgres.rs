@@ -1,17 +1,10 @@
 //! Servers of every version to be had start, take SCRAM over TLS, and keep what a test asks of them.
 
 use portcullis_testkit::postgres::{Installation, Options};
-use portcullis_testkit::{Postgres, shop};
+use portcullis_testkit::{Postgres, or_skip, shop};
 
 fn shared() -> Option<&'static Postgres> {
-    match Postgres::shared() {
-        Ok(server) => Some(server),
-        Err(error) if error.is_absence() => {
-            println!("skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    or_skip(Postgres::shared())
 }
 
 #[test]

@@ -2,17 +2,10 @@
 
 use portcullis_testkit::fake::{FakeBackend, Login, idle_server};
 use portcullis_testkit::wire::{RawClient, frontend, outline};
-use portcullis_testkit::{Postgres, Recorder};
+use portcullis_testkit::{Postgres, Recorder, or_skip};
 
 fn shared() -> Option<&'static Postgres> {
-    match Postgres::shared() {
-        Ok(server) => Some(server),
-        Err(error) if error.is_absence() => {
-            println!("skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    or_skip(Postgres::shared())
 }
 
 #[tokio::test]
