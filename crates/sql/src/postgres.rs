@@ -19,6 +19,7 @@ mod drop;
 mod expression;
 mod gather;
 mod lineage;
+mod lists;
 mod names;
 mod objects;
 mod parse;
@@ -34,6 +35,7 @@ mod types;
 mod writes;
 
 pub(crate) use lineage::derive;
+pub use lists::{Unquoted, listed_names};
 
 #[cfg(test)]
 mod tests;

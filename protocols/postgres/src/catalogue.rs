@@ -119,7 +119,7 @@ impl Shared {
         let once = || async { tokio::time::timeout(PATIENCE, load::load(target, epoch)).await.map_err(|_| timeout())? };
         match once().await {
             // What was dropped while it was read fails the whole load; the second time it is gone.
-            Err(crate::error::Error::BackendRefused { .. }) => once().await,
+            Err(crate::error::Error::BackendFailed { .. } | crate::error::Error::BackendRefused { .. }) => once().await,
             done => done,
         }
     }

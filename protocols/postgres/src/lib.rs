@@ -10,10 +10,11 @@
 //! ```
 //!
 //! Promises: DESIGN 1 and 7, each pitfall of the protocol has a test whose name
-//! begins with its number (`pg_p33_…`). Does not promise masking yet: no policy that masks can be loaded.
+//! begins with its number (`pg_p33_…`). Does not promise replication or FunctionCall: both are refused.
 //! Held by: the tests beside each module, and `tests/it` against real servers of versions 14 to 18.
 
 mod answer;
+mod asking;
 pub mod cancel;
 mod catalogue;
 mod classify;

@@ -5,6 +5,7 @@
 //! judged under it. PREPARE is what it contains. Held by: `fixtures/sql/session.tsv`.
 
 use super::expression::constant;
+use super::lists::{Unquoted, listed_names};
 use super::names;
 use super::reader::Reader;
 use crate::builtins::{self, SettingClass};
@@ -31,48 +32,14 @@ fn value(node: &Node) -> Option<String> {
     }
 }
 
-/// A search path as `set_config` takes it: names between commas, folded unless quoted.
-fn listed(text: &str) -> Option<Vec<Name>> {
-    let mut names = Vec::new();
-    let mut rest = text.trim_start();
-    if rest.is_empty() {
-        return Some(names);
+/// A search path of these names; one that the server would shorten is not guessed at.
+fn path(names: Vec<String>) -> SearchPathValue {
+    /// `NAMEDATALEN` less the closing NUL.
+    const LONGEST: usize = 63;
+    if names.iter().any(|name| name.len() > LONGEST) {
+        return SearchPathValue::Unknown;
     }
-    loop {
-        let (name, behind) = if let Some(quoted) = rest.strip_prefix('"') {
-            quoted_name(quoted)?
-        } else {
-            let end = rest.find(|c: char| c == ',' || c.is_whitespace()).unwrap_or(rest.len());
-            let (name, behind) = rest.split_at_checked(end)?;
-            (name.to_ascii_lowercase(), behind)
-        };
-        if name.is_empty() {
-            return None;
-        }
-        names.push(Name::canonical(name));
-        rest = behind.trim_start();
-        match rest.strip_prefix(',') {
-            Some(more) => rest = more.trim_start(),
-            None if rest.is_empty() => return Some(names),
-            None => return None,
-        }
-    }
-}
-
-fn quoted_name(text: &str) -> Option<(String, &str)> {
-    let mut name = String::new();
-    let mut rest = text;
-    loop {
-        let (before, behind) = rest.split_once('"')?;
-        name.push_str(before);
-        match behind.strip_prefix('"') {
-            Some(more) => {
-                name.push('"');
-                rest = more;
-            }
-            None => return Some((name, behind)),
-        }
-    }
+    SearchPathValue::List(names.into_iter().map(Name::canonical).collect())
 }
 
 impl<'t> Reader<'_, 't> {
@@ -130,7 +97,7 @@ impl<'t> Reader<'_, 't> {
             SettingClass::SearchPath => {
                 let value = match values {
                     _ if default => SearchPathValue::Default,
-                    Some(values) => SearchPathValue::List(values.into_iter().map(Name::canonical).collect()),
+                    Some(values) => path(values),
                     None => SearchPathValue::Unknown,
                 };
                 self.gathered.effects.push(Effect::SearchPath { value, local });
@@ -173,7 +140,9 @@ impl<'t> Reader<'_, 't> {
             Some(name) => {
                 let text = constant(Some(value));
                 if builtins::setting_class(name) == SettingClass::SearchPath {
-                    let value = text.and_then(listed).map_or(SearchPathValue::Unknown, SearchPathValue::List);
+                    let value = text
+                        .and_then(|text| listed_names(text, Unquoted::Folded))
+                        .map_or(SearchPathValue::Unknown, path);
                     self.gathered.effects.push(Effect::SearchPath { value, local });
                     self.gathered.effects.push(Effect::Setting { name: Name::canonical("search_path"), local });
                 } else {
@@ -332,11 +301,8 @@ mod tests {
     }
 
     #[test]
-    fn a_path_given_as_text_is_split_as_the_server_does() {
-        let names = |text| listed(text).map(|names| names.iter().map(|n| n.as_str().to_owned()).collect::<Vec<_>>());
-        assert_eq!(names("a, \"B\"\"c\" ,PUBLIC"), Some(vec!["a".into(), "B\"c".into(), "public".into()]));
-        assert_eq!(names(""), Some(vec![]));
-        assert_eq!(names("a,,b"), None);
-        assert_eq!(names("\"a"), None);
+    fn a_path_with_a_name_that_the_server_shortens_is_not_guessed_at() {
+        assert!(matches!(path(vec!["a".repeat(63)]), SearchPathValue::List(_)));
+        assert!(matches!(path(vec!["a".to_owned(), "b".repeat(64)]), SearchPathValue::Unknown));
     }
 }

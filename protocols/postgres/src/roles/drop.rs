@@ -1,8 +1,8 @@
 //! Dropping the roles of sessions that are over.
 //!
 //! Promises: a role is dropped only when nothing runs under it, and what it owns in the named databases goes to the role
-//! that it acted as; one that stays lets nobody in any more. One that cannot be dropped, or not yet, keeps none of the
-//! others: those that own nothing come first, a lock is not waited for longer than a moment, a database that cannot be
+//! that it acted as; one that stays lets nobody in any more, unless somebody holds a lock on the role itself. One that
+//! cannot be dropped, or not yet, keeps none of the others: those that own nothing come first, a lock is not waited for longer than a moment, a database that cannot be
 //! entered is left out, and what there was no time for comes before what was tried in vain.
 //!
 //! Does not promise to drop what owns something that it cannot give away. Held by: `tests/it/roles.rs`.

@@ -9,6 +9,7 @@
 //! Held by: the tests below, and `tests/it/roles.rs` against servers of versions 14 to 18.
 
 use super::{identifier, literal};
+use portcullis_sql::{Unquoted, listed_names};
 
 /// Settings that the gateway chooses itself at every login.
 const PINNED: [&str; 3] = ["client_encoding", "standard_conforming_strings", "backslash_quote"];
@@ -29,7 +30,8 @@ pub(super) fn copied(role: &str, database: Option<&str>, line: &str) -> Option<S
         return Some(String::new());
     }
     let value = if is_in(&NAMES) || is_in(&LIBRARIES) {
-        let listed = split(value, is_in(&NAMES))?;
+        let unquoted = if is_in(&NAMES) { Unquoted::Folded } else { Unquoted::AsWritten };
+        let listed = listed_names(value, unquoted)?;
         let listed: Vec<String> = listed.iter().map(|name| literal(name)).collect();
         // A list of nothing has no other form.
         if listed.is_empty() { literal("") } else { listed.join(", ") }
@@ -40,57 +42,9 @@ pub(super) fn copied(role: &str, database: Option<&str>, line: &str) -> Option<S
     Some(format!("ALTER ROLE {role}{place} SET {} = {value};", identifier(setting)))
 }
 
-/// The names of a list, without their quotes.
-fn split(list: &str, folds: bool) -> Option<Vec<String>> {
-    let space = |c: char| c.is_ascii_whitespace() || c == '\x0b';
-    let mut rest = list.trim_matches(space);
-    let mut names = Vec::new();
-    while !rest.is_empty() {
-        let (name, behind) = match rest.strip_prefix('"') {
-            Some(quoted) => unquoted(quoted)?,
-            None => {
-                let end = rest.find(|c| c == ',' || space(c)).unwrap_or(rest.len());
-                let (name, behind) = rest.split_at(end);
-                if name.is_empty() {
-                    return None;
-                }
-                (if folds { name.to_ascii_lowercase() } else { name.to_owned() }, behind)
-            }
-        };
-        names.push(name);
-        rest = behind.trim_start_matches(space);
-        if !rest.is_empty() {
-            // Behind a comma there is a name.
-            rest = rest.strip_prefix(',')?.trim_start_matches(space);
-            if rest.is_empty() {
-                return None;
-            }
-        }
-    }
-    Some(names)
-}
-
-/// What stands before the closing quote, and what stands behind it.
-fn unquoted(text: &str) -> Option<(String, &str)> {
-    let mut name = String::new();
-    let mut rest = text;
-    loop {
-        let (before, behind) = rest.split_once('"')?;
-        name.push_str(before);
-        match behind.strip_prefix('"') {
-            Some(more) => {
-                name.push('"');
-                rest = more;
-            }
-            None => return Some((name, behind)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn a_value_is_one_literal_and_a_list_one_for_each_name() {
@@ -121,19 +75,6 @@ mod tests {
             ["", "x", "search_path=\"a", "search_path=a,", "search_path=,a", "search_path=a b", "search_path=\"a\"b"]
         {
             assert_eq!(copied("\"r\"", None, line), None, "{line}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_names_come_out_of_a_list_as_they_went_in(names in prop::collection::vec(any::<String>(), 0..5)) {
-            let list: Vec<String> = names.iter().map(|name| identifier(name)).collect();
-            prop_assert_eq!(split(&list.join(", "), true), Some(names));
-        }
-
-        #[test]
-        fn any_text_is_read_or_not(text in any::<String>()) {
-            copied("\"r\"", None, &format!("search_path={text}"));
         }
     }
 }
