@@ -75,9 +75,13 @@ impl Scope {
     }
 
     /// The path that a list as written in SET makes: `$user` replaced, or left out where the user is not known or has
-    /// no schema, and schemas that do not exist left out, as the server does.
+    /// no schema, and schemas that do not exist left out, as the server does. Where it names the schema of temporary
+    /// objects, it says where new ones go and what is found before them, which is not followed.
     #[must_use]
     pub fn effective_path(&self, written: &[Name]) -> SearchPath {
+        if written.iter().any(|name| is_temporary(name.as_str())) {
+            return SearchPath::Unknown;
+        }
         let mut path = Vec::with_capacity(written.len());
         for name in written {
             let name = match (name.as_str(), &self.user) {
@@ -93,4 +97,9 @@ impl Scope {
         }
         SearchPath::Known(path.into())
     }
+}
+
+/// Whether a schema is one of temporary objects, by the name that each session has for its own or by its own name.
+pub(crate) fn is_temporary(schema: &str) -> bool {
+    schema == "pg_temp" || schema.starts_with("pg_temp_")
 }

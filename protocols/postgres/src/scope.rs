@@ -93,12 +93,8 @@ impl Tracker {
         match effect {
             Effect::SearchPath { value, local: _ } => {
                 self.path = match value {
-                    SearchPathValue::List(names) if hides_nothing(names.iter().map(Name::as_str)) => {
-                        self.scope(Arc::clone(catalogue)).effective_path(names)
-                    }
-                    SearchPathValue::List(_) | SearchPathValue::Default | SearchPathValue::Unknown => {
-                        SearchPath::Unknown
-                    }
+                    SearchPathValue::List(names) => self.scope(Arc::clone(catalogue)).effective_path(names),
+                    SearchPathValue::Default | SearchPathValue::Unknown => SearchPath::Unknown,
                 };
                 self.touch();
             }
@@ -214,7 +210,7 @@ impl Tracker {
         std::mem::take(&mut self.redefined)
     }
 
-    /// The server was asked and said this: the three columns of [`ASK_SCOPE`](crate::own::ASK_SCOPE).
+    /// The server was asked and said this: the four columns of [`ASK_SCOPE`](crate::own::ASK_SCOPE).
     pub(crate) fn answered(&mut self, row: Option<Answered>) {
         self.stale = false;
         self.revision += 1;
@@ -239,25 +235,18 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
-    /// From the texts of the three columns; none if they are not what was asked for.
+    /// From the texts of the four columns; none if they are not what was asked for.
     pub(crate) fn parse(columns: &[Option<&str>]) -> Option<Self> {
-        let [Some(path), Some(user), Some(temporary)] = columns else { return None };
+        let [Some(path), Some(user), Some(temporary), Some(more)] = columns else { return None };
         let names = |text: &str| serde_json::from_str::<Vec<String>>(text).ok();
-        let path = names(path)?;
-        let known = hides_nothing(path.iter().map(String::as_str));
-        let path = path.into_iter().filter(|name| !name.starts_with("pg_temp")).map(Name::canonical);
+        let path = names(path)?.into_iter().map(Name::canonical).collect();
+        let more = serde_json::from_str::<bool>(more).ok()?;
         Some(Self {
-            path: known.then(|| path.collect()),
+            path: (!more).then_some(path),
             user: Name::canonical(serde_json::from_str::<String>(user).ok()?),
             temporary: names(temporary)?.into_iter().map(Name::canonical).collect(),
         })
     }
-}
-
-/// Whether temporary relations come first in the path, as they do where it does not name them. A path that names them
-/// later cannot be expressed in a [`Scope`], and is unknown.
-fn hides_nothing<'a>(path: impl Iterator<Item = &'a str>) -> bool {
-    !path.skip(1).any(|name| name.starts_with("pg_temp"))
 }
 
 #[cfg(test)]
@@ -267,7 +256,7 @@ mod tests {
     fn told() -> Tracker {
         let mut tracker = Tracker::new();
         assert!(tracker.asks(TransactionStatus::Idle));
-        tracker.answered(Answered::parse(&[Some("[\"pg_temp_3\",\"public\"]"), Some("\"app\""), Some("[]")]));
+        tracker.answered(Answered::parse(&[Some("[\"public\"]"), Some("\"app\""), Some("[]"), Some("false")]));
         tracker
     }
 
@@ -328,22 +317,25 @@ mod tests {
     }
 
     #[test]
-    fn pg_p57_a_path_that_puts_temporary_relations_last_is_not_believed() {
-        let mut tracker = told();
-        tracker.completed(&[set(&["public", "pg_temp"], false)], &Arc::new(Catalogue::unknown()));
-        assert_eq!(path(&tracker), "?");
-        tracker.answered(Answered::parse(&[
-            Some("[\"public\",\"pg_temp_3\"]"),
-            Some("\"app\""),
-            Some("[\"customers\"]"),
-        ]));
-        assert_eq!(path(&tracker), "?");
+    fn pg_p57_a_path_that_names_what_is_temporary_is_not_believed() {
+        for names in [&["public", "pg_temp"][..], &["pg_temp", "public"], &["pg_temp_3", "public"]] {
+            let mut tracker = told();
+            tracker.completed(&[set(names, false)], &Arc::new(Catalogue::unknown()));
+            assert_eq!(path(&tracker), "?");
+            tracker.answered(Answered::parse(&[
+                Some("[\"public\"]"),
+                Some("\"app\""),
+                Some("[\"customers\"]"),
+                Some("true"),
+            ]));
+            assert_eq!(path(&tracker), "?");
+        }
     }
 
     #[test]
     fn an_answer_that_is_none_leaves_the_path_unknown() {
         let mut tracker = Tracker::new();
-        tracker.answered(Answered::parse(&[Some("[1]"), Some("\"a\""), Some("[]")]));
+        tracker.answered(Answered::parse(&[Some("[1]"), Some("\"a\""), Some("[]"), Some("false")]));
         assert_eq!(path(&tracker), "?");
         assert!(!tracker.asks(TransactionStatus::Idle), "it is not asked for ever");
     }

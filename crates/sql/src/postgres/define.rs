@@ -10,7 +10,8 @@ use super::names::{self, TEMPORARY};
 use super::objects::{item, role};
 use super::query::reference;
 use super::reader::{Reader, Source};
-use crate::reading::Effect;
+use crate::reading::{Effect, SearchPathValue};
+use crate::scope::is_temporary;
 use pg_query::protobuf::{
     self, Constraint, CreateFunctionStmt, CreateStmt, DefElem, IntoClause, Node, ObjectType, RangeVar, TableLikeClause,
 };
@@ -51,7 +52,14 @@ impl<'t> Reader<'_, 't> {
     /// Notes that a thing is made.
     pub(super) fn creates(&mut self, object: Object) {
         self.changes_catalogue();
-        self.add(Action::Create, object, Marks::NONE);
+        let temporary = matches!(&object, Object::Item { kind: ItemKind::Type | ItemKind::Domain, name }
+            if name.schema.as_str().is_some_and(is_temporary));
+        if temporary {
+            // It stands before the server's own type of that name, and nobody else's catalogue has it.
+            self.gathered.effects.push(Effect::SearchPath { value: SearchPathValue::Unknown, local: false });
+        }
+        let marks = if temporary { Mark::Dynamic.into() } else { Marks::NONE };
+        self.add(Action::Create, object, marks);
     }
 
     /// Notes that an object is changed.
@@ -62,7 +70,7 @@ impl<'t> Reader<'_, 't> {
 
     /// The name that a new relation gets; temporary ones are noted.
     fn new_relation(&mut self, range: &RangeVar) -> QualifiedName {
-        let temporary = range.relpersistence == "t" || range.schemaname == TEMPORARY;
+        let temporary = range.relpersistence == "t" || is_temporary(&range.schemaname);
         if temporary {
             self.gathered.effects.push(Effect::CreatesTemporary(vec![Name::canonical(range.relname.as_str())]));
             return QualifiedName::new(TEMPORARY, range.relname.as_str());

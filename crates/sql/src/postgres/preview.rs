@@ -34,8 +34,6 @@ const LONGEST_COUNTED: usize = 8 << 10;
 /// What can be said, or asked, about the rows that a text would write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Foresight {
-    /// It writes so many rows, whatever the database holds.
-    Known(u64),
     /// The database can be asked.
     Ask(Question),
     /// Nothing, for this reason, as half a sentence.
@@ -47,6 +45,8 @@ pub enum Foresight {
 pub struct Question {
     /// The relations that the statement names, and those that its writes are carried on to.
     pub relations: Vec<Oid>,
+    /// It writes so many rows whatever these hold, where nothing stands beside them that the database is asked about.
+    pub known: Option<u64>,
     /// The statement behind `EXPLAIN (FORMAT JSON)`.
     pub plan: String,
     /// A SELECT of one number: the rows that it would write; none where there is no such text.
@@ -97,22 +97,21 @@ fn ask(text: &str, reading: &Reading, scope: &Scope, limits: &Limits) -> Result<
     let tree = parse::parse(text).map_err(|_| "it could not be read")?;
     let Some(node) = root(&tree) else { return Err("it could not be read".into()) };
     let Parts { mentioned, clock, chance } = Parts::of(node.to_ref(), &Standing::new(scope))?;
-    if let NodeEnum::InsertStmt(insert) = node
-        && let Some(rows) = rows_listed(insert)
-    {
-        return Ok(Foresight::Known(rows));
-    }
+    let known = match node {
+        NodeEnum::InsertStmt(insert) => rows_listed(insert),
+        _ => None,
+    };
     let plan = format!("EXPLAIN (FORMAT JSON) {}", text.get(statement.span.clone()).unwrap_or_default());
     let explained = super::read(&plan, scope, limits);
     if explained.fault.is_some() || !matches!(explained.statements.as_slice(), [one] if one.tag == "ExplainStmt") {
         return Err("it cannot be explained".into());
     }
     // What is random comes out another way next time: that has no count.
-    let countable = text.len() <= LONGEST_COUNTED && !chance;
+    let countable = text.len() <= LONGEST_COUNTED && !chance && known.is_none();
     let count = if countable { count::count_of(node) } else { None };
     let count = count.filter(|count| only_reads(count, &relations, scope, limits));
     let user = scope.user.clone();
-    Ok(Foresight::Ask(Question { relations, plan, count, search_path, user, mentioned, clock }))
+    Ok(Foresight::Ask(Question { relations, known, plan, count, search_path, user, mentioned, clock }))
 }
 
 /// The search path, where names mean the same to another session.
@@ -168,11 +167,13 @@ fn rows_listed(insert: &InsertStmt) -> Option<u64> {
     (listed && !one_may_be_many).then(|| u64::try_from(select.values_lists.len()).ok()).flatten()
 }
 
-/// Whether a function is called in it.
+/// Whether a function is called in it, or may be: a name behind a value is a column's or a function's.
 fn calls(node: NodeRef<'_>) -> bool {
     let mut below = vec![node];
     while let Some(node) = below.pop() {
-        if matches!(node, NodeRef::FuncCall(_)) || !children(node, &mut |child| below.push(child)) {
+        if matches!(node, NodeRef::FuncCall(_) | NodeRef::AIndirection(_))
+            || !children(node, &mut |child| below.push(child))
+        {
             return true;
         }
     }

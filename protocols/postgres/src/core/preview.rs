@@ -50,7 +50,6 @@ impl Core {
         }
         let scope = self.scope.scope((self.snapshot)());
         Some(match foresee(&read.text, &scope, &self.reader.limits) {
-            Foresight::Known(rows) => Foretold::Said(Preview::Count(rows)),
             Foresight::Untold(why) => Foretold::Said(Preview::none(why)),
             Foresight::Ask(question) => match self.wanted(question, counts, bound) {
                 Ok(wanted) => Foretold::Ask(Box::new(wanted)),

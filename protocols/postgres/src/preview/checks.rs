@@ -199,6 +199,7 @@ mod tests {
         path(&[Name::canonical("$user")]).unwrap_err();
         let question = Question {
             relations: vec![1, 2],
+            known: None,
             plan: String::new(),
             count: None,
             search_path: names.into(),

@@ -190,7 +190,9 @@ impl Server {
             b'C' => frame(b'3', b""),
             b'D' if how & 1 == 0 => frame(b'n', b""),
             b'D' => [frame(b't', &[0, 1, 0, 0, 0, 23]), described()].concat(),
-            b'E' if owed.scope => [row(&[b"[\"public\"]", b"\"app\"", b"[]"]), frame(b'C', b"SELECT 1\0")].concat(),
+            b'E' if owed.scope => {
+                [row(&[b"[\"public\"]", b"\"app\"", b"[]", b"false"]), frame(b'C', b"SELECT 1\0")].concat()
+            }
             _ => self.ran(how, false),
         }
     }

@@ -227,7 +227,7 @@ impl Server {
                 return false;
             }
             read if read.contains("current_schemas") => {
-                row(&mut self.out, &["[\"public\"]", "\"app\"", "[]"]);
+                row(&mut self.out, &["[\"public\"]", "\"app\"", "[]", "false"]);
                 complete(&mut self.out, "SELECT 1");
             }
             "COPY people TO STDOUT" => {
