@@ -78,9 +78,10 @@ bench-http *arguments:
     cargo build --release --workspace --locked --bin portcullis
     scripts/bench-http {{arguments}}
 
-# The large counts: 50 kills, every split, long generated suites. An hour or more.
+# The large counts: 50 kills, every split, long generated suites, a gibibyte each way. An hour or more.
 soak:
     PORTCULLIS_CASES=20000 cargo test {{house}} --no-fail-fast -- --nocapture
+    cargo test {{house}} --test it -- --ignored a_gibibyte_each_way
 
 # The demo; `just demo --script` walks it by itself.
 demo *arguments:

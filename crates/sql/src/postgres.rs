@@ -152,12 +152,15 @@ impl Course<'_> {
             Effect::Begin => self.began = true,
             Effect::SearchPath { value, local } => {
                 standing.path = match value {
-                    SearchPathValue::List(names) if !local || self.began => standing.scope.effective_path(names),
+                    SearchPathValue::List(names) if (!local || self.began) && !standing.path_doubted => {
+                        standing.scope.effective_path(names)
+                    }
                     SearchPathValue::List(_) | SearchPathValue::Default | SearchPathValue::Unknown => {
                         SearchPath::Unknown
                     }
                 };
                 standing.path_changed = true;
+                standing.path_doubted |= *value == SearchPathValue::Unknown;
             }
             // What ends here may have set the path, and temporary relations may go with it.
             Effect::Commit { .. } | Effect::Rollback { .. } => {

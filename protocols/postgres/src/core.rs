@@ -295,7 +295,8 @@ impl Core {
     /// Tells the client of something that answers no command.
     fn notify(&mut self, notice: Bytes, steps: &mut Steps) {
         if self.within {
-            self.later = Some(notice);
+            // The first says the most.
+            self.later.get_or_insert(notice);
         } else {
             steps.down.push(self.session.say(notice));
         }

@@ -59,18 +59,21 @@ pub(crate) enum Own {
 }
 
 /// The columns, in order: effective search path (without the implicit parts), current user, relations in `pg_temp`, whether
-/// names mean more than these say (the path names `pg_temp`, or types are in it, which stand before the server's own).
+/// names mean more than these say: the path names `pg_temp`, whatever its letters, or types are in it, or rows of a relation
+/// whose name is one of the server's types, before which they stand (schema 11 is `pg_catalog`).
 /// Every name in it is qualified, so that a search path cannot make it mean anything else.
 pub(crate) const ASK_SCOPE: &str = "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false)), \
      pg_catalog.to_json(CURRENT_USER::pg_catalog.text), \
      pg_catalog.array_to_json(ARRAY(SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c \
      WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
      AND c.relkind OPERATOR(pg_catalog.<>) 'i')), \
-     pg_catalog.to_json(pg_catalog.strpos(pg_catalog.current_setting('search_path'), 'pg_temp') OPERATOR(pg_catalog.>) 0 \
-     OR EXISTS (SELECT FROM pg_catalog.pg_type t \
+     pg_catalog.to_json(pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.~*) '(^|[\\s,\"])pg_temp' \
+     OR pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0 AND EXISTS (SELECT FROM pg_catalog.pg_type t \
      WHERE t.typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
-     AND t.typrelid OPERATOR(pg_catalog.=) 0 \
-     AND (t.typtype OPERATOR(pg_catalog.<>) 'b' OR t.typcategory OPERATOR(pg_catalog.<>) 'A')))";
+     AND (t.typrelid OPERATOR(pg_catalog.=) 0 \
+     AND (t.typtype OPERATOR(pg_catalog.<>) 'b' OR t.typcategory OPERATOR(pg_catalog.<>) 'A') \
+     OR EXISTS (SELECT FROM pg_catalog.pg_type b WHERE b.typname OPERATOR(pg_catalog.=) t.typname \
+     AND b.typnamespace OPERATOR(pg_catalog.=) 11))))";
 
 impl portcullis_gate::Own for Own {
     type Frame = Bytes;

@@ -25,6 +25,8 @@ pub(crate) struct Tracker {
     uncertain: bool,
     /// The server must be asked.
     stale: bool,
+    /// Until it was, no path that a statement sets is believed.
+    doubted: bool,
     /// Path, temporary relations or role were changed in the open transaction.
     touched: bool,
     /// The open transaction changed the catalogue.
@@ -47,6 +49,7 @@ impl Tracker {
             temporary: Arc::new(BTreeSet::new()),
             uncertain: false,
             stale: true,
+            doubted: false,
             touched: false,
             redefined: false,
             queried: false,
@@ -93,9 +96,15 @@ impl Tracker {
         match effect {
             Effect::SearchPath { value, local: _ } => {
                 self.path = match value {
-                    SearchPathValue::List(names) => self.scope(Arc::clone(catalogue)).effective_path(names),
-                    SearchPathValue::Default | SearchPathValue::Unknown => SearchPath::Unknown,
+                    SearchPathValue::List(names) if !self.doubted => {
+                        self.scope(Arc::clone(catalogue)).effective_path(names)
+                    }
+                    SearchPathValue::List(_) | SearchPathValue::Default | SearchPathValue::Unknown => {
+                        SearchPath::Unknown
+                    }
                 };
+                // A path that is told later does not say what was hidden before: the server does.
+                self.doubted |= *value == SearchPathValue::Unknown;
                 self.touch();
             }
             Effect::CreatesTemporary(names) => {
@@ -212,7 +221,7 @@ impl Tracker {
 
     /// The server was asked and said this: the four columns of [`ASK_SCOPE`](crate::own::ASK_SCOPE).
     pub(crate) fn answered(&mut self, row: Option<Answered>) {
-        self.stale = false;
+        (self.stale, self.doubted) = (false, false);
         self.revision += 1;
         match row {
             Some(row) => {
@@ -239,8 +248,9 @@ impl Answered {
     pub(crate) fn parse(columns: &[Option<&str>]) -> Option<Self> {
         let [Some(path), Some(user), Some(temporary), Some(more)] = columns else { return None };
         let names = |text: &str| serde_json::from_str::<Vec<String>>(text).ok();
-        let path = names(path)?.into_iter().map(Name::canonical).collect();
-        let more = serde_json::from_str::<bool>(more).ok()?;
+        let path: Vec<Name> = names(path)?.into_iter().map(Name::canonical).collect();
+        let more =
+            serde_json::from_str::<bool>(more).ok()? || path.iter().any(|name| name.as_str().starts_with("pg_temp"));
         Some(Self {
             path: (!more).then_some(path),
             user: Name::canonical(serde_json::from_str::<String>(user).ok()?),
@@ -330,6 +340,22 @@ mod tests {
             ]));
             assert_eq!(path(&tracker), "?");
         }
+    }
+
+    #[test]
+    fn pg_p57_a_path_behind_one_that_was_not_told_is_not_believed_before_the_server_says_it() {
+        let catalogue = Arc::new(Catalogue::unknown());
+        let mut tracker = told();
+        let hidden = Effect::SearchPath { value: SearchPathValue::Unknown, local: false };
+        tracker.completed(&[hidden, set(&["public"], false)], &catalogue);
+        assert_eq!(path(&tracker), "?");
+        tracker.answered(Answered::parse(&[Some("[\"public\"]"), Some("\"app\""), Some("[]"), Some("false")]));
+        tracker.completed(&[set(&["hr"], false)], &catalogue);
+        assert_eq!(path(&tracker), "hr");
+        // As the server names it where the path does.
+        let named = [Some("[\"public\",\"pg_temp_3\"]"), Some("\"app\""), Some("[]"), Some("false")];
+        tracker.answered(Answered::parse(&named));
+        assert_eq!(path(&tracker), "?");
     }
 
     #[test]

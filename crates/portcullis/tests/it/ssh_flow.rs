@@ -48,6 +48,33 @@ fn sixty_four_mebibytes_each_way_while_the_reader_stops_now_and_then() {
     assert!(got == sent, "{} of {} bytes, or others", got.len(), sent.len());
 }
 
+/// One of many mebibytes, each unlike the one before it.
+fn mebibyte(nth: usize) -> Vec<u8> {
+    let mut bytes = pattern(MIB);
+    bytes[..8].copy_from_slice(&nth.to_be_bytes());
+    bytes.rotate_left(nth * 7919 % MIB);
+    bytes
+}
+
+#[test]
+#[ignore = "two gibibytes through the gateway take minutes: `just soak` plays it"]
+fn a_gibibyte_each_way_is_the_same_byte_for_byte() {
+    const COUNT: usize = 1024;
+    let Some(host) = Host::new() else { return };
+    let mut child = piped(&mut host.client(&["127.0.0.1", "cat"]));
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(move || (0..COUNT).for_each(|nth| input.write_all(&mebibyte(nth)).unwrap()));
+        let mut got = vec![0; MIB];
+        for nth in 0..COUNT {
+            output.read_exact(&mut got).unwrap();
+            assert!(got == mebibyte(nth), "mebibyte {nth} is another");
+        }
+        assert_eq!(output.read(&mut got).unwrap(), 0, "nothing behind it");
+    });
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 fn many_connections_at_once_mix_nothing_up() {
     let Some(host) = Host::new() else { return };

@@ -10,6 +10,7 @@ use super::names::{self, TEMPORARY};
 use super::objects::{item, role};
 use super::query::reference;
 use super::reader::{Reader, Source};
+use crate::builtins;
 use crate::reading::{Effect, SearchPathValue};
 use crate::scope::is_temporary;
 use pg_query::protobuf::{
@@ -53,13 +54,17 @@ impl<'t> Reader<'_, 't> {
     pub(super) fn creates(&mut self, object: Object) {
         self.changes_catalogue();
         let temporary = matches!(&object, Object::Item { kind: ItemKind::Type | ItemKind::Domain, name }
-            if name.schema.as_str().is_some_and(is_temporary));
+            if name.schema.as_str().is_none_or(is_temporary));
         if temporary {
-            // It stands before the server's own type of that name, and nobody else's catalogue has it.
-            self.gathered.effects.push(Effect::SearchPath { value: SearchPathValue::Unknown, local: false });
+            self.hides_types();
         }
         let marks = if temporary { Mark::Dynamic.into() } else { Marks::NONE };
         self.add(Action::Create, object, marks);
+    }
+
+    /// A type of this session's own stands before the server's of its name, and nobody else's catalogue has it.
+    fn hides_types(&mut self) {
+        self.gathered.effects.push(Effect::SearchPath { value: SearchPathValue::Unknown, local: false });
     }
 
     /// Notes that an object is changed.
@@ -73,6 +78,10 @@ impl<'t> Reader<'_, 't> {
         let temporary = range.relpersistence == "t" || is_temporary(&range.schemaname);
         if temporary {
             self.gathered.effects.push(Effect::CreatesTemporary(vec![Name::canonical(range.relname.as_str())]));
+            // Its rows are of a type of its name.
+            if builtins::is_builtin_type(&range.relname) {
+                self.hides_types();
+            }
             return QualifiedName::new(TEMPORARY, range.relname.as_str());
         }
         match range.schemaname.as_str() {

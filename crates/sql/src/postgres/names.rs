@@ -88,6 +88,8 @@ pub(super) struct Standing<'s> {
     pub(super) temporary: Arc<BTreeSet<Name>>,
     /// The path was set in this text.
     pub(super) path_changed: bool,
+    /// It was set to something that is not known, or types were made that hide the server's: a later one says too little.
+    pub(super) path_doubted: bool,
     /// Bare names of relations that DDL of this text touched.
     pub(super) touched: BTreeSet<Name>,
     /// Plain tables made in this text.
@@ -126,6 +128,7 @@ impl<'s> Standing<'s> {
             uncertain: scope.uncertain,
             temporary: Arc::clone(&scope.temporary),
             path_changed: false,
+            path_doubted: false,
             touched: BTreeSet::new(),
             made: BTreeSet::new(),
             forgotten: false,

@@ -261,6 +261,7 @@ impl Core {
 
     /// People decided, or nobody did in time.
     pub(crate) fn on_settled(&mut self, settled: Settled<Bytes>, steps: &mut Steps) {
+        self.later = None;
         let asked = match std::mem::replace(&mut self.state, State::Ready) {
             State::Holding { asked, .. } => *asked,
             // Nothing waits any more: the session ended, or the server discards what was held.
@@ -274,6 +275,7 @@ impl Core {
 
     /// The client cancelled the wait.
     pub(crate) fn on_withdrawn(&mut self, steps: &mut Steps) {
+        self.later = None;
         match std::mem::replace(&mut self.state, State::Ready) {
             State::Holding { asked, number, .. } => {
                 steps.unhold = true;

@@ -75,6 +75,32 @@ async fn pg_p57_a_temporary_relation_hides_the_real_one_as_long_as_it_is_there()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pg_p57_where_the_path_or_a_type_says_more_nothing_is_settled() {
+    let world = World::new().await;
+    for path in ["public, PG_TEMP", "Pg_Temp, public", "public,\"pg_temp\""] {
+        let mut client = world.client().await;
+        let set = format!("SELECT set_config('search_path', '{path}', false)");
+        ask(&mut client, &set).await.unwrap();
+        assert_eq!(ask(&mut client, COUNT).await, refused(), "{path}");
+        ask(&mut client, "CREATE TEMP TABLE secrets (word text)").await.unwrap();
+        assert_eq!(ask(&mut client, "SELECT word FROM secrets").await, refused(), "{path}");
+        ask(&mut client, "SET search_path = public").await.unwrap();
+        assert_eq!(ask(&mut client, COUNT).await, hundred(), "{path}");
+        assert_eq!(ask(&mut client, "SELECT word FROM secrets").await, Ok(vec![]), "{path}");
+    }
+    // Rows of a relation are a type of its name.
+    let mut client = world.client().await;
+    ask(&mut client, "CREATE TEMP TABLE words (a int)").await.unwrap();
+    assert_eq!(ask(&mut client, COUNT).await, hundred());
+    ask(&mut client, "CREATE TEMP TABLE uuid (a int)").await.unwrap();
+    assert_eq!(ask(&mut client, COUNT).await, refused());
+    ask(&mut client, "SET search_path = public").await.unwrap();
+    assert_eq!(ask(&mut client, COUNT).await, refused());
+    ask(&mut client, "DISCARD ALL").await.unwrap();
+    assert_eq!(ask(&mut client, COUNT).await, hundred());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pg_p50_what_a_function_did_to_the_search_path_is_asked_for() {
     let sql = Box::leak(
         format!(

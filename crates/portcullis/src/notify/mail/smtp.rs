@@ -95,6 +95,10 @@ impl Smtp {
 
     async fn hello(&mut self) -> Result<(), NotSent> {
         let offers = self.ask(&Ehlo::new(ClientId::default()), Severity::PositiveCompletion).await?;
+        // The library takes the first word of each line that is not empty.
+        if offers.message().any(|line| line.trim().is_empty()) {
+            return Err(NotSent::Connection);
+        }
         self.offers = ServerInfo::from_response(&offers).map_err(|_| NotSent::Connection)?;
         Ok(())
     }

@@ -169,10 +169,16 @@ fn nothing_of_a_clients_makes_a_line_or_a_header() {
 
 #[tokio::test]
 async fn what_a_server_answers_decides_whether_it_is_asked_again() {
-    let cases: [(Says, &str, bool); 10] = [
+    let cases: [(Says, &str, bool); 12] = [
         (|word| if word.is_empty() { Some("421 later") } else { takes(word) }, "421", true),
         (|word| if word.is_empty() { Some("554 never") } else { takes(word) }, "554", false),
         (|word| if word.is_empty() { Some("HTTP/1.1 200 OK") } else { takes(word) }, "broke off", true),
+        (
+            |word| if word == "EHLO" { Some("250-here\r\n250-  \r\n250 STARTTLS") } else { takes(word) },
+            "broke off",
+            true,
+        ),
+        (|word| if word == "EHLO" { Some("250-here\r\n250-\r\n250") } else { takes(word) }, "broke off", true),
         (|word| if word == "MAIL" { Some("451 xyzzy") } else { takes(word) }, "451", true),
         (|word| if word == "RCPT" { Some("450 greylisted") } else { takes(word) }, "450", true),
         (|word| if word == "RCPT" { Some("550 no such user xyzzy") } else { takes(word) }, "550", false),
