@@ -4,8 +4,9 @@
 //! was claimed, once, for exactly this command by exactly this principal, and after the command was judged again and is
 //! still at most held by the rules that were approved, on the terms that were satisfied. Dropping a hold, or the future of
 //! its settling, withdraws the request and records that; one that was approved and used by then stays so. A desk that
-//! fails is a refusal, and so is a record that does not take the request or the approval. [`Hold::settle_within`] ends its wait without ending its request (`leaving.rs`).
-//! Held by: `tests/it/holding.rs`, `tests/it/leaving.rs`.
+//! fails is a refusal, and so is a record that does not take the request or the approval. [`Hold::settle_within`] ends its
+//! wait without ending its request (`leaving.rs`).
+//! Held by: `tests/it/holding.rs`, `tests/it/leaving.rs`, `tests/it/granting.rs`.
 
 use crate::clearance::{Cleared, Settled};
 use crate::granting::{self, Held};

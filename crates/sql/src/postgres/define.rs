@@ -53,6 +53,7 @@ impl<'t> Reader<'_, 't> {
     /// Notes that a thing is made.
     pub(super) fn creates(&mut self, object: Object) {
         self.changes_catalogue();
+        // Where its schema is not known, it may be the session's own.
         let temporary = matches!(&object, Object::Item { kind: ItemKind::Type | ItemKind::Domain, name }
             if name.schema.as_str().is_none_or(is_temporary));
         if temporary {

@@ -3,7 +3,7 @@
 //! Promises: a row that may have to be masked leaves whole or not at all; what becomes of its columns is decided once as
 //! many bytes of it came as say how many there are, so where it was cut changes nothing; nothing of the gateway's own gets
 //! between two pieces; rows that cannot be masked end the session. Does not promise what becomes of a column: `answer.rs` does.
-//! Held by: `core/tests/masking.rs`, and `tests/it/masking.rs` against a real server.
+//! Held by: `core/tests/masking.rs`, `core/tests/holding.rs`, and `tests/it/masking.rs` against a real server.
 
 use super::backend::Front;
 use super::run::RunId;

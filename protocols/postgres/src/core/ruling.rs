@@ -252,7 +252,7 @@ impl Core {
         self.transaction.status() != TransactionStatus::Idle || self.queue.iter().any(|slot| opens(&slot.work))
     }
 
-    /// Nobody has decided for a while: the client hears that it was not forgotten.
+    /// Nobody has decided for a while: the client hears that it was not forgotten, unless it still is to hear that it waits.
     pub(crate) fn on_waited(&mut self, steps: &mut Steps) {
         if let State::Holding { approval, .. } = &self.state {
             self.notify(reply::still_held(*approval), steps);

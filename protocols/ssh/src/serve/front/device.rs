@@ -8,7 +8,8 @@
 //! `portcullis_identity` lets one begin; at most [`LONGEST`], and no longer than the provider's code is good. The provider
 //! is asked only while the client answers. Only a connection that waits so has longer than a login has, and its client has
 //! as long as a login for each answer. It ends with the connection, with the gateway, and when the client tries anything
-//! else; why it came to nothing is in the record, but of a client that goes just when the gateway does. What a client answers to a request that asks nothing is not looked at.
+//! else; why it came to nothing is in the record, but of a client that goes just when the gateway does. What a client
+//! answers to a request that asks nothing is not looked at.
 //! Does not promise to wait for clients that cannot show a text: they see none, and go on to another method.
 //! Held by: `tests/it/login_device.rs` of the binary, and the test below.
 
