@@ -23,8 +23,19 @@ pub enum Durability {
     /// When the events are on stable storage.
     #[default]
     Strict,
-    /// When the store has taken them; they are on stable storage at most 10 ms later.
+    /// When the store has taken them; nobody waits for that. They are on stable storage within 10 ms, as far as the disk
+    /// takes no longer than 5 ms.
     Batched,
+}
+
+impl Durability {
+    /// How long events may gather before the store gets them.
+    pub(crate) const fn gathers(self) -> Option<Duration> {
+        match self {
+            Self::Strict => None,
+            Self::Batched => Some(writer::FLUSH_EVERY),
+        }
+    }
 }
 
 /// How the record is kept.
@@ -127,7 +138,7 @@ impl Recorder {
     /// The store failed, or what it holds was altered: then nothing is written.
     pub fn open(log: Arc<dyn Log>, key: SigningKey, settings: Settings) -> Result<(Self, Writer), AuditError> {
         let recovered = recover(&log, &key)?;
-        let queue = Arc::new(Queue::new(settings.queue_bytes));
+        let queue = Arc::new(Queue::new(settings.queue_bytes, settings.durability.gathers()));
         let (durable, durable_seen) = watch::channel(Watermark::Durable { upto: 0 });
         let (checkpoints, checkpoints_seen) = watch::channel(recovered.checkpoint().map(Arc::from));
         let tail = broadcast::Sender::new(settings.tail.max(1));

@@ -37,6 +37,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn new(id: SessionId) -> Self {
+        Self { id, pending: AtomicUsize::new(0), wakers: Mutex::default() }
+    }
+
     /// So many bytes are durable: wakes who waits for room.
     pub(crate) fn written(&self, bytes: usize) {
         let before = self.pending.fetch_sub(bytes, Ordering::AcqRel);
@@ -76,7 +80,7 @@ impl fmt::Debug for Stream {
 
 impl Stream {
     pub(crate) fn begin(queue: Arc<Queue>, started: EventBody, at: Timestamp) -> Result<Self, RecordUnavailable> {
-        let shared = Arc::new(Shared { id: SessionId::new(), pending: AtomicUsize::new(0), wakers: Mutex::default() });
+        let shared = Arc::new(Shared::new(SessionId::new()));
         let stream = Self { shared, queue, state: Mutex::default() };
         stream.append(at, [started])?;
         Ok(stream)

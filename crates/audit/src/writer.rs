@@ -2,7 +2,8 @@
 //!
 //! It commits whatever has gathered while the last commit was under way (group commit, no timer), so a lone session waits
 //! for one commit and a thousand share one. Heads are sealed with the first commit after `seal_every`, or by themselves
-//! when nothing else comes. `Batched` moves the watermark when the store has the events and flushes within 10 ms.
+//! when nothing else comes. In `Batched`, where nobody waits for it, events gather for [`FLUSH_EVERY`] from the first of
+//! them (or until they are many), so that it is not woken for each; they are flushed by then, too.
 //! Any failure of the store, and a panic of this thread, ends the record for good: [`Watermark::Failed`].
 //! Held by: `tests/it/recording.rs`.
 
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, watch};
 
 /// `Batched` flushes this long after the first event that is not flushed, which leaves the disk 5 ms of the 10.
-const FLUSH_EVERY: Duration = Duration::from_millis(5);
+pub(crate) const FLUSH_EVERY: Duration = Duration::from_millis(5);
 
 /// Where the writer tells what it has done.
 pub(crate) struct Outlets {
@@ -120,9 +121,10 @@ impl FailGuard<'_> {
     fn run(&mut self) -> Result<(), AuditError> {
         let mut written = 0;
         loop {
-            let Taken { items, last } = self.queue.take(written, self.state.deadline());
-            written = items.iter().map(|item| item.bytes.len()).sum();
-            self.state.commit(items, last)?;
+            let taken = self.queue.take(written, self.state.deadline());
+            written = taken.items.iter().map(|item| item.bytes.len()).sum();
+            let last = taken.last;
+            self.state.commit(taken)?;
             if last {
                 return Ok(());
             }
@@ -173,7 +175,7 @@ impl State {
     }
 
     /// Writes what was taken, and the seals that are due.
-    fn commit(&mut self, items: Vec<Item>, last: bool) -> Result<(), AuditError> {
+    fn commit(&mut self, Taken { items, since, last }: Taken) -> Result<(), AuditError> {
         let mut entries = Vec::new();
         let written: Vec<_> = items.iter().map(|item| (Arc::clone(&item.stream), item.bytes.len())).collect();
         let upto = items.last().map(|item| item.sequence);
@@ -189,7 +191,7 @@ impl State {
         if sealing {
             self.seal(&mut entries)?;
         }
-        self.append(&entries, now, last)?;
+        self.append(&entries, since.unwrap_or(now), last)?;
         written.iter().for_each(|(stream, bytes)| stream.written(*bytes));
         if let Some(upto) = upto {
             self.outlets.durable.send_replace(Watermark::Durable { upto });
@@ -201,17 +203,18 @@ impl State {
         Ok(())
     }
 
-    fn append(&mut self, entries: &[Entry], now: Instant, last: bool) -> Result<(), StoreError> {
+    /// Gives entries to the store, of which the oldest is from then.
+    fn append(&mut self, entries: &[Entry], since: Instant, last: bool) -> Result<(), StoreError> {
         if !entries.is_empty() {
             match self.durability {
                 Durability::Strict => self.log.append(entries, Sync::Durable)?,
                 Durability::Batched => {
-                    self.unflushed_since.get_or_insert(now);
+                    self.unflushed_since.get_or_insert(since);
                     self.log.append(entries, Sync::Buffered)?
                 }
             };
         }
-        if self.unflushed_since.is_some_and(|since| last || now >= since + FLUSH_EVERY) {
+        if self.unflushed_since.is_some_and(|since| last || since.elapsed() >= FLUSH_EVERY) {
             self.log.flush()?;
             self.unflushed_since = None;
         }
