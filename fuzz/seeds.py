@@ -395,6 +395,41 @@ def codings():
         yield b"\3" + content
 
 
+def lines_of_shell():
+    for path in sorted((ROOT / "fixtures/shell").glob("*.tsv")):
+        for line in path.read_text().splitlines():
+            if line and not line.startswith("#"):
+                escaped = {"n": "\n", "t": "\t", "\\": "\\"}
+                yield re.sub(r"\\(.)", lambda found: escaped.get(found[1], found[0]), line.split("\t")[0]).encode()
+
+
+def detected():
+    for line in (ROOT / "fixtures/masking/detectors.tsv").read_text().splitlines():
+        if line and not line.startswith("#"):
+            value = json.loads(line.split("\t")[1]).encode("utf-8", "surrogatepass")
+            yield b"\0" + value
+            yield b"\x06a " + value + b"\n"
+
+
+def masked_rows():
+    cells = [b"7", b"a value", b"{1,2}", b"41", b'{"pan":"4111111111111111"}']
+    for seed in range(4):
+        yield bytes([seed]) + b"".join(cells)
+        body = short(len(cells)) + b"".join(long(len(cell)) + cell for cell in cells)
+        yield bytes([seed]) + frame(b"D", body)
+        yield bytes([seed]) + frame(b"D", short(5) + long(-1) * 5)
+
+
+def copies():
+    text = b"7\ta\\tb\t{1,2}\t\\N\t41\n8\t\tx\t1\t2\n\\.\n"
+    csv = b'7,"a ""b"",\nc","{1,2}",,41\n8,,x,1,2\n'
+    tuples = b"".join(short(5) + b"".join(long(1) + b"7" for _ in range(5)) for _ in range(2))
+    binary = b"PGCOPY\n\xff\r\n\0" + long(0) + long(0) + tuples + short(-1)
+    for seed in range(15):
+        for content in (text, csv, binary):
+            yield bytes([seed]) + content
+
+
 def stored(target):
     return lambda: files(f"fuzz/seeds/{target}/*")
 
@@ -419,16 +454,20 @@ SEEDS = {
     "identity_oidc": providers,
     "identity_stored": stored("identity_stored"),
     "identity_token": tokens,
+    "masking_detect": detected,
     "masking_json": documents,
     "masking_terminal": screens,
     "policy_set": lambda: files("fixtures/policy/*/*.yaml", "policies/*.yaml"),
     "postgres_core": plays,
     "postgres_frame": streams,
     "postgres_login": scram,
+    "postgres_mask_copy": copies,
+    "postgres_mask_row": masked_rows,
     "postgres_message": messages,
     "postgres_sasl": sasl,
     "postgres_startup": startups,
     "postgres_values": values,
+    "shell_read": lines_of_shell,
     "sql_lexical": first_columns,
     "sql_read": first_columns,
     "ssh_guarded": keys,

@@ -98,3 +98,44 @@ fn modules_stay_readable() {
         everything().into_iter().map(|(path, text)| (text.lines().count(), path)).filter(|(lines, _)| *lines > BOUND);
     none(&long.map(|(lines, path)| format!("{} has {lines} lines", path.display())).collect::<Vec<_>>());
 }
+
+/// DESIGN 10: each decoder that exports a way to fuzz it is fuzzed, begins with seeds, and docs/fuzzing.md says what fails it.
+#[test]
+fn every_decoder_that_can_be_fuzzed_is() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let (manifest, seeds, told) = (read("fuzz/Cargo.toml"), read("fuzz/seeds.py"), read("docs/fuzzing.md"));
+    let targets = sources("fuzz/fuzz_targets");
+    let mut wrong = Vec::new();
+    for (path, text) in everything() {
+        let package = path.components().nth(1).map(|part| part.as_os_str().to_string_lossy().into_owned()).unwrap();
+        for (number, line) in code(&text) {
+            let Some(name) = line.strip_prefix("pub fn ").and_then(|rest| rest.split(['(', '<']).next()) else {
+                continue;
+            };
+            // What a target is given, not a target.
+            if !name.starts_with("fuzz_") || name == "fuzz_scope" {
+                continue;
+            }
+            let called = format!("portcullis_{package}::{name}");
+            let ends = [format!("{called}("), format!("{called})")];
+            if !targets.iter().any(|(_, target)| ends.iter().any(|end| target.contains(end))) {
+                wrong.push(format!("{}:{number}: no target in fuzz/fuzz_targets calls {called}", path.display()));
+            }
+        }
+    }
+    for (path, _) in &targets {
+        let name = path.file_stem().unwrap().to_string_lossy();
+        let places = [
+            ("fuzz/Cargo.toml", &manifest, format!("name = \"{name}\"\n")),
+            ("fuzz/seeds.py", &seeds, format!("\"{name}\": ")),
+            ("docs/fuzzing.md", &told, format!("\n| `{name}` |")),
+        ];
+        wrong.extend(
+            places
+                .iter()
+                .filter(|(_, text, row)| !text.contains(row))
+                .map(|(place, ..)| format!("{place} lacks {name}")),
+        );
+    }
+    none(&wrong);
+}
