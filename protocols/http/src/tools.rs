@@ -262,17 +262,19 @@ impl Walk {
         }
     }
 
-    /// SQL. A text that its field does not say to be SQL is that only where the grammar accepts it.
+    /// SQL. A text that its field does not say to be SQL is that only where the grammar accepts it; one that a field for
+    /// queries holds is read whatever it begins with.
     fn sql(&mut self, text: &str, node: &Node, named: Named) {
-        let sure = named == Named::Sql;
-        if !(sure || search::begins_as_sql(text)) {
-            if named == Named::Query {
-                self.search(node);
-            }
-            return;
+        let begins = named == Named::Sql || search::begins_as_sql(text);
+        if !begins {
+            self.search(node);
         }
         if !self.has_room() {
             return self.conceal(node);
+        }
+        if search::has_comment_that_runs(text) {
+            // What is a comment here, the server of another system runs.
+            self.emit([Operation::unknown()]);
         }
         let limits = portcullis_sql::Limits::default();
         let reading = portcullis_sql::read(text, Dialect::Postgres, &portcullis_sql::Scope::unknown(), &limits);
@@ -281,8 +283,8 @@ impl Walk {
             match named {
                 Named::Sql => drop(self.fault.get_or_insert(fault)),
                 // It begins like SQL, in a field for queries, and is not PostgreSQL's: another system may run it.
-                Named::Query => self.emit([Operation::unknown()]),
-                Named::Shell | Named::Other => {}
+                Named::Query if begins => self.emit([Operation::unknown()]),
+                Named::Query | Named::Shell | Named::Other => {}
             }
             return;
         }

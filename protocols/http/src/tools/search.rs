@@ -10,6 +10,7 @@
 const STATEMENTS: &[&str] = &[
     "abort",
     "alter",
+    "analyse",
     "analyze",
     "attach",
     "begin",
@@ -21,6 +22,7 @@ const STATEMENTS: &[&str] = &[
     "commit",
     "copy",
     "create",
+    "dbcc",
     "deallocate",
     "declare",
     "delete",
@@ -29,6 +31,7 @@ const STATEMENTS: &[&str] = &[
     "do",
     "drop",
     "end",
+    "exec",
     "execute",
     "explain",
     "fetch",
@@ -44,7 +47,9 @@ const STATEMENTS: &[&str] = &[
     "optimize",
     "pragma",
     "prepare",
+    "purge",
     "reassign",
+    "reconfigure",
     "refresh",
     "reindex",
     "release",
@@ -61,12 +66,14 @@ const STATEMENTS: &[&str] = &[
     "start",
     "table",
     "truncate",
+    "undrop",
     "unlisten",
     "update",
     "upsert",
     "use",
     "vacuum",
     "values",
+    "waitfor",
     "with",
 ];
 
@@ -102,7 +109,7 @@ pub(super) fn named(field: &str) -> Named {
 
 fn of_word(word: &str) -> Named {
     match word {
-        "sql" | "statement" | "statements" => Named::Sql,
+        "sql" | "sqls" | "sqlquery" | "sqltext" | "rawsql" | "statement" | "statements" => Named::Sql,
         "query" | "queries" => Named::Query,
         "command" | "commands" | "cmd" | "cmds" | "script" | "scripts" | "shell" | "bash" => Named::Shell,
         _ => Named::Other,
@@ -111,20 +118,45 @@ fn of_word(word: &str) -> Named {
 
 /// Whether the text begins as SQL does.
 pub(super) fn begins_as_sql(text: &str) -> bool {
-    let mut rest = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '(' | ';' | '\u{feff}'));
+    let mut rest = text;
     loop {
-        let behind = if let Some(comment) = rest.strip_prefix("--") {
-            comment.split_once('\n').map(|(_, behind)| behind)
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            comment.split_once("*/").map(|(_, behind)| behind)
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '(' | ';' | '\u{feff}'));
+        let behind = if let Some(comment) = rest.strip_prefix("--").or_else(|| rest.strip_prefix('#')) {
+            comment.split_once(['\n', '\r']).map(|(_, behind)| behind)
+        } else if rest.starts_with("/*") {
+            behind_comment(rest)
         } else {
             break;
         };
         let Some(behind) = behind else { return false };
-        rest = behind.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '(' | ';'));
+        rest = behind;
     }
     let word = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
     word.len() <= 12 && STATEMENTS.contains(&word.to_ascii_lowercase().as_str())
+}
+
+/// What follows a comment in stars, in which others may stand; `None` where it does not end.
+fn behind_comment(text: &str) -> Option<&str> {
+    let (mut depth, mut rest) = (0_usize, text);
+    loop {
+        let at = rest.find(['/', '*'])?;
+        rest = rest.get(at..)?;
+        if let Some(inner) = rest.strip_prefix("/*") {
+            (depth, rest) = (depth + 1, inner);
+        } else if let Some(behind) = rest.strip_prefix("*/") {
+            (depth, rest) = (depth - 1, behind);
+            if depth == 0 {
+                return Some(rest);
+            }
+        } else {
+            rest = rest.get(1..)?;
+        }
+    }
+}
+
+/// Whether it holds a comment that MySQL and MariaDB run.
+pub(super) fn has_comment_that_runs(text: &str) -> bool {
+    text.contains("/*!") || text.contains("/*M!")
 }
 
 /// Whether the text has the shape of a command line.
@@ -160,6 +192,8 @@ mod tests {
             ("SQL", Named::Sql),
             ("rawSql", Named::Sql),
             ("sql_text", Named::Sql),
+            ("sqlquery", Named::Sql),
+            ("mysql_host", Named::Other),
             ("statement", Named::Sql),
             ("query", Named::Query),
             ("search_query", Named::Query),
@@ -179,11 +213,24 @@ mod tests {
     }
 
     #[test]
+    fn the_list_is_in_order() {
+        assert!(STATEMENTS.is_sorted() && STATEMENTS.iter().all(|word| word.len() <= 12));
+    }
+
+    #[test]
     fn prose_is_not_taken_for_code() {
         for (text, sql, shell) in [
             ("DROP TABLE x", true, false),
             (" -- note\n/* a */ (select 1)", true, false),
             ("/* never", false, false),
+            ("/*/**/*/DROP TABLE x", true, false),
+            ("/* a /* b */ c */ delete from x", true, false),
+            ("/* a */ b */ drop", false, false),
+            ("--x\rDROP TABLE x", true, false),
+            ("-- drop table x", false, false),
+            ("# x\nDROP TABLE x", true, false),
+            ("ANALYSE; DROP TABLE x", true, false),
+            ("EXEC('drop')", true, false),
             ("rm -rf /srv", false, true),
             ("PGPASSWORD=x psql -c 'x'", false, true),
             ("/bin/rm x", false, true),
