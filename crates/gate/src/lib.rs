@@ -57,6 +57,9 @@ pub use session::Session;
 /// Which members of JSON documents are meant.
 pub use portcullis_masking::{BadPath, JsonPath};
 
+/// Whether a text holds members of JSON, whatever else it is.
+pub use portcullis_masking::has_member;
+
 /// The key of what is hashed in the place of protected values.
 pub use portcullis_masking::Key as MaskingKey;
 

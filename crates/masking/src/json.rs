@@ -3,8 +3,9 @@
 //! Promises: every byte outside a masked value stays as it was; every value that a path leads to is masked, also under a
 //! key that occurs twice or is written with escapes; detectors see what a string says, however it is written; a string
 //! that is itself one or more objects or lists is looked into once, by the same paths and detectors, and written anew
-//! where something in it is masked; a text that is not JSON for every reader is [`NotJson`], and the caller then
-//! withholds all of it. Depth is bounded, nothing recurses deeper than that one look, time is linear.
+//! where something in it is masked; one that has their ends and members and cannot be read (half of a character that a
+//! service cut, a comma too many) is replaced whole where there are paths; a text that is not JSON for every reader is
+//! [`NotJson`], and the caller then withholds all of it. Depth is bounded, nothing recurses deeper than that one look, time is linear.
 //!
 //! Does not promise to find a value that is spread over several strings, nor what stands in a string that is JSON only in
 //! part (a log line, a document cut off): there detectors look, paths do not. Two names that look like protected values
@@ -18,6 +19,7 @@ mod walk;
 
 use crate::detect::{Detectors, Value};
 use crate::key::Key;
+use crate::transform::REDACTED;
 pub use path::{BadPath, JsonPath};
 use portcullis_model::Transform;
 use walk::Walk;
@@ -68,13 +70,23 @@ impl JsonMasks<'_> {
     /// Masks a text as a string of a document would be: looked into where it is itself JSON, else by detectors only.
     #[must_use]
     pub fn mask_text(&self, text: &str) -> Option<MaskedJson> {
-        if let Some(Ok(masked)) = is_container(text).then(|| Walk::new(*self, text).documents()) {
-            return masked;
+        match is_container(text).then(|| Walk::new(*self, text).documents()) {
+            Some(Ok(masked)) => return masked,
+            Some(Err(NotJson)) if self.withholds(text) => {
+                let detectors = vec![0; self.detectors.map_or(0, Detectors::count)];
+                return Some(MaskedJson { text: REDACTED.to_owned(), paths: vec![0; self.paths.len()], detectors });
+            }
+            Some(Err(NotJson)) | None => {}
         }
         let detectors = self.detectors?;
         let mut hits = vec![0; detectors.count()];
         let redacted = detectors.redact_value(Value::plain(text), self.key, &mut |rule| count(&mut hits, rule))?;
         Some(MaskedJson { text: redacted, paths: vec![0; self.paths.len()], detectors: hits })
+    }
+
+    /// Whether a text in which no path can be followed holds what one could lead to.
+    fn withholds(&self, text: &str) -> bool {
+        !self.paths.is_empty() && has_member(text)
     }
 }
 
@@ -87,10 +99,17 @@ pub fn mask_json(text: &str, paths: &[(JsonPath, Transform)], key: &Key) -> Resu
     Ok(Walk::flat(masks, text).document()?.map(|masked| masked.text))
 }
 
-/// Whether a text could be objects or lists, by its ends.
+/// Whether a text could be objects or lists to some reader, by its ends.
 fn is_container(text: &str) -> bool {
-    let text = text.trim_matches([' ', '\t', '\n', '\r']);
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     text.starts_with(['{', '[']) && text.ends_with(['}', ']'])
+}
+
+/// Whether a name and its colon are in a text, as JSON writes them, whatever else the text is.
+#[must_use]
+pub fn has_member(text: &str) -> bool {
+    text.match_indices('"')
+        .any(|(at, quote)| text.get(at + quote.len()..).is_some_and(|rest| rest.trim_start().starts_with(':')))
 }
 
 fn count(counts: &mut [u64], nth: usize) {

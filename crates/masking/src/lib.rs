@@ -20,7 +20,7 @@ mod transform;
 mod treatment;
 
 pub use detect::{BadPattern, Detectors, HOLD_BACK, Hit, Redactor, TerminalRedactor, fuzz_detect, fuzz_terminal};
-pub use json::{BadPath, JsonMasks, JsonPath, MaskedJson, NotJson, fuzz_json, mask_json};
+pub use json::{BadPath, JsonMasks, JsonPath, MaskedJson, NotJson, fuzz_json, has_member, mask_json};
 pub use judge::{Finding, Judgement};
 pub use key::Key;
 pub use protection::{Because, Fate, Protection};

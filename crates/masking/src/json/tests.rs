@@ -143,6 +143,33 @@ fn what_is_not_json_for_every_reader_is_refused() {
 }
 
 #[test]
+fn a_string_with_members_that_cannot_be_read_is_replaced_whole_where_there_are_paths() {
+    let deep = format!("{}{}", "[".repeat(600), "]".repeat(600));
+    let unreadable = [
+        r#"{"customer":{"ssn":"1"},"note":"\ud83d"}"#.to_owned(),
+        r#"{"ssn":"1",}"#.to_owned(),
+        r#"{"ssn":"1","at":'x'}"#.to_owned(),
+        "\u{feff}{\"ssn\":\"1\"}".to_owned(),
+        "\u{a0}[{\"ssn\" :1}]\u{2028}".to_owned(),
+        format!(r#"{{"ssn":"1","deep":{deep}}}"#),
+    ];
+    let with = |inner: &str| serde_json::json!({ "payload": inner, "note": "kept" }).to_string();
+    let expected = Some(r#"{"note":"kept","payload":"[redacted]"}"#.to_owned());
+    for inner in unreadable {
+        assert_eq!(redacted(&with(&inner), "$..ssn"), expected, "{inner}");
+        let key = key();
+        let paths = [(JsonPath::parse("$..ssn").unwrap(), Transform::Redact)];
+        let masks = JsonMasks { paths: &paths, detectors: None, spared: &[], key: &key };
+        assert_eq!(masks.mask_text(&inner).unwrap().text, "[redacted]", "{inner}");
+        let masks = JsonMasks { paths: &[], ..masks };
+        assert_eq!(masks.mask(with(&inner).as_bytes()), Ok(None), "nothing is to be found in {inner}");
+    }
+    for inner in ["[info] began [7]", "{name}", "{a: 1}"] {
+        assert_eq!(redacted(&with(inner), "$..ssn"), None, "{inner}");
+    }
+}
+
+#[test]
 fn depth_is_bounded() {
     let nest = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(masked(&nest(512), &[]), Ok(None));

@@ -164,13 +164,21 @@ impl<'t, 'p> Walk<'t, 'p> {
             self.replace(span, put.as_deref());
             return;
         }
-        if let Some(Ok(within)) = self.within(&said.text) {
-            if let Some(within) = within {
-                add(&mut self.paths, &within.paths);
-                add(&mut self.detectors, &within.detectors);
-                self.replace(span, Some(&within.text));
+        match self.within(&said.text) {
+            Some(Ok(within)) => {
+                if let Some(within) = within {
+                    add(&mut self.paths, &within.paths);
+                    add(&mut self.detectors, &within.detectors);
+                    self.replace(span, Some(&within.text));
+                }
+                return;
             }
-            return;
+            // Others may read in it what is not read here: half of a pair that a service cut, a comma too many.
+            Some(Err(NotJson)) if self.masks.withholds(&said.text) => {
+                self.replace(span, Some(REDACTED));
+                return;
+            }
+            Some(Err(NotJson)) | None => {}
         }
         let name = self.name.take();
         self.look(start, Value { name: name.as_deref(), text: &said.text, kinds: said.kinds });

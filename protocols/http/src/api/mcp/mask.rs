@@ -15,6 +15,7 @@
 use crate::api::rest::{Media, Opaque};
 use crate::api::{NotJson, Unfit, Words};
 use crate::json::{self, Node, Value, quoted};
+use portcullis_gate::has_member;
 
 const UNMASKED: Unfit = Unfit("what the tool server answered cannot be masked");
 
@@ -268,9 +269,3 @@ impl<'a> Masker<'a> {
 const LEFT_OUT: &str = "[portcullis] left out: masks bind here, and this cannot be read";
 
 const WITHHELD: &str = "[portcullis] withheld: fields are masked, and this holds JSON that cannot be read";
-
-/// Whether a name and its colon are in it, as JSON writes them.
-fn has_member(text: &str) -> bool {
-    text.match_indices('"')
-        .any(|(at, quote)| text.get(at + quote.len()..).is_some_and(|rest| rest.trim_start().starts_with(':')))
-}
