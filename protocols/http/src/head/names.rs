@@ -87,35 +87,45 @@ pub(super) const OF_THE_BACKEND: [&str; 10] = [
 /// What puts another method behind the one that is judged, folded: headers (Google, OData, and IBM's), and parameters of
 /// those names or of Rails', Symfony's, Laravel's, CakePHP's and Yii's.
 const OVERRIDES: [&str; 4] = ["_method", "x_http_method", "x_http_method_override", "x_method_override"];
-/// Parameters of a query that carry credentials (RFC 6750 §2.3, RFC 6749 §2.3.1, RFC 7523 §2.2, AWS Signature Version 4,
-/// and what APIs made of them), without what stands between their words: they end in logs.
-const SECRET_PARAMETERS: [&str; 26] = [
+/// Parameters of a query that carry credentials (RFC 6750 §2.3, RFC 6749 §2.3.1, RFC 7523 §2.2, AWS Signature Versions 2
+/// and 4, Azure's shared access signatures, and what APIs made of them), without what stands between their words: they end
+/// in logs. And GitLab's that makes the request another user's.
+const SECRET_PARAMETERS: [&str; 35] = [
+    "accesskey",
     "accesstoken",
     "apikey",
     "apitoken",
     "authorization",
     "authtoken",
+    "awsaccesskeyid",
     "bearer",
     "clientassertion",
     "clientsecret",
+    "googleaccessid",
+    "hapikey",
     "idtoken",
     "jobtoken",
     "jwt",
     "passwd",
     "password",
     "privatetoken",
+    "pwd",
     "refreshtoken",
+    "secret",
     "sessiontoken",
+    "sig",
+    "signature",
     "subscriptionkey",
+    "sudo",
     "token",
     "xamzcredential",
     "xamzsecuritytoken",
     "xamzsignature",
     "xapikey",
+    "xauthtoken",
     "xgoogapikey",
     "xgoogcredential",
     "xgoogsignature",
-    "xauthtoken",
 ];
 /// A parameter of MCP's own: what follows is the name of an argument, which its server chose.
 const ARGUMENT: &str = "mcp-param-";
@@ -211,9 +221,17 @@ mod tests {
 
     #[test]
     fn a_secret_is_seen_as_its_readers_spell_it() {
-        for name in
-            ["access_token", "access.token", "Access-Token", "accessToken", " api key", "api_key[]", "X-Amz-Signature"]
-        {
+        for name in [
+            "access_token",
+            "access.token",
+            "Access-Token",
+            "accessToken",
+            " api key",
+            "api_key[]",
+            "X-Amz-Signature",
+            "sig",
+            "AWSAccessKeyId",
+        ] {
             assert!(names_a_secret(name), "{name:?}");
         }
         for name in ["tokens", "page_token", "key", "after_id", ""] {
