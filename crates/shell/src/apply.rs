@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// Words of a subcommand's name, at most.
 const SUBCOMMAND_WORDS: usize = 3;
 
+/// What may stand behind the name of a copy that a program keeps: with anything else it could be any file's name.
+const SUFFIXES: [&str; 7] = ["~", ".bak", ".backup", ".old", ".orig", ".save", ".tmp"];
+
 /// A call being applied.
 pub(crate) struct Applied<'a> {
     pub(crate) name: &'a str,
@@ -237,6 +240,8 @@ impl Walker<'_> {
         let marks = applied.marks;
         match role {
             Role::Text | Role::Port => {}
+            // What is put behind a name that was judged makes another: of these none is read by anything.
+            Role::Backup if field.known().is_some_and(|suffix| SUFFIXES.contains(&suffix)) => {}
             Role::Read | Role::ReadTree => {
                 let marks = if role == Role::ReadTree { marks.with(Mark::Recursive) } else { marks };
                 if field.known() != Some("-") || option {
@@ -330,7 +335,7 @@ impl Walker<'_> {
             Role::Volume => self.volume(field, state),
             // What the operands behind it mean is known only from the directory itself.
             Role::Here if field.known() == Some(".") => {}
-            Role::Here | Role::Unknown => self.unread(),
+            Role::Backup | Role::Here | Role::Unknown => self.unread(),
             Role::Host
             | Role::Url
             | Role::RemoteRead

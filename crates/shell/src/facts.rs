@@ -39,6 +39,7 @@ words! {
         MakeTarget = "make-target", SshOption = "ssh-option", Conninfo = "conninfo", Awk = "awk", Sed = "sed", Unknown = "unknown",
         Header = "header", Volume = "volume", MaybeShell = "maybe-sh", Port = "port", Output = "output",
         Repository = "repository", RepositoryUpdate = "repository-update", Here = "here", Checkpoint = "checkpoint", Compress = "compress", CompressKeep = "compress-keep",
+        Backup = "backup",
     }
 }
 
