@@ -98,6 +98,7 @@ async fn gate() -> (Gate, Arc<Identity>, Writer) {
             durability,
             result_bytes: 4096,
             approval_wait: std::time::Duration::from_secs(600),
+            sessions_per_principal: 1000,
             version: "test".into(),
         },
     });

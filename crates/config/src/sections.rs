@@ -135,6 +135,9 @@ pub(crate) fn limits(value: Option<Value<'_>>) -> Option<Limits> {
     let handshake = duration("handshake", defaults.handshake, Duration::from_secs(5 * 60));
     let mut count = |key, default, most| section.take(key).map_or(Some(default), |value| value.count(1..=most));
     let sessions = count("sessions", defaults.sessions, 100_000);
+    // Whoever has many leaves a quarter of the places to others.
+    let most = sessions.unwrap_or(defaults.sessions);
+    let of_principal = count("sessions_per_principal", most - most / 4, 100_000);
     let unauthenticated = count("unauthenticated_per_address", defaults.unauthenticated_per_address, 10_000);
     let statement = section.take("statement").map_or(Some(defaults.statement), |value| value.size(1 << 10..=64 << 20));
     section.finish();
@@ -144,6 +147,7 @@ pub(crate) fn limits(value: Option<Value<'_>>) -> Option<Limits> {
         idle: idle?,
         handshake: handshake?,
         sessions: sessions?,
+        sessions_per_principal: of_principal?,
         unauthenticated_per_address: unauthenticated?,
     })
 }

@@ -236,6 +236,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// `sessions`: at the same time; 1000.
     pub sessions: u32,
+    /// `sessions_per_principal`: of one principal at the same time, of all listeners; three quarters of `sessions`.
+    pub sessions_per_principal: u32,
     /// `unauthenticated_per_address`: clients of one address that are not yet logged in; 32.
     pub unauthenticated_per_address: u32,
 }
@@ -248,6 +250,7 @@ impl Default for Limits {
             idle: Duration::from_secs(60 * 60),
             handshake: Duration::from_secs(15),
             sessions: 1000,
+            sessions_per_principal: 750,
             unauthenticated_per_address: 32,
         }
     }

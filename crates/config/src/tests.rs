@@ -252,6 +252,7 @@ fn every_key_is_read() {
     assert_eq!((config.audit.results, config.audit.durability), (Results::Sample, Durability::Batched));
     assert_eq!(config.limits.idle, Duration::from_secs(5400));
     assert_eq!((config.limits.sessions, config.limits.unauthenticated_per_address), (200, 4));
+    assert_eq!(config.limits.sessions_per_principal, 150);
     assert_eq!((config.limits.statement, config.limits.handshake), (256 << 10, Duration::from_secs(5)));
 }
 

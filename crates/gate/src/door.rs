@@ -39,6 +39,8 @@ pub struct Settings {
     pub result_bytes: usize,
     /// How long a command waits for people at most, whatever its rule says.
     pub approval_wait: Duration,
+    /// Sessions that one principal may have open.
+    pub sessions_per_principal: usize,
     /// This gateway's version, as recorded.
     pub version: Arc<str>,
 }
@@ -88,6 +90,7 @@ pub(crate) struct Shared {
     pub(crate) durability: Durability,
     pub(crate) result_bytes: usize,
     pub(crate) approval_wait: Duration,
+    sessions_per_principal: usize,
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     /// Grants that are in the record and on their way into the store.
@@ -174,6 +177,7 @@ impl Gate {
             durability: settings.durability,
             result_bytes: settings.result_bytes,
             approval_wait: settings.approval_wait,
+            sessions_per_principal: settings.sessions_per_principal,
             registry: Registry::default(),
             counters: Counters::default(),
             giving: TaskTracker::new(),
@@ -212,6 +216,10 @@ impl Gate {
         if let Some(reason) = not_opened(decision.verdict) {
             self.record_refused(protocol, &claimed, client, &reason.to_string());
             return Err(NotEntered::Denied(Denial { decision: None, reason, message: decision.message }));
+        }
+        if self.0.registry.count(&authenticated.principal) >= self.0.sessions_per_principal {
+            self.record_refused(protocol, &claimed, client, "the principal has too many sessions");
+            return Err(NotEntered::TooManySessions);
         }
         self.open(authenticated, connection, client, now)
     }

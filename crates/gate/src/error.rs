@@ -21,6 +21,9 @@ pub enum NotEntered {
     /// Client: policy does not let this principal open this kind of session here.
     #[error("policy does not allow this session")]
     Denied(Denial),
+    /// Client: the principal has as many sessions open as one may have.
+    #[error("you have as many sessions open as one may have here; close some")]
+    TooManySessions,
     /// Gateway: the record cannot be written, so nobody enters.
     #[error("the record cannot be written")]
     RecordUnavailable,

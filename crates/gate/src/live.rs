@@ -109,6 +109,15 @@ impl Registry {
         ended
     }
 
+    /// How many this principal has open.
+    pub(crate) fn count(&self, principal: &Principal) -> usize {
+        let same = |open: &&Open| {
+            let other = &open.session.principal;
+            (&other.issuer, &other.subject) == (&principal.issuer, &principal.subject)
+        };
+        self.with(|open| open.values().filter(same).count())
+    }
+
     pub(crate) fn leave(&self, id: SessionId) {
         self.with(|open| open.remove(&id));
     }

@@ -380,6 +380,7 @@ pub(crate) fn gate(
             durability: durability(config),
             result_bytes,
             approval_wait: config.limits.approval_wait,
+            sessions_per_principal: config.limits.sessions_per_principal as usize,
             version: VERSION.into(),
         },
     })

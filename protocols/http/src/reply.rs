@@ -314,6 +314,9 @@ pub(crate) fn not_entered(api: Option<Api>, why: &NotEntered, connection: &str) 
         NotEntered::RecordUnavailable => {
             Problem::plain(StatusCode::SERVICE_UNAVAILABLE, "nothing passes", why.to_string(), false).reply(api)
         }
+        NotEntered::TooManySessions => {
+            Problem::plain(StatusCode::TOO_MANY_REQUESTS, "too many sessions", why.to_string(), false).reply(api)
+        }
         NotEntered::Identity { retry_after: Some(wait) } => {
             let (mut head, body) =
                 Problem::plain(StatusCode::TOO_MANY_REQUESTS, "too many attempts", why.to_string(), false).reply(api);

@@ -127,6 +127,7 @@ pub(crate) fn not_entered(why: &NotEntered, connection: &str) -> Refused {
         NotEntered::Denied(denial) => Refused::new("28000", denial.told().headline).hint(denial.next_step()),
         NotEntered::RecordUnavailable => Refused::new("58030", "the record cannot be written, so nobody enters")
             .hint("Tell whoever runs the gateway."),
+        NotEntered::TooManySessions => Refused::new("53300", why.to_string()),
         other => Refused::new("28000", other.to_string()),
     }
 }

@@ -57,6 +57,7 @@ async fn world() -> World {
             durability: Durability::Strict,
             result_bytes: 0,
             approval_wait: std::time::Duration::from_secs(600),
+            sessions_per_principal: 1000,
             version: "test".into(),
         },
     })

@@ -40,6 +40,25 @@ async fn policy_that_says_nothing_for_a_principal_keeps_it_out() {
 }
 
 #[tokio::test]
+async fn one_principal_does_not_take_the_places_of_all() {
+    let world = World::new().await;
+    let (_, token) = world.token("agents").await;
+    let (_, again) = world.token("agents").await;
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(world.arrive("shop", token.clone()).await.unwrap());
+    }
+    // Another token is of the same principal.
+    for token in [&token, &again] {
+        assert!(matches!(world.arrive("shop", token.clone()).await, Err(NotEntered::TooManySessions)));
+    }
+    let (_, other) = world.token_of("agent-8", "agents").await;
+    assert!(world.arrive("shop", other).await.is_ok());
+    open.pop();
+    assert!(world.arrive("shop", token).await.is_ok());
+}
+
+#[tokio::test]
 async fn without_a_record_nobody_enters() {
     let world = World::new().await;
     let (_, token) = world.token("agents").await;

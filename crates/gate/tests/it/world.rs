@@ -102,7 +102,13 @@ impl World {
             desk: desk.clone(),
             masking_key: Arc::new(MaskingKey::new([3; 32])),
             connections: HashMap::from([(shop.name.clone(), shop)]),
-            settings: Settings { durability, result_bytes: 1024, approval_wait, version: "test".into() },
+            settings: Settings {
+                durability,
+                result_bytes: 1024,
+                approval_wait,
+                sessions_per_principal: 64,
+                version: "test".into(),
+            },
         })
         .unwrap();
         Self { gate, log, identity, desk, recorder, _writer: writer }

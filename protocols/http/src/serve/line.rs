@@ -276,7 +276,9 @@ impl Line {
     fn refuse(&self, arrived: Arrived, why: &NotEntered, connection: &Name) {
         // Whoever is known is told in the words of the API; nobody else learns which it is.
         let api = match why {
-            NotEntered::Denied(_) | NotEntered::RecordUnavailable => self.way(connection).map(|way| way.target.api),
+            NotEntered::Denied(_) | NotEntered::TooManySessions | NotEntered::RecordUnavailable => {
+                self.way(connection).map(|way| way.target.api)
+            }
             _ => None,
         };
         let answer = whole(reply::not_entered(api.or(arrived.shape), why, connection.as_str()));

@@ -127,6 +127,7 @@ impl World {
                 durability: Durability::Strict,
                 result_bytes: 64 * 1024,
                 approval_wait: std::time::Duration::from_secs(600),
+                sessions_per_principal: 1000,
                 version: "test".into(),
             },
         })

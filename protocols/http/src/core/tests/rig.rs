@@ -101,6 +101,7 @@ impl House {
                 durability,
                 result_bytes: 1 << 20,
                 approval_wait: std::time::Duration::from_secs(600),
+                sessions_per_principal: 1000,
                 version: "test".into(),
             },
         })

@@ -163,6 +163,7 @@ impl House {
                 durability,
                 result_bytes: 4096,
                 approval_wait: std::time::Duration::from_secs(600),
+                sessions_per_principal: 1000,
                 version: "test".into(),
             },
         })
