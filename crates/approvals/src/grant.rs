@@ -136,6 +136,7 @@ pub fn can_be_granted(operation: &Operation) -> bool {
             | Object::Program { .. }
             | Object::File(_)
             | Object::Host(_)
+            | Object::Listener(_)
             | Object::Endpoint { .. }
             | Object::Model(_)
             | Object::Tool(_)

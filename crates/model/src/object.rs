@@ -229,6 +229,8 @@ pub enum Object {
     File(Part),
     /// A host and port.
     Host(Part),
+    /// An address and port at which the target takes connections for a client.
+    Listener(Part),
     /// An HTTP method and canonical path.
     Endpoint {
         /// Upper case.
@@ -276,6 +278,7 @@ impl Object {
             | Self::Channel(part)
             | Self::File(part)
             | Self::Host(part)
+            | Self::Listener(part)
             | Self::Model(part)
             | Self::Tool(part)
             | Self::Subsystem(part)
@@ -301,6 +304,7 @@ impl Object {
             Self::Program { .. } => "program",
             Self::File(_) => "file",
             Self::Host(_) => "host",
+            Self::Listener(_) => "listener",
             Self::Endpoint { .. } => "endpoint",
             Self::Model(_) => "model",
             Self::Tool(_) => "tool",
@@ -327,7 +331,9 @@ impl fmt::Display for Object {
             | Self::Model(part)
             | Self::Tool(part)
             | Self::Subsystem(part) => write!(f, "{noun} {part}"),
-            Self::File(part) | Self::Host(part) => write!(f, "{noun} {}", part.as_str().unwrap_or("?")),
+            Self::File(part) | Self::Host(part) | Self::Listener(part) => {
+                write!(f, "{noun} {}", part.as_str().unwrap_or("?"))
+            }
             Self::Program { name, subcommand } => {
                 write!(f, "{noun} {}", name.as_str().unwrap_or("?"))?;
                 subcommand.as_ref().map_or(Ok(()), |word| write!(f, " {word}"))

@@ -90,6 +90,11 @@ impl Pattern {
                 let (name, number) = host_and_port(found);
                 host.takes(name, certainty) && port.takes(number, certainty)
             }
+            Self::Listener { address, port } => {
+                let Object::Listener(found) = object else { return false };
+                let (name, number) = host_and_port(found);
+                address.takes(name, certainty) && port.takes(number, certainty)
+            }
             Self::Endpoint { method, path } => {
                 let Object::Endpoint { method: found, path: at } = object else { return false };
                 method.matches(found.as_str()) && takes_endpoint(path, at.as_str(), certainty)
@@ -142,6 +147,7 @@ const fn single(object: &Object) -> Option<(Single, &Part)> {
         | Object::Program { .. }
         | Object::File(_)
         | Object::Host(_)
+        | Object::Listener(_)
         | Object::Endpoint { .. }
         | Object::Session(_)
         | Object::Item { .. }

@@ -10,6 +10,7 @@
 //! | `program P [SUBCOMMAND]` | the program, with any subcommand unless one is written |
 //! | `file PATH` | a path from `/`, `~` or `**` |
 //! | `host H:P` | host and port; `*` in the host spans its labels |
+//! | `listener A:P` | address and port, written as a host's are; port 0 is one that the target chooses |
 //! | `endpoint METHOD PATH` | method in upper case, path from `/` or `**` |
 //! | `session KIND` | `sql`, `http`, `exec`, `guarded`, `shell`, `sftp` |
 //! | `unknown` | the object that could not be determined |
@@ -46,6 +47,8 @@ pub(crate) enum Pattern {
     File(Segments),
     /// `host`.
     Host { host: Glob, port: Glob },
+    /// `listener`.
+    Listener { address: Glob, port: Glob },
     /// `endpoint`.
     Endpoint { method: Glob, path: Segments },
     /// `session`.
@@ -95,6 +98,7 @@ enum Kind {
     Program,
     File,
     Host,
+    Listener,
     Endpoint,
     Session,
 }
@@ -113,6 +117,7 @@ const NOUNS: &[(&str, Kind)] = &[
     ("program", Kind::Program),
     ("file", Kind::File),
     ("host", Kind::Host),
+    ("listener", Kind::Listener),
     ("endpoint", Kind::Endpoint),
     ("model", Kind::Single(Single::Model)),
     ("tool", Kind::Single(Single::Tool)),
@@ -178,7 +183,9 @@ impl Kind {
     const fn quoting(self) -> Quoting {
         match self {
             Self::Relation(_) | Self::Column | Self::Function | Self::Item(_) | Self::Single(_) => Quoting::Sql,
-            Self::Program | Self::File | Self::Host | Self::Endpoint | Self::Session => Quoting::Backslash,
+            Self::Program | Self::File | Self::Host | Self::Listener | Self::Endpoint | Self::Session => {
+                Quoting::Backslash
+            }
         }
     }
 
@@ -194,6 +201,7 @@ impl Kind {
             Self::Program => "git push",
             Self::File => "/etc/**",
             Self::Host => "db.internal:5432",
+            Self::Listener => "localhost:8080",
             Self::Endpoint => "GET /orders/**",
             Self::Session => "sftp",
         }
@@ -208,7 +216,8 @@ impl Kind {
             Self::Single(noun) => single(noun, text, tokens),
             Self::Program => program(tokens),
             Self::File => file(text, tokens),
-            Self::Host => host(text, tokens),
+            Self::Host => place(noun, text, tokens).map(|(host, port)| Pattern::Host { host, port }),
+            Self::Listener => place(noun, text, tokens).map(|(address, port)| Pattern::Listener { address, port }),
             Self::Endpoint => endpoint::read(text, tokens),
             Self::Session => session(text, tokens),
         }
@@ -377,7 +386,8 @@ fn file(text: &str, tokens: &[Token]) -> Result<Pattern, Refused> {
     path("file", text, tokens, true).map(Pattern::File)
 }
 
-fn host(text: &str, tokens: &[Token]) -> Result<Pattern, Refused> {
+/// A host or an address, and a port.
+fn place(noun: &str, text: &str, tokens: &[Token]) -> Result<(Glob, Glob), Refused> {
     let cut = tokens.iter().rposition(|token| *token == Token::Bare(':'));
     let bracket = tokens.iter().rposition(|token| *token == Token::Bare(']'));
     let split = cut.filter(|cut| bracket.is_none_or(|bracket| *cut > bracket)).and_then(|cut| {
@@ -386,15 +396,15 @@ fn host(text: &str, tokens: &[Token]) -> Result<Pattern, Refused> {
     });
     let Some((host, port)) = split.filter(|(host, port)| !host.is_empty() && !port.is_empty()) else {
         if *tokens == [Token::Star, Token::Star] {
-            return Ok(Pattern::Host { host: Glob::any(), port: Glob::any() });
+            return Ok((Glob::any(), Glob::any()));
         }
         return Err(Refused::new(
-            format!("`host {text}` names no port"),
-            format!("write `host {text}:*` for any port"),
+            format!("`{noun} {text}` names no port"),
+            format!("write `{noun} {text}:*` for any port"),
         ));
     };
     let host = Segment::of(host)?.into_glob().folded();
-    Ok(Pattern::Host { host, port: Segment::of(port)?.into_glob() })
+    Ok((host, Segment::of(port)?.into_glob()))
 }
 
 fn session(text: &str, tokens: &[Token]) -> Result<Pattern, Refused> {

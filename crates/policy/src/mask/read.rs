@@ -120,6 +120,7 @@ fn named(reader: &mut Reader<'_>, node: &Node, path: &str, noun: &str) -> Named 
                     | Pattern::Program { .. }
                     | Pattern::File(_)
                     | Pattern::Host { .. }
+                    | Pattern::Listener { .. }
                     | Pattern::Endpoint { .. }
                     | Pattern::Session(_) => None,
                 });

@@ -118,6 +118,7 @@ fn may_permit(rule: &Rule, mask: &Mask) -> bool {
         | Pattern::Program { .. }
         | Pattern::File(_)
         | Pattern::Host { .. }
+        | Pattern::Listener { .. }
         | Pattern::Endpoint { .. }
         | Pattern::Session(_) => false,
     };

@@ -36,6 +36,7 @@ fn nouns_match_their_objects() {
     let trigger = Object::Item { kind: ItemKind::Trigger, name: QualifiedName::new("public", "t") };
     let file = |path: &str| Object::File(Part::known(path));
     let host = |text: &str| Object::Host(Part::known(text));
+    let listener = |text: &str| Object::Listener(Part::known(text));
     for (pattern, object, expected) in [
         ("table public.*", table("public", "orders"), true),
         ("table public.*", table("hr", "orders"), false),
@@ -103,6 +104,17 @@ fn nouns_match_their_objects() {
         ("host [::1]:22", host("[::1]:22"), true),
         ("host [::1]:*", host("[::1]"), true),
         ("host **", host("anything"), true),
+        ("listener localhost:8080", listener("localhost:8080"), true),
+        ("listener LOCALHOST:*", listener("localhost:8080"), true),
+        ("listener localhost:0", listener("localhost:8080"), false),
+        ("listener [::1]:*", listener("[::1]:80"), true),
+        ("listener *:80", listener("localhost:80"), true),
+        (r"listener \*:80", listener("*:80"), true),
+        (r"listener \*:80", listener("localhost:80"), false),
+        ("listener **", listener("localhost:80"), true),
+        ("host localhost:8080", listener("localhost:8080"), false),
+        ("host **", listener("localhost:8080"), false),
+        ("listener localhost:8080", host("localhost:8080"), false),
         ("endpoint GET /orders/*", endpoint("GET", "/orders/7"), true),
         ("endpoint GET /orders/*", endpoint("GET", "/orders/"), false),
         ("endpoint GET /orders/*", endpoint("GET", "/orders/7/lines"), false),
@@ -182,6 +194,9 @@ fn what_is_not_known_is_taken_surely_by_a_star_and_possibly_by_anything() {
         ("host a:22", Object::Host(Part::known("a")), false, true),
         ("host b:22", Object::Host(Part::known("a")), false, false),
         ("host *:22", Object::Host(Part::Unknown), false, true),
+        ("listener localhost:*", Object::Listener(Part::known("localhost")), true, true),
+        ("listener localhost:80", Object::Listener(Part::known("localhost")), false, true),
+        ("listener *:80", Object::Listener(Part::Unknown), false, true),
         ("program rm", Object::Program { name: Part::Unknown, subcommand: None }, false, true),
         ("program git push", Object::Program { name: Part::Unknown, subcommand: None }, false, true),
         ("table hr.*", Object::Unknown, false, true),
@@ -289,6 +304,7 @@ fn what_would_silently_match_nothing_is_refused_with_help() {
             "a pattern is about the path alone: leave out what follows it",
         ),
         ("host db.internal", "`host db.internal` names no port", "write `host db.internal:*` for any port"),
+        ("listener localhost", "`listener localhost` names no port", "write `listener localhost:*` for any port"),
         (
             "endpoint /orders",
             "`endpoint /orders` is not METHOD PATH",
@@ -363,6 +379,7 @@ fn every_noun_of_the_model_has_a_pattern() {
         program("x", "y z"),
         Object::File(Part::known("/x/y")),
         Object::Host(Part::known("x:1")),
+        Object::Listener(Part::known("x:1")),
         endpoint("GET", "/x"),
         Object::Unknown,
     ];
