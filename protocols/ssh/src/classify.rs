@@ -7,6 +7,7 @@
 //! text alone does not say.
 //! Held by: the tests below and `tests/it/ssh.rs` of the binary.
 
+use crate::listener::Place;
 use portcullis_model::{Action, Command, Digest, Fault, Mark, Object, Operation, Part, SessionKind, Source, Text};
 
 /// A session of this kind on the connection.
@@ -36,6 +37,14 @@ pub(crate) fn forward(host: &str, port: u32) -> Command {
     let place = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let operation = Operation::new(Action::Connect, Object::Host(Part::known(place.as_str()))).marked(Mark::Network);
     message(Source::Forward, format!("connect to {}", shown(&place)), operation)
+}
+
+/// A listener at the target.
+pub(crate) fn listener(place: &Place) -> Command {
+    let place = place.to_string();
+    let operation =
+        Operation::new(Action::Connect, Object::Listener(Part::known(place.as_str()))).marked(Mark::Network);
+    message(Source::Forward, format!("listen on {place}"), operation)
 }
 
 /// Another login on the target.
@@ -79,6 +88,8 @@ mod tests {
             (variable("LD_PRELOAD", "x"), "configure setting \"LD_PRELOAD\""),
             (forward("db.internal", 5432), "connect host db.internal:5432 +network"),
             (forward("::1", 22), "connect host [::1]:22 +network"),
+            (listener(&Place::new("localhost", 8080).unwrap()), "connect listener localhost:8080 +network"),
+            (listener(&Place::new("::1", 0).unwrap()), "connect listener [::1]:0 +network"),
             (login("root"), "become role root"),
             (subsystem("netconf"), "execute subsystem netconf +dynamic"),
         ] {

@@ -22,6 +22,7 @@ use crate::classify;
 use crate::frame::{FromClient, FromTarget, Size, Terminal, ToClient, ToTarget, Variable};
 use crate::guarded::dialogue::Asked;
 use crate::guarded::word::Word;
+use crate::listener::Under;
 use crate::own::{Locale, Own, Passage};
 use crate::reply::{self, Ends};
 use crate::sftp::{Judged, Wanted};
@@ -108,9 +109,9 @@ impl Core {
         }
     }
 
-    /// The target has opened a channel to another host, under this permit.
-    pub(crate) fn on_connected(&mut self, permit: Permit) {
-        let run = Run::new(&self.session, permit, Kind::Forward, None, 0);
+    /// The target has opened a channel to another host, or one of its own that is taken, under this.
+    pub(crate) fn on_connected(&mut self, under: Under) {
+        let run = Run::new(&self.session, under, Kind::Forward, None, 0);
         self.phase = Phase::Running(Box::new(run));
     }
 
@@ -281,7 +282,7 @@ impl Core {
                     }
                 }
                 steps.up.push(cleared);
-                let run = Run::new(&self.session, permit, kind, self.terminal.as_ref(), owed);
+                let run = Run::new(&self.session, Under::Own(permit), kind, self.terminal.as_ref(), owed);
                 self.phase = Phase::Running(Box::new(run));
                 self.pump(steps);
             }
@@ -408,6 +409,15 @@ impl Core {
     fn close(&mut self, steps: &mut Steps) {
         self.phase = Phase::Over;
         steps.down.push(self.session.say(ToClient::Close));
+        steps.end = true;
+    }
+
+    /// The client has closed a channel to another host behind all that it had to say, which has been sent.
+    pub(crate) fn on_left(&mut self, steps: &mut Steps) {
+        if let Phase::Running(run) = std::mem::replace(&mut self.phase, Phase::Over) {
+            steps.up.push(self.session.own(Own::Close));
+            run.finish(&self.session, steps);
+        }
         steps.end = true;
     }
 

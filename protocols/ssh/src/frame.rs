@@ -87,6 +87,12 @@ pub(crate) enum FromClient {
 pub(crate) enum ToTarget {
     /// `direct-tcpip`: the channel itself, to another host (RFC 4254 §7.2).
     Connect { host: String, port: u32 },
+    /// `tcpip-forward`: a listener at the target (RFC 4254 §7.1).
+    Listen { address: String, port: u32 },
+    /// `cancel-tcpip-forward`: its end.
+    Unlisten { address: String, port: u32 },
+    /// What came to a listener is taken.
+    Accept,
     /// `pty-req`.
     Pty(Terminal),
     /// `env`.
@@ -155,8 +161,10 @@ impl Weight for ToTarget {
         match self {
             Self::Exec(bytes) | Self::Data(bytes) => SMALL + bytes.len(),
             Self::Connect { host, .. } => SMALL + host.len(),
+            Self::Listen { address, .. } | Self::Unlisten { address, .. } => SMALL + address.len(),
             Self::Env { name, value } => SMALL + name.len() + value.len(),
-            Self::Pty(_)
+            Self::Accept
+            | Self::Pty(_)
             | Self::Shell
             | Self::Subsystem(_)
             | Self::Eof

@@ -7,7 +7,8 @@
 //!
 //! Promises: order is kept; short data gathers, so that a message a byte costs its byte; at most [`SOFT`] bytes and
 //! [`MESSAGES`] messages in memory; past [`HARD`] bytes in all, the channel has overflowed and nothing more of it is
-//! taken. A message is never waited for here while the lock is held.
+//! taken. A message is never waited for here while the lock is held. The end of a channel comes at once, and what was
+//! sent before is dropped, but for those that say otherwise ([`Closes`]).
 //! Held by: the tests below.
 
 use crate::frame::FromClient;
@@ -57,8 +58,23 @@ struct Queue {
     in_memory: usize,
     spool: Option<Spool>,
     closed: bool,
+    closes: Closes,
+    /// It has said that no more comes.
+    ended: bool,
     overflowed: bool,
     interrupts: Interrupts,
+}
+
+/// When the end of a channel is seen.
+#[derive(Clone, Copy, Default)]
+enum Closes {
+    /// At once.
+    #[default]
+    AtOnce,
+    /// Behind what was sent, where its peer had said that no more comes; else at once.
+    AfterTheEnd,
+    /// Behind what was sent.
+    InOrder,
 }
 
 /// Ways in which a client said that it wants no more of what it asked for, whatever is queued before them.
@@ -95,9 +111,17 @@ impl Queue {
             return;
         }
         if matches!(message, FromClient::Close) {
-            self.closed = true;
-            return;
+            let waits = match self.closes {
+                Closes::AtOnce => false,
+                Closes::AfterTheEnd => std::mem::take(&mut self.ended),
+                Closes::InOrder => true,
+            };
+            if !waits {
+                self.closed = true;
+                return;
+            }
         }
+        self.ended |= matches!(message, FromClient::Eof);
         self.interrupts.signalled |= matches!(message, FromClient::Signal(Sig::INT));
         if self.count() >= MESSAGES {
             self.overflowed = true;
@@ -203,6 +227,27 @@ impl Inbox {
     #[expect(clippy::disallowed_types, reason = "see above")]
     pub(crate) fn new() -> Self {
         Self(Arc::new(Shared { queue: Mutex::default(), waker: AtomicWaker::new(), starved: AtomicBool::new(false) }))
+    }
+
+    /// One of a channel to another host: what its client sent is to arrive although it has closed the channel, where no more
+    /// was to come.
+    pub(crate) fn to_the_end() -> Self {
+        Self::new().closing(Closes::AfterTheEnd)
+    }
+
+    /// One of a channel that a target opened: its end comes behind all that it sent.
+    pub(crate) fn in_order() -> Self {
+        Self::new().closing(Closes::InOrder)
+    }
+
+    fn closing(self, closes: Closes) -> Self {
+        self.with(|queue| queue.closes = closes);
+        self
+    }
+
+    /// Whether anybody else has it.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 
     /// Puts a message other than data behind the others.
@@ -381,5 +426,36 @@ mod tests {
         inbox.push_data(&[1; 10]);
         inbox.push(FromClient::Close);
         assert!(matches!(take(&inbox), Some(Taken::Closed)));
+    }
+
+    #[test]
+    fn to_the_end_a_close_is_behind_what_was_sent_only_where_no_more_was_to_come() {
+        let closed = |inbox: &Inbox| inbox.poll_closed(&mut Context::from_waker(noop_waker_ref())).is_ready();
+        let inbox = Inbox::to_the_end();
+        inbox.push_data(&vec![1; SOFT + 1]);
+        inbox.push(FromClient::Eof);
+        inbox.push(FromClient::Close);
+        assert!(!closed(&inbox));
+        let mut sizes = 0;
+        loop {
+            match take(&inbox) {
+                Some(Taken::Message(FromClient::Data(data))) => sizes += data.len(),
+                Some(Taken::Message(FromClient::Eof)) => {}
+                Some(Taken::Message(FromClient::Close)) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(sizes, SOFT + 1);
+        // One whose connection is gone besides has its end at once.
+        inbox.push(FromClient::Close);
+        assert!(closed(&inbox));
+        let inbox = Inbox::to_the_end();
+        inbox.push_data(&[1; 10]);
+        inbox.push(FromClient::Close);
+        assert!(closed(&inbox));
+        let inbox = Inbox::in_order();
+        inbox.push_data(&[1; 10]);
+        inbox.push(FromClient::Close);
+        assert!(!closed(&inbox) && drained(&inbox).len() == 10 && inbox.is_shared() != inbox.clone().is_shared());
     }
 }

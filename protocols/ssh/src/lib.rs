@@ -18,6 +18,7 @@ mod frame;
 mod guarded;
 mod inbox;
 mod lines;
+mod listener;
 mod login;
 mod own;
 mod reply;

@@ -1,5 +1,6 @@
 //! Proving who somebody is, on both sides: the client to the gateway, the gateway to its target.
 
+pub(crate) mod arrivals;
 pub(crate) mod device;
 pub(crate) mod target;
 

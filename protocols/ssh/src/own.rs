@@ -3,7 +3,7 @@
 //!
 //! Promises: [`Own`] is built from constants; [`Passage`] is a closed list: a terminal's size and modes, its resizes, a
 //! signal to a command that was judged, a locale variable of a short list with a value that names nothing but a locale
-//! or a number, the end of input. None of them makes a target run anything.
+//! or a number, the end of input, the end of a listener. None of them makes a target run anything.
 //! Does not promise when each is legal: `core.rs` knows.
 //! Held by: the tests below.
 
@@ -40,6 +40,8 @@ pub(crate) enum Passage {
     Eof,
     /// A variable that is no setting of anything but presentation.
     Locale(Locale),
+    /// A listener of the target that is given up.
+    Unlisten { address: String, port: u32 },
 }
 
 impl portcullis_gate::Passage for Passage {
@@ -52,6 +54,7 @@ impl portcullis_gate::Passage for Passage {
             Self::Signal(signal) => ToTarget::Signal(signal),
             Self::Eof => ToTarget::Eof,
             Self::Locale(Locale { name, value }) => ToTarget::Env { name, value },
+            Self::Unlisten { address, port } => ToTarget::Unlisten { address, port },
         }
     }
 }

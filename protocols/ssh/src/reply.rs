@@ -8,6 +8,7 @@
 //! | the same, given up by Ctrl-C at a terminal or by the signal INT | standard error | 130 |
 //! | the target is out of reach or does not prove itself | standard error | 255 |
 //! | a terminal, a variable, a forwarding that is refused | the request's own failure | |
+//! | a listener that is refused | the request's own failure, and words that `ssh -v` shows | |
 //!
 //! Promises: each text names rule, reason, decision and next step, in lines that end as the client's terminal wants
 //! them; nothing here is made of the target's output, and no control character of a rule's words reaches a terminal.
@@ -57,6 +58,14 @@ pub(crate) fn held(approval: ApprovalId, terms: &[HoldTerms]) -> String {
 /// The text that it still does.
 pub(crate) fn still_held(approval: ApprovalId) -> String {
     format!("portcullis: still waiting for approval {approval}\n")
+}
+
+/// The text that something waits for people and is not waited for.
+pub(crate) fn left(approval: ApprovalId) -> String {
+    format!(
+        "portcullis: it needs approval {approval}: ask for it again when that is given\n\
+         portcullis: an approver answers it with: portcullis approvals approve {approval}\n"
+    )
 }
 
 /// Why a caller that proved its identity may open nothing.

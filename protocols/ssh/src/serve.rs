@@ -1,25 +1,28 @@
 //! A connection from its first byte to its last: algorithms, proof, the gate, then its channels.
 //!
-//! Promises: a client reads nothing of the target before its identity was accepted, policy let it in and the record took
-//! the session; each channel has a task and a connection to the target of its own, so that one that is held or not read
-//! stalls none but itself; the login has one time limit, which only a client whose person logs in elsewhere is given anew
-//! (`front/device.rs`); a killed session's sockets are closed at once, whatever either side does; a drain waits for what
-//! runs.
+//! Promises: a client reads nothing of the target before its identity was accepted, policy let it in and the record
+//! took the session; each channel has a task and a connection to the target of its own, so that one that is held or not
+//! read stalls none but itself, and all listeners of a client one more (`listening.rs`); the login has one time limit,
+//! which only a client whose person logs in elsewhere is given anew (`front/device.rs`); a killed session's sockets are
+//! closed at once, whatever either side does; a drain waits for what runs.
 //! Does not promise to share target connections between channels.
-//! Held by: `tests/it/ssh.rs`, `ssh_edges.rs` and `ssh_flow.rs` of the binary.
+//! Held by: `tests/it/ssh.rs`, `ssh_edges.rs`, `ssh_flow.rs` and `ssh_forwards.rs` of the binary.
 
 mod asking;
 mod channel;
 mod forward;
 mod front;
+mod listening;
 
 use crate::error::Error;
 use crate::login::ALGORITHMS;
+use crate::login::arrivals::Arrivals;
 use crate::login::device::DeviceLogins;
 use crate::login::target::{Connecting, Destination, connect};
 use crate::wire::{Brake, Cut, Wire};
 use front::{Caller, Entered, Event, Front, Tells};
 use futures_util::future::FutureExt as _;
+use listening::{CARRIED, Listening};
 use portcullis_gate::{Gate, PrivateKey, Session};
 use portcullis_model::Name;
 use portcullis_net::{Accepted, Drain};
@@ -36,6 +39,8 @@ use tokio::task::JoinSet;
 const CHANNELS: usize = 64;
 /// Bytes of a channel's window: what a client may send unread (RFC 4254 §5.2).
 pub(crate) const WINDOW: u32 = 2 << 20;
+/// The window that a peer is given while what it sent waits: enough to notice that it ends.
+pub(crate) const TRICKLE: u32 = 4 << 10;
 /// How long a channel may take to say its last words.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a client without a channel may take to leave a gateway that stops.
@@ -84,10 +89,12 @@ impl Ssh {
         let Accepted { io, peer, local, unauthenticated, drain } = accepted;
         let (cut, brake) = (Cut::default(), Brake::default());
         let (sender, mut events) = mpsc::channel(CHANNELS);
+        let (confirming, confirmed) = mpsc::channel(CARRIED);
         let deadline = tokio::time::sleep(self.settings.login_timeout);
         let (later, mut moved) = watch::channel(deadline.deadline());
         let caller = Caller { peer, local, brake: brake.clone(), waits: unauthenticated.waits(), drain: drain.clone() };
-        let front = Front::new(Arc::clone(&self), caller, Tells { events: sender, deadline: later });
+        let front =
+            Front::new(Arc::clone(&self), caller, Tells { events: sender, confirmed: confirming, deadline: later });
         let wire = Wire::new(io, &cut, brake.clone());
         tokio::pin!(deadline);
         let started = tokio::select! {
@@ -106,7 +113,8 @@ impl Ssh {
         unauthenticated.authenticated();
         match entered {
             Some(Event::Entered(Some(entered))) => {
-                let lines = Lines { ssh: self, entered, cut, brake, drain, channels: JoinSet::new() };
+                let listening = Listening::new(Arc::clone(&self), entered.clone(), brake.clone(), confirmed);
+                let lines = Lines { ssh: self, entered, cut, brake, drain, channels: JoinSet::new(), listening };
                 lines.run(running, events).await;
             }
             // Proved, and nothing to be had here: it reads why on its first channel.
@@ -115,12 +123,12 @@ impl Ssh {
                 drop(patience);
                 cut.cut();
             }
-            Some(Event::Channel(_) | Event::Forward(_)) | None => cut.cut(),
+            Some(Event::Channel(_) | Event::Forward(_) | Event::Listen(_) | Event::Unlisten(_)) | None => cut.cut(),
         }
     }
 
-    /// Logs in to the target of this session.
-    fn connect(&self, session: &Arc<Session>) -> Connecting {
+    /// Logs in to the target of this session. What comes to listeners there goes to `arrivals`.
+    fn connect(&self, session: &Arc<Session>, arrivals: Option<Arrivals>) -> Connecting {
         let destination = self.destinations.get(&session.connection().name).cloned();
         let session = Arc::clone(session);
         let patience = self.settings.login_timeout;
@@ -129,7 +137,7 @@ impl Ssh {
                 return Err(Arc::new(Error::Credential("the connection leads nowhere".into())));
             };
             let lease = session.lease().await.map_err(|error| Arc::new(Error::Credential(error.to_string().into())))?;
-            connect(&destination, lease, patience).await.map(Arc::new).map_err(Arc::new)
+            connect(&destination, lease, patience, arrivals).await.map(Arc::new).map_err(Arc::new)
         };
         connecting.boxed().shared()
     }
@@ -188,6 +196,7 @@ struct Lines {
     brake: Brake,
     drain: Drain,
     channels: JoinSet<()>,
+    listening: Listening,
 }
 
 impl Lines {
@@ -196,6 +205,7 @@ impl Lines {
         self.cut.cut();
         // What runs in them is recorded as interrupted by being dropped.
         self.channels.shutdown().await;
+        self.listening.end(matches!(end, End::ClientLeft | End::CallbacksGone | End::Parted)).await;
         if !matches!(end, End::ClientLeft | End::Parted) {
             // The library's task sees the cut and drops its half of the session.
             tokio::time::timeout(FAREWELL, &mut running).await.ok();
@@ -204,6 +214,11 @@ impl Lines {
         if let Ok(session) = Arc::try_unwrap(self.entered.session) {
             session.end(end.reason());
         }
+    }
+
+    /// Whether it has neither a channel nor a listener.
+    fn is_quiet(&self) -> bool {
+        self.channels.is_empty() && self.listening.is_empty()
     }
 
     /// Until an end, and which.
@@ -218,29 +233,35 @@ impl Lines {
                 biased;
                 () = ended.cancelled() => return if session.record_failed() { End::RecordFailed } else { End::Killed },
                 () = drain.cutting() => return End::Stopped,
-                () = drain.draining(), if self.channels.is_empty() => {
+                // Nothing new comes; what came is let end.
+                () = drain.draining(), if self.listening.listens() => self.listening.close("the gateway stops"),
+                () = drain.draining(), if self.is_quiet() => {
                     // Who was told the end of its last program is still to read it, and leaves by itself then.
                     let left = tokio::time::timeout(PARTING, &mut *running).await.is_ok();
                     return if left { End::Parted } else { End::Stopped };
                 }
                 event = events.recv() => match event {
                     Some(Event::Channel(opened)) => {
-                        let connecting = self.ssh.connect(&session);
+                        let connecting = self.ssh.connect(&session, None);
                         let line = channel::Line::new(&self.ssh, &self.entered, connecting, opened, self.brake.clone());
                         self.channels.spawn(line.run());
                     }
                     Some(Event::Forward(asked)) => {
-                        let connecting = self.ssh.connect(&session);
+                        let connecting = self.ssh.connect(&session, None);
                         let (ssh, entered, brake) = (Arc::clone(&self.ssh), self.entered.clone(), self.brake.clone());
                         self.channels.spawn(forward::run(ssh, entered, connecting, *asked, brake));
                     }
-                    Some(Event::Entered(_)) => {}
+                    // One that is dropped is refused.
+                    Some(Event::Listen(asked)) if !drain.is_draining() => self.listening.on_listen(*asked),
+                    Some(Event::Unlisten(asked)) => self.listening.on_unlisten(asked),
+                    Some(Event::Entered(_) | Event::Listen(_)) => {}
                     // The library has dropped the callbacks; its task ends with them.
                     None => return End::CallbacksGone,
                 },
                 _ = self.channels.join_next(), if !self.channels.is_empty() => {}
+                () = self.listening.turn() => {}
                 _ = &mut *running => return End::ClientLeft,
-                () = idle, if self.channels.is_empty() => return End::Idle,
+                () = idle, if self.is_quiet() => return End::Idle,
             }
             last = Instant::now();
         }

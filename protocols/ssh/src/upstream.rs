@@ -4,14 +4,15 @@
 //! library and one channel that is not read stalls none but itself; a batch is one future, not one for each message.
 //! Does not promise to notice that the channel is gone while it waits for a window: the channel's task reads the other
 //! half too, and drops this one.
+//! What stands on no channel (another one, a listener) leaves by [`carry_out`].
 //! Only [`Upstream`](portcullis_gate::Upstream) and [`Downstream`](portcullis_gate::Downstream) call these.
 //! Held by: `tests/it/ssh_flow.rs` of the binary.
 
 use crate::frame::{ToClient, ToTarget};
-use crate::login::target::{Connecting, PATIENCE};
-use portcullis_gate::{Outlet, Weight as _};
+use futures_util::future::BoxFuture;
+use portcullis_gate::{Cleared, Outlet, Session, Upstream, Weight as _};
 use russh::{ChannelWriteHalf, client, server};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -135,57 +136,51 @@ impl Outlet for ClientChannel {
     }
 }
 
-/// Opens channels of a target to other hosts: what was cleared for that leaves here, and the channel comes back through
-/// a slot.
-pub(crate) struct Dialler {
-    connecting: Connecting,
-    opened: Option<oneshot::Sender<Dialled>>,
-    waiting: Option<(String, u32)>,
-    dialling: Option<Pin<Box<dyn Future<Output = Dialled> + Send>>>,
+type Act<T> = Box<dyn FnOnce(ToTarget) -> BoxFuture<'static, T> + Send>;
+
+/// One thing that goes to a target and stands on no channel: it is done once, and what came of it is given back.
+struct Deed<T> {
+    act: Option<Act<T>>,
+    acting: Option<BoxFuture<'static, T>>,
+    done: Option<oneshot::Sender<T>>,
 }
 
-/// A channel to another host, if the target opened it.
-pub(crate) type Dialled = Result<russh::Channel<client::Msg>, &'static str>;
-
-impl Dialler {
-    pub(crate) fn new(connecting: Connecting, opened: oneshot::Sender<Dialled>) -> Self {
-        Self { connecting, opened: Some(opened), waiting: None, dialling: None }
-    }
-}
-
-impl Outlet for Dialler {
+impl<T> Outlet for Deed<T> {
     type Frame = ToTarget;
 
     fn stage(&mut self, frame: ToTarget) {
-        if let ToTarget::Connect { host, port } = frame {
-            self.waiting = Some((host, port));
-        }
+        self.acting = self.act.take().map(|act| act(frame));
     }
 
     fn staged(&self) -> usize {
-        usize::from(self.waiting.is_some()) + usize::from(self.dialling.is_some())
+        usize::from(self.acting.is_some())
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some((host, port)) = self.waiting.take() {
-            let connecting = self.connecting.clone();
-            self.dialling = Some(Box::pin(async move {
-                let target = connecting.await.map_err(|error| error.told())?;
-                let late = "the machine behind the gateway took too long to connect";
-                let opened = tokio::time::timeout(PATIENCE, target.direct(&host, port)).await.map_err(|_| late)?;
-                opened.map_err(|_| "the machine behind the gateway could not connect")
-            }));
-        }
-        if let Some(dialling) = &mut self.dialling {
-            let dialled = ready!(dialling.as_mut().poll(cx));
-            self.dialling = None;
-            if let Some(slot) = self.opened.take() {
-                // Nobody waits for it any more: it is dropped, which closes it.
-                slot.send(dialled).ok();
+        if let Some(acting) = &mut self.acting {
+            let did = ready!(acting.as_mut().poll(cx));
+            self.acting = None;
+            if let Some(done) = self.done.take() {
+                // Where nobody waits for it any more it is dropped: a channel closes by that.
+                done.send(did).ok();
             }
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Does what was cleared, once its record is kept; `None` where that cannot be.
+pub(crate) async fn carry_out<T: Send + 'static>(
+    session: &Session,
+    cleared: Cleared<ToTarget>,
+    act: impl FnOnce(ToTarget) -> BoxFuture<'static, T> + Send + 'static,
+) -> Option<T> {
+    let (slot, done) = oneshot::channel();
+    let deed = Deed { act: Some(Box::new(act)), acting: None, done: Some(slot) };
+    let mut up = Upstream::new(deed, session);
+    up.push(cleared);
+    poll_fn(|cx| up.poll_send(cx)).await.ok()?;
+    done.await.ok()
 }
 
 fn gone<E>(_: E) -> io::Error {
@@ -211,8 +206,10 @@ async fn send_to_target(half: &ChannelWriteHalf<client::Msg>, frame: ToTarget) -
         ToTarget::Resize(size) => half.window_change(size.columns, size.rows, size.width, size.height).await,
         ToTarget::Signal(signal) => half.signal(signal).await,
         ToTarget::Close => half.close().await,
-        // Opens a channel of its own, and never stands on one.
-        ToTarget::Connect { .. } => Err(russh::Error::Inconsistent),
+        // These are no channel's messages, and never stand on one.
+        ToTarget::Connect { .. } | ToTarget::Listen { .. } | ToTarget::Unlisten { .. } | ToTarget::Accept => {
+            Err(russh::Error::Inconsistent)
+        }
     }
 }
 

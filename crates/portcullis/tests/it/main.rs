@@ -55,6 +55,7 @@ mod ssh_bundles;
 mod ssh_clients;
 mod ssh_edges;
 mod ssh_flow;
+mod ssh_forwards;
 mod ssh_guarded;
 mod ssh_refusals;
 mod ssh_revoked;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 bundle: hosts
 applies_to: { connections: ["*"], principals: { groups: [agents] } }
 rules:

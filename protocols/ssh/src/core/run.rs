@@ -11,9 +11,10 @@ use super::copy::{Copy, CopySide};
 use super::transfer::Transfer;
 use crate::answer::Output;
 use crate::frame::{FromTarget, Size, Terminal, ToClient, ToTarget};
+use crate::listener::Under;
 use crate::reply::STDERR;
 use bytes::Bytes;
-use portcullis_gate::{Permit, Session};
+use portcullis_gate::Session;
 use portcullis_model::{Denial, Digest, Outcome};
 use sha2::{Digest as _, Sha256};
 
@@ -41,7 +42,7 @@ impl Kind {
 
 /// A program that runs.
 pub(super) struct Run {
-    pub(super) permit: Permit,
+    pub(super) under: Under,
     pub(super) output: Output,
     pub(super) kind: Kind,
     input: Sha256,
@@ -68,9 +69,9 @@ pub(super) enum Told {
 }
 
 impl Run {
-    pub(super) fn new(session: &Session, permit: Permit, kind: Kind, terminal: Option<&Terminal>, owed: usize) -> Self {
-        let output = Output::of(session, &permit, terminal);
-        Self { permit, output, kind, input: Sha256::new(), sent: 0, owed, status: None, ended: false, told_end: false }
+    pub(super) fn new(session: &Session, under: Under, kind: Kind, terminal: Option<&Terminal>, owed: usize) -> Self {
+        let output = Output::of(session, under.permit(), terminal);
+        Self { under, output, kind, input: Sha256::new(), sent: 0, owed, status: None, ended: false, told_end: false }
     }
 
     /// Whether it takes more of the client.
@@ -100,7 +101,7 @@ impl Run {
             Kind::Program | Kind::Forward => {
                 self.input.update(&data);
                 self.sent += data.len() as u64;
-                let followed = session.follow(&self.permit, ToTarget::Data(data));
+                let followed = session.follow(self.under.permit(), ToTarget::Data(data));
                 steps.up.push(followed.map_err(|stale| stale.denial)?);
             }
             Kind::Files(transfer) => transfer.sftp.push_client(&data),
@@ -117,7 +118,10 @@ impl Run {
             FromTarget::Failure if self.owed == 1 => return Told::NotStarted,
             FromTarget::Failure => {}
             FromTarget::Data(data) => match &mut self.kind {
-                Kind::Program | Kind::Forward => steps.down.extend(self.output.data(data)),
+                Kind::Program | Kind::Forward => {
+                    self.under.count(data.len());
+                    steps.down.extend(self.output.data(data));
+                }
                 Kind::Files(transfer) => transfer.sftp.push_target(&data),
                 Kind::Copy(copy) => copy.scp.push_target(&data),
             },
@@ -162,13 +166,13 @@ impl Run {
 
     /// The target would not start it.
     pub(super) fn settle_not_started(self, session: &Session) {
-        session.settle(self.permit, Outcome::Failed { status: "refused".into(), message: None }, None);
+        self.under.settle(session, Outcome::Failed { status: "refused".into(), message: None }, None);
     }
 
     /// The target closed the channel.
     pub(super) fn finish(mut self, session: &Session, steps: &mut Steps) {
         steps.down.extend(self.output.end());
-        if self.status.is_none() && !matches!(self.kind, Kind::Files(_)) {
+        if self.status.is_none() && !matches!(self.kind, Kind::Files(_) | Kind::Forward) {
             Self::warn(session, "portcullis: the machine behind the gateway ended this without a status\n", steps);
         }
         if self.ended {
@@ -193,6 +197,6 @@ impl Run {
             Kind::Files(transfer) => transfer.finish(session),
         }
         drop(self.output);
-        session.settle(self.permit, outcome, data);
+        self.under.settle(session, outcome, data);
     }
 }

@@ -117,7 +117,7 @@ impl Core {
             Phase::Running(run) => match &mut run.kind {
                 Kind::Program | Kind::Forward => Ok(()),
                 Kind::Files(transfer) => pump(transfer, &self.session, steps),
-                Kind::Copy(copy) => copy.pump(&self.session, &run.permit, steps),
+                Kind::Copy(copy) => copy.pump(&self.session, run.under.permit(), steps),
             },
             _ => Ok(()),
         };
@@ -155,7 +155,9 @@ impl Core {
                 }
                 copy.scp.granted(permit);
             }
-            (Ruling::Refuse(denial), Kind::Copy(copy)) => copy.refuse(&self.session, &run.permit, &denial, steps),
+            (Ruling::Refuse(denial), Kind::Copy(copy)) => {
+                copy.refuse(&self.session, run.under.permit(), &denial, steps)
+            }
             (Ruling::Hold(hold), Kind::Copy(_)) => self.wait_for(hold, steps),
             // A program asks for nothing.
             (Ruling::Forward(..) | Ruling::Refuse(_) | Ruling::Hold(_), Kind::Program | Kind::Forward) => {}
@@ -185,7 +187,9 @@ impl Core {
                 }
                 copy.scp.granted(permit);
             }
-            (Settled::Refuse(denial), Kind::Copy(copy)) => copy.refuse(&self.session, &run.permit, &denial, steps),
+            (Settled::Refuse(denial), Kind::Copy(copy)) => {
+                copy.refuse(&self.session, run.under.permit(), &denial, steps)
+            }
             (Settled::Forward(..) | Settled::Refuse(_), Kind::Program | Kind::Forward) => {}
         }
         self.pump(steps);

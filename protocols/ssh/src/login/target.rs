@@ -2,17 +2,21 @@
 //!
 //! Promises: nothing is sent to a target before it proved one of the host keys configured for its connection, or a host
 //! certificate of a configured authority for its name; an unknown key is refused, never learnt. Every channel that a
-//! target opens by itself is refused. The whole login is done within one time; the credential is dropped behind it.
+//! target opens by itself is refused, but for what comes to a listener that the gateway asked it for: that is handed
+//! on, and refused where nobody takes it. The whole login is done within one time; the credential is dropped behind it.
 //! Does not promise to reuse connections: each channel of a client has its own, so that one that is not read stalls
-//! none but itself.
+//! none but itself; only what comes to listeners of one client shares theirs.
 //! Held by: the tests below and `tests/it/ssh.rs` of the binary.
 
 use crate::error::{Error, Result, Side};
+use crate::login::arrivals::{Addresses, Arrivals};
 use crate::login::{ALGORITHMS, KEYS};
+use crate::serve::{TRICKLE, WINDOW};
 use crate::wire::{Brake, Cut, Wire};
 use futures_util::future::{BoxFuture, Shared};
 use portcullis_gate::{Lease, Secret};
 use portcullis_net::{Address, DialOptions, dial};
+use russh::ChannelId;
 use russh::client::{self, AuthResult, Handle};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::ssh_key::{Certificate, HashAlg, PublicKey};
@@ -58,22 +62,39 @@ impl Target {
     pub(crate) async fn direct(&self, host: &str, port: u32) -> Result<russh::Channel<client::Msg>> {
         self.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0).await.map_err(Error::Backend)
     }
+
+    /// Asks for a listener (RFC 4254 §7.1), and says which port it has.
+    pub(crate) async fn listen(&self, address: &str, port: u32) -> Result<u32> {
+        let chosen = self.handle.tcpip_forward(address, port).await.map_err(Error::Backend)?;
+        Ok(if port == 0 { chosen } else { port })
+    }
+
+    /// Gives it up.
+    pub(crate) async fn unlisten(&self, address: &str, port: u32) -> Result<()> {
+        self.handle.cancel_tcpip_forward(address, port).await.map_err(Error::Backend)
+    }
 }
 
-/// Connects, checks the host key and logs in.
+/// Connects, checks the host key and logs in. What comes to listeners goes to `arrivals`; without them it is refused.
 ///
 /// # Errors
 /// Whose doing it is, in [`Error`].
-pub(crate) async fn connect(destination: &Destination, lease: Lease, patience: Duration) -> Result<Target> {
+pub(crate) async fn connect(
+    destination: &Destination,
+    lease: Lease,
+    patience: Duration,
+    arrivals: Option<Arrivals>,
+) -> Result<Target> {
     let late = Error::Timeout { side: Side::Backend, doing: "the login" };
-    tokio::time::timeout(patience, log_in(destination, lease)).await.unwrap_or(Err(late))
+    tokio::time::timeout(patience, log_in(destination, lease, arrivals)).await.unwrap_or(Err(late))
 }
 
-async fn log_in(destination: &Destination, lease: Lease) -> Result<Target> {
+async fn log_in(destination: &Destination, lease: Lease, arrivals: Option<Arrivals>) -> Result<Target> {
     let dialed = dial(&destination.address, destination.dial).await?;
     let cut = Cut::default();
-    let wire = Wire::new(dialed.io, &cut, Brake::default());
-    let checks = Checks { destination: destination.clone() };
+    let brake = arrivals.as_ref().map_or_else(Brake::default, Arrivals::brake);
+    let wire = Wire::new(dialed.io, &cut, brake);
+    let checks = Checks { destination: destination.clone(), arrivals };
     let mut handle = client::connect_stream(config(destination), wire, checks).await?;
     let guard = cut.guard();
     let user = lease.username.to_string();
@@ -117,6 +138,7 @@ fn config(destination: &Destination) -> Arc<client::Config> {
 /// What the gateway checks of a target, and what it refuses of it.
 pub(crate) struct Checks {
     destination: Destination,
+    arrivals: Option<Arrivals>,
 }
 
 impl Checks {
@@ -166,15 +188,18 @@ impl client::Handler for Checks {
 
     async fn server_channel_open_forwarded_tcpip(
         &mut self,
-        _: russh::Channel<client::Msg>,
-        _: &str,
-        _: u32,
-        _: &str,
-        _: u32,
+        channel: russh::Channel<client::Msg>,
+        address: &str,
+        port: u32,
+        originator: &str,
+        originator_port: u32,
         reply: client::ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<()> {
-        refuse(reply).await
+        let Some(arrivals) = &mut self.arrivals else { return refuse(reply).await };
+        let (address, originator) = (address.to_owned(), originator.to_owned());
+        arrivals.opened(channel, reply, Addresses { address, port, originator, originator_port });
+        Ok(())
     }
 
     async fn server_channel_open_forwarded_streamlocal(
@@ -239,6 +264,42 @@ impl client::Handler for Checks {
         refuse(reply).await
     }
 
+    async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut client::Session) -> Result<()> {
+        if let Some(arrivals) = &self.arrivals {
+            arrivals.data(channel, data);
+        }
+        Ok(())
+    }
+
+    async fn channel_eof(&mut self, channel: ChannelId, _: &mut client::Session) -> Result<()> {
+        if let Some(arrivals) = &self.arrivals {
+            arrivals.ended(channel);
+        }
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, channel: ChannelId, _: &mut client::Session) -> Result<()> {
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.closed(channel);
+        }
+        Ok(())
+    }
+
+    async fn window_adjusted(&mut self, _: ChannelId, _: u32, _: &mut client::Session) -> Result<()> {
+        if let Some(arrivals) = &self.arrivals {
+            arrivals.update_brake();
+        }
+        Ok(())
+    }
+
+    fn adjust_window(&mut self, channel: ChannelId, window: u32) -> u32 {
+        match &self.arrivals {
+            Some(arrivals) if arrivals.is_behind(channel) => TRICKLE,
+            Some(_) => WINDOW,
+            None => window,
+        }
+    }
+
     async fn disconnected(&mut self, _: client::DisconnectReason<Error>) -> Result<()> {
         // Whoever holds a channel sees its end.
         Ok(())
@@ -290,14 +351,14 @@ mod tests {
     #[test]
     fn only_a_configured_host_key_is_believed() {
         let (known, other) = (key(), key());
-        let checks = Checks { destination: destination(&[&known], &[]) };
+        let checks = Checks { destination: destination(&[&known], &[]), arrivals: None };
         let shown =
             |key: &PrivateKey| PublicKeyOrCertificate::PublicKey { key: key.public_key().clone(), hash_alg: None };
         assert!(checks.believes(&shown(&known)).is_ok());
         let told = checks.believes(&shown(&other)).unwrap_err();
         assert!(told.starts_with("SHA256:"), "{told}");
         // An authority is no host key.
-        let checks = Checks { destination: destination(&[&known], &[&other]) };
+        let checks = Checks { destination: destination(&[&known], &[&other]), arrivals: None };
         assert!(checks.believes(&shown(&other)).is_err());
     }
 

@@ -5,6 +5,8 @@
 //! that does not read them holds nothing.
 //! Held by: `tests/it/ssh_flow.rs` of the binary.
 
+mod source;
+
 use super::asking::{self, Asker, Done};
 use super::front::{Entered, Opened};
 use super::{FAREWELL, Ssh};
@@ -12,15 +14,18 @@ use crate::answer::Output;
 use crate::core::{Core, Steps};
 use crate::frame::{FromClient, FromTarget, ToTarget};
 use crate::inbox::{Inbox, Taken};
+use crate::listener::Under;
+use crate::login::arrivals::Sent;
 use crate::login::target::{Connecting, Target};
 use crate::upstream::{ClientChannel, TargetChannel};
 use crate::wire::Brake;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use portcullis_gate::{Downstream, Gate, Permit, Reminder, SendError, Session, Settled, Upstream};
+use portcullis_gate::{Downstream, Gate, Reminder, SendError, Session, Settled, Upstream};
 use portcullis_model::{SessionKind, Verdict};
 use portcullis_shell::Limits;
-use russh::{ChannelMsg, ChannelReadHalf, client};
+use russh::{ChannelWriteHalf, client};
+use source::Source;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -47,7 +52,7 @@ pub(super) struct Line {
     target: Option<Arc<Target>>,
     down: Downstream<ClientChannel>,
     up: Option<Upstream<TargetChannel>>,
-    from_target: Option<ChannelReadHalf>,
+    from_target: Option<Source>,
     hold: Option<BoxFuture<'static, Settled<ToTarget>>>,
     /// When the client hears of that again.
     reminder: Reminder,
@@ -58,6 +63,8 @@ pub(super) struct Line {
     /// Set while output is held back: when the program counts as quiet.
     quiet: Option<Pin<Box<Sleep>>>,
     client_left: bool,
+    /// The client has closed the channel behind all that it had to say.
+    leaving: bool,
 }
 
 impl Line {
@@ -88,18 +95,30 @@ impl Line {
             room: None,
             quiet: None,
             client_left: false,
+            leaving: false,
         }
     }
 
-    /// A channel to another host that the target has opened, under the permit for that.
-    pub(super) fn connected(mut self, permit: Permit, channel: russh::Channel<client::Msg>) -> Self {
-        self.core.on_connected(permit);
+    /// A channel to another host that the target has opened, or one that came to its listener, under what permits that.
+    pub(super) fn connected(mut self, under: Under, channel: russh::Channel<client::Msg>) -> Self {
+        self.core.on_connected(under);
         self.attach(channel);
+        self
+    }
+
+    /// A channel that came to a listener of the target, under the permit of that.
+    pub(super) fn carrying(mut self, under: Under, half: ChannelWriteHalf<client::Msg>, sent: Sent) -> Self {
+        self.core.on_connected(under);
+        self.attach_halves(Source::Inbox(sent), half);
         self
     }
 
     fn attach(&mut self, channel: russh::Channel<client::Msg>) {
         let (read, write) = channel.split();
+        self.attach_halves(Source::Channel(read), write);
+    }
+
+    fn attach_halves(&mut self, read: Source, write: ChannelWriteHalf<client::Msg>) {
         self.from_target = Some(read);
         self.up = Some(Upstream::new(TargetChannel::new(write), &self.session));
         if let Some(Ok(target)) = self.connecting.peek() {
@@ -272,14 +291,21 @@ impl Line {
         let mut taken = false;
         while !self.steps.end && self.down.backlog() < HIGH && self.session.has_room() {
             let Some(from) = &mut self.from_target else { break };
-            let Poll::Ready(message) = std::pin::pin!(from.wait()).poll(cx) else { break };
-            if message.is_none() {
+            let Poll::Ready(message) = from.poll(cx) else { break };
+            if matches!(message, Some(FromTarget::Close)) {
                 self.from_target = None;
             }
-            let Some(message) = from_target(message) else { continue };
+            let Some(message) = message else { continue };
             self.core.on_target(message, &mut self.steps);
             self.apply();
             taken = true;
+        }
+        if let Some(Source::Inbox(sent)) = &self.from_target
+            && taken
+            && sent.inbox.has_caught_up()
+        {
+            // Where another is behind, its next data says so again.
+            sent.brake.set(None);
         }
         taken
     }
@@ -288,12 +314,15 @@ impl Line {
     fn take_client(&mut self, cx: &mut Context<'_>) -> bool {
         let mut taken = false;
         while !self.steps.end
+            && !self.leaving
             && self.core.wants_client()
             && self.up.as_ref().is_none_or(|up| up.backlog() < HIGH)
             && self.session.has_room()
         {
             let Poll::Ready(message) = self.inbox.poll_take(cx) else { break };
             match message {
+                // What it said before is to reach the target first.
+                Taken::Message(FromClient::Close) => self.leaving = true,
                 Taken::Message(message) => {
                     let raw = matches!(message, FromClient::Shell) && self.gives_raw_shell();
                     self.core.on_client(message, raw, &mut self.steps);
@@ -331,12 +360,24 @@ impl Line {
             self.lost(&error);
         }
         let up = self.up.as_mut().map(|up| up.poll_send(cx));
+        let starved = matches!(up, Some(Poll::Pending)) && self.up.as_ref().is_some_and(|up| up.backlog() > 0);
+        if let Some(Source::Inbox(sent)) = &self.from_target {
+            sent.inbox.set_starved(starved);
+            if starved {
+                sent.brake.set(None);
+            }
+        }
         if let Some(Poll::Ready(Err(error))) = up {
             match error {
                 SendError::RecordUnavailable => self.lost(&error),
                 // What the target said before it left is still to be read.
                 _ => self.up = None,
             }
+        }
+        if self.leaving && !self.steps.end && self.up.as_ref().is_none_or(|up| up.backlog() == 0) {
+            self.core.on_left(&mut self.steps);
+            self.apply();
+            self.client_left = true;
         }
     }
 
@@ -351,23 +392,5 @@ impl Line {
         let up = self.up.as_mut().is_none_or(|up| up.poll_send(cx).is_ready());
         let down = self.client_left || self.down.poll_send(cx).is_ready() || self.inbox.poll_closed(cx).is_ready();
         if up && down { Poll::Ready(()) } else { Poll::Pending }
-    }
-}
-
-/// A message of the library as a message of the target; `None` for one that says nothing to a session channel.
-fn from_target(message: Option<ChannelMsg>) -> Option<FromTarget> {
-    match message {
-        None | Some(ChannelMsg::Close | ChannelMsg::OpenFailure(_)) => Some(FromTarget::Close),
-        Some(ChannelMsg::Success) => Some(FromTarget::Success),
-        Some(ChannelMsg::Failure) => Some(FromTarget::Failure),
-        Some(ChannelMsg::Data { data }) => Some(FromTarget::Data(data)),
-        Some(ChannelMsg::ExtendedData { data, ext }) => Some(FromTarget::Extended(ext, data)),
-        Some(ChannelMsg::ExitStatus { exit_status }) => Some(FromTarget::ExitStatus(exit_status)),
-        Some(ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, .. }) => {
-            Some(FromTarget::ExitSignal { signal: signal_name, core_dumped, message: error_message })
-        }
-        Some(ChannelMsg::Eof) => Some(FromTarget::Eof),
-        // The library's own enum is open; these are what it has of windows, flow control and a client's requests.
-        Some(_) => None,
     }
 }

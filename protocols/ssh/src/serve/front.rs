@@ -1,20 +1,23 @@
 //! What the library's callbacks for a client's connection share: who came in, its channels, and what is asked of the
 //! gate before there is a task for it.
 //!
-//! Promises: nothing here waits but the proof of an identity, before there is any channel; what is never forwarded is
-//! asked of the gate all the same, so that the record has it; a client that proved who it is and may not enter is told
-//! why; once the connection is gone, each of its channels is closed.
+//! Promises: nothing here waits but the proof of an identity, before there is any channel, and for a short time the
+//! answer to a listener, since what the callback returns is that answer; what is never forwarded is asked of the gate
+//! all the same, so that the record has it; a client that proved who it is and may not enter is told why; once the
+//! connection is gone, each of its channels is closed.
 //! Does not promise that what was asked for may run: a channel's task says that.
 //! Held by: `tests/it/ssh.rs` and `ssh_edges.rs` of the binary.
 
 mod callbacks;
 mod device;
+mod listening;
 
 use super::Ssh;
 use crate::classify;
 use crate::error::{Error, Result};
 use crate::frame::{FromClient, ToTarget, Variable};
 use crate::inbox::Inbox;
+use crate::listener::Place;
 use crate::own::Locale;
 use crate::reply::{self, Ends, REFUSED, STDERR};
 use crate::wire::Brake;
@@ -27,7 +30,7 @@ use russh::{ChannelId, ChannelOpenFailure, ChannelWriteHalf};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// What happens on a connection, for the task that owns it.
@@ -38,6 +41,10 @@ pub(super) enum Event {
     Channel(Opened),
     /// It asks for a channel to another host.
     Forward(Box<ForwardAsked>),
+    /// It asks for a listener at the target.
+    Listen(Box<ListenAsked>),
+    /// It gives one up.
+    Unlisten(UnlistenAsked),
 }
 
 /// A client that is in.
@@ -54,7 +61,31 @@ pub(super) struct ForwardAsked {
     pub(super) port: u32,
 }
 
-/// A channel that a client opened.
+/// The port of a listener that a client asked for, or what it is told.
+pub(super) type Listened = std::result::Result<u32, String>;
+
+/// A listener at the target that a client asks for.
+pub(super) struct ListenAsked {
+    pub(super) place: Place,
+    /// By which the client is offered what comes to it.
+    pub(super) handle: server::Handle,
+    pub(super) done: oneshot::Sender<Listened>,
+}
+
+/// A listener that a client gives up.
+pub(super) struct UnlistenAsked {
+    pub(super) address: String,
+    pub(super) port: u32,
+    pub(super) done: oneshot::Sender<bool>,
+}
+
+/// A channel that the gateway opened and the client has taken.
+pub(super) struct Confirmed {
+    pub(super) id: ChannelId,
+    pub(super) inbox: Inbox,
+}
+
+/// A channel that a client opened, or took.
 pub(super) struct Opened {
     pub(super) inbox: Inbox,
     pub(super) half: ChannelWriteHalf<Msg>,
@@ -75,6 +106,8 @@ pub(super) struct Caller {
 /// What the callbacks tell the task that owns the connection.
 pub(super) struct Tells {
     pub(super) events: mpsc::Sender<Event>,
+    /// Has room for every channel that is offered at once.
+    pub(super) confirmed: mpsc::Sender<Confirmed>,
     /// By when the client is to have proved who it is.
     pub(super) deadline: watch::Sender<Instant>,
 }
@@ -98,11 +131,18 @@ struct Requests {
     begun: bool,
     terminal: bool,
     variables: usize,
+    /// The gateway opened it.
+    offered: bool,
 }
 
 impl Requests {
     const fn new(inbox: Inbox) -> Self {
-        Self { inbox, begun: false, terminal: false, variables: 0 }
+        Self { inbox, begun: false, terminal: false, variables: 0, offered: false }
+    }
+
+    /// One on which nothing can be asked for.
+    const fn offered(inbox: Inbox) -> Self {
+        Self { inbox, begun: true, terminal: false, variables: 0, offered: true }
     }
 }
 

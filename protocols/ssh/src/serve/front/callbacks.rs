@@ -1,8 +1,8 @@
 //! The library's callbacks for a client's connection: each puts what came where its task finds it, and returns.
 //!
 //! Promises: every kind of channel and every request has an answer of its own, and those that are never forwarded are
-//! refused and recorded; requests of a channel are answered here, in their order, and its data and its end are handed on in
-//! the same order.
+//! refused and recorded; nothing waits here but for a proof and for the answer to a listener (`listening.rs`); requests
+//! of a channel are answered here, in their order, and its data and its end are handed on in the same order.
 //! Does not promise room: where a channel's task is behind, its window is small and the connection is read slowly.
 //! Held by: `tests/it/ssh.rs`, `ssh_edges.rs` and `ssh_clients.rs` of the binary, the last with paramiko and asyncssh.
 
@@ -12,7 +12,7 @@ use crate::classify;
 use crate::error::{Error, Result};
 use crate::frame::{FromClient, Size, Terminal};
 use crate::inbox::Inbox;
-use crate::serve::{CHANNELS, WINDOW};
+use crate::serve::{CHANNELS, TRICKLE, WINDOW};
 use bytes::Bytes;
 use portcullis_gate::Proof;
 use russh::keys::ssh_key::Certificate;
@@ -21,8 +21,6 @@ use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use secrecy::SecretString;
 use std::borrow::Cow;
 
-/// The window that a client is given while what it sent waits: enough to notice that it ends.
-const TRICKLE: u32 = 4 << 10;
 /// Variables that a client may set on one channel, and bytes of each.
 const VARIABLES: usize = 64;
 const VARIABLE_BYTES: usize = 4096;
@@ -103,7 +101,7 @@ impl server::Handler for Front {
         let (_, half) = channel.split();
         let opened = Opened { inbox: Inbox::new(), half, handle: session.handle() };
         let inbox = opened.inbox.clone();
-        if self.channels.len() >= CHANNELS || self.tells.events.try_send(Event::Channel(opened)).is_err() {
+        if self.own_channels() >= CHANNELS || self.tells.events.try_send(Event::Channel(opened)).is_err() {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
@@ -139,11 +137,11 @@ impl server::Handler for Front {
         }
         let id = channel.id();
         let (_, half) = channel.split();
-        let opened = Opened { inbox: Inbox::new(), half, handle: session.handle() };
+        let opened = Opened { inbox: Inbox::to_the_end(), half, handle: session.handle() };
         let inbox = opened.inbox.clone();
         let asked = Box::new(ForwardAsked { opened, reply, host: host.to_owned(), port });
         // Without room it is dropped, which refuses the channel.
-        if self.channels.len() < CHANNELS && self.tells.events.try_send(Event::Forward(asked)).is_ok() {
+        if self.own_channels() < CHANNELS && self.tells.events.try_send(Event::Forward(asked)).is_ok() {
             self.channels.insert(id, Requests::new(inbox));
         }
         Ok(())
@@ -172,10 +170,8 @@ impl server::Handler for Front {
         self.refuse(classify::unsupported("a Unix socket", ""), reply).await
     }
 
-    async fn tcpip_forward(&mut self, host: &str, port: &mut u32, _: &mut server::Session) -> Result<bool> {
-        let what = format!("a listener on {host}:{port}");
-        self.asks(classify::unsupported(&what, "; only connections from here are"));
-        Ok(false)
+    async fn tcpip_forward(&mut self, address: &str, port: &mut u32, session: &mut server::Session) -> Result<bool> {
+        self.listen(address, port, session).await
     }
 
     async fn streamlocal_forward(&mut self, _: &str, _: &mut server::Session) -> Result<bool> {
@@ -183,8 +179,18 @@ impl server::Handler for Front {
         Ok(false)
     }
 
-    async fn cancel_tcpip_forward(&mut self, _: &str, _: u32, _: &mut server::Session) -> Result<bool> {
-        Ok(false)
+    async fn cancel_tcpip_forward(&mut self, address: &str, port: u32, _: &mut server::Session) -> Result<bool> {
+        Ok(self.unlisten(address, port).await)
+    }
+
+    async fn channel_open_confirmation(
+        &mut self,
+        channel: ChannelId,
+        _: u32,
+        _: u32,
+        session: &mut server::Session,
+    ) -> Result<()> {
+        self.confirmed(channel, session)
     }
 
     async fn cancel_streamlocal_forward(&mut self, _: &str, _: &mut server::Session) -> Result<bool> {
