@@ -368,6 +368,7 @@ def requests_of_http():
         yield bytes([which]) + b"POST /\n\n" + TURN
         for message in messages_of_http():
             yield bytes([which]) + message
+    yield b"\3POST /\n\n" + b'{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]},{"type":"function_call","call_id":"c","name":"Bash","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"a SECRET"}],"tools":[{"type":"function","name":"Bash"}],"stream":true}'
 
 
 def answers():
@@ -380,6 +381,11 @@ def answers():
         '{"type":"message_stop"}',
         '{"id":"c","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"a SECRET"},"finish_reason":"stop"}]}',
         "[DONE]",
+        '{"type":"response.created","response":{"id":"r","object":"response","status":"in_progress","output":[]}}',
+        '{"type":"response.output_item.added","output_index":0,"item":{"id":"f","type":"function_call","call_id":"c","name":"Bash","arguments":""}}',
+        '{"type":"response.function_call_arguments.delta","output_index":0,"item_id":"f","delta":"{\\"command\\":\\"ls\\"}"}',
+        '{"type":"response.output_item.done","output_index":0,"item":{"id":"f","type":"function_call","call_id":"c","name":"Bash","arguments":"{\\"command\\":\\"ls\\"}"}}',
+        '{"type":"response.completed","response":{"id":"r","object":"response","status":"completed","output":[]}}',
         '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"a SECRET"}]}}',
         '{"ssn":"1","a":["SECRET"]}',
     ]

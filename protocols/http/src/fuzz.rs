@@ -261,9 +261,10 @@ pub fn fuzz_request(data: &[u8]) {
     let tools = Arc::new(ToolTable::default());
     let opaque = Arc::new(Opaque::new(["image/png"]));
     let mut masks = Masks::default();
-    let read = match which % 3 {
+    let read = match which % 4 {
         0 => request_of(data, "/v1/messages").map(|request| anthropic::read(request, &tools, &mut masks)),
         1 => request_of(data, "/v1/chat/completions").map(|request| openai::read(request, &tools, &mut masks)),
+        3 => request_of(data, "/v1/responses").map(|request| openai::read(request, &tools, &mut masks)),
         _ => request_of(data, "/orders/7").map(|request| rest::read(request, &opaque, &mut masks)),
     };
     let Some(asked) = read.and_then(passed) else { return };

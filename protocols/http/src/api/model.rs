@@ -25,14 +25,14 @@ mod tests;
 mod turn;
 mod words;
 
-pub(super) use answering::{Answering, Dialect, Document, error};
+pub(super) use answering::{Answering, Dialect, Document, error, failure};
 pub(super) use call::{Call, Ready};
 pub(super) use list::List;
 pub(super) use pump::{Failure, Grammar, Pump};
 pub(super) use speech::Speech;
 pub(super) use turn::Turn;
 pub(crate) use words::Room;
-pub(super) use words::{Spared, is_word, string};
+pub(super) use words::{Spared, is_sealed, is_word, string};
 
 use super::Unfit;
 use crate::json::{Node, Value};

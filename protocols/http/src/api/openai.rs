@@ -1,4 +1,4 @@
-//! `api: openai`: chat completions, embeddings and the list of models.
+//! `api: openai`: responses, chat completions, embeddings and the list of models.
 //!
 //! | | |
 //! |---|---|
@@ -8,12 +8,13 @@
 //! | text in the answer | masked as it comes, of each choice by itself |
 //!
 //! Promises: those of `api: anthropic`. What the gateway does not know of a request is refused, of an answer left out; a
-//! stream that broke off ends without `[DONE]`. Does not promise the Responses API: its requests are refused.
-//! Held by: `openai/tests.rs`, which feeds every answer whole, by bytes and cut anywhere.
+//! stream that broke off ends without `[DONE]`. `responses.rs` says what the Responses API has of its own.
+//! Held by: `openai/tests.rs` and `openai/responses/tests.rs`, which feed every answer whole, by bytes and cut anywhere.
 
 mod answer;
 mod facts;
 mod request;
+mod responses;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,8 @@ const CALL: &str =
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 const TURN: &str = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
 const STREAM: &str = r#"{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+const ITEMS: &str = r#"{"model":"m","input":"hi"}"#;
+const ITEM_STREAM: &str = r#"{"model":"m","stream":true,"input":"hi"}"#;
 
 /// Reads an answer: the first byte says whose it is and the second where it is cut. `DENY` in a call has it refused.
 pub fn fuzz_answers(data: &[u8]) {
@@ -95,10 +97,14 @@ impl Play {
                 (kind, passed(mcp::read(asks(Method::Post, "/", body)?, &context()?)))
             }
             _ => {
-                let (kind, body) =
-                    if by.is_multiple_of(2) { ("text/event-stream", STREAM) } else { ("application/json", TURN) };
+                let streams = by.is_multiple_of(2);
+                let kind = if streams { "text/event-stream" } else { "application/json" };
+                let body = if streams { STREAM } else { TURN };
                 let tools = Arc::new(ToolTable::default());
-                let read = if second {
+                let read = if second && by % 4 >= 2 {
+                    let body = if streams { ITEM_STREAM } else { ITEMS };
+                    openai::read(asks(Method::Post, "/v1/responses", body)?, &tools, &mut masks)
+                } else if second {
                     openai::read(asks(Method::Post, "/v1/chat/completions", body)?, &tools, &mut masks)
                 } else {
                     anthropic::read(asks(Method::Post, "/v1/messages", body)?, &tools, &mut masks)

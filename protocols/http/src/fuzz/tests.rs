@@ -58,6 +58,8 @@ fn what_is_right_is_read() {
     let body = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
     assert!(passed(anthropic::read(turn("/v1/messages", body), &tools, &mut masks)).is_some());
     assert!(passed(openai::read(turn("/v1/chat/completions", body), &tools, &mut masks)).is_some());
+    let items = r#"{"model":"m","input":"hi"}"#;
+    assert!(passed(openai::read(turn("/v1/responses", items), &tools, &mut masks)).is_some());
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#;
     assert!(passed(mcp::read(turn("/", call), &context().unwrap())).is_some());
     let (parts, _) = head_of(b"GET /crm/a?b=c\nhost: gw\nx-note: 1").unwrap();
@@ -125,6 +127,20 @@ proptest! {
     }
 
     #[test]
+    fn an_input_with_bytes_changed(
+        item in "(message|function_call|function_call_output|reasoning|web_search_call|item_reference|x)",
+        part in "(input_text|input_image|output_text|refusal|input_file|x)",
+        said in "(SECRET|\\{\"ssn\":1\\}|rm -rf /|hi){0,2}",
+        more in "(,\"(stream|store|tools|include|instructions|background|text|metadata)\":(true|false|null|1|\\[\\]|\\{\\}|\"SECRET\")){0,2}",
+    ) {
+        let said = json::quoted(&said);
+        let body = format!(r#"{{"model":"m","input":[{{"type":"{item}","role":"user","content":[{{"type":"{part}","text":{said}}}]}},{{"type":"{item}","call_id":"call_1","name":"t","arguments":{said}}},{{"type":"{item}","call_id":"call_1","output":{said}}}]{more}}}"#);
+        fuzz_request(&[&[3][..], b"POST /\n\n", body.as_bytes()].concat());
+        let body = format!(r#"{{"model":"m","input":[{{"type":"{item}","role":"user","content":[{{"type":"{part}","text":{said}}}]}}]{more}}}"#);
+        fuzz_request(&[&[3][..], b"POST /\n\n", body.as_bytes()].concat());
+    }
+
+    #[test]
     fn an_answer_in_pieces(
         which in any::<u8>(),
         cut in 0_u8..40,
@@ -142,6 +158,17 @@ proptest! {
             r#"{"id":"c","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"a SECRET"},"finish_reason":null}]}"#,
             r#"{"id":"c","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"Bash","arguments":"{\"command\":\"ls\"}"}}]},"finish_reason":"tool_calls"}]}"#,
             "[DONE]",
+            r#"{"type":"response.created","response":{"id":"r","object":"response","status":"in_progress","model":"m","output":[]}}"#,
+            r#"{"type":"response.output_item.added","output_index":0,"item":{"id":"m","type":"message","role":"assistant","content":[]}}"#,
+            r#"{"type":"response.content_part.added","output_index":0,"item_id":"m","content_index":0,"part":{"type":"output_text","text":""}}"#,
+            r#"{"type":"response.output_text.delta","output_index":0,"item_id":"m","content_index":0,"delta":"of SEC"}"#,
+            r#"{"type":"response.output_text.done","output_index":0,"item_id":"m","content_index":0,"text":"of SEC"}"#,
+            r#"{"type":"response.content_part.done","output_index":0,"item_id":"m","content_index":0,"part":{"type":"output_text","text":"of SEC"}}"#,
+            r#"{"type":"response.output_item.done","output_index":0,"item":{"id":"m","type":"message","role":"assistant","content":[{"type":"output_text"}]}}"#,
+            r#"{"type":"response.output_item.added","output_index":0,"item":{"id":"f","type":"function_call","call_id":"c","name":"Bash","arguments":""}}"#,
+            r#"{"type":"response.output_item.done","output_index":0,"item":{"id":"f","type":"function_call","call_id":"c","name":"Bash","arguments":""}}"#,
+            r#"{"type":"response.completed","response":{"id":"r","object":"response","status":"completed","model":"m","output":[]}}"#,
+            r#"{"id":"r","object":"response","status":"completed","model":"m","output":[{"id":"m","type":"message","role":"assistant","content":[{"type":"output_text","text":"a SECRET"}]},{"id":"f","type":"function_call","call_id":"c","name":"Bash","arguments":"{\"command\":\"DENY ls\"}"}]}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"a SECRET"}]}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"DENY","inputSchema":{}},{"name":"b","inputSchema":{}}]}}"#,
             r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":2,"progress":1}}"#,

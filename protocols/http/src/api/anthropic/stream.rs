@@ -121,7 +121,7 @@ impl Grammar for Stream {
         self.state == State::Stopped
     }
 
-    fn error(kind: &str, message: &str) -> Event {
+    fn error(&self, kind: &str, message: &str) -> Event {
         Event::new(Some(Name::Error.word()), <Messages as model::Dialect>::error(kind, message))
     }
 

@@ -270,17 +270,16 @@ fn failed(body: &[u8], status: StatusCode, words: &mut dyn Words) -> (String, St
         unread(body.len(), &CREDENTIAL, words);
         return ("api_error".to_owned(), message.to_owned());
     }
-    let said = json::read(body).ok().and_then(|node| told(&node, words));
+    let said = json::read(body).ok().and_then(|node| told(node.get("error")?, "type", words));
     said.unwrap_or_else(|| {
         unread(body.len(), &NO_ERROR, words);
         ("api_error".to_owned(), format!("portcullis: the provider of the model answered {status}"))
     })
 }
 
-/// The type and the message of an error, masked.
-fn told(node: &Node, words: &mut dyn Words) -> Option<(String, String)> {
-    let error = node.get("error")?;
-    let kind = error.get("type").and_then(Node::text).unwrap_or("api_error");
+/// What kind of error it is, by the member of this name, and its message, masked.
+fn told(error: &Node, kind: &str, words: &mut dyn Words) -> Option<(String, String)> {
+    let kind = error.get(kind).and_then(Node::text).unwrap_or("api_error");
     let message = error.get("message").and_then(Node::text)?;
     if kind.is_empty() || kind.len() > KIND || !is_word(kind) {
         return None;
@@ -292,7 +291,12 @@ fn told(node: &Node, words: &mut dyn Words) -> Option<(String, String)> {
 
 /// The error that a stream says instead of going on.
 pub(in crate::api) fn error(node: &Node, words: &mut dyn Words) -> Failure {
-    match told(node, words) {
+    node.get("error").map_or_else(|| super::STRANGE.into(), |error| failure(error, "type", words))
+}
+
+/// The same of the error itself, whose kind is the member of this name.
+pub(in crate::api) fn failure(error: &Node, kind: &str, words: &mut dyn Words) -> Failure {
+    match told(error, kind, words) {
         told @ Some(_) => Failure { why: Unfit("the provider of the model broke off with an error"), told },
         None => super::STRANGE.into(),
     }

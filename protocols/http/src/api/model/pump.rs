@@ -50,7 +50,7 @@ pub(in crate::api) trait Grammar: Send {
     fn is_whole(&self) -> bool;
 
     /// An error, as the API says it in a stream.
-    fn error(kind: &str, message: &str) -> Event;
+    fn error(&self, kind: &str, message: &str) -> Event;
 
     /// Gives the record what was read: all of it, or what came before it broke.
     fn record(&mut self, broke: Option<&Unfit>, words: &mut dyn Words);
@@ -133,7 +133,7 @@ impl<G: Grammar> Pump<G> {
         self.grammar.record(Some(&failure.why), words);
         let (kind, message) =
             failure.told.unwrap_or_else(|| ("api_error".to_owned(), format!("portcullis: {}", failure.why.0)));
-        parts.push(Part::Data(G::error(&kind, &message).written()));
+        parts.push(Part::Data(self.grammar.error(&kind, &message).written()));
         parts.push(Part::Broken(failure.why));
     }
 }

@@ -209,7 +209,7 @@ impl Spared {
             name if self.sealed.has(name) => is_sealed(value),
             "signature" | "data" if signed => is_sealed(value),
             "data" => kind == "base64" && is_sealed(value),
-            "url" => {
+            "url" | "image_url" => {
                 let picture = value.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
                 picture.is_some_and(|(kind, data)| kind.len() <= ID && is_word(kind) && is_sealed(data))
             }
@@ -332,7 +332,7 @@ pub(in crate::api) fn is_word(text: &str) -> bool {
 }
 
 /// Whether a text is base64 (RFC 4648 §4 or §5), and too long to be a value by itself.
-pub(super) fn is_sealed(text: &str) -> bool {
+pub(in crate::api) fn is_sealed(text: &str) -> bool {
     let digits = text.trim_end_matches('=');
     let (padding, rest) = (text.len() - digits.len(), digits.len() % 4);
     let plain = |of: [u8; 2]| digits.bytes().all(|b| b.is_ascii_alphanumeric() || of.contains(&b));

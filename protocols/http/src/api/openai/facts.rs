@@ -3,6 +3,7 @@
 //! Promises: a list is data and code only asks it; where the data could not be read, nothing is listed, so every request is
 //! refused. Held by: the ledger test below.
 
+use super::responses;
 use crate::api::model::{List, Spared};
 use serde::Deserialize;
 use std::sync::LazyLock;
@@ -25,6 +26,7 @@ pub(super) struct Facts {
     pub(super) choice: List,
     pub(super) message: List,
     pub(super) spared: Spared,
+    pub(super) responses: responses::Facts,
     pub(super) request_headers: List,
     pub(super) headers: List,
 }

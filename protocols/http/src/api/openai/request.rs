@@ -1,4 +1,4 @@
-//! A request to the API, read as the command that it is.
+//! A request to the API, read as the command that it is; those for responses are in `responses/request.rs`.
 //!
 //! Promises: as for `api: anthropic`: an unknown path, parameter, member or part is a fault; the model is
 //! `generate model NAME`, what the provider runs or fetches is said besides, what the client would run is on offer. An
@@ -7,6 +7,7 @@
 
 use super::answer::{CHOICES, Completions};
 use super::facts::facts;
+use super::responses;
 use super::stream::Stream;
 use crate::api::model::request::{
     self, Answer, Body, Message, Operations, Received, Runs, Understood, ambiguous, asked, is_listing, keep_headers,
@@ -22,14 +23,15 @@ use std::sync::Arc;
 /// Reads a request.
 pub(crate) fn read(mut request: Request, tools: &Arc<ToolTable>, words: &mut dyn Words) -> Read {
     keep_headers(&mut request, &facts().request_headers, words);
+    if responses::is_asked(&request) {
+        return responses::read(request, tools, words);
+    }
     let understood = understood(&request, words);
     asked::<Completions>(request, understood, tools, |counted| Stream::new(counted, Arc::clone(tools)))
 }
 
 fn understood(request: &Request, words: &mut dyn Words) -> Result<Understood, Fault> {
-    if !request.query.is_empty() {
-        return Err(unsupported("the query has a parameter that the gateway does not know here"));
-    }
+    unquestioned(request)?;
     match (&request.method, request.path.as_str()) {
         (Method::Get, path) if is_listing(path) && request.body.is_empty() => Ok(Understood::Listing),
         (Method::Post, "/v1/chat/completions") => {
@@ -39,13 +41,21 @@ fn understood(request: &Request, words: &mut dyn Words) -> Result<Understood, Fa
             embeddings(request, words).map(|message| Understood::Message(Box::new(message)))
         }
         (_, _) => Err(unsupported(
-            "this path or method of the API does not pass; POST /v1/chat/completions, POST /v1/embeddings and GET \
-             /v1/models do",
+            "this path or method of the API does not pass; POST /v1/responses, POST /v1/chat/completions, POST \
+             /v1/embeddings and GET /v1/models do",
         )),
     }
 }
 
-fn model(body: &Body) -> Result<Operation, Fault> {
+/// No path of the API has parameters.
+pub(super) fn unquestioned(request: &Request) -> Result<(), Fault> {
+    if request.query.is_empty() {
+        return Ok(());
+    }
+    Err(unsupported("the query has a parameter that the gateway does not know here"))
+}
+
+pub(super) fn model(body: &Body) -> Result<Operation, Fault> {
     let model = body.node.get("model").and_then(Node::text).filter(|model| tools::is_name(model));
     let model = model.ok_or_else(|| ambiguous("the request names no model, or not in plain text"))?;
     Ok(Operation::new(Action::Generate, Object::Model(Part::known(model))))
@@ -177,7 +187,7 @@ fn turns(body: &Body) -> Result<(), Fault> {
 }
 
 /// What the provider fetches for the conversation.
-fn fetched(node: &Node, operations: &mut Operations) {
+pub(super) fn fetched(node: &Node, operations: &mut Operations) {
     if let Some(url) = node.get("image_url").map(|image| image.get("url").unwrap_or(image)).and_then(Node::text)
         && !url.starts_with("data:")
     {

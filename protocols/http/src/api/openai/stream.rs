@@ -129,7 +129,7 @@ impl Grammar for Stream {
         self.done
     }
 
-    fn error(kind: &str, message: &str) -> Event {
+    fn error(&self, kind: &str, message: &str) -> Event {
         Event::new(None, Completions::error(kind, message))
     }
 

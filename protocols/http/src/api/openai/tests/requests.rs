@@ -78,7 +78,7 @@ fn what_is_not_known_of_a_request_is_refused() {
         assert!(said(&chat(members)).starts_with("fault"), "{members}");
     }
     for (method, target) in [
-        (Method::Post, "/v1/responses"),
+        (Method::Get, "/v1/responses"),
         (Method::Post, "/v1/completions"),
         (Method::Post, "/v1/chat/completions?x=1"),
         (Method::Post, "/v1/files"),
