@@ -6,6 +6,7 @@
 
 mod completions;
 mod messages;
+mod responses;
 mod tool_server;
 
 use crate::http_models::TOOLS_AND_MASKS;
@@ -25,7 +26,11 @@ rules:
   - id: listings
     allow: { actions: [read], objects: ["endpoint GET /v1/models", "endpoint GET /v1/models/*"] }
   - id: tools
-    allow: { actions: [call], objects: ["tool {Bash,run_sql,echo,DeferredToolPlaceholder}", "tool mcp__tools__*"] }"#;
+    allow: { actions: [call], objects: ["tool {Bash,run_sql,echo,DeferredToolPlaceholder}", "tool mcp__tools__*"] }
+  - id: people
+    hold: { actions: [execute], objects: ["program id"] }
+    approvers: { groups: [people] }
+    expires: 1s"#;
 
 const BUDGETS: &str = r#"
 budgets:
@@ -44,6 +49,7 @@ impl World {
     fn open() -> Self {
         let answers: Answers = Arc::new(|asked: &Asked| match asked.target().split('?').next() {
             Some(path) if path.starts_with("/anthropic/") => messages::answered(asked),
+            Some("/openai/v1/responses") => responses::answered(asked),
             Some(path) if path.starts_with("/openai/") => completions::answered(asked),
             _ => tool_server::answered(asked),
         });
@@ -146,7 +152,12 @@ fn openai_for_python() {
     world.play(command, "gpt");
     let sent = world.end(&["an answer failed"]);
     assert!(sent.contains("x-stainless-lang: ") && sent.contains("my mail is [redacted]"), "{sent}");
-    for part in ["me@home.example", "other-model", "gpt-large"] {
+    assert_eq!(
+        sent.matches("POST /openai/v1/responses ").count(),
+        sent.matches(r#"{"store":false,"#).count(),
+        "{sent}"
+    );
+    for part in ["me@home.example", "other-model", "gpt-large", "item_reference", "resp_0", r#""store":true"#] {
         assert!(!sent.contains(part), "{part}: {sent}");
     }
 }

@@ -1,4 +1,4 @@
-"""openai for Python: chat completions whole and streamed, tools, models, embeddings, and which error each refusal is."""
+"""openai for Python: chat completions and responses whole and streamed, tools, models, embeddings, and which error each refusal is."""
 
 import json
 
@@ -112,10 +112,95 @@ def an_answer_of_a_form_is_masked_in_its_form():
     equal(completion.choices[0].message.parsed, City(city="Rome", mail="[redacted]"))
 
 
+def response(word, **more):
+    return {"model": "gpt-small", "input": f"my mail is me@home.example; {word}", **more}
+
+
+FUNCTIONS = [{"type": "function", "name": "Bash", "parameters": {"type": "object", "properties": {"command": {"type": "string"}}}, "strict": False}]
+
+
+def answers(**asked):
+    """The same response three times: whole, by its events, and as the SDK puts it together of them."""
+    whole = client.responses.create(**asked)
+    events = list(client.responses.create(stream=True, **asked))
+    equal([event.sequence_number for event in events], list(range(len(events))))
+    equal((events[0].type, events[-1].type), ("response.created", "response.completed"))
+    last = events[-1].response
+    equal("".join(event.delta for event in events if event.type == "response.output_text.delta"), last.output_text)
+    done = [event.item.to_dict() for event in events if event.type == "response.output_item.done"]
+    equal(done, [item.to_dict() for item in last.output])
+    with client.responses.stream(**asked) as stream:
+        for _ in stream:
+            pass
+        return whole, last, stream.get_final_response()
+
+
+@check
+def a_response_is_masked():
+    for answer in answers(**response("case-mask", instructions="write to me@home.example", temperature=0, max_output_tokens=64)):
+        equal((answer.output_text, answer.status, answer.usage.total_tokens), (MASKED, "completed", 18))
+        equal([item.type for item in answer.output], ["reasoning", "message"])
+        says(answer.output[0].summary[0].text, "think of [redacted]")
+        equal(answer.output[0].encrypted_content, "gAAAAABo" + "x" * 40)
+        equal(answer.output[1].content[0].annotations[0].title, "by [redacted]")
+
+
+@check
+def a_function_call_that_rules_refuse_never_comes():
+    for answer in answers(**response("case-drop", tools=FUNCTIONS)):
+        equal([item.type for item in answer.output], ["reasoning", "message", "message"])
+        says(answer.output_text, "I shall.", "Bash was refused", "sdks/no-destruction", "drop table", "Ask a person to destroy data.")
+
+
+@check
+def a_function_call_that_nobody_decides_about_never_comes():
+    for answer in answers(**response("case-people", tools=FUNCTIONS)):
+        equal([item.type for item in answer.output], ["reasoning", "message", "message"])
+        says(answer.output_text, "I shall.", "Bash was refused", "sdks/people")
+
+
+@check
+def a_function_call_that_rules_allow_comes_whole_and_its_result_goes_back():
+    for answer in answers(**response("case-list", tools=FUNCTIONS, tool_choice="auto", include=["reasoning.encrypted_content"])):
+        call = answer.output[-1]
+        equal((call.type, call.name, json.loads(call.arguments)), ("function_call", "Bash", {"command": "ls /tmp"}))
+        turns = [{"role": "user", "content": "look"}, *answer.output]
+        turns.append({"type": "function_call_output", "call_id": call.call_id, "output": "of me@home.example"})
+        equal(client.responses.create(model="gpt-small", input=turns, tools=FUNCTIONS).output_text, "Hello.")
+
+
+@check
+def a_response_of_a_form_is_masked_in_its_form():
+    parsed = client.responses.parse(**response("case-json", text_format=City)).output_parsed
+    equal(parsed, City(city="Rome", mail="[redacted]"))
+
+
+@check
+def what_a_provider_keeps_does_not_pass():
+    for more in (
+        {"store": True},
+        {"previous_response_id": "resp_0"},
+        {"input": [{"type": "item_reference", "id": "resp_0"}]},
+        {"tools": [{"type": "mcp", "server_label": "a", "server_url": "https://resp_0.example/"}]},
+    ):
+        ASKED.clear()
+        raises(openai.PermissionDeniedError, lambda: client.responses.create(**{**response("hi"), **more}))
+        equal(len(ASKED), 1)
+
+
+@check
+def a_response_that_was_cut_is_never_whole():
+    for word in ("case-short", "case-broken"):
+        ASKED.clear()
+        broken = raises(openai.APIError, lambda: list(client.responses.create(stream=True, **response(word))))
+        equal((type(broken), broken.message), (openai.APIError, "portcullis: the answer of the model broke off"))
+        equal(len(ASKED), 1)
+
+
 @check
 def what_does_not_pass_says_so():
     ASKED.clear()
-    error = raises(openai.PermissionDeniedError, lambda: client.responses.create(model="gpt-small", input="hi"))
+    error = raises(openai.PermissionDeniedError, lambda: client.responses.retrieve("resp_0"))
     says(str(error), "/v1/chat/completions")
     equal(len(ASKED), 1)
 
