@@ -9,45 +9,69 @@
 //! none; so is a comparison with a parameter, whatever its value; and LIMIT with a small constant.
 //! Held by: `fixtures/sql/bounds.tsv`, and `tests/it/properties.rs`.
 
+mod columns;
+mod given;
+mod outputs;
 mod pattern;
+mod scope;
+mod settled;
 mod shape;
 mod terms;
 
-use super::names::{self, Standing};
+use self::columns::{Columns, More};
+use super::names::Standing;
 use super::reader::{Cte, Reader};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     self, CommonTableExpr, DeleteStmt, InsertStmt, JoinType, MergeStmt, MergeWhenClause, Node, OnConflictClause,
     RangeVar, SelectStmt, SetOperation, UpdateStmt, a_const,
 };
-use portcullis_model::catalogue::Relation;
-use std::sync::Arc;
 
 /// The largest constant LIMIT that counts as a restriction.
 const SMALL_LIMIT: i32 = 10_000;
+
+/// How many queries and names are looked at in one statement. Past them nothing restricts.
+const FUEL: u32 = 200_000;
 
 /// An entry of the range table being solved.
 #[derive(Debug)]
 struct Item<'t> {
     alias: &'t str,
     schema: &'t str,
-    /// What the catalogue knows of its columns.
-    relation: Option<Arc<Relation>>,
-    /// Column names, where they are known although no relation is.
-    columns: Option<Vec<&'t str>>,
+    columns: Columns<'t>,
     /// Restricted, as far as is known.
     restricted: bool,
     /// Belongs to the query around: names of the query itself come first.
     outer: bool,
+    /// The rows of the round before, in a recursion.
+    before: bool,
+}
+
+/// A WITH entry in sight.
+#[derive(Clone, Copy, Debug)]
+struct Entry<'t> {
+    node: &'t CommonTableExpr,
+    recursive: bool,
+    /// How many queries are around it.
+    depth: usize,
+}
+
+/// The rows of a query: whether all come from rows that are restricted, and their columns.
+struct Rows<'t> {
+    restricted: bool,
+    columns: Columns<'t>,
 }
 
 /// One solving: what names mean, and the terms that hold for every row.
 struct Solver<'r, 's, 't> {
     standing: &'r Standing<'s>,
-    ctes: Vec<(&'t CommonTableExpr, bool)>,
+    ctes: Vec<Entry<'t>>,
     /// WITH entries being solved: a recursive reference to one is restricted if its base is.
-    open: Vec<&'t str>,
+    open: Vec<(&'t str, Columns<'t>)>,
+    /// The items of the queries around the one that is looked at, from the outermost in.
+    around: Vec<Vec<Columns<'t>>>,
     given: Option<bool>,
+    fuel: u32,
 }
 
 /// One query's items and terms.
@@ -57,11 +81,17 @@ struct Problem<'t> {
     terms: Vec<&'t Node>,
     /// Columns that USING equates between the items before and behind the mark.
     using: Vec<(Vec<usize>, Vec<usize>)>,
+    /// Columns of two items may stand as one in `*`.
+    merged: bool,
+    /// Where the last item stands in the query around.
+    seen_as: Option<usize>,
 }
 
 fn solver<'r, 's, 't>(reader: &'r Reader<'s, 't>) -> Solver<'r, 's, 't> {
-    let ctes = reader.ctes.iter().map(|cte: &Cte<'t>| (cte.node, cte.recursive)).collect();
-    Solver { standing: &reader.standing, ctes, open: Vec::new(), given: reader.given }
+    let entry = |cte: &Cte<'t>| Entry { node: cte.node, recursive: cte.recursive, depth: 0 };
+    let ctes = reader.ctes.iter().map(entry).collect();
+    let (open, around) = (Vec::new(), Vec::new());
+    Solver { standing: &reader.standing, ctes, open, around, given: reader.given, fuel: FUEL }
 }
 
 /// Whether an UPDATE is bounded.
@@ -96,18 +126,26 @@ pub(super) fn merge<'t>(
 /// Whether the update of an upsert is bounded: by the rows that are inserted, or by its own condition.
 pub(super) fn upsert<'t>(reader: &Reader<'_, 't>, insert: &'t InsertStmt, conflict: &'t OnConflictClause) -> bool {
     let mut solver = solver(reader);
-    if insert.select_stmt.is_none() || solver.query(insert.select_stmt.as_deref()) {
+    if insert.select_stmt.is_none() || solver.query(insert.select_stmt.as_deref()).restricted {
         return true;
     }
     solver.write(insert.relation.as_ref(), &[], conflict.where_clause.as_deref())
 }
 
 impl<'t> Solver<'_, '_, 't> {
+    /// Whether there is fuel for another look.
+    fn spend(&mut self) -> bool {
+        self.fuel = self.fuel.saturating_sub(1);
+        self.fuel > 0
+    }
+
     /// Whether a write to this target with these other items and this condition is bounded.
     fn write(&mut self, target: Option<&'t RangeVar>, from: &'t [Node], condition: Option<&'t Node>) -> bool {
-        if target.is_none() {
-            return false;
-        }
+        target.is_some() && self.written(target, from, condition).items.first().is_some_and(|target| target.restricted)
+    }
+
+    /// The items and terms of a write, solved.
+    fn written(&mut self, target: Option<&'t RangeVar>, from: &'t [Node], condition: Option<&'t Node>) -> Problem<'t> {
         let mut problem = Problem::default();
         self.target(&mut problem, target);
         for item in from {
@@ -115,24 +153,17 @@ impl<'t> Solver<'_, '_, 't> {
         }
         problem.terms.extend(condition);
         self.solve(&mut problem);
-        problem.items.first().is_some_and(|target| target.restricted)
+        problem
     }
 
     fn target(&self, problem: &mut Problem<'t>, range: Option<&'t RangeVar>) {
         if let Some(range) = range {
             problem.items.push(self.table(range));
         }
-        if let Some(bounded) = self.given {
+        if let Some(restricted) = self.given {
             for alias in ["old", "new"] {
-                let columns = Some(Vec::new());
-                problem.items.push(Item {
-                    alias,
-                    schema: "",
-                    relation: None,
-                    columns,
-                    restricted: bounded,
-                    outer: true,
-                });
+                let columns = Columns::Qualified;
+                problem.items.push(Item { alias, schema: "", columns, restricted, outer: true, before: false });
             }
         }
     }
@@ -140,17 +171,22 @@ impl<'t> Solver<'_, '_, 't> {
     fn table(&self, range: &'t RangeVar) -> Item<'t> {
         let place = self.standing.range(range);
         let alias = range.alias.as_ref();
+        let relation = place.and_then(|place| place.relation);
+        let columns = relation.map_or(Columns::Untold, |relation| Columns::Relation(relation, Vec::new()));
         Item {
             alias: alias.map_or(range.relname.as_str(), |alias| alias.aliasname.as_str()),
             schema: &range.schemaname,
-            // Under an alias list names move: the columns are those that the list gives, and no others are trusted.
-            columns: alias.filter(|alias| !alias.colnames.is_empty()).and_then(|a| names::strings(&a.colnames)),
-            relation: place
-                .and_then(|place| place.relation)
-                .filter(|_| alias.is_none_or(|alias| alias.colnames.is_empty())),
+            columns: columns.renamed(colnames(alias)),
             restricted: false,
             outer: false,
+            before: false,
         }
+    }
+
+    /// The WITH entry that a name means.
+    fn cte_named(&self, range: &RangeVar) -> Option<usize> {
+        let bare = range.schemaname.is_empty();
+        bare.then(|| self.ctes.iter().rposition(|entry| entry.node.ctename == range.relname)).flatten()
     }
 
     /// Adds an item of FROM, and the terms of inner joins in it.
@@ -158,21 +194,27 @@ impl<'t> Solver<'_, '_, 't> {
         match &node.node {
             Some(NodeEnum::RangeVar(range)) => {
                 let mut item = self.table(range);
-                if range.schemaname.is_empty()
-                    && let Some(at) = self.ctes.iter().rposition(|(cte, _)| cte.ctename == range.relname)
-                {
-                    item.restricted = self.cte(at);
-                    item.relation = None;
+                if let Some(at) = self.cte_named(range) {
+                    (item.before, item.restricted, item.columns) = self.cte(at);
+                    item.columns = item.columns.renamed(colnames(range.alias.as_ref()));
                 }
                 problem.items.push(item);
             }
             Some(NodeEnum::RangeSubselect(sub)) => {
-                let restricted = self.query(sub.subquery.as_deref());
-                problem.items.push(derived(sub.alias.as_ref(), restricted));
+                if sub.lateral {
+                    self.around.push(level(problem));
+                }
+                let rows = self.query(sub.subquery.as_deref());
+                if sub.lateral {
+                    self.around.pop();
+                }
+                problem.items.push(derived(sub.alias.as_ref(), rows));
             }
             Some(NodeEnum::RangeFunction(function)) => {
-                let restricted = terms::function_of_constants(self, &function.functions);
-                problem.items.push(derived(function.alias.as_ref(), restricted));
+                let restricted = settled::function_of_constants(self, &function.functions);
+                let user = |name: &str| !self.standing.function(None, name).user.is_empty();
+                let (alias, columns) = columns::of_function(function, user);
+                problem.items.push(Item { alias, schema: "", columns, restricted, outer: false, before: false });
             }
             Some(NodeEnum::JoinExpr(join)) => self.join(problem, join),
             Some(NodeEnum::RangeTableSample(sample)) => {
@@ -180,9 +222,9 @@ impl<'t> Solver<'_, '_, 't> {
                     self.from(problem, relation);
                 }
             }
-            Some(NodeEnum::RangeTableFunc(table)) => problem.items.push(derived(table.alias.as_ref(), false)),
-            Some(NodeEnum::JsonTable(table)) => problem.items.push(derived(table.alias.as_ref(), false)),
-            Some(_) | None => problem.items.push(derived(None, false)),
+            Some(NodeEnum::RangeTableFunc(table)) => problem.items.push(derived(table.alias.as_ref(), Rows::unknown())),
+            Some(NodeEnum::JsonTable(table)) => problem.items.push(derived(table.alias.as_ref(), Rows::unknown())),
+            Some(_) | None => problem.items.push(derived(None, Rows::unknown())),
         }
     }
 
@@ -191,6 +233,14 @@ impl<'t> Solver<'_, '_, 't> {
         join.larg.as_deref().into_iter().for_each(|left| self.from(problem, left));
         let middle = problem.items.len();
         join.rarg.as_deref().into_iter().for_each(|right| self.from(problem, right));
+        problem.merged |= !join.using_clause.is_empty() || join.is_natural;
+        if join.alias.as_ref().is_some_and(|alias| !alias.colnames.is_empty()) {
+            // Under an alias list of the whole, names mean other columns.
+            for item in problem.items.iter_mut().skip(first) {
+                item.columns = Columns::unknown();
+            }
+            return;
+        }
         if join.jointype() != JoinType::JoinInner {
             return;
         }
@@ -223,78 +273,47 @@ impl<'t> Solver<'_, '_, 't> {
         }
     }
 
-    /// Whether a WITH entry gives only rows that are restricted.
-    fn cte(&mut self, at: usize) -> bool {
-        let Some((cte, recursive)) = self.ctes.get(at).copied() else { return false };
-        if recursive && self.open.contains(&cte.ctename.as_str()) {
-            return true;
+    /// Whether a WITH entry is the recursion's own round before, whether it gives only rows that are restricted, and its
+    /// columns.
+    fn cte(&mut self, at: usize) -> (bool, bool, Columns<'t>) {
+        let Some(entry) = self.ctes.get(at).copied() else { return (false, false, Columns::unknown()) };
+        let cte = entry.node;
+        if let Some((_, columns)) = self.open.iter().rfind(|(name, _)| *name == cte.ctename && entry.recursive) {
+            return (true, true, columns.clone());
         }
         // Inside, only the entries before it are in sight, and itself where it is recursive.
-        let hidden = self.ctes.split_off((at + usize::from(recursive)).min(self.ctes.len()));
-        self.open.push(&cte.ctename);
-        let restricted = self.query(cte.ctequery.as_deref());
-        self.open.pop();
-        self.ctes.extend(hidden);
-        restricted
-    }
-
-    /// Whether every row of a query comes from rows that are restricted.
-    fn query(&mut self, node: Option<&'t Node>) -> bool {
-        match node.and_then(|node| node.node.as_ref()) {
-            Some(NodeEnum::SelectStmt(select)) => self.select(select),
-            Some(NodeEnum::UpdateStmt(update)) => {
-                self.write(update.relation.as_ref(), &update.from_clause, update.where_clause.as_deref())
+        let hidden = self.ctes.split_off((at + usize::from(entry.recursive)).min(self.ctes.len()));
+        let inner = self.around.split_off(entry.depth.min(self.around.len()));
+        self.open.push((&cte.ctename, Columns::unknown()));
+        if let Some(NodeEnum::SelectStmt(select)) = cte.ctequery.as_deref().and_then(|query| query.node.as_ref())
+            && let (true, Some(base)) = (entry.recursive, &select.larg)
+        {
+            let columns = self.select(base).columns.renamed(&cte.aliascolnames);
+            if let Some(open) = self.open.last_mut() {
+                open.1 = columns;
             }
-            Some(NodeEnum::DeleteStmt(delete)) => {
-                self.write(delete.relation.as_ref(), &delete.using_clause, delete.where_clause.as_deref())
-            }
-            Some(NodeEnum::InsertStmt(insert)) => {
-                insert.select_stmt.is_none() || self.query(insert.select_stmt.as_deref())
-            }
-            Some(_) | None => false,
         }
-    }
-
-    fn select(&mut self, select: &'t SelectStmt) -> bool {
-        let before = self.enter_with(select.with_clause.as_ref());
-        let restricted = small_limit(select) || self.select_rows(select);
-        self.ctes.truncate(before);
-        restricted
+        let rows = self.query(cte.ctequery.as_deref());
+        self.open.pop();
+        self.around.extend(inner);
+        self.ctes.extend(hidden);
+        let mut columns = rows.columns.renamed(&cte.aliascolnames);
+        if let (true, Columns::Listed(_, more)) =
+            (cte.search_clause.is_some() || cte.cycle_clause.is_some(), &mut columns)
+        {
+            *more = More::Anything;
+        }
+        (false, rows.restricted, columns)
     }
 
     fn enter_with(&mut self, with: Option<&'t protobuf::WithClause>) -> usize {
-        let before = self.ctes.len();
+        let (before, depth) = (self.ctes.len(), self.around.len());
         for node in with.map(|with| with.ctes.as_slice()).unwrap_or_default() {
             if let Some(NodeEnum::CommonTableExpr(cte)) = &node.node {
-                self.ctes.push((cte, with.is_some_and(|with| with.recursive)));
+                self.ctes.push(Entry { node: cte, recursive: with.is_some_and(|with| with.recursive), depth });
             }
         }
         before
-    }
-
-    fn select_rows(&mut self, select: &'t SelectStmt) -> bool {
-        match (select.op(), &select.larg, &select.rarg) {
-            (SetOperation::SetopUnion, Some(left), Some(right)) => self.select(left) && self.select(right),
-            (SetOperation::SetopIntersect, Some(left), Some(right)) => self.select(left) || self.select(right),
-            (SetOperation::SetopExcept, Some(left), _) => self.select(left),
-            _ => {
-                let problem = self.solved(select);
-                let rows = select.values_lists.iter().chain(&select.target_list);
-                let constant = rows.into_iter().all(|row| self.output(&problem, row));
-                problem.items.iter().all(|item| item.restricted || item.outer) && constant
-            }
-        }
-    }
-
-    /// Whether the values of an output column come from restricted rows and constants alone.
-    fn output(&mut self, problem: &Problem<'t>, target: &'t Node) -> bool {
-        if let Some(NodeEnum::ResTarget(target)) = &target.node
-            && let Some(NodeEnum::ColumnRef(column)) = target.val.as_ref().and_then(|value| value.node.as_ref())
-            && matches!(column.fields.last().and_then(|field| field.node.as_ref()), Some(NodeEnum::AStar(_)))
-        {
-            return !problem.items.is_empty() && problem.items.iter().all(|item| item.restricted);
-        }
-        terms::settled(self, problem, None, target)
     }
 
     /// Whether a subquery gives at most one value whatever the row around it: an equality with it restricts.
@@ -303,8 +322,7 @@ impl<'t> Solver<'_, '_, 't> {
         if select.op() != SetOperation::SetopNone || select.with_clause.is_some() || select.from_clause.is_empty() {
             return false;
         }
-        let problem = self.solved(select);
-        terms::uncorrelated(self, &problem, select)
+        self.uncorrelated(select, true)
     }
 
     /// The items and terms of a plain SELECT, solved.
@@ -318,18 +336,28 @@ impl<'t> Solver<'_, '_, 't> {
         problem
     }
 
-    /// Whether the single output column of a query can only have values from rows that are restricted.
-    fn values(&mut self, node: Option<&'t Node>) -> bool {
+    /// Whether a small LIMIT keeps the query to a few rows in all. One that refers to the row around it gives as many
+    /// for each of those.
+    fn limited(&mut self, select: &'t SelectStmt) -> bool {
+        small_limit(select) && self.uncorrelated(select, false)
+    }
+
+    /// Whether the single output column of a query can only have values from rows that are restricted; `counted`: a LIMIT
+    /// is enough.
+    fn values(&mut self, node: Option<&'t Node>, counted: bool) -> bool {
         let Some(NodeEnum::SelectStmt(select)) = node.and_then(|node| node.node.as_ref()) else { return false };
+        if !self.spend() {
+            return false;
+        }
         let before = self.enter_with(select.with_clause.as_ref());
-        let restricted = small_limit(select)
-            || match (select.op(), select.target_list.as_slice()) {
-                (SetOperation::SetopNone, [output]) => {
-                    let problem = self.solved(select);
-                    self.output(&problem, output)
-                }
-                _ => self.select_rows(select),
-            };
+        let restricted = match (select.op(), select.target_list.as_slice()) {
+            (SetOperation::SetopNone, [output]) => {
+                let problem = self.solved(select);
+                self.output(&problem, output)
+            }
+            _ => self.select_rows(select).restricted,
+        };
+        let restricted = restricted || (counted && self.limited(select));
         self.ctes.truncate(before);
         restricted
     }
@@ -345,7 +373,7 @@ impl<'t> Solver<'_, '_, 't> {
             && select.with_clause.is_none()
             && !select.target_list.iter().any(terms::calls)
             && !select.from_clause.is_empty();
-        if !plain {
+        if !plain || !self.spend() {
             return false;
         }
         let mut problem = Problem::default();
@@ -362,23 +390,39 @@ impl<'t> Solver<'_, '_, 't> {
         problem.items.push(Item {
             alias: item.alias,
             schema: item.schema,
-            relation: item.relation.clone(),
             columns: item.columns.clone(),
             restricted: false,
             outer: true,
+            before: false,
         });
+        problem.seen_as = Some(at);
         problem.terms.iter().any(|term| terms::restricts(self, &problem, inner, term))
     }
 }
 
-fn derived<'t>(alias: Option<&'t protobuf::Alias>, restricted: bool) -> Item<'t> {
+impl Rows<'_> {
+    fn unknown() -> Self {
+        Self { restricted: false, columns: Columns::unknown() }
+    }
+}
+
+/// What the items of a query are to the queries in it.
+fn level<'t>(problem: &Problem<'t>) -> Vec<Columns<'t>> {
+    problem.items.iter().map(|item| item.columns.clone()).collect()
+}
+
+fn colnames(alias: Option<&protobuf::Alias>) -> &[Node] {
+    alias.map(|alias| alias.colnames.as_slice()).unwrap_or_default()
+}
+
+fn derived<'t>(alias: Option<&'t protobuf::Alias>, rows: Rows<'t>) -> Item<'t> {
     Item {
         alias: alias.map_or("", |alias| alias.aliasname.as_str()),
         schema: "",
-        relation: None,
-        columns: alias.filter(|alias| !alias.colnames.is_empty()).and_then(|alias| names::strings(&alias.colnames)),
-        restricted,
+        columns: rows.columns.renamed(colnames(alias)),
+        restricted: rows.restricted,
         outer: false,
+        before: false,
     }
 }
 

@@ -167,9 +167,13 @@ impl<'t> Reader<'_, 't> {
             TransactionStmtKind::TransStmtSavepoint => (Effect::Savepoint(savepoint()), false),
             TransactionStmtKind::TransStmtRelease => (Effect::Release(savepoint()), false),
             TransactionStmtKind::TransStmtRollbackTo => (Effect::RollbackTo(savepoint()), false),
+            // What is prepared keeps its locks behind the session, and any session of the login may end it.
             TransactionStmtKind::TransStmtPrepare
             | TransactionStmtKind::TransStmtCommitPrepared
-            | TransactionStmtKind::TransStmtRollbackPrepared => (Effect::TwoPhase, true),
+            | TransactionStmtKind::TransStmtRollbackPrepared => {
+                self.add(Action::Lock, Object::Database(Part::Unknown), Mark::Locks);
+                (Effect::TwoPhase, true)
+            }
             TransactionStmtKind::Undefined => return self.unknown(Marks::NONE),
         };
         self.gathered.effects.push(effect);

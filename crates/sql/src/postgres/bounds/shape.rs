@@ -2,12 +2,17 @@
 //!
 //! A closed list: the column itself, casts and computations of it that keep values apart, and built-in functions for
 //! which an equality of the result restricts the column. Whatever is not listed stands for nothing.
+//! What makes the same of every value is none of them: a constant behind `||`, the length of a cast, a part of nothing.
 //! Held by: `fixtures/sql/bounds.tsv`.
 
-use super::terms::{Term, number};
+use super::given::{bare, number};
+use super::pattern;
+use super::terms::Term;
+use crate::postgres::expression::constant;
 use crate::postgres::names;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{self, AExpr, AExprKind, Node};
+use pg_query::protobuf::{self, AExpr, AExprKind, AIndirection, CoalesceExpr, Node, a_const};
+use portcullis_model::catalogue::Oid;
 
 /// How an expression stands for a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,30 +21,24 @@ pub(super) enum Shape {
     Plain,
     /// A day or period of it: ranges of it are ranges of the column.
     Period,
-    /// A function of it for which only equalities restrict.
+    /// A function of it for which only equalities and patterns restrict.
     Other,
+    /// A function of it that has about so many values: fewer equalities than that restrict.
+    Coarse(usize),
+    /// The column with a constant beside it: only an equality of the whole restricts.
+    Joined,
     /// The row's place: only equalities restrict.
     Place,
 }
 
-/// Functions of a column for which an equality restricts the column.
-const WRAPPERS: [&str; 15] = [
-    "lower",
-    "upper",
-    "btrim",
-    "ltrim",
-    "rtrim",
-    "md5",
-    "date_part",
-    "extract",
-    "length",
-    "char_length",
-    "to_char",
-    "coalesce",
-    "initcap",
-    "sha256",
-    "timezone",
-];
+/// Functions of a column for which an equality restricts the column, whatever it stands in.
+const WRAPPERS: [&str; 9] = ["lower", "upper", "initcap", "btrim", "ltrim", "rtrim", "md5", "sha256", "timezone"];
+
+/// Types of characters and bytes.
+const TEXTS: [Oid; 4] = [17, 25, 1042, 1043];
+const NUMBERS: [Oid; 6] = [20, 21, 23, 700, 701, 1700];
+const DATE: Oid = 1082;
+const BOOLEAN: Oid = 16;
 
 impl<'t> Term<'_, '_, '_, 't> {
     /// How the expression stands for a column of the item, if it does.
@@ -48,17 +47,15 @@ impl<'t> Term<'_, '_, '_, 't> {
             NodeEnum::ColumnRef(column) => match self.resolve(&column.fields)? {
                 (at, "ctid") if at == self.at => Some(Shape::Place),
                 (at, "tableoid" | "xmin" | "xmax" | "cmin" | "cmax") if at == self.at => None,
-                (at, _) if at == self.at => Some(Shape::Plain),
+                (at, name) if at == self.at => {
+                    self.problem.items.get(at)?.columns.narrows(name).then_some(Shape::Plain)
+                }
                 _ => None,
             },
             NodeEnum::TypeCast(cast) => self.cast_shape(cast),
             NodeEnum::CollateClause(collate) => self.shape(collate.arg.as_deref()?),
-            NodeEnum::CoalesceExpr(coalesce) => {
-                let (first, rest) = coalesce.args.split_first()?;
-                let owned = self.shape(first).is_some() && rest.iter().all(|arg| self.settled(arg));
-                owned.then_some(Shape::Other)
-            }
-            NodeEnum::AIndirection(indirection) => self.shape(indirection.arg.as_deref()?).map(|_| Shape::Other),
+            NodeEnum::CoalesceExpr(coalesce) => self.coalesced(coalesce),
+            NodeEnum::AIndirection(indirection) => self.part(indirection),
             NodeEnum::FuncCall(call) => self.wrapped(call),
             NodeEnum::AExpr(operation) => self.computed(operation),
             _ => None,
@@ -71,11 +68,35 @@ impl<'t> Term<'_, '_, '_, 't> {
         let parts = names::strings(&cast.type_name.as_ref()?.names)?;
         let typmods = cast.type_name.as_ref().is_some_and(|name| !name.typmods.is_empty());
         match *parts.last()? {
-            // `x::varchar(0)` and `x::char(1)` of a long value, `x::bool` of a number: fewer values than rows.
-            _ if typmods => Some(Shape::Other),
             "bool" | "regclass" | "void" | "unknown" => None,
+            _ if shape == Shape::Joined => Some(Shape::Joined),
+            // `x::varchar(0)` and `x::char(1)` of a long value, `x::bit(1)` of a number: fewer values than rows.
+            "char" | "bit" | "varbit" => Some(Shape::Coarse(2)),
+            _ if matches!(shape, Shape::Coarse(_)) => Some(shape),
+            _ if typmods => Some(Shape::Other),
+            "time" | "timetz" => Some(Shape::Other),
             "date" if shape == Shape::Plain => Some(Shape::Period),
             _ => Some(shape),
+        }
+    }
+
+    /// The default stands for NULL, so behind anything but the column itself it may stand for all.
+    fn coalesced(&mut self, coalesce: &'t CoalesceExpr) -> Option<Shape> {
+        let (first, rest) = coalesce.args.split_first()?;
+        let owned = self.shape(first) == Some(Shape::Plain) && rest.iter().all(|arg| self.settled(arg));
+        let boolean = self.column_type(first) == Some(BOOLEAN) || rest.iter().any(is_boolean);
+        owned.then_some(if boolean { Shape::Coarse(2) } else { Shape::Other })
+    }
+
+    /// An element or a field. A slice may be empty whatever it is of.
+    fn part(&mut self, indirection: &'t AIndirection) -> Option<Shape> {
+        let slice = indirection
+            .indirection
+            .iter()
+            .any(|part| matches!(&part.node, Some(NodeEnum::AIndices(indices)) if indices.is_slice));
+        match self.shape(indirection.arg.as_deref()?)? {
+            Shape::Joined => None,
+            _ => (!slice).then_some(Shape::Other),
         }
     }
 
@@ -85,15 +106,54 @@ impl<'t> Term<'_, '_, '_, 't> {
         if parts.len() > 1 && parts.first() != Some(&names::CATALOGUE) {
             return None;
         }
-        let owned = call.args.iter().filter(|arg| self.shape(arg).is_some()).count();
-        let rest = call.args.iter().filter(|arg| self.settled(arg)).count();
-        if owned != 1 || owned + rest != call.args.len() || call.over.is_some() || !self.is_builtin(name) {
+        let (mut owned, mut rest) = (Vec::new(), Vec::new());
+        for arg in &call.args {
+            match self.shape(arg) {
+                Some(shape) => owned.push((arg, shape)),
+                None if self.settled(arg) => rest.push(arg),
+                None => return None,
+            }
+        }
+        let [(arg, shape)] = *owned.as_slice() else { return None };
+        if call.over.is_some() || !self.is_builtin(name) {
             return None;
         }
-        match name {
-            "date_trunc" | "date" => Some(Shape::Period),
-            _ if WRAPPERS.contains(&name) && !(name == "to_char" && call.args.len() != 2) => Some(Shape::Other),
+        match (name, rest.as_slice()) {
+            ("date", []) if shape == Shape::Plain => Some(Shape::Period),
+            ("date_trunc", [unit, ..]) if matches!(shape, Shape::Plain | Shape::Period | Shape::Other) => {
+                constant(Some(unit)).is_none_or(pattern::fine_unit).then_some(Shape::Period)
+            }
+            ("date_part" | "extract", [unit]) if shape == Shape::Plain => {
+                let count = pattern::values_of_unit(constant(Some(unit))?, self.column_type(arg) == Some(DATE))?;
+                Some(if count == usize::MAX { Shape::Other } else { Shape::Coarse(count) })
+            }
+            ("to_char", [format]) if shape == Shape::Plain => self.shown_as(arg, constant(Some(format))?),
+            // The length of what a cast makes is that of every value of some types.
+            ("length" | "char_length" | "character_length", []) if is_column(arg) => {
+                let text = self.column_type(arg).is_none_or(|type_oid| TEXTS.contains(&type_oid));
+                text.then_some(Shape::Coarse(2))
+            }
+            // What is trimmed away may be all that there is.
+            ("btrim" | "ltrim" | "rtrim", [_, ..]) => None,
+            ("md5" | "sha256", _) if shape != Shape::Plain => None,
+            (_, [] | [_]) if WRAPPERS.contains(&name) => match shape {
+                Shape::Joined | Shape::Coarse(_) => Some(shape),
+                Shape::Plain | Shape::Period | Shape::Other | Shape::Place => Some(Shape::Other),
+            },
             _ => None,
+        }
+    }
+
+    /// A time in words: only where the words say something of it.
+    fn shown_as(&self, arg: &'t Node, format: &str) -> Option<Shape> {
+        let type_oid = self.column_type(arg);
+        if type_oid.is_some_and(|type_oid| NUMBERS.contains(&type_oid)) {
+            return None;
+        }
+        match pattern::date_format(format, type_oid == Some(DATE)) {
+            Some(pattern::Format::Year) => Some(Shape::Other),
+            Some(pattern::Format::Part) => Some(Shape::Coarse(2)),
+            None => None,
         }
     }
 
@@ -104,11 +164,50 @@ impl<'t> Term<'_, '_, '_, 't> {
         let (left, right) = (operation.lexpr.as_deref()?, operation.rexpr.as_deref()?);
         let symbol = names::strings(&operation.name)?;
         match symbol.as_slice() {
-            ["->" | "->>" | "#>" | "#>>" | "+" | "-"] if self.settled(right) => self.shape(left).map(|_| Shape::Other),
-            ["%"] if number(right).is_some_and(|value| value.abs() > 1.0) => self.shape(left).map(|_| Shape::Other),
-            ["||"] if self.settled(right) => self.shape(left).map(|_| Shape::Other),
-            ["||" | "+"] if self.settled(left) => self.shape(right).map(|_| Shape::Other),
+            ["->" | "->>" | "#>" | "#>>"] if self.settled(right) => match self.shape(left)? {
+                Shape::Joined | Shape::Coarse(_) => None,
+                Shape::Plain | Shape::Period | Shape::Other | Shape::Place => Some(Shape::Other),
+            },
+            ["+" | "-"] if self.settled(right) => self.shape(left).map(moved),
+            ["+"] if self.settled(left) => self.shape(right).map(moved),
+            ["%"] => {
+                let count = number(right).map(f64::abs).filter(|value| *value > 1.0)?;
+                self.shape(left).map(|shape| if shape == Shape::Joined { shape } else { Shape::Coarse(whole(count)) })
+            }
+            ["||"] if self.settled(right) => self.shape(left).map(|_| Shape::Joined),
+            ["||"] if self.settled(left) => self.shape(right).map(|_| Shape::Joined),
             _ => None,
         }
+    }
+}
+
+/// What a shape is when a constant is added.
+fn moved(shape: Shape) -> Shape {
+    match shape {
+        Shape::Joined | Shape::Coarse(_) => shape,
+        Shape::Plain | Shape::Period | Shape::Other | Shape::Place => Shape::Other,
+    }
+}
+
+/// How many whole numbers are below the number, at most a thousand.
+fn whole(count: f64) -> usize {
+    (2_u16..1000).take_while(|value| f64::from(*value) <= count).last().map_or(2, usize::from)
+}
+
+fn is_column(node: &Node) -> bool {
+    matches!(&node.node, Some(NodeEnum::ColumnRef(_)))
+}
+
+/// Whether an expression is a boolean constant.
+pub(super) fn is_boolean(node: &Node) -> bool {
+    match &bare(node).node {
+        Some(NodeEnum::AConst(value)) => match &value.val {
+            Some(a_const::Val::Boolval(_)) => true,
+            Some(a_const::Val::Sval(text)) => {
+                matches!(text.sval.trim().to_ascii_lowercase().as_str(), "t" | "f" | "true" | "false")
+            }
+            _ => false,
+        },
+        Some(_) | None => false,
     }
 }

@@ -1,82 +1,24 @@
-//! Single terms: whether one restricts an item, and whether an expression is settled (made of constants, parameters and
-//! columns of items that are restricted already).
+//! Single terms: whether one restricts an item.
 //!
 //! A term is read with its negation pushed inwards. Below OR only tight terms count (equalities, lists, closed ranges),
 //! since two open ranges together can be everything. Held by: `fixtures/sql/bounds.tsv`.
 
+use super::given::{Pattern, bare, number, pattern_settled};
 use super::pattern::{self, Side};
-use super::shape::Shape;
-use super::{Problem, Solver};
-use crate::builtins::{self, FunctionClass};
+use super::shape::{Shape, is_boolean};
+use super::{Problem, Solver, level};
 use crate::postgres::children::children;
 use crate::postgres::expression::constant;
 use crate::postgres::names;
-use pg_query::protobuf::{
-    self, AExpr, AExprKind, BoolExprType, BoolTestType, Node, NullTestType, SubLinkType, a_const,
-};
+use pg_query::protobuf::{self, AExpr, AExprKind, BoolExprType, BoolTestType, Node, NullTestType, SubLinkType};
 use pg_query::{NodeEnum, NodeRef};
-use portcullis_model::catalogue::Oid;
 
-/// Functions whose value is another at every call, so that they compare with a column like no constant does; and those
-/// that give more rows than a restriction may.
-const UNSETTLED: [&str; 8] = [
-    "random",
-    "random_normal",
-    "generate_series",
-    "gen_random_uuid",
-    "uuidv4",
-    "uuidv7",
-    "clock_timestamp",
-    "timeofday",
-];
+/// The type id of booleans.
+const BOOLEAN: u32 = 16;
 
 /// Whether the term restricts the item at `at`.
 pub(super) fn restricts<'t>(solver: &mut Solver<'_, '_, 't>, problem: &Problem<'t>, at: usize, term: &'t Node) -> bool {
     Term { solver, problem, at }.holds(term, false, false)
-}
-
-/// Whether the expression is made of constants, parameters and columns of restricted items (other than `at`) alone.
-pub(super) fn settled<'t>(
-    solver: &mut Solver<'_, '_, 't>,
-    problem: &Problem<'t>,
-    at: Option<usize>,
-    node: &'t Node,
-) -> bool {
-    let at = at.unwrap_or(usize::MAX);
-    Term { solver, problem, at }.settled(node)
-}
-
-/// Whether functions in FROM are built-in functions of constants.
-pub(super) fn function_of_constants<'t>(solver: &mut Solver<'_, '_, 't>, functions: &'t [Node]) -> bool {
-    let problem = Problem::default();
-    functions.iter().all(|function| settled(solver, &problem, None, function))
-}
-
-/// Whether the query refers to nothing but its own items. A query inside it counts as a reference.
-pub(super) fn uncorrelated<'t>(
-    solver: &mut Solver<'_, '_, 't>,
-    problem: &Problem<'t>,
-    select: &'t protobuf::SelectStmt,
-) -> bool {
-    let term = Term { solver, problem, at: usize::MAX };
-    fn own<'t>(term: &Term<'_, '_, '_, 't>, node: NodeRef<'t>) -> bool {
-        match node {
-            NodeRef::ColumnRef(column) => {
-                term.resolve(&column.fields).is_some() || names::strings(&column.fields).is_none()
-            }
-            NodeRef::SubLink(_) | NodeRef::RangeSubselect(_) => false,
-            NodeRef::FuncCall(call) => {
-                !names::strings(&call.funcname).is_some_and(|parts| parts.last().is_some_and(|n| UNSETTLED.contains(n)))
-                    && below(term, node)
-            }
-            _ => below(term, node),
-        }
-    }
-    fn below<'t>(term: &Term<'_, '_, '_, 't>, node: NodeRef<'t>) -> bool {
-        let mut all = true;
-        children(node, &mut |child| all = all && own(term, child)) && all
-    }
-    below(&term, NodeRef::SelectStmt(select))
 }
 
 /// Whether a function is called anywhere in the expression.
@@ -142,12 +84,15 @@ impl<'t> Term<'_, '_, '_, 't> {
 
     fn sublink(&mut self, link: &'t protobuf::SubLink) -> bool {
         match link.sub_link_type() {
-            SubLinkType::ExistsSublink => self.solver.exists(self.problem, self.at, link.subselect.as_deref()),
+            SubLinkType::ExistsSublink => {
+                let (problem, at) = (self.problem, self.at);
+                self.inside(|solver| solver.exists(problem, at, link.subselect.as_deref()))
+            }
             SubLinkType::AnySublink => {
                 let equal = matches!(names::strings(&link.oper_name).as_deref(), Some([] | ["="]));
                 equal
-                    && link.testexpr.as_deref().is_some_and(|test| self.owned(test))
-                    && self.solver.values(link.subselect.as_deref())
+                    && link.testexpr.as_deref().is_some_and(|test| self.spread(test, usize::MAX))
+                    && self.inside(|solver| solver.values(link.subselect.as_deref(), true))
             }
             SubLinkType::Undefined
             | SubLinkType::AllSublink
@@ -167,22 +112,18 @@ impl<'t> Term<'_, '_, '_, 't> {
         };
         match (term.kind(), symbol, negated) {
             (AExprKind::AexprOp, _, _) => self.operator(symbol, left, right, negated, tight),
-            (AExprKind::AexprIn, "=", false) | (AExprKind::AexprIn, "<>", true) => {
-                self.owned(left) && self.settled_list(right) && !self.two_valued(left, right)
-            }
+            (AExprKind::AexprIn, "=", false) | (AExprKind::AexprIn, "<>", true) => self.listed(left, right, tight),
             (AExprKind::AexprOpAny, "=", false) => {
-                (self.owned(left) && self.settled_array(right) && !self.two_valued(left, right))
-                    || (self.settled(left) && self.owned(right))
+                let whole = self.spread(left, usize::MAX) && !self.two_valued(left, right) && self.settled_array(right);
+                whole || (self.settled(left) && self.apart(right))
             }
             (AExprKind::AexprNotDistinct, _, false) | (AExprKind::AexprDistinct, _, true) => {
-                self.equal(left, right) && !(tight && self.two_valued(left, right))
+                self.equal(left, right, tight, true)
             }
             (AExprKind::AexprLike, "~~", false) | (AExprKind::AexprIlike, "~~*", false) => {
-                self.owned(left) && pattern_settled(right, pattern::like_restricts)
+                self.apart(left) && pattern_settled(right, Pattern::Like)
             }
-            (AExprKind::AexprSimilar, "~", false) => {
-                self.owned(left) && pattern_settled(right, pattern::regex_restricts)
-            }
+            (AExprKind::AexprSimilar, "~", false) => self.apart(left) && pattern_settled(right, Pattern::Similar),
             (AExprKind::AexprBetween, _, false) | (AExprKind::AexprNotBetween, _, true) => {
                 self.between(left, right, tight)
             }
@@ -196,58 +137,108 @@ impl<'t> Term<'_, '_, '_, 't> {
 
     fn operator(&mut self, symbol: &str, left: &'t Node, right: &'t Node, negated: bool, tight: bool) -> bool {
         match (symbol, negated) {
-            ("=", false) | ("<>", true) => {
-                self.equal(left, right) && !(tight && (self.two_valued(left, right) || self.two_valued(right, left)))
-            }
+            ("=", false) | ("<>", true) => self.equal(left, right, tight, false),
             (">" | ">=", false) | ("<" | "<=", true) => !tight && self.range(Side::Above, left, right),
             ("<" | "<=", false) | (">" | ">=", true) => !tight && self.range(Side::Below, left, right),
-            ("~" | "~*", false) => self.owned(left) && pattern_settled(right, pattern::regex_restricts),
-            ("~~" | "~~*", false) => self.owned(left) && pattern_settled(right, pattern::like_restricts),
-            ("^@", false) => self.owned(left) && pattern_settled(right, |text| !text.is_empty()),
-            ("@>" | "<@" | "&&" | "?" | "?|" | "?&" | "@@", false) => {
-                (self.owned(left) && self.container(right)) || (self.owned(right) && self.container(left))
+            ("~" | "~*", false) => self.apart(left) && pattern_settled(right, Pattern::Regex),
+            ("~~" | "~~*", false) => self.apart(left) && pattern_settled(right, Pattern::Like),
+            ("^@", false) => self.apart(left) && pattern_settled(right, Pattern::Prefix),
+            ("@@", false) => self.search(left, right) || self.search(right, left),
+            ("@>" | "<@" | "&&" | "?" | "?|" | "?&", false) => {
+                (self.apart(left) && self.container(right)) || (self.apart(right) && self.container(left))
             }
             _ => false,
         }
-    }
-
-    /// A container that leaves something out, as far as its text tells.
-    fn container(&mut self, node: &'t Node) -> bool {
-        if let Some(text) = constant(Some(node)) {
-            return pattern::container_restricts(text);
-        }
-        let empty = matches!(&bare(node).node, Some(NodeEnum::AArrayExpr(array)) if array.elements.is_empty());
-        !empty && self.settled(node)
     }
 
     /// Whether a column of only two values is compared, so that two comparisons can be everything.
     fn two_valued(&self, column: &'t Node, with: &'t Node) -> bool {
         fn boolean(node: &Node) -> bool {
             match &bare(node).node {
-                Some(NodeEnum::AConst(value)) => matches!(value.val, Some(a_const::Val::Boolval(_))),
                 Some(NodeEnum::List(list)) => list.items.iter().any(boolean),
                 Some(NodeEnum::AArrayExpr(array)) => array.elements.iter().any(boolean),
-                Some(_) | None => false,
+                Some(_) => is_boolean(node),
+                None => false,
             }
         }
-        self.column_type(column) == Some(16) || boolean(with)
+        self.column_type(column) == Some(BOOLEAN) || boolean(with)
     }
 
-    fn equal(&mut self, left: &'t Node, right: &'t Node) -> bool {
+    /// Whether an equality restricts; `nulls`: one that NULL takes part in.
+    fn equal(&mut self, left: &'t Node, right: &'t Node, tight: bool, nulls: bool) -> bool {
         if let (Some(NodeEnum::RowExpr(left)), Some(NodeEnum::RowExpr(right))) = (&left.node, &right.node) {
-            return left.args.iter().zip(&right.args).any(|(left, right)| self.equal(left, right));
+            return left.args.iter().zip(&right.args).any(|(left, right)| self.equal(left, right, tight, nulls));
         }
-        (self.owned(left) && (self.settled(right) || self.scalar(right)))
-            || (self.owned(right) && (self.settled(left) || self.scalar(left)))
+        self.pins(left, right, tight, nulls) || self.pins(right, left, tight, nulls)
+    }
+
+    fn pins(&mut self, column: &'t Node, with: &'t Node, tight: bool, nulls: bool) -> bool {
+        // Of a column that has few values, equalities with a few rows are all of them.
+        let few = if tight || mentions_columns(with) { usize::MAX } else { 1 };
+        if !self.spread(column, few) {
+            return false;
+        }
+        if few > 1 && self.two_valued(column, with) {
+            return false;
+        }
+        // What is computed may be NULL whatever the column is.
+        let plain = matches!(self.shape(column), Some(Shape::Plain | Shape::Place));
+        let value = matches!(&bare(with).node, Some(NodeEnum::AConst(value)) if !value.isnull);
+        (!nulls || plain || value) && (self.settled(with) || self.scalar(with))
+    }
+
+    /// Whether a list of values leaves some of the column's out.
+    fn listed(&mut self, column: &'t Node, list: &'t Node, tight: bool) -> bool {
+        let Some(NodeEnum::List(list)) = &list.node else { return false };
+        let count = if tight { usize::MAX } else { list.items.len() };
+        if list.items.is_empty() || !list.items.iter().all(|item| self.settled(item)) {
+            return false;
+        }
+        let Some(NodeEnum::RowExpr(row)) = &column.node else {
+            return self.spread(column, count) && !list.items.iter().any(|item| self.two_valued(column, item));
+        };
+        row.args.iter().enumerate().any(|(at, column)| {
+            self.spread(column, count)
+                && list.items.iter().all(|item| match &item.node {
+                    Some(NodeEnum::RowExpr(item)) => item.args.get(at).is_some_and(|arg| !self.two_valued(column, arg)),
+                    Some(_) | None => false,
+                })
+        })
+    }
+
+    /// Whether so many values of the expression leave some out.
+    fn spread(&mut self, node: &'t Node, count: usize) -> bool {
+        if let Some(NodeEnum::RowExpr(row)) = &node.node {
+            return row.args.iter().any(|arg| self.spread(arg, count));
+        }
+        match self.shape(node) {
+            Some(Shape::Coarse(values)) => count < values,
+            Some(Shape::Plain) => count < 2 || self.column_type(node) != Some(BOOLEAN),
+            Some(Shape::Period | Shape::Other | Shape::Joined | Shape::Place) => true,
+            None => false,
+        }
+    }
+
+    /// Whether the expression is of the column's own values, apart from any constant.
+    pub(super) fn apart(&mut self, node: &'t Node) -> bool {
+        matches!(self.shape(node), Some(Shape::Plain | Shape::Period | Shape::Other))
     }
 
     fn scalar(&mut self, node: &'t Node) -> bool {
         match &bare(node).node {
             Some(NodeEnum::SubLink(link)) if link.sub_link_type() == SubLinkType::ExprSublink => {
-                self.solver.scalar(link.subselect.as_deref())
+                self.inside(|solver| solver.scalar(link.subselect.as_deref()))
             }
             Some(_) | None => false,
         }
+    }
+
+    /// Looks at a query in the one that the term is of.
+    pub(super) fn inside<R>(&mut self, look: impl FnOnce(&mut Solver<'_, '_, 't>) -> R) -> R {
+        self.solver.around.push(level(self.problem));
+        let found = look(&mut *self.solver);
+        self.solver.around.pop();
+        found
     }
 
     fn range(&mut self, side: Side, left: &'t Node, right: &'t Node) -> bool {
@@ -257,7 +248,10 @@ impl<'t> Term<'_, '_, '_, 't> {
 
     /// Whether `column` beyond `end` leaves something out.
     fn end(&mut self, side: Side, column: &'t Node, end: &'t Node) -> bool {
-        if !matches!(self.shape(column), Some(Shape::Plain | Shape::Period)) || !self.settled(end) {
+        if !matches!(self.shape(column), Some(Shape::Plain | Shape::Period))
+            || !self.settled(end)
+            || self.column_type(column) == Some(BOOLEAN)
+        {
             return false;
         }
         if let Some(value) = number(end) {
@@ -266,7 +260,7 @@ impl<'t> Term<'_, '_, '_, 't> {
         match constant(Some(end)) {
             Some(text) => pattern::text_restricts(side, text),
             // A value of another row of unknown extent is no restriction: only what constants make is.
-            None => !mentions_columns(end) && !is_query(end),
+            None => self.moment(end),
         }
     }
 
@@ -281,200 +275,6 @@ impl<'t> Term<'_, '_, '_, 't> {
         let Some(NodeEnum::List(list)) = &ends.node else { return false };
         list.items.iter().all(|end| self.end(Side::Above, column, end) && self.end(Side::Below, column, end))
     }
-
-    /// Whether the expression stands for a column of the item, or is a row with one in it.
-    fn owned(&mut self, node: &'t Node) -> bool {
-        match &node.node {
-            Some(NodeEnum::RowExpr(row)) => row.args.iter().any(|arg| self.shape(arg).is_some()),
-            Some(_) => self.shape(node).is_some(),
-            None => false,
-        }
-    }
-
-    pub(super) fn is_builtin(&self, name: &str) -> bool {
-        let user = self.solver.standing.function(None, name);
-        user.user.is_empty() && builtins::function(name) == Some(FunctionClass::Pure)
-    }
-
-    fn settled_list(&mut self, node: &'t Node) -> bool {
-        match &node.node {
-            Some(NodeEnum::List(list)) => !list.items.is_empty() && list.items.iter().all(|item| self.settled(item)),
-            _ => false,
-        }
-    }
-
-    fn settled_array(&mut self, node: &'t Node) -> bool {
-        match &bare(node).node {
-            Some(NodeEnum::SubLink(link)) if link.sub_link_type() == SubLinkType::ArraySublink => {
-                self.solver.values(link.subselect.as_deref())
-            }
-            Some(NodeEnum::FuncCall(call)) => {
-                // Only what makes an array of a text or list: any other function may have every key.
-                let name = names::strings(&call.funcname).and_then(|parts| parts.last().copied());
-                matches!(name, Some("string_to_array" | "array_remove" | "array_append")) && self.settled(node)
-            }
-            Some(_) => self.settled(node),
-            None => false,
-        }
-    }
-
-    /// Made of constants, parameters and columns of other items that are restricted.
-    pub(super) fn settled(&mut self, node: &'t Node) -> bool {
-        match &node.node {
-            Some(node) => self.settled_ref(node.to_ref()),
-            None => true,
-        }
-    }
-
-    #[expect(clippy::wildcard_enum_match_arm, reason = "any other node is settled when all below it is")]
-    fn settled_ref(&mut self, node: NodeRef<'t>) -> bool {
-        match node {
-            NodeRef::ColumnRef(column) => {
-                self.is_variable(&column.fields)
-                    || self.resolve(&column.fields).is_some_and(|(at, _)| {
-                        at != self.at && self.problem.items.get(at).is_some_and(|item| item.restricted)
-                    })
-            }
-            NodeRef::SubLink(link) => match link.sub_link_type() {
-                SubLinkType::ExprSublink | SubLinkType::ArraySublink => self.solver.values(link.subselect.as_deref()),
-                _ => false,
-            },
-            NodeRef::FuncCall(call) => {
-                let parts = names::strings(&call.funcname).unwrap_or_default();
-                let name = parts.last().copied().unwrap_or_default();
-                let plain = parts.len() == 1 || parts.first() == Some(&names::CATALOGUE);
-                plain && !UNSETTLED.contains(&name) && self.is_builtin(name) && self.settled_below(node)
-            }
-            NodeRef::SetToDefault(_) | NodeRef::AStar(_) => false,
-            _ => self.settled_below(node),
-        }
-    }
-
-    fn settled_below(&mut self, node: NodeRef<'t>) -> bool {
-        let mut below = Vec::new();
-        children(node, &mut |child| below.push(child)) && below.into_iter().all(|child| self.settled_ref(child))
-    }
-
-    /// The item that a column reference means, and the column's name. `None` where that is not certain.
-    pub(super) fn resolve(&self, fields: &'t [Node]) -> Option<(usize, &'t str)> {
-        let parts = names::strings(fields)?;
-        match parts.as_slice() {
-            // Which of the two a name means is a setting of the server.
-            [name] if self.solver.standing.is_variable(name) => None,
-            [name] => self.bare_column(name).map(|at| (at, *name)),
-            [alias, name] => self.called(None, alias).map(|at| (at, *name)),
-            [.., schema, alias, name] => self.called(Some(schema), alias).map(|at| (at, *name)),
-            [] => None,
-        }
-    }
-
-    /// Whether the name is a variable of a code block for certain: it is given like a parameter.
-    fn is_variable(&self, fields: &'t [Node]) -> bool {
-        let Some(parts) = names::strings(fields) else { return false };
-        let Some(first) = parts.first().filter(|first| self.solver.standing.is_variable(first)) else { return false };
-        let lacks = |item: &super::Item<'_>| match (&item.relation, &item.columns) {
-            (Some(relation), _) => relation.column(first).is_none(),
-            (None, Some(columns)) => !columns.contains(first),
-            (None, None) => false,
-        };
-        self.problem.items.iter().all(|item| item.alias != *first && item.schema != *first && lacks(item))
-    }
-
-    fn called(&self, schema: Option<&str>, alias: &str) -> Option<usize> {
-        let matching = |outer: bool| {
-            self.problem.items.iter().position(|item| {
-                item.outer == outer
-                    && item.alias == alias
-                    && schema.is_none_or(|schema| item.schema == schema || item.schema.is_empty())
-            })
-        };
-        matching(false).or_else(|| matching(true))
-    }
-
-    fn bare_column(&self, name: &str) -> Option<usize> {
-        let system = matches!(name, "ctid" | "tableoid" | "xmin" | "xmax" | "cmin" | "cmax");
-        let inner: Vec<_> = self.problem.items.iter().enumerate().filter(|(_, item)| !item.outer).collect();
-        let knows = |item: &super::Item<'_>| match (&item.relation, &item.columns) {
-            (Some(relation), _) => Some(system || relation.column(name).is_some()),
-            (None, Some(columns)) => Some(columns.contains(&name)),
-            (None, None) => None,
-        };
-        let mut has = inner.iter().filter(|(_, item)| knows(item) == Some(true));
-        let unsure: Vec<_> = inner.iter().filter(|(_, item)| knows(item).is_none()).collect();
-        match (has.next(), has.next(), unsure.as_slice()) {
-            (Some((at, _)), None, []) => Some(*at),
-            (None, None, [(at, _)]) => Some(*at),
-            // Not a column of the query itself: of the one around, where that is the only one.
-            (None, None, []) => self
-                .problem
-                .items
-                .iter()
-                .position(|item| item.outer && knows(item).unwrap_or(true) && item.alias != "old"),
-            _ => None,
-        }
-    }
-
-    fn column_type(&self, node: &'t Node) -> Option<Oid> {
-        let Some(NodeEnum::ColumnRef(column)) = &bare(node).node else { return None };
-        let (at, name) = self.resolve(&column.fields)?;
-        self.problem.items.get(at)?.relation.as_ref()?.column(name).map(|column| column.type_oid)
-    }
-}
-
-/// An expression without the casts around it.
-fn bare(node: &Node) -> &Node {
-    match &node.node {
-        Some(NodeEnum::TypeCast(cast)) => cast.arg.as_deref().map_or(node, bare),
-        _ => node,
-    }
-}
-
-/// The number that constants add up to.
-pub(super) fn number(node: &Node) -> Option<f64> {
-    match bare(node).node.as_ref()? {
-        NodeEnum::AConst(value) => match value.val.as_ref()? {
-            a_const::Val::Ival(value) => Some(f64::from(value.ival)),
-            a_const::Val::Fval(value) => value.fval.replace('_', "").parse().ok(),
-            a_const::Val::Sval(text) => text.sval.trim().parse().ok().filter(|value: &f64| value.is_finite()),
-            a_const::Val::Boolval(_) | a_const::Val::Bsval(_) => None,
-        },
-        NodeEnum::AExpr(operation) => {
-            let symbol = names::strings(&operation.name)?;
-            let right = number(operation.rexpr.as_deref()?)?;
-            let left = operation.lexpr.as_deref().map_or(Some(0.0), number)?;
-            match symbol.as_slice() {
-                ["-"] => Some(left - right),
-                ["+"] => Some(left + right),
-                ["*"] => Some(left * right),
-                ["/"] => Some(left / right),
-                ["^"] => Some(left.powf(right)),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
-
-/// Whether a pattern is a constant that restricts, or holds a parameter.
-fn pattern_settled(node: &Node, restricts: fn(&str) -> bool) -> bool {
-    if let Some(text) = constant(Some(node)) {
-        return restricts(text);
-    }
-    match &bare(node).node {
-        Some(NodeEnum::ParamRef(_)) => true,
-        Some(NodeEnum::AExpr(operation)) if matches!(names::strings(&operation.name).as_deref(), Some(["||"])) => {
-            let sides = [operation.lexpr.as_deref(), operation.rexpr.as_deref()];
-            sides.into_iter().flatten().any(|side| pattern_settled(side, restricts))
-        }
-        // LIKE … ESCAPE and SIMILAR TO hand their pattern through a built-in.
-        Some(NodeEnum::FuncCall(call)) => match names::strings(&call.funcname).as_deref() {
-            Some([.., "like_escape" | "similar_to_escape"]) => {
-                call.args.first().is_some_and(|pattern| pattern_settled(pattern, restricts))
-            }
-            _ => false,
-        },
-        Some(_) | None => false,
-    }
 }
 
 fn mentions_columns(node: &Node) -> bool {
@@ -484,8 +284,4 @@ fn mentions_columns(node: &Node) -> bool {
         found
     }
     node.node.as_ref().is_some_and(|node| below(node.to_ref()))
-}
-
-fn is_query(node: &Node) -> bool {
-    matches!(&bare(node).node, Some(NodeEnum::SubLink(_)))
 }

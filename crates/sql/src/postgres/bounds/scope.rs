@@ -1,0 +1,225 @@
+//! Whose column a name is, and whether a query refers to anything around it.
+//!
+//! Names of a query come before those of the queries around it. Promises: a name is an item's only where the item is
+//! known to have it, or where no item around is known to have it. Does not promise that without a catalogue, where any
+//! table may have any column. Held by: `fixtures/sql/bounds.tsv`.
+
+use super::columns::Columns;
+use super::given::bare;
+use super::settled::UNSETTLED;
+use super::terms::Term;
+use super::{Item, Problem, Solver};
+use crate::postgres::children::children;
+use crate::postgres::names;
+use crate::postgres::query::is_star;
+use pg_query::NodeRef;
+use pg_query::protobuf::{self, Node};
+use portcullis_model::catalogue::Oid;
+
+/// Whose a bare name is, among the items of one query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Known(usize),
+    /// Of the only one that may have it.
+    Likely(usize),
+    /// Of one of them, or perhaps not.
+    Doubtful,
+    Nobody,
+}
+
+fn owner<'i, 't: 'i>(items: impl Iterator<Item = (usize, &'i Columns<'t>)>, name: &str) -> Owner {
+    let (mut has, mut unsure) = (Vec::new(), Vec::new());
+    for (at, columns) in items {
+        match columns.knows(name) {
+            Some(true) => has.push(at),
+            Some(false) => {}
+            None => unsure.push(at),
+        }
+    }
+    match (has.as_slice(), unsure.as_slice()) {
+        ([at], []) => Owner::Known(*at),
+        ([], [at]) => Owner::Likely(*at),
+        ([], []) => Owner::Nobody,
+        _ => Owner::Doubtful,
+    }
+}
+
+impl<'t> Solver<'_, '_, 't> {
+    /// Whether a query around has the name; `opaque`: or may have it.
+    fn is_around(&self, name: &str, opaque: bool) -> bool {
+        self.around.iter().flatten().any(|columns| match columns.knows(name) {
+            Some(has) => has,
+            None => opaque,
+        })
+    }
+
+    /// Whether the query refers to nothing but its own items; `steady`: and gives the same each time.
+    pub(super) fn uncorrelated(&mut self, select: &'t protobuf::SelectStmt, steady: bool) -> bool {
+        Walk { solver: self, levels: Vec::new(), entered: Vec::new(), steady }.own(NodeRef::SelectStmt(select))
+    }
+}
+
+/// A walk through a query, with the items of the queries in it.
+struct Walk<'x, 'r, 's, 't> {
+    solver: &'x mut Solver<'r, 's, 't>,
+    levels: Vec<Vec<Item<'t>>>,
+    /// WITH entries being walked.
+    entered: Vec<usize>,
+    steady: bool,
+}
+
+impl<'t> Walk<'_, '_, '_, 't> {
+    fn own(&mut self, node: NodeRef<'t>) -> bool {
+        if !self.solver.spend() {
+            return false;
+        }
+        match node {
+            NodeRef::ColumnRef(column) => self.has(&column.fields),
+            NodeRef::SelectStmt(select) => {
+                let before = self.solver.enter_with(select.with_clause.as_ref());
+                let problem = self.solver.solved(select);
+                self.levels.push(problem.items);
+                let own = self.below(node);
+                self.levels.pop();
+                self.solver.ctes.truncate(before);
+                own
+            }
+            // These do not see the items beside them.
+            NodeRef::RangeSubselect(sub) if !sub.lateral => self.outside(node),
+            NodeRef::CommonTableExpr(_) => self.outside(node),
+            NodeRef::RangeVar(range) => self.entry(range) && self.below(node),
+            NodeRef::FuncCall(call) if self.steady => {
+                let name = names::strings(&call.funcname).and_then(|parts| parts.last().copied());
+                name.is_some_and(|name| !UNSETTLED.contains(&name)) && self.below(node)
+            }
+            _ => self.below(node),
+        }
+    }
+
+    fn below(&mut self, node: NodeRef<'t>) -> bool {
+        let mut below = Vec::new();
+        children(node, &mut |child| below.push(child)) && below.into_iter().all(|child| self.own(child))
+    }
+
+    fn outside(&mut self, node: NodeRef<'t>) -> bool {
+        let level = self.levels.pop();
+        let own = self.below(node);
+        self.levels.extend(level);
+        own
+    }
+
+    /// A WITH entry may itself refer to what is around it.
+    fn entry(&mut self, range: &'t protobuf::RangeVar) -> bool {
+        let Some(at) = self.solver.cte_named(range) else { return true };
+        let Some(entry) = self.solver.ctes.get(at).copied() else { return false };
+        if self.entered.contains(&at) {
+            return true;
+        }
+        let Some(query) = entry.node.ctequery.as_deref().and_then(|query| query.node.as_ref()) else { return false };
+        self.entered.push(at);
+        let levels = std::mem::take(&mut self.levels);
+        let own = self.own(query.to_ref());
+        self.levels = levels;
+        self.entered.pop();
+        own
+    }
+
+    fn has(&self, fields: &'t [Node]) -> bool {
+        let Some(parts) = names::strings(fields) else {
+            let alias = names::strings(fields.get(..fields.len().saturating_sub(1)).unwrap_or_default());
+            return is_star(fields) && alias.is_some_and(|parts| parts.last().is_none_or(|alias| self.is_alias(alias)));
+        };
+        match parts.as_slice() {
+            [] => false,
+            [name] => self.is_name(name),
+            [.., alias, _] => self.is_alias(alias),
+        }
+    }
+
+    fn is_alias(&self, alias: &str) -> bool {
+        self.levels.iter().flatten().any(|item| item.alias == alias)
+    }
+
+    fn is_name(&self, name: &str) -> bool {
+        for level in self.levels.iter().rev() {
+            match owner(level.iter().map(|item| &item.columns).enumerate(), name) {
+                Owner::Known(_) => return true,
+                Owner::Likely(_) | Owner::Doubtful => {
+                    let opaque = level.iter().any(|item| item.columns.is_opaque());
+                    return !self.solver.is_around(name, opaque)
+                        || level.iter().any(|item| item.columns.knows(name) == Some(true));
+                }
+                Owner::Nobody if level.iter().any(|item| item.alias == name) => return true,
+                Owner::Nobody => {}
+            }
+        }
+        // A variable of a code block is given like a parameter.
+        self.solver.standing.is_variable(name) && !self.solver.is_around(name, true)
+    }
+}
+
+impl<'t> Term<'_, '_, '_, 't> {
+    /// The item that a column reference means, and the column's name. `None` where that is not certain.
+    pub(super) fn resolve(&self, fields: &'t [Node]) -> Option<(usize, &'t str)> {
+        let parts = names::strings(fields)?;
+        match parts.as_slice() {
+            // Which of the two a name means is a setting of the server.
+            [name] if self.solver.standing.is_variable(name) => None,
+            [name] => self.bare_column(name).map(|at| (at, *name)),
+            [alias, name] => self.called(None, alias).map(|at| (at, *name)),
+            [.., schema, alias, name] => self.called(Some(schema), alias).map(|at| (at, *name)),
+            [] => None,
+        }
+    }
+
+    /// Whether the name is a variable of a code block for certain: it is given like a parameter.
+    pub(super) fn is_variable(&self, fields: &'t [Node]) -> bool {
+        let Some(parts) = names::strings(fields) else { return false };
+        let Some(first) = parts.first().filter(|first| self.solver.standing.is_variable(first)) else { return false };
+        self.problem
+            .items
+            .iter()
+            .all(|item| item.alias != *first && item.schema != *first && item.columns.knows(first) == Some(false))
+    }
+
+    fn called(&self, schema: Option<&str>, alias: &str) -> Option<usize> {
+        let matching = |outer: bool| {
+            self.problem.items.iter().position(|item| {
+                item.outer == outer
+                    && item.alias == alias
+                    && schema.is_none_or(|schema| item.schema == schema || item.schema.is_empty())
+            })
+        };
+        matching(false).or_else(|| matching(true))
+    }
+
+    fn bare_column(&self, name: &str) -> Option<usize> {
+        let Problem { items, seen_as, .. } = self.problem;
+        let inner = || items.iter().enumerate().filter(|(_, item)| !item.outer);
+        match owner(inner().map(|(at, item)| (at, &item.columns)), name) {
+            Owner::Known(at) => Some(at),
+            // The slip of a name that the query does not have, and the one around does.
+            Owner::Likely(at) => {
+                let opaque = items.get(at).is_none_or(|item| item.columns.is_opaque());
+                (!self.solver.is_around(name, opaque)).then_some(at)
+            }
+            Owner::Doubtful => None,
+            // The whole row of an item.
+            Owner::Nobody if inner().any(|(_, item)| item.alias == name) => None,
+            // Not a column of the query itself: of the item of the one around that stands last here.
+            Owner::Nobody => {
+                let seen_as = (*seen_as)?;
+                match owner(self.solver.around.last()?.iter().enumerate(), name) {
+                    Owner::Known(at) | Owner::Likely(at) if at == seen_as => items.iter().rposition(|item| item.outer),
+                    Owner::Known(_) | Owner::Likely(_) | Owner::Doubtful | Owner::Nobody => None,
+                }
+            }
+        }
+    }
+
+    pub(super) fn column_type(&self, node: &'t Node) -> Option<Oid> {
+        let Some(pg_query::NodeEnum::ColumnRef(column)) = &bare(node).node else { return None };
+        let (at, name) = self.resolve(&column.fields)?;
+        self.problem.items.get(at)?.columns.type_oid(name)
+    }
+}
