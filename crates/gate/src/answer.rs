@@ -172,6 +172,14 @@ impl Answer {
         self.all_touches().record
     }
 
+    /// Whether words of the backend may hold protected values: by what the command touches, because other code `raised`
+    /// them, or because they are about this relation (its schema and name).
+    #[must_use]
+    pub fn spoken(&self, raised: bool, relation: Option<(&str, &str)>) -> Touches {
+        let (all, spoken) = (self.all_touches(), self.masking().speaks(raised, relation));
+        Touches { client: all.client || spoken.client, record: all.record || spoken.record }
+    }
+
     /// What looks for values in words that belong to no column, for the client.
     #[must_use]
     pub fn words(&self) -> Option<Arc<Mask>> {

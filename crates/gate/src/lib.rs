@@ -51,6 +51,7 @@ pub use keeping::Keeping;
 pub use leaving::{LeftOpen, Waited};
 pub use live::{Counts, LiveSession};
 pub use mask::{Mask, MaskKind, Plan, Plans, ResultColumn};
+pub use masking::Touches;
 pub use reminder::Reminder;
 pub use session::Session;
 

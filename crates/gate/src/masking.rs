@@ -16,7 +16,7 @@ use crate::door::{InForce, Shared};
 use crate::mask::{Mask, Plan, Plans, ResultColumn};
 use portcullis_masking::{Fate, Finding, Judgement, Key};
 use portcullis_model::{
-    Bound, Catalogue, ColumnId, Command, Connection, Followed, Lineage, Marks, Misuse, Outputs, Parameter, Place,
+    Bound, Catalogue, ColumnId, Command, Connection, Followed, Lineage, Marks, Misuse, Name, Outputs, Parameter, Place,
     Principal, Reason, RuleId, Sources, Text,
 };
 use portcullis_policy::Masks;
@@ -46,11 +46,11 @@ pub(crate) struct Masking {
 
 /// Whether the answer to a command may hold values that are protected.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Touches {
+pub struct Touches {
     /// From the client.
-    pub(crate) client: bool,
+    pub client: bool,
     /// From the record.
-    pub(crate) record: bool,
+    pub record: bool,
 }
 
 /// What masks make of one command.
@@ -151,6 +151,18 @@ impl Masking {
             found.touches.record |= self.record.judge(statement).touches;
         }
         found
+    }
+
+    /// Whether words of the backend may hold protected values although the command itself touches none: they were
+    /// raised by code that the client did not send, or are about a relation that has some.
+    pub(crate) fn speaks(&self, raised: bool, relation: Option<(&str, &str)>) -> Touches {
+        let covers = |side: &Side| {
+            let Some((schema, name)) = relation else { return false };
+            let known = self.catalogue.relation_named(&Name::canonical(schema), &Name::canonical(name));
+            known.is_none_or(|relation| side.protection.covers(relation.oid))
+        };
+        let touches = |side: &Side| !side.protection.is_empty() && (raised || covers(side));
+        Touches { client: touches(&self.client), record: touches(&self.record) }
     }
 
     /// Whether some mask looks at every value, whatever column it is of.

@@ -1,11 +1,12 @@
 //! Which columns are protected: what the rules name, closed over everything that a database derives from it.
 //!
-//! Promises: a column that shares data with a protected one (partitions, inheritance) is protected alike; one that the
-//! server computes from it (views, materialised views, generated columns) is too, and shows nothing of the value unless
-//! it is the value; what cannot be told (a view nobody read, a relation that the catalogue lacks, a function nobody
-//! vouched for) counts as protected, by no rule, as soon as anything is protected at all. Relations of `pg_catalog` are
-//! clear unless a rule names them: a reader says of those that hold data that they are unknown. Does not promise anything
-//! of foreign tables and triggers: what they copy is another column unless a rule names it.
+//! Promises: a column that shares data with a protected one (partitions, inheritance, a foreign key that references it) is
+//! protected alike, though what a protected column references is not; one that the server computes from it (views,
+//! materialised views, generated columns) is too, and shows nothing of the value unless it is the value; what cannot be
+//! told (a view nobody read, a relation that the catalogue lacks, a function nobody vouched for) counts as protected, by no
+//! rule, as soon as anything is protected at all. Relations of `pg_catalog` are clear unless a rule names them: a reader
+//! says of those that hold data that they are unknown. Does not promise anything of foreign tables and triggers: what they
+//! copy is another column unless a rule names it.
 //!
 //! Immutable once closed; share it in an `Arc`. Held by: `protection/tests.rs`.
 
@@ -120,6 +121,7 @@ impl Protection {
             changed = false;
             for relation in &relations {
                 changed |= closing.share(catalogue, relation, relatives.get(&relation.oid));
+                changed |= closing.refer(catalogue, relation);
                 changed |= closing.derive(relation);
             }
         }
@@ -236,6 +238,21 @@ impl Protection {
                 if let Some(same) = relative.column(column.name.as_str()) {
                     changed |= self.protect(id(relative, same), &entry);
                 }
+            }
+        }
+        changed
+    }
+
+    /// A column that references another holds its values.
+    fn refer(&mut self, catalogue: &Catalogue, relation: &Relation) -> bool {
+        let mut changed = false;
+        for key in &relation.referenced_by {
+            let Some(referencing) = catalogue.relation(key.relation) else { continue };
+            for (here, there) in key.referenced.iter().zip(&key.columns) {
+                let columns = (relation.column(here.as_str()), referencing.column(there.as_str()));
+                let (Some(here), Some(there)) = columns else { continue };
+                let Some(entry) = self.columns.get(&id(relation, here)).cloned() else { continue };
+                changed |= self.protect(id(referencing, there), &entry);
             }
         }
         changed

@@ -156,7 +156,8 @@ pub enum Usage {
     /// ORDER BY, DISTINCT, set operations that compare rows, LIMIT, FILTER, windows, functions in FROM.
     Condition,
     /// It goes somewhere else: another column, a new relation, a setting, a notification, a lock, a function that may
-    /// keep it. `into` is the column that it is written to, where it is one that exists.
+    /// keep it. `into` is the column that it is written to, where it is one that exists; what was computed from a column
+    /// and goes back to it has none.
     Written {
         /// The column written.
         into: Option<ColumnId>,

@@ -84,6 +84,12 @@ impl Safe {
         }
     }
 
+    /// Whether all are.
+    #[must_use]
+    pub const fn is_all(self) -> bool {
+        self.0 == u32::MAX
+    }
+
     /// Whether the argument at this place, from 0, is one of them.
     #[must_use]
     pub fn holds(self, at: usize) -> bool {

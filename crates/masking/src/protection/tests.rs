@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::judge::{Finding, Judgement};
-use portcullis_model::catalogue::Contents;
+use portcullis_model::catalogue::{Contents, ReferencedBy, ReferentialAction};
 use portcullis_model::{Lineage, Mark, Marks, Name, Output, Outputs, Predicates, RuleId, Transform, Usage, Use};
 
 const CUSTOMERS: Oid = 20_001;
@@ -218,6 +218,37 @@ fn partitions_and_children_share_what_is_protected_whichever_side_says_so() {
     for clear in [col(20_020, 6), col(20_000, 1)] {
         assert_eq!(protection.column(clear), None);
     }
+}
+
+#[test]
+fn a_column_that_references_a_protected_one_is_protected_and_one_that_it_references_is_not() {
+    let key = |relation, columns: &[&str], referenced: &[&str]| ReferencedBy {
+        relation,
+        on_delete: ReferentialAction::NoAction,
+        on_update: ReferentialAction::Cascade,
+        columns: columns.iter().map(|name| Name::canonical(*name)).collect(),
+        referenced: referenced.iter().map(|name| Name::canonical(*name)).collect(),
+    };
+    let mut relations = tables();
+    let columns = || vec![plain(1, "nr"), plain(2, "who"), plain(3, "of")];
+    relations[0].referenced_by = vec![key(20_030, &["of", "who"], &["id", "ssn"])];
+    let mut first = relation(20_030, "refers", RelKind::Table, columns());
+    // Over two keys, and back to itself.
+    first.referenced_by = vec![key(20_031, &["who"], &["who"]), key(20_030, &["who"], &["who"])];
+    let mut second = relation(20_031, "again", RelKind::Table, columns());
+    second.referenced_by = vec![key(30_000, &["x"], &["who"]), key(CUSTOMERS, &["id"], &["nr"])];
+    // What a protected column references is not protected by that.
+    let mut third = relation(20_032, "codes", RelKind::Table, columns());
+    third.referenced_by = vec![key(CUSTOMERS, &["ssn"], &["nr"])];
+    relations.extend([first, second, third]);
+    let protection = Protection::close(&Catalogue::new(1, Contents { relations, ..Contents::default() }), &rule);
+    for same in [col(20_030, 2), col(20_031, 2)] {
+        assert_eq!(whole(&protection, same), Some(Transform::KeepLast(4)), "{same:?}");
+    }
+    for clear in [col(20_030, 1), col(20_030, 3), col(20_031, 1), col(CUSTOMERS, 1), col(20_032, 1)] {
+        assert_eq!(protection.column(clear), None, "{clear:?}");
+    }
+    assert!(protection.covers(20_031) && !protection.covers(20_032));
 }
 
 #[test]

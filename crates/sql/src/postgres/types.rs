@@ -44,6 +44,11 @@ pub(super) fn oid(name: &str) -> Option<Oid> {
     TYPES.iter().find(|(known, _)| *known == name).map(|(_, oid)| *oid)
 }
 
+/// Whether it is the object id of a built-in type that is no array.
+pub(super) fn is_scalar(oid: Oid) -> bool {
+    TYPES.iter().any(|(_, known)| *known == oid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

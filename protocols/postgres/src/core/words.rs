@@ -1,7 +1,9 @@
 //! What a server says in words: errors, notices, notifications, settings; as the client may read them.
 //!
 //! Promises: words about a command that touches protected data keep only what cannot hold any, and so do those that come
-//! before the transaction ends in which one ran: triggers and constraints that are deferred speak at COMMIT or Sync. What
+//! before the transaction ends in which one ran: triggers and constraints that are deferred speak at COMMIT or Sync. So do
+//! words that code raised which the client did not send, and words about a relation that has protected columns, whatever
+//! the command named: cascades, triggers and functions in constraints go where they like. What
 //! another session notified comes without its payload where the client is bound by masks, what this one notified where
 //! protected data was touched; a setting that may have been set to a value stays unsaid. Where detectors are in force,
 //! they look at the rest. The record holds what the masks of the record leave, whoever the client is. Does not promise
@@ -14,7 +16,7 @@ use crate::answer::said;
 use crate::expect::Expectations;
 use crate::frame::Frame;
 use crate::mask;
-use crate::message::{Said, ServerMessage, TransactionStatus};
+use crate::message::{Fields, Said, ServerMessage, TransactionStatus};
 use bytes::Bytes;
 use portcullis_gate::{Answer, Mask};
 use std::collections::{HashSet, VecDeque};
@@ -166,8 +168,16 @@ pub(super) struct Told {
 /// What the client reads of a message; what the record may hold of it is recorded.
 pub(super) fn told(answer: &mut Answer, message: &ServerMessage<'_>, frame: &Frame, about: About) -> Told {
     let foreign = matches!(message, ServerMessage::Notification { pid, .. } if about.own_pid != Some(*pid));
+    let spoken = match message.said() {
+        Some(Said::Error(fields) | Said::Notice(fields)) => {
+            let relation = fields.get(b't').map(|_| (fields.text(b's'), fields.text(b't')));
+            let relation = relation.as_ref().map(|(schema, table)| (&**schema, &**table));
+            answer.spoken(is_raised(fields), relation)
+        }
+        Some(Said::Notification { .. }) | None => answer.spoken(false, None),
+    };
     let client = Side {
-        touches: answer.touches() || about.client,
+        touches: spoken.client || about.client,
         // What another session sent was not judged by the masks of this one.
         withholds: about.client || (foreign && answer.masks()),
         words: answer.words(),
@@ -175,7 +185,7 @@ pub(super) fn told(answer: &mut Answer, message: &ServerMessage<'_>, frame: &Fra
     let bytes = words(&client, message, frame).unwrap_or_else(|| frame.bytes().clone());
     let Ok(kept) = Frame::whole(bytes.clone()) else { return Told { bytes, failed: None } };
     let Ok(read) = ServerMessage::decode(kept.tag(), kept.body()) else { return Told { bytes, failed: None } };
-    let touches = answer.touches_record() || about.record;
+    let touches = spoken.record || about.record;
     // The record searches what it takes by itself.
     let record = Side { touches, withholds: about.record || (foreign && touches), words: None };
     let failed = match words(&record, &read, &kept).map(Frame::whole) {
@@ -184,6 +194,14 @@ pub(super) fn told(answer: &mut Answer, message: &ServerMessage<'_>, frame: &Fra
         Some(Err(_)) => None,
     };
     Told { bytes, failed }
+}
+
+/// Whether code ran that the client did not send: a trigger, a cascade of a foreign key, a function in a constraint. What
+/// the server says of the client's own data, of a line of COPY or a document, is not that.
+fn is_raised(fields: &Fields<'_>) -> bool {
+    let own = |line: &[u8]| line.starts_with(b"COPY ") || line.starts_with(b"JSON data, line ");
+    let foreign = |context: &[u8]| !context.split(|byte| *byte == b'\n').all(own);
+    fields.get(b'W').is_some_and(foreign) || fields.get(b'q').is_some() || fields.get(b'p').is_some()
 }
 
 fn recorded(answer: &mut Answer, message: &ServerMessage<'_>) -> Option<(Box<str>, Box<str>)> {

@@ -112,9 +112,10 @@ fn a_string_that_is_documents_is_looked_into_once() {
         (r#"{"x":"{\"key\":1,\"body\":[]}"}"#, r#"{"x":"{\"key\":1,\"body\":[]}"}"#),
         // several, one behind the other
         (r#"["{\"ssn\":1}\n{\"ssn\":2}\n"]"#, r#"["{\"ssn\":\"[redacted]\"}\n{\"ssn\":\"[redacted]\"}\n"]"#),
-        (r#"["{\"a\":1}\n2{\"ssn\":2}"]"#, r#"["{\"a\":1}\n2{\"ssn\":2}"]"#),
-        // what is not JSON to its end is text
-        (r#"["{\"ssn\":1, ann@example.com }"]"#, r#"["{\"ssn\":1, [redacted] }"]"#),
+        // what has their ends and members and is not JSON to its end is withheld, without members it is text
+        (r#"["{\"a\":1}\n2{\"ssn\":2}"]"#, r#"["[redacted]"]"#),
+        (r#"["{\"ssn\":1, ann@example.com }"]"#, r#"["[redacted]"]"#),
+        (r#"["{ann@example.com }"]"#, r#"["{[redacted] }"]"#),
         // once: what is a string inside is one
         (
             r#"["[\"{\\\"ssn\\\":1,\\\"a\\\":\\\"ann@example.com\\\"}\"]"]"#,

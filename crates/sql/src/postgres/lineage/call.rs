@@ -5,8 +5,9 @@
 //! is not known to be immutable or stable may keep its arguments. Promises: what may raise an error is a risk.
 //! Held by: `fixtures/sql/lineage.tsv`.
 
-use super::Tracer;
 use super::flow::{Flow, Found, Value};
+use super::settled::is_settled;
+use super::{Tracer, scalar};
 use crate::builtins::{self, FunctionClass, ResultFlow};
 use crate::postgres::expression::constant;
 use crate::postgres::names::{self, Callee};
@@ -35,7 +36,15 @@ impl<'t> Tracer<'_, 't> {
             return (Value::of(all.clone()), all);
         }
         let flow = self.answer(&callee, name, &arguments, &all).with(&around);
-        (Value::of(flow), all)
+        let is_scalar = callee.builtin.is_some() && callee.user.is_empty() && scalar::of_call(name, &arguments);
+        let beside: Vec<_> = arguments.iter().zip(call.args.iter().map(Some)).collect();
+        let settled = !call.func_variadic && is_settled(name, &beside);
+        // Arrays that are gathered must be of one shape.
+        let shaped = name == "array_agg" && arguments.iter().any(|value| !value.scalar);
+        if callee.builtin.is_some() && (shaped || !settled) {
+            self.risk(&all);
+        }
+        (Value::scalar(flow, is_scalar), all)
     }
 
     fn argument(&mut self, node: &'t Node) -> Value {

@@ -5,6 +5,7 @@
 //! that column's value unchanged. Does not promise that what flows in can be seen in the value.
 //! Held by: `tests` below and `fixtures/sql/lineage.tsv`.
 
+use crate::postgres::types;
 use portcullis_model::catalogue::{Oid, RelKind, Relation};
 use portcullis_model::{ColumnId, Name, QualifiedName, Sources};
 use std::rc::Rc;
@@ -55,6 +56,11 @@ impl Flow {
     pub(super) fn add_untold(&mut self, sources: &Sources) {
         self.unknown |= sources.is_unknown();
         sources.functions().iter().for_each(|function| self.add(&Self::function(function.clone())));
+    }
+
+    /// Whether the column flows in, by itself or in its row.
+    pub(super) fn reads(&self, column: ColumnId) -> bool {
+        [column, ColumnId::row(column.relation)].iter().any(|column| self.columns.binary_search(column).is_ok())
     }
 
     /// The one column that is all there is.
@@ -141,6 +147,10 @@ pub(super) struct Value {
     pub(super) exact: bool,
     /// The type of that column; 0 where it is not told.
     pub(super) type_oid: Oid,
+    /// Columns that it is the value of, unchanged, wherever they flow into it: it may be something else instead.
+    pub(super) own: Vec<ColumnId>,
+    /// It is no array for certain.
+    pub(super) scalar: bool,
     /// Its fields, where it is a row whose fields are known.
     pub(super) fields: Option<Rows>,
 }
@@ -151,7 +161,12 @@ impl Value {
     }
 
     pub(super) const fn of(flow: Flow) -> Self {
-        Self { flow, exact: false, type_oid: 0, fields: None }
+        Self { flow, exact: false, type_oid: 0, own: Vec::new(), scalar: false, fields: None }
+    }
+
+    /// The same, no array for certain where it is said so.
+    pub(super) const fn scalar(flow: Flow, scalar: bool) -> Self {
+        Self { flow, exact: false, type_oid: 0, own: Vec::new(), scalar, fields: None }
     }
 
     /// The column whose value it is.
@@ -159,10 +174,22 @@ impl Value {
         self.flow.only().filter(|column| self.exact && !column.is_row() && column.relation != STAND_IN)
     }
 
+    /// Whether the column may get it: what flows in from there, if anything does, is its value, unchanged.
+    pub(super) fn suits(&self, column: ColumnId) -> bool {
+        self.column() == Some(column) || self.own.contains(&column) || !self.flow.reads(column)
+    }
+
+    /// The columns that flow in unchanged.
+    pub(super) fn unchanged(&self) -> impl Iterator<Item = ColumnId> + '_ {
+        self.column().into_iter().chain(self.own.iter().copied())
+    }
+
     /// It or the other, as a set operation or a merged column has it.
     pub(super) fn or(self, other: &Self) -> Self {
         let same = self.exact && other.exact && self.flow == other.flow && self.type_oid == other.type_oid;
-        if same { self } else { Self::of(self.flow.with(&other.flow)) }
+        // Both are of one type.
+        let scalar = self.scalar || other.scalar;
+        if same { self } else { Self::scalar(self.flow.with(&other.flow), scalar) }
     }
 }
 
@@ -236,7 +263,8 @@ pub(super) enum Found {
 
 fn of_relation(relation: &Relation, nature: Nature, column: &portcullis_model::catalogue::Column) -> Value {
     let flow = nature.flow(ColumnId { relation: relation.oid, number: column.number });
-    Value { exact: nature == Nature::Stored, flow, type_oid: column.type_oid, fields: None }
+    let (exact, type_oid) = (nature == Nature::Stored, column.type_oid);
+    Value { exact, type_oid, ..Value::scalar(flow, types::is_scalar(type_oid)) }
 }
 
 const fn has_system_columns(kind: RelKind) -> bool {
@@ -328,7 +356,7 @@ impl Rows {
     pub(super) fn row(&self, renamed: &[Name]) -> Value {
         let fields = renamed.is_empty().then(|| self.clone());
         let exact = matches!(self, Self::Relation(_, Nature::Stored));
-        Value { flow: self.all(), exact, type_oid: 0, fields }
+        Value { exact, fields, ..Value::scalar(self.all(), true) }
     }
 
     /// The columns in order; `None` where they are not known.

@@ -4,8 +4,9 @@
 //! types and the operator is for users' types alone; one that may raise an error is a risk. Does not promise to know
 //! implicit casts. Held by: `fixtures/sql/lineage.tsv`.
 
-use super::Tracer;
 use super::flow::{Flow, Value};
+use super::settled::is_settled;
+use super::{Tracer, scalar};
 use crate::builtins;
 use crate::postgres::names::{self, CATALOGUE};
 use crate::postgres::types;
@@ -103,9 +104,15 @@ impl<'t> Tracer<'_, 't> {
 
     /// An expression with an operator.
     pub(super) fn operation(&mut self, expression: &'t AExpr) -> Value {
+        let before = self.risks;
         let left = self.value(expression.lexpr.as_deref());
         let right = self.value(expression.rexpr.as_deref());
         self.compared(expression, &left, &right);
+        if stops_early(expression) {
+            self.chosen(before, &left.flow.clone().with(&right.flow));
+        }
+        let sides = [(&left, expression.lexpr.as_deref()), (&right, expression.rexpr.as_deref())];
+        let mut is_scalar = scalar::of_operation(expression.kind(), "", &sides);
         let mut flow = left.flow.clone().with(&right.flow);
         let operands = [&left, &right];
         match expression.kind() {
@@ -133,18 +140,26 @@ impl<'t> Tracer<'_, 't> {
                     return Value::of(flow.with(&Flow::unknown()));
                 };
                 flow.add(&self.operator_named(schema, symbol, &operands));
-                self.operator_risk(symbol, &operands);
+                is_scalar = scalar::of_operation(expression.kind(), symbol, &sides);
+                // Texts can always be put together, and so can documents; arrays must be of one shape.
+                if symbol != "||" || !scalar::joins(&sides) {
+                    self.operator_risk(symbol, &sides);
+                }
             }
         }
-        Value::of(flow)
+        Value::scalar(flow, is_scalar)
     }
 
-    fn operator_risk(&mut self, symbol: &str, operands: &[&Value]) {
+    fn operator_risk(&mut self, symbol: &str, operands: &[(&Value, Option<&Node>)]) {
         let facts = builtins::flows(symbol);
-        for (at, operand) in operands.iter().enumerate() {
+        for (at, (operand, _)) in operands.iter().enumerate() {
             if !facts.safe.holds(at) {
                 self.risk(&operand.flow);
             }
+        }
+        if !is_settled(symbol, operands) {
+            let all = operands.iter().fold(Flow::none(), |all, (operand, _)| all.with(&operand.flow));
+            self.risk(&all);
         }
     }
 
@@ -155,7 +170,7 @@ impl<'t> Tracer<'_, 't> {
         if !is_text(name) && !is_constant(cast.arg.as_deref()) {
             self.risk(&value.flow);
         }
-        Value::of(value.flow.with(&functions))
+        Value::scalar(value.flow.with(&functions), scalar::of_type(name))
     }
 
     /// What the functions of a user's type, and of casts to a type, add to a value that becomes one of it.
@@ -186,6 +201,30 @@ impl<'t> Tracer<'_, 't> {
             flow.add(&self.user_function(&name, &value.flow));
         }
         flow
+    }
+}
+
+/// Whether the server computes the right side, or a part of it, only where what it compared before leaves it open.
+fn stops_early(expression: &AExpr) -> bool {
+    let row = |node: Option<&Node>| {
+        matches!(node.and_then(|node| node.node.as_ref()), Some(NodeEnum::RowExpr(_) | NodeEnum::List(_)))
+    };
+    match expression.kind() {
+        AExprKind::AexprIn
+        | AExprKind::AexprBetween
+        | AExprKind::AexprNotBetween
+        | AExprKind::AexprBetweenSym
+        | AExprKind::AexprNotBetweenSym => true,
+        AExprKind::Undefined
+        | AExprKind::AexprOp
+        | AExprKind::AexprOpAny
+        | AExprKind::AexprOpAll
+        | AExprKind::AexprDistinct
+        | AExprKind::AexprNotDistinct
+        | AExprKind::AexprNullif
+        | AExprKind::AexprLike
+        | AExprKind::AexprIlike
+        | AExprKind::AexprSimilar => row(expression.lexpr.as_deref()) || row(expression.rexpr.as_deref()),
     }
 }
 

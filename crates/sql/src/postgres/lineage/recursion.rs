@@ -79,6 +79,7 @@ impl<'t> Tracer<'_, 't> {
             let value = Value {
                 exact: column.value.exact,
                 type_oid: column.value.type_oid,
+                scalar: column.value.scalar,
                 ..Value::of(Flow::column(ColumnId { relation: STAND_IN, number }))
             };
             list.push(Column { name: column.name.clone(), value });
@@ -140,6 +141,7 @@ fn settled(columns: Columns, solution: &Solution) -> Columns {
         solution.apply(&mut column.value.flow);
         column.value.exact = exact && column.value.flow.only().is_some();
         column.value.fields = None;
+        column.value.own = Vec::new();
         column
     };
     let rest = columns.rest.map(|mut rest| {

@@ -5,16 +5,20 @@
 //! it comes through, a field of a row whose fields are known, or a scalar subquery of one.
 //! Held by: `fixtures/sql/lineage.tsv` and the properties in `tests/it/lineage.rs`.
 
-use super::Tracer;
 use super::flow::{Column, Columns, Flow, Found, Value};
+use super::operator::is_constant;
 use super::range::listed;
+use super::{Tracer, scalar};
 use crate::postgres::children::children;
 use crate::postgres::expression::inner;
 use crate::postgres::names;
 use crate::postgres::query::is_star;
 use pg_query::protobuf::{self, AIndirection, Node, SubLink, SubLinkType, WindowDef};
 use pg_query::{NodeEnum, NodeRef};
-use portcullis_model::{Name, Part};
+use portcullis_model::{ColumnId, Name, Part};
+
+/// Columns that a value may be an unchanged one of, at most: of others it is not known.
+const OWN: usize = 8;
 
 impl<'t> Tracer<'_, 't> {
     /// The value of an expression, where there is one.
@@ -42,8 +46,12 @@ impl<'t> Tracer<'_, 't> {
     pub(super) fn evaluate(&mut self, node: NodeRef<'t>) -> Value {
         match node {
             NodeRef::ColumnRef(column) => self.column(&column.fields),
-            NodeRef::AConst(_)
-            | NodeRef::ParamRef(_)
+            NodeRef::AConst(constant) => {
+                // A text in quotes is of the type of what stands beside it.
+                let typed = !constant.isnull && !matches!(constant.val, Some(protobuf::a_const::Val::Sval(_)));
+                Value::scalar(Flow::none(), typed)
+            }
+            NodeRef::ParamRef(_)
             | NodeRef::SqlvalueFunction(_)
             | NodeRef::SetToDefault(_)
             | NodeRef::GroupingFunc(_)
@@ -72,14 +80,38 @@ impl<'t> Tracer<'_, 't> {
                 Value::of(flow)
             }
             // Which of them is computed depends on the others: an error in one tells of those before it.
-            NodeRef::BoolExpr(_) | NodeRef::CaseExpr(_) | NodeRef::CoalesceExpr(_) => Value::of(self.guarded(node)),
+            NodeRef::BoolExpr(_) => Value::scalar(self.guarded(node), true),
+            NodeRef::CaseExpr(case) => self.case(case),
+            NodeRef::CoalesceExpr(coalesce) => {
+                let before = self.risks;
+                let values: Vec<Value> = coalesce.args.iter().map(|argument| self.value(Some(argument))).collect();
+                let value = one_of(&Flow::none(), &values);
+                self.chosen(before, &value.flow);
+                value
+            }
+            NodeRef::MinMaxExpr(choice) => {
+                let values: Vec<Value> = choice.args.iter().map(|argument| self.value(Some(argument))).collect();
+                Value { own: Vec::new(), ..one_of(&Flow::none(), &values) }
+            }
+            NodeRef::AArrayExpr(array) => self.array(&array.elements),
+            NodeRef::CollateClause(collate) => {
+                let value = self.value(collate.arg.as_deref());
+                Value::scalar(value.flow, value.scalar)
+            }
+            NodeRef::RowExpr(_) | NodeRef::NullTest(_) | NodeRef::BooleanTest(_) => {
+                Value::scalar(self.below(node), true)
+            }
             NodeRef::XmlExpr(_)
             | NodeRef::XmlSerialize(_)
             | NodeRef::JsonParseExpr(_)
             | NodeRef::JsonFuncExpr(_)
             | NodeRef::JsonSerializeExpr(_)
             | NodeRef::JsonObjectConstructor(_)
-            | NodeRef::JsonObjectAgg(_) => {
+            | NodeRef::JsonObjectAgg(_)
+            | NodeRef::JsonArrayConstructor(_)
+            | NodeRef::JsonArrayQueryConstructor(_)
+            | NodeRef::JsonArrayAgg(_)
+            | NodeRef::JsonScalarExpr(_) => {
                 let flow = self.below(node);
                 self.risk(&flow);
                 Value::of(flow)
@@ -92,10 +124,46 @@ impl<'t> Tracer<'_, 't> {
     fn guarded(&mut self, node: NodeRef<'t>) -> Flow {
         let before = self.risks;
         let flow = self.below(node);
-        if self.risks > before {
-            self.condition(&flow);
-        }
+        self.chosen(before, &flow);
         flow
+    }
+
+    /// What was computed since then was computed only where these values said so.
+    pub(super) fn chosen(&mut self, before: usize, flow: &Flow) {
+        if self.risks > before {
+            self.condition(flow);
+        }
+    }
+
+    /// CASE: one of its results.
+    fn case(&mut self, case: &'t protobuf::CaseExpr) -> Value {
+        let before = self.risks;
+        let mut tests = self.value(case.arg.as_deref()).flow;
+        let mut results = Vec::with_capacity(case.args.len() + 1);
+        for node in &case.args {
+            match node.node.as_ref() {
+                Some(NodeEnum::CaseWhen(when)) => {
+                    tests.add(&self.value(when.expr.as_deref()).flow);
+                    results.push(self.value(when.result.as_deref()));
+                }
+                _ => tests.add(&self.value(Some(node)).flow),
+            }
+        }
+        results.push(self.value(case.defresult.as_deref()));
+        let value = one_of(&tests, &results);
+        self.chosen(before, &value.flow);
+        value
+    }
+
+    /// `ARRAY[…]`: arrays in it must be of one shape, elements need not.
+    fn array(&mut self, elements: &'t [Node]) -> Value {
+        let values: Vec<Value> = elements.iter().map(|element| self.value(Some(element))).collect();
+        let flow = values.iter().fold(Flow::none(), |all, value| all.with(&value.flow));
+        let spelt = |node: &Node| matches!(node.node, Some(NodeEnum::AArrayExpr(_))) || is_constant(Some(node));
+        if !values.iter().any(|value| value.scalar) && !elements.iter().all(spelt) {
+            self.risk(&flow);
+        }
+        Value::of(flow)
     }
 
     fn column(&mut self, fields: &'t [Node]) -> Value {
@@ -178,8 +246,11 @@ impl<'t> Tracer<'_, 't> {
                 Some(NodeEnum::String(field)) => self.field(&value, &field.sval),
                 Some(NodeEnum::AStar(_)) => Value::of(value.flow),
                 _ => {
+                    // What stands in brackets is not computed where there is nothing to take it from.
+                    let before = self.risks;
                     let index = self.value(Some(step)).flow;
-                    Value::of(value.flow.with(&index))
+                    self.chosen(before, &value.flow);
+                    Value::scalar(value.flow.with(&index), scalar::of_element(node))
                 }
             };
         }
@@ -201,6 +272,7 @@ impl<'t> Tracer<'_, 't> {
 
     fn sub_link(&mut self, link: &'t SubLink) -> Value {
         let test = self.value(link.testexpr.as_deref());
+        let before = self.risks;
         let outside = std::mem::take(&mut self.conditions);
         let columns = self.query_node(link.subselect.as_deref());
         let within = std::mem::replace(&mut self.conditions, outside);
@@ -211,21 +283,30 @@ impl<'t> Tracer<'_, 't> {
                 let computed = |column: &Column| (!column.value.exact).then(|| column.value.flow.clone());
                 let computed = columns.list.iter().filter_map(computed).chain(columns.rest.clone());
                 computed.for_each(|flow| self.condition(&flow));
-                Value::of(within)
+                Value::scalar(within, true)
             }
             SubLinkType::ExprSublink => {
                 // More than one row is an error.
                 self.risks += 1;
-                scalar(columns)
+                single(columns)
             }
             SubLinkType::AnySublink | SubLinkType::AllSublink | SubLinkType::RowcompareSublink => {
                 let all = test.flow.clone().with(&columns.all());
+                // Rows are read until one settles it.
+                self.chosen(before, &all);
                 let parts = names::strings(&link.oper_name).unwrap_or_default();
                 let (schema, symbol) = names::split(&parts).unwrap_or((None, "="));
-                let operator = self.operator_named(schema, symbol, &[&test, &scalar(columns)]);
-                Value::of(all.with(&within).with(&operator))
+                let operator = self.operator_named(schema, symbol, &[&test, &single(columns)]);
+                Value::scalar(all.with(&within).with(&operator), true)
             }
-            SubLinkType::ArraySublink | SubLinkType::MultiexprSublink => Value::of(columns.all()),
+            SubLinkType::ArraySublink => {
+                let all = columns.all();
+                if !single(columns).scalar {
+                    self.risk(&all);
+                }
+                Value::of(all)
+            }
+            SubLinkType::MultiexprSublink => Value::of(columns.all()),
             SubLinkType::Undefined | SubLinkType::CteSublink => Value::of(columns.all().with(&Flow::unknown())),
         }
     }
@@ -276,8 +357,18 @@ impl<'t> Tracer<'_, 't> {
     }
 }
 
+/// What may be any of these values, where the tests say which: all are of one type.
+fn one_of(tests: &Flow, values: &[Value]) -> Value {
+    let flow = values.iter().fold(tests.clone(), |all, value| all.with(&value.flow));
+    // A test of the column itself says what the column is.
+    let suits = |column: &ColumnId| !tests.reads(*column) && values.iter().all(|value| value.suits(*column));
+    let mut own: Vec<ColumnId> = values.iter().flat_map(Value::unchanged).filter(suits).take(OWN).collect();
+    own.dedup();
+    Value { own, ..Value::scalar(flow, values.iter().any(|value| value.scalar)) }
+}
+
 /// The value of a query of one column.
-fn scalar(columns: Columns) -> Value {
+fn single(columns: Columns) -> Value {
     match (columns.list.as_slice(), &columns.rest) {
         ([column], None) => column.value.clone(),
         _ => Value::of(columns.all()),

@@ -12,7 +12,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{
     DeleteStmt, InsertStmt, MergeStmt, MergeWhenClause, Node, OnConflictClause, RangeVar, ReturningClause, UpdateStmt,
 };
-use portcullis_model::catalogue::Relation;
+use portcullis_model::catalogue::{Column, Relation};
 use portcullis_model::{ColumnId, Name};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -59,6 +59,23 @@ impl Target {
         Some(Rows::Columns(Rc::new(columns)))
     }
 
+    /// What a unique index may compare with these columns of a new row: themselves as they stand in other rows, and
+    /// what the server computes from them.
+    fn compared(&self, into: &[Option<ColumnId>], source: &Columns) -> Flow {
+        let (Some(relation), None) = (&self.relation, &source.rest) else { return self.item.rows.all() };
+        let Some(given) = into.iter().copied().collect::<Option<Vec<ColumnId>>>() else { return self.item.rows.all() };
+        let of_given = |column: &&Column| match &column.derived {
+            Some(derived) => {
+                let sources = &derived.sources;
+                sources.is_unknown() || sources.columns().iter().any(|source| source.is_row() || given.contains(source))
+            }
+            None => true,
+        };
+        let computed = relation.columns.iter().filter(|column| column.generated.is_some()).filter(of_given);
+        let computed = computed.map(|column| ColumnId { relation: relation.oid, number: column.number });
+        given.iter().copied().chain(computed).fold(Flow::none(), |all, column| all.with(&Flow::column(column)))
+    }
+
     /// The column at this place of the relation, from 0.
     fn at(&self, at: usize) -> Option<ColumnId> {
         let relation = self.relation.as_ref()?;
@@ -92,22 +109,23 @@ impl<'t> Tracer<'_, 't> {
         for node in nodes {
             let Some(NodeEnum::ResTarget(set)) = &node.node else {
                 let flow = self.value(Some(node)).flow;
-                self.write(target, None, flow, None);
+                self.write(target, None, Value::of(flow), None);
                 continue;
             };
             let index = self.all_values(&set.indirection);
-            let flow = self.assigned(set.val.as_deref()).flow.with(&index);
+            let value = self.assigned(set.val.as_deref());
             let into = target.named(&set.name);
-            self.write(target, into, flow, set.val.as_deref());
+            self.write(target, into, at(value, &set.indirection, &index), set.val.as_deref());
         }
     }
 
-    /// A value goes into a column; constants in it are values of that column.
-    fn write(&mut self, target: &mut Target, into: Option<ColumnId>, flow: Flow, node: Option<&'t Node>) {
-        if !flow.is_none() {
-            target.given.push((into, flow.clone()));
+    /// A value goes into a column; constants in it are values of that column. What was computed from a column and goes
+    /// back to it is not that column's value any more: who reads it there would read what was computed.
+    fn write(&mut self, target: &mut Target, into: Option<ColumnId>, value: Value, node: Option<&'t Node>) {
+        if !value.flow.is_none() {
+            target.given.push((into, value.flow.clone()));
         }
-        self.written(into, flow);
+        self.written(into.filter(|into| value.suits(*into)), value.flow);
         if let (Some(column), Some(node)) = (into, node) {
             let node = part(node).unwrap_or(node);
             self.bind(&[column], Some(node));
@@ -156,10 +174,10 @@ impl<'t> Tracer<'_, 't> {
         for node in &insert.cols {
             if let Some(NodeEnum::ResTarget(column)) = &node.node {
                 let index = self.all_values(&column.indirection);
-                self.write(&mut target, None, index, None);
+                self.write(&mut target, None, Value::of(index), None);
             }
         }
-        self.inserted(&mut target, &into, &source);
+        self.inserted(&mut target, &into, &source, &insert.cols);
         self.bind_rows(&into, insert.select_stmt.as_deref());
         if let Some(conflict) = &insert.on_conflict_clause {
             self.on_conflict(conflict, &mut target, &into, &source);
@@ -171,14 +189,15 @@ impl<'t> Tracer<'_, 't> {
     }
 
     /// What each column gets.
-    fn inserted(&mut self, target: &mut Target, into: &[Option<ColumnId>], source: &Columns) {
+    fn inserted(&mut self, target: &mut Target, into: &[Option<ColumnId>], source: &Columns, names: &[Node]) {
         if source.rest.is_some() {
             // Which column gets what is not known.
             let all = source.all();
-            return self.write(target, None, all, None);
+            return self.write(target, None, Value::of(all), None);
         }
-        for (at, column) in source.list.iter().enumerate() {
-            self.write(target, into.get(at).copied().flatten(), column.value.flow.clone(), None);
+        for (nth, column) in source.list.iter().enumerate() {
+            let value = at(column.value.clone(), steps(names.get(nth)), &Flow::none());
+            self.write(target, into.get(nth).copied().flatten(), value, None);
         }
     }
 
@@ -214,9 +233,16 @@ impl<'t> Tracer<'_, 't> {
         into: &[Option<ColumnId>],
         source: &Columns,
     ) {
-        if let Some(infer) = &conflict.infer {
-            self.index_elements(&infer.index_elems);
-            self.decides(infer.where_clause.as_deref());
+        match &conflict.infer {
+            Some(infer) if !infer.index_elems.is_empty() => {
+                self.index_elements(&infer.index_elems);
+                self.decides(infer.where_clause.as_deref());
+            }
+            // Any unique index of the table, or one that only its name tells, over any of what is given.
+            Some(_) | None => {
+                let compared = target.compared(into, source);
+                self.condition(&compared);
+            }
         }
         self.push(excluded(target, into, source));
         self.set(target, &conflict.target_list);
@@ -298,11 +324,27 @@ impl<'t> Tracer<'_, 't> {
             return self.set(target, &clause.target_list);
         }
         let names: Vec<_> = target_names(&clause.target_list).collect();
-        for (at, item) in clause.values.iter().enumerate() {
-            let into = if names.is_empty() { target.at(at) } else { names.get(at).and_then(|name| target.named(name)) };
-            let flow = self.value(Some(item)).flow;
-            self.write(target, into, flow, Some(item));
+        for (nth, item) in clause.values.iter().enumerate() {
+            let named = || names.get(nth).and_then(|name| target.named(name));
+            let into = if names.is_empty() { target.at(nth) } else { named() };
+            let steps = steps(clause.target_list.get(nth));
+            let index = self.all_values(steps);
+            let value = self.value(Some(item));
+            self.write(target, into, at(value, steps, &index), Some(item));
         }
+    }
+}
+
+/// A value on its way into a column, or into a part of one: a part that is the whole of another value is altered.
+fn at(value: Value, steps: &[Node], index: &Flow) -> Value {
+    if steps.is_empty() { value } else { Value::of(value.flow.with(index)) }
+}
+
+/// The subscripts and fields behind the name of a target column.
+fn steps(node: Option<&Node>) -> &[Node] {
+    match node.and_then(|node| node.node.as_ref()) {
+        Some(NodeEnum::ResTarget(target)) => &target.indirection,
+        _ => &[],
     }
 }
 
@@ -329,19 +371,23 @@ fn is_star_target(node: &Node) -> bool {
 /// The row that was to be inserted.
 fn excluded(target: &Target, into: &[Option<ColumnId>], source: &Columns) -> Item {
     let all = source.all();
-    let given = |column: Option<ColumnId>| -> Flow {
+    let given = |column: Option<ColumnId>| -> Value {
         let at = column.and_then(|column| into.iter().position(|into| *into == Some(column)));
         match (at, &source.rest) {
-            (Some(at), None) => source.list.get(at).map(|column| column.value.flow.clone()).unwrap_or_default(),
-            (None, None) => Flow::none(),
-            (_, Some(_)) => all.clone(),
+            (Some(at), None) => source.list.get(at).map_or_else(Value::none, |column| column.value.clone()),
+            (None, None) => Value::none(),
+            (_, Some(_)) => Value::of(all.clone()),
         }
     };
     let columns = match target.item.rows.columns(&[]) {
         Some(list) => {
             let list = list.into_iter().map(|mut column| {
                 let inserted = given(column.value.column());
-                column.value = Value::of(column.value.flow.with(&inserted));
+                // What is given by the client alone, or as it was there, may go where what was there may.
+                if !inserted.flow.is_none() {
+                    let own: Vec<_> = column.value.column().into_iter().filter(|own| inserted.suits(*own)).collect();
+                    column.value = Value { own, ..Value::of(column.value.flow.with(&inserted.flow)) };
+                }
                 column
             });
             Columns { list: list.collect(), rest: None }

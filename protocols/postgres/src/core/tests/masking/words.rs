@@ -62,6 +62,53 @@ async fn pg_p45_what_is_deferred_says_nothing_at_the_end_of_the_transaction() {
 }
 
 #[tokio::test]
+async fn what_a_command_set_off_elsewhere_says_nothing_though_the_command_touches_nothing() {
+    let failed = |tag: u8, more: &str| {
+        let said = format!("SERROR\0VERROR\0C23502\0Mnull value\0DFailing row contains ({CANARY})\0{more}\0");
+        one(tag, said.as_bytes())
+    };
+    // A cascade and a trigger have a context, a query of their own, or name the relation; one that is not known counts.
+    for more in [
+        "WSQL statement \"UPDATE ONLY ...\"\0",
+        "WCOPY items, line 1\nPL/pgSQL function f() line 3 at RAISE\0",
+        "qSELECT 1\0p1\0",
+        "spublic\0tpeople\0cssn\0",
+        "selsewhere\0tpeople\0",
+        "tpeople\0",
+    ] {
+        for tag in [b'E', b'N'] {
+            let mut rig = rig().await;
+            rig.client(&says::query("DELETE FROM items WHERE id = 1"));
+            rig.backend(&failed(tag, more));
+            let told = told(&mut rig);
+            assert!(holds(&told, "23502") || tag == b'N', "{more}");
+        }
+    }
+    // What is about the client's own data stays.
+    for more in ["", "spublic\0titems\0", "WCOPY items, line 1, column id: \"x\"\0", "WJSON data, line 1: {x\0"] {
+        let mut rig = rig().await;
+        rig.client(&says::query("DELETE FROM items WHERE id = 1"));
+        let said = failed(b'E', more);
+        rig.backend(&said);
+        assert_eq!(rig.told(), said, "{more}");
+    }
+}
+
+#[tokio::test]
+async fn the_record_keeps_nothing_of_what_a_command_set_off_elsewhere() {
+    let house = masked().await;
+    let mut rig = Rig::by_hand(&house, &["agents", "privacy"]).await;
+    rig.client(&says::query("DELETE FROM items WHERE id = 1"));
+    let said = format!("SERROR\0VERROR\0CP0001\0M{CANARY}\0WPL/pgSQL function f() line 3 at RAISE\0\0");
+    rig.backend(&[one(b'E', said.as_bytes()), ready(b'I')].concat());
+    assert!(holds(&rig.told(), CANARY));
+    let id = rig.id;
+    drop(rig);
+    let answers = house.answers(id).await;
+    assert!(!answers.is_empty() && answers.iter().all(|one| !one.contains(CANARY)), "{answers:?}");
+}
+
+#[tokio::test]
 async fn words_about_what_was_sent_before_do_not_depend_on_what_was_sent_behind() {
     let mut rig = rig().await;
     rig.client(&[says::query("SELECT id FROM items"), says::query("SELECT ssn FROM people")].concat());
