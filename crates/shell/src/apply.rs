@@ -194,8 +194,10 @@ impl Walker<'_> {
         self.privileged += usize::from(privileged);
         // Where it goes first, in whatever order its options stand.
         let (places, values): (Vec<_>, Vec<_>) = values.into_iter().partition(|(role, _)| *role == Role::Directory);
+        let mut either = state.clone();
         for (role, field) in &places {
             self.role(*role, field, true, &mut applied, &mut own);
+            either.directories.join(&own.directories);
         }
         for (role, field) in &values {
             // The archive itself is opened where the program was started.
@@ -203,10 +205,9 @@ impl Walker<'_> {
             self.role(*role, field, true, &mut applied, here);
         }
         let operands = applied.call.operands.len();
-        let mut either = own.clone();
-        if row.style == Style::Tar && !places.is_empty() {
-            // Operands in front of `-C` are found where the program was started.
-            either.directories.join(&state.directories);
+        if row.style != Style::Tar || places.is_empty() {
+            // Only `tar` finds its operands where the `-C` in front of each leads, or where it was started.
+            either = own.clone();
         }
         for (at, (role, field)) in placed.iter().enumerate() {
             let here = if at < operands { &mut either } else { &mut own };
@@ -367,7 +368,7 @@ impl Walker<'_> {
                     Input::Literal(_) | Input::Unknown => self.foreign_code(name),
                 }
             }
-            Some(text) if text.contains(crate::caps::PIPE) => self.foreign_code(name),
+            Some(text) if crate::caps::is_pipe(text) => self.foreign_code(name),
             _ => self.file(Action::Execute, field, Marks::NONE, state),
         }
     }

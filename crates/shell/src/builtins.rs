@@ -119,6 +119,7 @@ impl Walker<'_> {
             "bind" => self.binds(arguments),
             "enable" | "hash" | "history" | "fc" => self.rebinds(name, arguments, state),
             "shopt" => self.options(arguments),
+            "wait" => self.waits(arguments, state),
             "getopts" => {
                 if let Some(name) = arguments.get(1) {
                     self.evaluated_name(name, state);
@@ -139,12 +140,15 @@ impl Walker<'_> {
         let target =
             arguments.iter().find(|field| !matches!(field.known(), Some("-L" | "-P" | "-e" | "-@" | "--" | "-n")));
         let here = state.directories.clone();
+        // Where a link leads, and from there what stands above it, is the target's to say.
+        let physical = arguments.iter().any(|field| field.known() == Some("-P"));
         let searched = state.variables.contains_key("CDPATH") || state.references;
         let next = match target.map(|field| (field.known(), field)) {
             None => match self.named("HOME", state) {
                 crate::expand::Text::Known(home) => here.step(&home),
                 _ => Directories::any(),
             },
+            Some(_) if physical => Directories::any(),
             Some((Some("-"), _)) => match state.variables.get("OLDPWD") {
                 None => state.previous.clone(),
                 Some(Value::Known(path)) => here.step(path),
@@ -153,7 +157,7 @@ impl Walker<'_> {
             Some((Some(text), _)) if text.starts_with('+') || text.starts_with('-') => Directories::any(),
             Some((Some(text), _)) if searched && !text.starts_with(['/', '.', crate::caps::HOME]) => Directories::any(),
             Some((Some(""), _)) => here.clone(),
-            Some((Some(text), _)) if text.contains(crate::caps::PIPE) => here.clone(),
+            Some((Some(text), _)) if crate::caps::is_pipe(text) => here.clone(),
             Some((Some(text), _)) => here.step(text),
             Some((None, _)) => Directories::any(),
         };

@@ -17,6 +17,11 @@ pub(crate) const HOME: char = '\u{e000}';
 /// Stands for the file that a process substitution makes; no text may hold it.
 pub(crate) const PIPE: char = '\u{e001}';
 
+/// Whether a text is that file, whole: glued to other text it is the start or the end of a path as any other.
+pub(crate) fn is_pipe(text: &str) -> bool {
+    text.strip_prefix(PIPE) == Some("")
+}
+
 /// Refuses a text that is too large, too deep, or that can be read two ways.
 pub(crate) fn check(text: &str, limits: &Limits) -> Result<(), Fault> {
     let before = std::iter::once(' ').chain(text.chars());

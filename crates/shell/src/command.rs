@@ -84,7 +84,9 @@ impl Walker<'_> {
             match assignment(value) {
                 Some(cut) => {
                     let value = self.assignment_value(&cut, state);
-                    let value = if self.is_strange(cut.name) { Value::Unknown } else { value };
+                    // What a number was given is evaluated by now, and is one.
+                    let strange = self.is_strange(cut.name) && !self.numbers.contains(cut.name);
+                    let value = if strange { Value::Unknown } else { value };
                     // A later assignment of the same command sees the earlier ones.
                     state.set(cut.name, value.clone());
                     out.push((cut.name.to_owned(), value));

@@ -155,8 +155,20 @@ impl Walker<'_> {
         match pieces::pieces(raw) {
             Some(pieces) => {
                 self.no_operators(&pieces, operators);
-                self.joined(pieces, state)
+                self.joined(pieces, true, state)
             }
+            None => {
+                self.unread();
+                Field::unknown()
+            }
+        }
+    }
+
+    /// A word inside `${…}`, which ends at the brace: blanks and operators in it are text, and a tilde stands only at its
+    /// start.
+    pub(crate) fn expand_inside(&mut self, raw: &str, state: &mut State) -> Field {
+        match pieces::pieces(raw) {
+            Some(pieces) => self.joined(pieces, false, state),
             None => {
                 self.unread();
                 Field::unknown()
@@ -178,7 +190,7 @@ impl Walker<'_> {
     /// The text of a here-document that is expanded.
     pub(crate) fn expand_text(&mut self, raw: &str, state: &mut State) -> Field {
         match pieces::unquoted_text(raw) {
-            Some(pieces) => self.joined(pieces, state),
+            Some(pieces) => self.joined(pieces, false, state),
             None => {
                 self.unread();
                 Field::unknown()
@@ -186,13 +198,13 @@ impl Walker<'_> {
         }
     }
 
-    fn joined(&mut self, pieces: Vec<Piece>, state: &mut State) -> Field {
+    fn joined(&mut self, pieces: Vec<Piece>, assignment: bool, state: &mut State) -> Field {
         let mut out = Field::literal("");
-        for piece in self.tilde(pieces, state, true) {
+        for piece in self.tilde(pieces, state, assignment) {
             let text = match piece {
                 Piece::Bare(c) => Text::Known(c.to_string()),
                 Piece::Quoted(text) => Text::Known(text),
-                Piece::Expand { what, .. } => self.evaluate(&what, true, state),
+                Piece::Expand { what, quoted } => self.evaluate(&what, quoted, state),
             };
             match text {
                 Text::Known(text) if out.sure == Sure::Literal => out.text.push_str(&text),
@@ -216,7 +228,14 @@ impl Walker<'_> {
                 Piece::Quoted(text) => word.quoted(&text),
                 Piece::Expand { what, quoted } => match self.evaluate(&what, quoted, state) {
                     Text::Known(text) if quoted => word.quoted(&text),
-                    Text::Known(text) if text.contains([HOME, PIPE]) => word.quoted(&text),
+                    // What stands in for a path stays whole, unless what is beside it is split or globbed.
+                    Text::Known(text) if text.contains([HOME, PIPE]) => {
+                        if text.contains([' ', '\t', '\n', '*', '?', '[', '\\']) {
+                            word.unknown(true);
+                        } else {
+                            word.quoted(&text);
+                        }
+                    }
                     Text::Known(text) if splits => {
                         self.split(&text, &mut word, &mut out, state);
                     }
@@ -275,7 +294,10 @@ impl Walker<'_> {
 
     /// A pattern for the target to expand: its results, where they are there; a question otherwise.
     fn glob(&mut self, word: &Building, out: &mut Vec<Field>, state: &State) {
-        let places: Vec<Option<String>> = if path::is_rooted(&word.text) {
+        let places: Vec<Option<String>> = if word.text.contains(PIPE) {
+            // No name that the target could be asked for.
+            Vec::new()
+        } else if path::is_rooted(&word.text) {
             vec![None]
         } else {
             state.directories.known.iter().map(|place| Some(place.to_string())).collect()
@@ -330,7 +352,9 @@ impl Walker<'_> {
                 .positional
                 .as_ref()
                 .map_or(Text::Unknown, |words| Text::Words(words.iter().map(ToString::to_string).collect())),
-            "#" | "?" | "$" | "!" | "RANDOM" | "SECONDS" | "UID" | "EUID" | "PPID" | "LINENO" | "BASHPID" => {
+            "#" | "?" | "$" | "!" | "UID" | "EUID" | "PPID" => Text::Integer,
+            // Once unset these are variables as any other.
+            "RANDOM" | "SECONDS" | "LINENO" | "BASHPID" if !state.references && !state.variables.contains_key(name) => {
                 Text::Integer
             }
             "-" | "_" | "0" => Text::Unknown,
@@ -403,6 +427,6 @@ impl Walker<'_> {
 }
 
 /// A canonical path as text in a word.
-fn from_home(path: &str) -> String {
+pub(crate) fn from_home(path: &str) -> String {
     path.strip_prefix('~').map_or_else(|| path.to_owned(), |rest| format!("{HOME}{rest}"))
 }

@@ -4,7 +4,7 @@
 //! and the operation `dynamic`; devices that hold nothing (`/dev/null`, the standard streams) are no files.
 //! Held by: `fixtures/shell/programs.tsv`.
 
-use crate::caps::PIPE;
+use crate::caps::{PIPE, is_pipe};
 use crate::expand::{Field, Sure};
 use crate::path;
 use crate::state::State;
@@ -33,7 +33,7 @@ impl Walker<'_> {
             self.emit(Operation::new(action, Object::File(Part::Unknown)).marked(marks.with(Mark::Dynamic)));
             return;
         };
-        if text.contains(PIPE) || DEVICES.contains(&text) || text.is_empty() {
+        if is_pipe(text) || DEVICES.contains(&text) || text.is_empty() {
             return;
         }
         self.climb(text, state);
@@ -55,7 +55,7 @@ impl Walker<'_> {
 
     /// Remembers a path that steps up, as it is written: only the target knows where that leads through a link.
     fn climb(&mut self, text: &str, state: &State) {
-        if self.foreign > 0 || !text.split('/').any(|part| part == "..") {
+        if self.foreign > 0 || text.contains(PIPE) || !text.split('/').any(|part| part == "..") {
             return;
         }
         let written =
@@ -125,6 +125,8 @@ impl Walker<'_> {
             match name {
                 // What a tree's `.` holds lands in the directory itself.
                 Some("." | "..") | Some("") => put(self, target),
+                // Its name is a number.
+                Some(name) if is_pipe(name) => put(self, target),
                 Some(name) => put(self, &Field::literal(format!("{}/{name}", text.trim_end_matches('/')))),
                 None => put(self, &Field { text: format!("{text}/"), sure: Sure::Starts }),
             }

@@ -4,8 +4,8 @@
 //! recursive; a word that is no test, action or operator of the list makes the call `unknown`. Which files the tests let
 //! through is not known. Held by: `fixtures/shell/find.tsv`.
 
-use crate::expand::{Field, Sure};
-use crate::state::State;
+use crate::expand::{Field, Sure, from_home};
+use crate::state::{Directories, State};
 use crate::walk::Walker;
 use portcullis_model::{Action, Mark, Marks};
 
@@ -148,9 +148,10 @@ impl Walker<'_> {
             match word {
                 "-delete" => roots.iter().for_each(|root| self.file(Action::Delete, root, tree, state)),
                 "-exec" | "-execdir" | "-ok" | "-okdir" => {
-                    let end =
-                        rest.iter().position(|field| matches!(field.known(), Some(";" | "+"))).unwrap_or(rest.len());
-                    let (command, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+                    let (command, after) = rest.split_at_checked(command_end(rest, word)).unwrap_or((rest, &[]));
+                    if command.iter().any(may_end) {
+                        self.foreign_code("find");
+                    }
                     self.on_found(command, roots, word.ends_with("dir"), state);
                     rest = after.get(1..).unwrap_or_default();
                 }
@@ -174,9 +175,18 @@ impl Walker<'_> {
         }
     }
 
+    /// A starting point as a path that does not depend on the directory; not known where there are several.
+    fn rooted(&self, root: &Field, state: &State) -> Field {
+        match root.known().map(|text| self.paths(text, state)).as_deref() {
+            Some([Some(path)]) => Field::literal(from_home(path)),
+            _ => Field::unknown(),
+        }
+    }
+
     fn on_found(&mut self, command: &[Field], roots: &[Field], elsewhere: bool, state: &mut State) {
         let named = command.iter().any(|field| field.text.contains("{}"));
         for root in roots {
+            let root = if elsewhere { self.rooted(root, state) } else { root.clone() };
             let argv: Vec<Field> = command
                 .iter()
                 .map(|field| match (field.text.as_str(), field.sure, root.known()) {
@@ -192,23 +202,32 @@ impl Walker<'_> {
                 .collect();
             let mut own = state.clone();
             if elsewhere {
-                // Each runs in the directory of what was found, by a name relative to it.
-                let within =
-                    root.known().map_or_else(crate::state::Directories::any, |root| own.directories.step(root));
-                own.settle(within);
+                // Each runs in the directory that holds what was found, be it the parent of a starting point.
+                own.settle(Directories::any());
             }
             self.found_recursive = named || elsewhere;
-            let argv = if elsewhere {
-                argv.into_iter()
-                    .map(|field| if Some(field.text.as_str()) == root.known() { Field::literal(".") } else { field })
-                    .collect()
-            } else {
-                argv
-            };
             self.depth += 1;
             self.dispatch(&argv, false, &mut own);
             self.depth -= 1;
             self.found_recursive = false;
         }
     }
+}
+
+/// Where the command of an action ends: at `;`, or for those that gather at a `+` right behind `{}`.
+fn command_end(words: &[Field], action: &str) -> usize {
+    let gathers = !action.starts_with("-ok");
+    let mut braces = false;
+    words
+        .iter()
+        .position(|field| {
+            let plus = gathers && std::mem::replace(&mut braces, field.known() == Some("{}"));
+            field.known() == Some(";") || (plus && field.known() == Some("+"))
+        })
+        .unwrap_or(words.len())
+}
+
+/// Whether a word that is not known could be what ends a command.
+fn may_end(field: &Field) -> bool {
+    field.sure != Sure::Literal && matches!(field.text.as_str(), "" | ";" | "+")
 }

@@ -145,7 +145,7 @@ impl Walker<'_> {
                 let input = self.input.clone();
                 self.run_input(&input, state);
             }
-            Some(text) if text.contains(crate::caps::PIPE) => self.dynamic_code(),
+            Some(text) if crate::caps::is_pipe(text) => self.dynamic_code(),
             _ => {
                 let before = Marks::NONE;
                 let mut own = state.clone();

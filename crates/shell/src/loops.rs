@@ -73,6 +73,7 @@ impl Walker<'_> {
         }
         let _ = self.words_of(words, state);
         self.fixpoint(state, |walker, state| {
+            walker.assigned("REPLY", Value::Unknown, state);
             walker.assigned(name, Value::Unknown, state);
             walker.run(body, state);
             settle(state);

@@ -2,9 +2,11 @@
 //!
 //! What is exactly known is computed (defaults, literal prefixes and suffixes, literal replacement, substrings, case);
 //! everything else is unknown. Promises: substitutions inside operators, subscripts and arithmetic are walked; a value
-//! that bash would evaluate once more as arithmetic, and that is not a number, is code that is not known.
+//! that bash would evaluate once more as arithmetic, and that is not a number, is code that is not known; what could be
+//! cut, quoted or split in more ways than one is no known text.
 //! Held by: `fixtures/shell/dynamic.tsv`.
 
+use crate::caps::{HOME, PIPE};
 use crate::expand::{Field, Sure, Text};
 use crate::pieces::{self, Piece};
 use crate::state::{State, Value, is_integer};
@@ -15,6 +17,12 @@ const OPERATORS: [&str; 21] = [
     ":-", ":=", ":+", ":?", "##", "%%", "//", "/#", "/%", "^^", ",,", "-", "=", "+", "?", "#", "%", "/", "^", ",", "@",
 ];
 
+/// Operators whose argument is a pattern: a word of its own with its own quotes, even inside double quotes.
+const PATTERNS: [&str; 12] = ["##", "%%", "//", "/#", "/%", "^^", ",,", "#", "%", "/", "^", ","];
+
+/// Letters behind `@`.
+const TRANSFORMS: [&str; 10] = ["U", "u", "L", "Q", "E", "P", "A", "K", "a", "k"];
+
 /// Variables that hold variables that hold …: no deeper than this.
 const DEPTH: usize = 4;
 
@@ -24,11 +32,11 @@ impl Walker<'_> {
         if !is_name(body) {
             self.may_drop(state);
         }
-        if body == "#"
-            || (body.starts_with('#') && body.len() > 1 && !body.starts_with("#-") && !body.starts_with("##"))
+        // A length is of one name and at most one subscript; before anything else `#` is a parameter as any other.
+        if let Some((of, rest)) = body.strip_prefix('#').map(name_of)
+            && !of.is_empty()
+            && (rest.is_empty() || (rest.starts_with('[') && self.subscript(rest, state).is_empty()))
         {
-            let (_, rest) = name_of(body.get(1..).unwrap_or_default());
-            self.subscript(rest, state);
             return Text::Integer;
         }
         if let Some(name) = body.strip_prefix('!') {
@@ -65,15 +73,21 @@ impl Walker<'_> {
             if raw == "P" {
                 self.dynamic_code();
             }
+            if !TRANSFORMS.contains(&raw) {
+                self.unread();
+                self.expand_inside(raw, state);
+            }
             return Text::Unknown;
         }
+        let pattern = PATTERNS.contains(&operator);
+        let unset = is_unset(name, state);
         let mut without = state.clone();
-        let argument = if quoted { self.expand_text(raw, state) } else { self.expand_one(raw, state) };
+        let argument = if quoted && !pattern { self.expand_text(raw, state) } else { self.expand_inside(raw, state) };
         without.join(state);
         *state = without;
-        let known = argument.known().map(str::to_owned);
+        let known = argument.known().filter(|text| pattern || is_plain(raw, text, quoted)).map(str::to_owned);
         let text = match (&value, known) {
-            (Text::Known(text), Some(argument)) => compute(text, operator, &argument, raw),
+            (Text::Known(text), Some(argument)) => compute(text, operator, &argument, raw, unset),
             (Text::Integer, _) if matches!(operator, ":-" | "-" | ":=" | "=" | ":?" | "?") => Text::Integer,
             (Text::Known(text), None)
                 if !text.is_empty() && matches!(operator, ":-" | "-" | ":=" | "=" | ":?" | "?") =>
@@ -82,7 +96,7 @@ impl Walker<'_> {
             }
             (Text::Known(_) | Text::Integer | Text::Unknown | Text::Words(_), _) => Text::Unknown,
         };
-        if matches!(operator, ":=" | "=") {
+        if matches!(operator, ":=" | "=") && is_name(name) {
             let value = match &text {
                 Text::Known(text) => Value::Known(text.as_str().into()),
                 Text::Integer => Value::Integer,
@@ -95,7 +109,14 @@ impl Walker<'_> {
 
     fn substring(&mut self, value: Text, offsets: &str, state: &mut State) -> Text {
         self.arithmetic(&offsets.replace(':', ","), state);
-        let mut parts = offsets.split(':').map(|part| part.trim().parse::<usize>());
+        // A number that starts with a zero is octal; what is not ASCII is counted as the locale has it.
+        let number =
+            |part: &str| part.strip_prefix('0').is_none_or(str::is_empty).then(|| part.parse::<usize>().ok()).flatten();
+        let mut parts = offsets.split(':').map(|part| number(part.trim()).ok_or(()));
+        let value = match value {
+            Text::Known(text) if !text.is_ascii() => Text::Unknown,
+            value => value,
+        };
         match (value, parts.next(), parts.next(), parts.next()) {
             (Text::Known(text), Some(Ok(skip)), None, _) => Text::Known(text.chars().skip(skip).collect()),
             (Text::Known(text), Some(Ok(skip)), Some(Ok(take)), None) => {
@@ -212,17 +233,38 @@ impl Walker<'_> {
 /// Stands in a field for some whole number.
 const INTEGER: &str = "\u{e002}";
 
-fn compute(text: &str, operator: &str, argument: &str, raw: &str) -> Text {
-    let plain = !raw.contains(['*', '?', '[', '(', '\\']) && !argument.contains(['*', '?', '[', '(', '\\']);
+/// A positional parameter that is known not to be there.
+fn is_unset(name: &str, state: &State) -> bool {
+    let at = name.parse::<usize>().ok().filter(|at| *at > 0);
+    at.zip(state.positional.as_ref()).is_some_and(|(at, words)| at > words.len())
+}
+
+/// Whether the argument of a default is this text. Inside double quotes bash drops quotes that stand within the braces;
+/// outside it keeps what they hold from being split and globbed, which the text alone does not show.
+fn is_plain(raw: &str, text: &str, quoted: bool) -> bool {
+    if quoted {
+        return !raw.contains(['"', '\\']);
+    }
+    let quotes = raw.contains(['"', '\'', '\\']);
+    !(raw.contains(":~") || (quotes && text.contains([' ', '\t', '\n', '*', '?', '[', '\\'])))
+}
+
+fn compute(text: &str, operator: &str, argument: &str, raw: &str, unset: bool) -> Text {
+    let special = ['*', '?', '[', '(', '\\', '~', HOME, PIPE];
+    let cuts = !text.contains([HOME, PIPE]);
+    let plain = cuts && !raw.contains(special) && !argument.contains(special);
     let known = |text: &str| Text::Known(text.to_owned());
     match operator {
+        "-" | "=" if unset => known(argument),
+        "+" if unset => known(""),
         ":-" | ":=" => known(if text.is_empty() { argument } else { text }),
         ":?" | "?" | "-" | "=" => known(text),
         ":+" => known(if text.is_empty() { "" } else { argument }),
         "+" => known(argument),
         "#" | "##" if plain => known(text.strip_prefix(argument).unwrap_or(text)),
         "%" | "%%" if plain => known(text.strip_suffix(argument).unwrap_or(text)),
-        "/" | "//" if plain && !argument.contains(['&', '"', '\'']) && !raw.contains(['"', '\'']) => {
+        // bash tells the pattern from its replacement before it expands either.
+        "/" | "//" if plain && !argument.contains(['&', '"', '\'']) && !raw.contains(['"', '\'', '$', '`']) => {
             let (from, to) = argument.split_once('/').unwrap_or((argument, ""));
             if from.is_empty() {
                 known(text)

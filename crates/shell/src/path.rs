@@ -2,10 +2,11 @@
 //!
 //! A canonical path is absolute without `.`, `..`, `//` or a final slash, or starts with `~` for the home of the target
 //! login. Links are not followed: that is asked of the target by the protocol. Promises: a path that cannot be made
-//! canonical (no directory known, a step above an unknown home, a view of the tree through `/proc`) is `None`.
+//! canonical (no directory known, a step above an unknown home, a view of the tree through `/proc`, the file of a process
+//! substitution within it) is `None`.
 //! Held by: the tests below and `fixtures/shell/programs.tsv`.
 
-use crate::caps::HOME;
+use crate::caps::{HOME, PIPE};
 
 /// Whether a path does not depend on the directory.
 pub(crate) fn is_rooted(text: &str) -> bool {
@@ -14,7 +15,7 @@ pub(crate) fn is_rooted(text: &str) -> bool {
 
 /// The canonical path of `text` seen from `directory`.
 pub(crate) fn resolve(directory: Option<&str>, text: &str) -> Option<String> {
-    if text.is_empty() {
+    if text.is_empty() || text.contains(PIPE) {
         return None;
     }
     let mut home = false;
@@ -138,6 +139,7 @@ mod tests {
         assert_eq!(resolve(Some("~/w"), "../.."), None);
         assert_eq!(resolve(None, "\u{e000}/x").as_deref(), Some("~/x"));
         assert_eq!(resolve(Some("/"), "a\u{e000}"), None);
+        assert_eq!(resolve(Some("/"), "a\u{e001}/../b"), None);
         assert_eq!(beside_home("/home/a/x".to_owned(), Some("/home/a")), "~/x");
         assert_eq!(beside_home("/home/ab".to_owned(), Some("/home/a")), "/home/ab");
     }

@@ -184,7 +184,8 @@ fn dollar(chars: &mut Chars, quoted: bool, out: &mut Vec<Piece>) -> Option<()> {
 }
 
 /// Up to the brace that closes `${`. Quotes and expansions inside are kept raw. A single quote inside double quotes is
-/// literal to bash for some operators and a quote for others, so such a word is not understood.
+/// literal to bash for some operators and a quote for others, so such a word is not understood; neither is one with a
+/// bare brace or a process substitution inside.
 fn braced(chars: &mut Chars, quoted: bool) -> Option<Expansion> {
     let runs = matches!(chars.peek(), Some(' ' | '\t' | '\n' | '|'));
     let body = balanced(chars, '{', '}')?;
@@ -226,6 +227,12 @@ fn balanced(chars: &mut Chars, open: char, close: char) -> Option<String> {
                 text.push(')');
                 continue;
             }
+            // bash counts a brace only behind a `$`, and not every reader of a bare one.
+            '{' if open == '{' && (!text.ends_with('$') || text.ends_with("$$") || text.ends_with("\\$")) => {
+                return None;
+            }
+            // In a pattern this runs even inside double quotes; elsewhere there it is text.
+            '<' | '>' if open == '{' && chars.peek() == Some(&'(') => return None,
             c if c == open => depth += 1,
             c if c == close => {
                 depth -= 1;

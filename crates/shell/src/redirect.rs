@@ -25,6 +25,12 @@ impl Walker<'_> {
 
     /// Performs redirections in their order.
     pub(crate) fn redirects(&mut self, redirects: &[Node], state: &mut State) {
+        if !redirects.is_empty() && names_descriptor(&self.text) {
+            self.refuse(Fault::Ambiguous {
+                message: "a descriptor's variable in front of a here-document, or one with a subscript: use a number"
+                    .into(),
+            });
+        }
         for node in redirects {
             match &node.kind {
                 NodeKind::Redirect { op, target, fd, varfd } => {
@@ -136,11 +142,31 @@ impl Walker<'_> {
     }
 }
 
+/// Whether a text may hold `{name}<<END` or `{name[…]}>file`, which assign a variable and are not in the parser's tree.
+fn names_descriptor(text: &str) -> bool {
+    let text = text.replace("\\\n", "");
+    text.match_indices('{').any(|(at, _)| {
+        let word = text.get(..at).unwrap_or_default().chars().next_back();
+        if word.is_some_and(|c| !c.is_whitespace() && !"|&;()<>`".contains(c)) {
+            return false;
+        }
+        let (name, rest) = crate::param::name_of(text.get(at + 1..).unwrap_or_default());
+        if !crate::param::is_name(name) {
+            return false;
+        }
+        if rest.starts_with('[') {
+            // Up to the end of the word, however it is quoted.
+            return rest.split('}').skip(1).any(|behind| behind.starts_with(['<', '>']));
+        }
+        rest.strip_prefix("}<<").is_some_and(|behind| !behind.starts_with('<'))
+    })
+}
+
 fn input_of(target: Field) -> Input {
     match target.known() {
         Some("/dev/null") => Input::Null,
         Some("/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") => Input::Channel,
-        Some(text) if text.contains(crate::caps::PIPE) => Input::Unknown,
+        Some(text) if crate::caps::is_pipe(text) => Input::Unknown,
         Some(_) => Input::File(target),
         None => Input::Unknown,
     }

@@ -86,7 +86,7 @@ fn sed(text: &str) -> Option<Reach> {
             }
             'l' | 'q' | 'Q' | 'L' => while chars.next_if(|c| c.is_ascii_digit() || *c == ' ').is_some() {},
             'a' | 'i' | 'c' => text_lines(&mut chars),
-            'b' | 't' | 'T' | ':' => while chars.next_if(|c| !matches!(c, ';' | '\n' | '}')).is_some() {},
+            'b' | 't' | 'T' | ':' | 'v' => label(&mut chars)?,
             'r' | 'R' => reach.reads.push(line(&mut chars)),
             'w' | 'W' => reach.writes.push(line(&mut chars)),
             'e' => {
@@ -99,9 +99,6 @@ fn sed(text: &str) -> Option<Reach> {
                 part(&mut chars, end)?;
             }
             's' => substitute(&mut chars, &mut reach)?,
-            'v' => {
-                line(&mut chars);
-            }
             _ => return None,
         }
     }
@@ -158,6 +155,17 @@ fn line(chars: &mut Chars<'_>) -> String {
         text.push(c);
     }
     text.trim_start().to_owned()
+}
+
+/// A label ends at a blank or `;`, and the next command may begin right there; a brace ends it for some and belongs to it
+/// for others. Where the two would go on differently it is not understood.
+fn label(chars: &mut Chars<'_>) -> Option<()> {
+    let blank = |c: &char| matches!(c, ' ' | '\t');
+    while chars.next_if(blank).is_some() {}
+    while chars.next_if(|c| !c.is_whitespace() && !matches!(c, ';' | '}')).is_some() {}
+    while chars.next_if(|c| *c == '}').is_some() {}
+    while chars.next_if(blank).is_some() {}
+    matches!(chars.peek(), None | Some(';' | '\n' | '}' | '#')).then_some(())
 }
 
 fn text_lines(chars: &mut Chars<'_>) {
@@ -225,6 +233,10 @@ mod tests {
             "a\\\nhello",
             ":a;N;ba",
             "y/abc/xyz/",
+            ": a ; N ; $!b a ; s/x/y/",
+            ":a;N;$!{ba};p",
+            "/x/{ t end }; b end # away\np",
+            "v 4.2\np",
         ] {
             assert_eq!(sed(text), plain, "{text}");
         }
@@ -233,9 +245,12 @@ mod tests {
         assert_eq!(sed("s/a/b/gpw out;p").map(|reach| reach.writes), Some(vec!["out;p".to_owned()]));
         assert_eq!(sed("r in\np").map(|reach| reach.reads), Some(vec!["in".to_owned()]));
         assert_eq!(sed("1e rm x").map(|reach| reach.runs), Some(vec!["rm x".to_owned()]));
+        assert_eq!(sed("v 4.2;e rm x").map(|reach| reach.runs), Some(vec!["rm x".to_owned()]));
         assert_eq!(sed("s/a/b/e").map(|reach| reach.runs_input), Some(true));
         assert_eq!(sed("e").map(|reach| reach.runs_input), Some(true));
-        for text in ["s/[/]/x/w f", "s/a", "k", "s/a/b/q"] {
+        for text in
+            ["s/[/]/x/w f", "s/a", "k", "s/a/b/q", ":x e rm x", ":x w f", "b x r f", "tx\te rm x", ":a}s;x;e rm y;"]
+        {
             assert_eq!(sed(text), None, "{text}");
         }
     }

@@ -135,6 +135,13 @@ impl State {
         self.positional = None;
     }
 
+    /// Any variable may hold another value by now.
+    pub(crate) fn doubt(&mut self) {
+        for value in self.variables.values_mut() {
+            *value = Value::Unknown;
+        }
+    }
+
     /// Whether words are split at blanks, tabs and newlines.
     pub(crate) fn splits_as_usual(&self) -> bool {
         !self.references && !self.variables.contains_key("IFS")

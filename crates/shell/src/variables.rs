@@ -2,10 +2,11 @@
 //!
 //! A shell variable in small letters is the text's own business; one that programs look at (`PATH`, `LD_PRELOAD`,
 //! `GIT_SSH_COMMAND`, any in capitals that is not known to be harmless) is `configure setting NAME`. Variables that the
-//! shell itself runs are read as code. Promises: an array, a subscript or an appended value is never taken for known.
+//! shell itself runs are read as code. Promises: an array, a subscript or an appended value is never taken for known;
+//! subscripts, also those inside an array's brackets, are evaluated as bash evaluates them.
 //! Held by: `fixtures/shell/dynamic.tsv`.
 
-use crate::expand::{Field, Sure};
+use crate::expand::{Field, Sure, Text};
 use crate::facts;
 use crate::param::{is_name, name_of};
 use crate::pieces::{self, Piece};
@@ -34,8 +35,9 @@ const COMMANDS: [&str; 16] = [
     "RSYNC_RSH",
 ];
 
-/// Variables that the shell itself fills.
-const SPECIAL: [&str; 14] = [
+/// Variables that the shell itself fills, or may.
+const SPECIAL: [&str; 17] = [
+    "COLUMNS",
     "DIRSTACK",
     "EPOCHREALTIME",
     "EPOCHSECONDS",
@@ -44,11 +46,13 @@ const SPECIAL: [&str; 14] = [
     "GROUPS",
     "HISTCMD",
     "LINENO",
+    "LINES",
     "PIPESTATUS",
     "PPID",
     "RANDOM",
     "SECONDS",
     "SHELLOPTS",
+    "SRANDOM",
     "UID",
 ];
 
@@ -104,18 +108,72 @@ impl Walker<'_> {
                 Some(pieces) => {
                     // An operator in an array is an error after which bash goes on with the next line.
                     self.no_operators(&pieces, &[';', '|', '&', '<', '>', '(', ')']);
-                    self.run_pieces(pieces, state);
+                    self.run_pieces(pieces.clone(), state);
+                    self.keys(&pieces, state);
                 }
                 None => self.unread(),
             }
             return Value::Unknown;
         }
         let field = self.expand_one(cut.value, state);
+        if self.numbers.contains(cut.name) {
+            match field.known() {
+                Some(text) => self.arithmetic(text, state),
+                None if is_arithmetic(cut.value) => {}
+                None => self.dynamic_code(),
+            }
+            return if cut.subscript.is_some() { Value::Unknown } else { Value::Integer };
+        }
         match (field.known(), cut.subscript.is_some() || cut.append) {
             (Some(text), false) => Value::Known(text.into()),
             (_, true) => Value::Unknown,
             (None, false) if is_arithmetic(cut.value) => Value::Integer,
             (None, false) => Value::Unknown,
+        }
+    }
+
+    /// The subscripts in `([…]=… […]=…)`: arithmetic, once their quotes are gone, unless the array's keys are texts.
+    fn keys(&mut self, pieces: &[Piece], state: &mut State) {
+        let mut rest = pieces;
+        let mut start = true;
+        while let Some((first, after)) = rest.split_first() {
+            rest = after;
+            let opens = start && *first == Piece::Bare('[');
+            start = matches!(first, Piece::Bare(' ' | '\t' | '\n'));
+            if !opens {
+                continue;
+            }
+            let Some(end) = closing(after) else {
+                self.dynamic_code();
+                state.forget();
+                return;
+            };
+            let (inside, after) = after.split_at_checked(end).unwrap_or((after, &[]));
+            let mut text = String::new();
+            for piece in inside {
+                text.push_str(&self.key_part(piece, state));
+            }
+            self.arithmetic(&text, state);
+            rest = after;
+        }
+    }
+
+    fn key_part(&mut self, piece: &Piece, state: &mut State) -> String {
+        let Piece::Expand { what, quoted } = piece else {
+            return match piece {
+                Piece::Bare(c) => c.to_string(),
+                Piece::Quoted(text) => text.clone(),
+                Piece::Expand { .. } => String::new(),
+            };
+        };
+        match self.evaluate(what, *quoted, state) {
+            Text::Known(text) => text,
+            Text::Words(words) => words.join(" "),
+            Text::Integer => "0".to_owned(),
+            Text::Unknown => {
+                self.dynamic_code();
+                "0".to_owned()
+            }
         }
     }
 
@@ -132,6 +190,13 @@ impl Walker<'_> {
     pub(crate) fn assigned(&mut self, name: &str, value: Value, state: &mut State) {
         if is_configuring(name) {
             self.configures(name, Some(&value), state);
+        }
+        if self.numbers.contains(name) {
+            match &value {
+                Value::Known(text) => self.arithmetic(text.as_ref(), state),
+                Value::Integer => {}
+                Value::Unknown => self.dynamic_code(),
+            }
         }
         let value = if self.is_strange(name) {
             self.may_drop(state);
@@ -203,6 +268,19 @@ impl Walker<'_> {
             self.assigned(name, Value::Unknown, state);
         }
     }
+}
+
+/// Where the bracket closes that stands in front of these pieces.
+fn closing(pieces: &[Piece]) -> Option<usize> {
+    let mut depth = 1_usize;
+    pieces.iter().position(|piece| {
+        match piece {
+            Piece::Bare('[') => depth += 1,
+            Piece::Bare(']') => depth -= 1,
+            Piece::Bare(_) | Piece::Quoted(_) | Piece::Expand { .. } => {}
+        }
+        depth == 0
+    })
 }
 
 fn is_configuring(name: &str) -> bool {

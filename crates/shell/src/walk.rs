@@ -63,6 +63,8 @@ pub(crate) struct Walker<'a> {
     pub(crate) text: Rc<str>,
     /// Names whose assignments may fail or change the value: read-only ones, and those with attributes.
     pub(crate) strange: BTreeSet<String>,
+    /// Names whose assignments are evaluated as arithmetic.
+    pub(crate) numbers: BTreeSet<String>,
     /// Names made local in the functions being called.
     pub(crate) locals: Vec<String>,
     /// Globs mean something else than the target was asked for.
@@ -129,6 +131,7 @@ impl<'a> Walker<'a> {
             input: Input::Channel,
             text: text.into(),
             strange: BTreeSet::new(),
+            numbers: BTreeSet::new(),
             locals: Vec::new(),
             odd_globs: false,
             climbs: Vec::new(),

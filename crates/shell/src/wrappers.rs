@@ -25,10 +25,8 @@ impl Walker<'_> {
         let mut argv: Vec<Field> = Vec::new();
         for (role, field) in &call.values {
             match (role, field.known()) {
-                (Role::Directory, Some(text)) => {
-                    let next = own.directories.step(text);
-                    own.settle(next);
-                }
+                // The last counts alone, from where `env` was started.
+                (Role::Directory, Some(text)) => own.settle(state.directories.step(text)),
                 (Role::Directory, None) => own.settle(crate::state::Directories::any()),
                 (Role::Shell, Some(text)) if !text.contains(['\'', '"', '\\', '$', '#']) => {
                     argv.extend(text.split_whitespace().map(Field::literal));

@@ -13,13 +13,14 @@ use crate::walk::Walker;
 impl Walker<'_> {
     pub(super) fn declare(&mut self, builtin: &str, arguments: &[Field], state: &mut State) {
         let mut exported = builtin == "export";
-        let mut integer = false;
+        let (mut integer, mut array) = (false, false);
         let mut strange = builtin == "readonly";
         let local = builtin == "local" || (matches!(builtin, "declare" | "typeset") && !self.calling.is_empty());
         for field in arguments {
             if let Some(options) = field.text.strip_prefix(['-', '+']) {
                 exported |= options.contains('x');
                 integer |= options.contains('i');
+                array |= options.contains(['a', 'A']);
                 strange |= builtin != "export" && options.contains(['r', 'i', 'l', 'u', 'c']);
                 if options.contains('n') && builtin != "export" {
                     state.forget();
@@ -45,6 +46,11 @@ impl Walker<'_> {
                 if let Some(subscript) = cut.subscript {
                     self.arithmetic(subscript, state);
                 }
+                if cut.value.starts_with('(') && (array || self.may_be_array(name, state)) {
+                    // An array in quotes is read once more, substitutions and all.
+                    self.dynamic_code();
+                    state.forget();
+                }
                 let value = match field.sure {
                     Sure::Literal if cut.subscript.is_none() && !cut.append => Value::Known(cut.value.into()),
                     Sure::Literal | Sure::Starts | Sure::Splits => Value::Unknown,
@@ -57,14 +63,23 @@ impl Walker<'_> {
                 }
                 let value = if nothing { Value::Unknown } else { value };
                 let lasting = !strange || builtin == "readonly";
-                self.assigned(name, if integer || !lasting { Value::Unknown } else { value }, state);
+                let value = match value {
+                    Value::Known(_) | Value::Integer if integer => Value::Integer,
+                    _ if integer || !lasting => Value::Unknown,
+                    value => value,
+                };
+                self.assigned(name, value, state);
             } else if !rest.is_empty() || field.sure != Sure::Literal {
                 self.evaluated_name(field, state);
             } else if exported && builtin == "export" {
                 let value = state.variables.get(name).cloned();
                 self.exported(name, value.as_ref(), state);
             } else if builtin != "export" && builtin != "readonly" {
-                self.assigned(name, Value::Unknown, state);
+                let number = self.numbers.contains(name);
+                self.assigned(name, if number { Value::Integer } else { Value::Unknown }, state);
+            }
+            if integer {
+                self.numbers.insert(name.to_owned());
             }
             if strange {
                 self.strange.insert(name.to_owned());
@@ -72,6 +87,15 @@ impl Walker<'_> {
             if exported {
                 self.leave(name, true);
             }
+        }
+    }
+
+    /// Whether a variable could be an array by now. One that is not set here is none, except in a session.
+    fn may_be_array(&self, name: &str, state: &State) -> bool {
+        match state.variables.get(name) {
+            Some(Value::Unknown) => true,
+            Some(Value::Known(_) | Value::Integer) => state.references,
+            None => state.references || self.scope.session,
         }
     }
 
@@ -117,6 +141,8 @@ impl Walker<'_> {
                     None => self.dynamic_code(),
                 },
                 Some(text) if text.starts_with("-C") => self.nested(text.get(2..).unwrap_or_default(), state),
+                // Behind other letters.
+                Some(text) if text.starts_with('-') && text.contains('C') => self.dynamic_code(),
                 Some("-d" | "-n" | "-O" | "-s" | "-u" | "-c") => {
                     rest.next();
                 }
@@ -133,20 +159,63 @@ impl Walker<'_> {
     }
 
     pub(super) fn print(&mut self, arguments: &[Field], state: &mut State) {
-        let Some(first) = arguments.first() else { return };
-        match first.known() {
-            Some("-v") => {
-                let name = arguments.get(1).cloned().unwrap_or_else(Field::unknown);
-                self.evaluated_name(&name, state);
+        let mut rest = arguments;
+        while let Some((first, after)) = rest.split_first() {
+            match first.known() {
+                Some("-v") => {
+                    let name = after.first().cloned().unwrap_or_else(Field::unknown);
+                    self.evaluated_name(&name, state);
+                    rest = after.get(1..).unwrap_or_default();
+                }
+                Some("--") => {
+                    rest = after;
+                    break;
+                }
+                Some(text) if text.starts_with("-v") => {
+                    let name = Field::literal(text.get(2..).unwrap_or_default());
+                    self.evaluated_name(&name, state);
+                    rest = after;
+                }
+                Some(_) => break,
+                None => {
+                    // What is not known could be `-v NAME`.
+                    if first.may_be_option() {
+                        state.forget();
+                    }
+                    break;
+                }
             }
-            Some(text) if text.starts_with("-v") => {
-                let name = Field::literal(text.get(2..).unwrap_or_default());
-                self.evaluated_name(&name, state);
+        }
+        let Some((format, named)) = rest.split_first() else { return };
+        let counting = format.known().map(counts);
+        if counting == Some(false) {
+            return;
+        }
+        // `%n` puts how much was printed into the variable that an argument names.
+        for field in named {
+            match field.known().filter(|name| is_name(name)) {
+                Some(name) if counting == Some(true) => self.assigned(name, Value::Unknown, state),
+                Some(name) => state.set(name, Value::Unknown),
+                None if field.sure == Sure::Literal => {}
+                None => state.doubt(),
             }
-            Some(_) => {}
-            // What is not known could be `-v NAME`.
-            None if first.may_be_option() => state.forget(),
-            None => {}
+        }
+    }
+
+    /// `wait -p NAME`.
+    pub(super) fn waits(&mut self, arguments: &[Field], state: &mut State) {
+        let mut rest = arguments.iter();
+        while let Some(field) = rest.next() {
+            match field.known().and_then(|text| text.strip_prefix('-')).map(|options| options.split_once('p')) {
+                Some(Some((_, ""))) => {
+                    let name = rest.next().cloned().unwrap_or_else(Field::unknown);
+                    self.evaluated_name(&name, state);
+                }
+                Some(Some((_, name))) => self.evaluated_name(&Field::literal(name), state),
+                Some(None) => {}
+                None if field.sure != Sure::Literal && field.may_be_option() => state.doubt(),
+                None => {}
+            }
         }
     }
 
@@ -173,4 +242,18 @@ impl Walker<'_> {
             None => self.dynamic_code(),
         }
     }
+}
+
+/// Whether a format of `printf` has a `%n`.
+fn counts(format: &str) -> bool {
+    let mut rest = format;
+    while let Some((_, behind)) = rest.split_once('%') {
+        let plain = behind.trim_start_matches(|c: char| c.is_ascii_digit() || "-+ #.*'hjlLqtzZI".contains(c));
+        if plain.starts_with('n') {
+            return true;
+        }
+        // `%%` is a percent sign.
+        rest = plain.strip_prefix('%').unwrap_or(plain);
+    }
+    false
 }

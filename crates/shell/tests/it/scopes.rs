@@ -19,6 +19,19 @@ fn without_a_directory_a_relative_path_is_any_file() {
     );
 }
 
+/// What stands for a home that is not known is no text to cut, and hides no blank beside it.
+#[test]
+fn a_home_that_is_not_known_is_neither_cut_nor_kept_from_splitting() {
+    let home = Scope { directory: Some("~".to_owned()), ..Scope::unknown() };
+    for text in ["rm /${HOME:1}/x", "rm \"${HOME#/home/a}/x\"", "x=~/'w/a /etc/x'; rm $x"] {
+        assert!(shown(text, &home).ends_with("delete file ? +dynamic"), "{text}: {}", shown(text, &home));
+    }
+    assert_eq!(
+        shown("x=~/'w/a b'; rm \"$x\" $HOME/y", &home),
+        "execute program rm ; delete file ~/w/a b ; delete file ~/y"
+    );
+}
+
 #[test]
 fn a_glob_is_asked_of_the_target_and_its_answer_read() {
     let mut scope = Scope::at_home("agent", "/home/agent");
