@@ -436,6 +436,16 @@ def copies():
             yield bytes([seed]) + content
 
 
+def frames():
+    # Which side, how much a message may hold, and how the bytes are cut stand in the first byte.
+    pieces = b"\x01\x02h\xc3\x89\x01!\x00\x02\xabl\x80\x02lo\x82\x01\x00\x8a\x00\x88\x02\x03\xe9"
+    masked = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x89\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe8"
+    for how in (0x0F, 0x1F, 0x3F):
+        yield bytes([how]) + pieces
+        yield bytes([how & 0xFE]) + masked
+        yield bytes([how]) + b"\x82\x7e\x00\x7e" + bytes(126)
+
+
 def stored(target):
     return lambda: files(f"fuzz/seeds/{target}/*")
 
@@ -455,6 +465,7 @@ SEEDS = {
     "http_mcp": messages_of_http,
     "http_request": requests_of_http,
     "http_tool": lambda: ("\0".join(row[:2]).encode() for row in rows("tools")),
+    "http_websocket": frames,
     "identity_certificate": certificates,
     "identity_krl": revocations,
     "identity_oidc": providers,

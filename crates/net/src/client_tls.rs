@@ -95,6 +95,16 @@ impl ClientTls {
         self.mode
     }
 
+    /// The same, offering these application protocols instead.
+    #[must_use]
+    pub fn offering(&self, alpn: &[&[u8]]) -> Self {
+        let config = self.config.as_deref().cloned().map(|mut config| {
+            config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+            Arc::new(config)
+        });
+        Self { mode: self.mode, config }
+    }
+
     /// Performs the handshake over `io`, verifying `name` as the mode says.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! pure function of the set, the test, the operations that its command was read into, and the connection.
 //! Does not promise anything about masks: what a statement returns takes a catalogue, and there is none here. Nor to read
 //! commands: `run:` is SQL, `shell:` a command line, `http:` `METHOD PATH`, `model:` the name of a model, each of the two
-//! with its `body:` beside it, `tool:` the name of a tool and its input; the caller reads them, since policy takes readings
+//! with its `body:` beside it (`http:` with `upgrade: websocket`, too), `tool:` the name of a tool and its input; the caller reads them, since policy takes readings
 //! and never text.
 //! Held by: `bundle_test/tests.rs`, and `tests/it/main.rs` for the shipped bundles.
 
@@ -35,6 +35,8 @@ pub enum TestCommand {
         method: Arc<str>,
         /// From `/`.
         path: Arc<str>,
+        /// `upgrade: websocket`: it opens one, or is said over one.
+        upgrade: bool,
     },
     /// `model:`, a request to a model of this name.
     Model(Arc<str>),
@@ -164,7 +166,7 @@ impl PolicyTest {
         let fields = reader.fields(
             node,
             path,
-            &["as", "at", "on", "run", "shell", "http", "model", "tool", "body", "expect"],
+            &["as", "at", "on", "run", "shell", "http", "model", "tool", "body", "upgrade", "expect"],
         )?;
         let principal = principal(reader, &fields);
         let at = match fields.get("at") {
@@ -237,6 +239,7 @@ fn command(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<TestCommand> 
     };
     let path = fields.path_of(&entry.key);
     let text = reader.text(&entry.value, &path)?;
+    let upgrade = upgrade(reader, fields)?;
     match entry.key.as_str() {
         "run" => Some(TestCommand::Sql(text.text.into())),
         "shell" => Some(TestCommand::Shell(text.text.into())),
@@ -247,7 +250,11 @@ fn command(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<TestCommand> 
         }
         _ => match text.text.split_once(char::is_whitespace) {
             Some((method, at)) if at.trim().starts_with('/') && !method.contains(|c: char| c.is_ascii_lowercase()) => {
-                Some(TestCommand::Http { method: method.into(), path: at.trim().into() })
+                if upgrade && method != "GET" {
+                    reader.error(text.at, &path, "a WebSocket is opened by a GET");
+                    return None;
+                }
+                Some(TestCommand::Http { method: method.into(), path: at.trim().into(), upgrade })
             }
             Some(_) | None => {
                 let help = Some("write it like `GET /orders/7`".to_owned());
@@ -256,6 +263,23 @@ fn command(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<TestCommand> 
             }
         },
     }
+}
+
+/// Whether the request opens a WebSocket; `None` where that is said of no request, or of another protocol.
+fn upgrade(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<bool> {
+    let Some(entry) = fields.get("upgrade") else { return Some(false) };
+    let path = fields.path_of("upgrade");
+    if fields.get("http").is_none() {
+        reader.error(entry.key_at, &path, "`upgrade` is for `http`");
+        return None;
+    }
+    let text = reader.text(&entry.value, &path)?;
+    if text.text != "websocket" {
+        let help = Some("write `upgrade: websocket`".to_owned());
+        reader.error_with(text.at, &path, format!("`{}` is no protocol that passes", text.text), help);
+        return None;
+    }
+    Some(true)
 }
 
 /// The values of the body. A request without one has none; what is no request cannot have one.

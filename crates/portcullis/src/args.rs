@@ -161,9 +161,12 @@ pub(crate) struct ExplainArgs {
     /// A request.
     #[arg(long, value_name = "METHOD PATH")]
     pub(crate) http: Option<String>,
-    /// The body of the request, as JSON.
+    /// The body of the request, or the message over its WebSocket, as JSON.
     #[arg(long, value_name = "JSON", requires = "http")]
     pub(crate) body: Option<String>,
+    /// The request opens a WebSocket.
+    #[arg(long, requires = "http")]
+    pub(crate) upgrade: bool,
     /// The configuration whose bundles decide.
     #[arg(long, value_name = "FILE", required_unless_present = "files")]
     pub(crate) config: Option<PathBuf>,

@@ -5,9 +5,8 @@
 //! document. Held by: `tests/it/http*.rs` of the binary.
 
 use crate::api::{Keeps, NotJson, Room, Words};
-use crate::frame::ToClient;
 use bytes::Bytes;
-use portcullis_gate::{Answer, Keeping, Outgoing, Permit, Released, Session};
+use portcullis_gate::{Answer, Keeping, Outgoing, Permit, Released, Session, Weight};
 
 /// What the record calls the body of an answer.
 const BODY: &str = "body";
@@ -30,7 +29,7 @@ impl Output {
     }
 
     /// Lets a frame go to the client.
-    pub(crate) fn release(&mut self, frame: ToClient) -> Released<ToClient> {
+    pub(crate) fn release<F: Weight>(&mut self, frame: F) -> Released<F> {
         self.answer.release(frame)
     }
 

@@ -10,7 +10,9 @@ use crate::frame::{Method, Request};
 use crate::json::{self, Node};
 use crate::path::Path;
 use crate::tools::ToolTable;
-use portcullis_model::{Action, Command, Fault, Fields, Name, Object, Operation, Parameter, Source, Text};
+use crate::websocket::ToPeer;
+use portcullis_model::{Action, Command, Digest, Fault, Fields, Name, Object, Operation, Parameter, Source, Text};
+use std::sync::Arc;
 
 /// Bytes of a body that are given to the record whole: what is cut cannot be masked by its fields.
 const WHOLE: usize = 4 << 20;
@@ -25,6 +27,15 @@ pub fn endpoint_of(method: &str, path: &str) -> Result<Operation, String> {
     let path = Path::read(path).map_err(|why| format!("`{}`: {why}", path.escape_debug()))?;
     let method = Method::of(method).ok_or_else(|| format!("`{}` is no method that passes", method.escape_debug()))?;
     Ok(endpoint(&method, &path))
+}
+
+/// The operation that opening a WebSocket at this path is, and each message over it.
+///
+/// # Errors
+/// Why no such request would get as far as a rule.
+pub fn upgrade_of(path: &str) -> Result<Operation, String> {
+    let path = Path::read(path).map_err(|why| format!("`{}`: {why}", path.escape_debug()))?;
+    Ok(upgrade(&path))
 }
 
 /// What a call of a tool would do and the fields of its input, read as the gateway reads it where the connection says
@@ -46,6 +57,31 @@ pub(crate) fn endpoint(method: &Method, path: &Path) -> Operation {
     };
     let object = Object::Endpoint { method: Name::canonical(method.word()), path: Name::canonical(path.as_str()) };
     Operation::new(action, object)
+}
+
+/// The operation of a socket: nobody knows before what is said over it, so that a right to read gives none to open one.
+pub(crate) fn upgrade(path: &Path) -> Operation {
+    let method = Name::canonical(Method::Get.word());
+    Operation::new(Action::Connect, Object::Endpoint { method, path: Name::canonical(path.as_str()) })
+}
+
+/// What a client says over a socket that this request opened, as a command of its own. The digest is over the request and
+/// the message; rules see the values of a message that is JSON, and of any other that it could not be read.
+pub(crate) fn message(request: &Request, said: &ToPeer) -> Command {
+    let (kind, bytes): (&[u8], &[u8]) = match said {
+        ToPeer::Text(text) => (b"text", text),
+        ToPeer::Binary(bytes) => (b"binary", bytes),
+        ToPeer::Pong(_) | ToPeer::Close(_) | ToPeer::End => (b"control", &[]),
+    };
+    let read = if matches!(said, ToPeer::Text(_)) { json::read(bytes).ok() } else { None };
+    let digest = Digest::of_parts(&[request.digest().as_bytes(), b"\n", kind, b"\n", bytes]);
+    let fields = read.as_ref().map_or_else(Fields::unknown, |node| node.fields(&[]));
+    let kept = match said {
+        ToPeer::Binary(bytes) => vec![unshown(bytes)],
+        ToPeer::Text(_) | ToPeer::Pong(_) | ToPeer::Close(_) | ToPeer::End => kept(bytes, read.is_some()),
+    };
+    let command = Command::new(Source::Request, Text::plain(request.line()), vec![upgrade(&request.path)], digest);
+    command.with_parameters(kept).with_fields(fields).writing(true)
 }
 
 /// What a conversation with a model holds: thousands of values that no rule is about. Rules see the values beside it.
@@ -85,15 +121,21 @@ fn kept(body: &[u8], json: bool) -> Vec<Parameter> {
     if body.is_empty() {
         return Vec::new();
     }
-    let (kind, value) = match std::str::from_utf8(body) {
-        Ok(text) if body.len() <= WHOLE => (if json { "json" } else { "document" }, text.into()),
-        Ok(text) => {
+    let Ok(text) = std::str::from_utf8(body) else { return vec![unshown(body)] };
+    let (kind, value): (&str, Arc<str>) = match text {
+        text if body.len() <= WHOLE => (if json { "json" } else { "document" }, text.into()),
+        text => {
             let beginning = text.get(..text.floor_char_boundary(BEGINNING)).unwrap_or_default();
             ("document", format!("{beginning}… ({} bytes)", body.len()).into())
         }
-        Err(_) => ("text", format!("({} bytes that are no text)", body.len()).into()),
     };
     vec![Parameter { type_name: kind.into(), value: Some(value) }]
+}
+
+/// What the record has of bytes that are no text, beside their digest.
+fn unshown(bytes: &[u8]) -> Parameter {
+    let value = format!("({} bytes that are no text)", bytes.len());
+    Parameter { type_name: "text".into(), value: Some(value.into()) }
 }
 
 #[cfg(test)]
@@ -118,6 +160,29 @@ mod tests {
         ] {
             assert_eq!(endpoint(&method, &path).to_string(), operation);
         }
+    }
+
+    #[test]
+    fn a_message_is_a_command_of_its_own_over_what_opened_its_socket() {
+        let (path, query) = (Path::read("/live/7").unwrap(), Query::default());
+        let opens = Request { method: Method::Get, path, query, headers: HeaderMap::new(), body: Bytes::new() };
+        let text = |text: &'static str| message(&opens, &ToPeer::Text(Bytes::from(text)));
+        let said = text(r#"{"kind":"refund"}"#);
+        assert!(said.operations()[0].to_string() == "connect endpoint GET /live/7" && said.can_write());
+        assert_eq!((&*said.parameters[0].type_name, said.text.as_str()), ("json", "GET /live/7"));
+        assert_eq!(said.fields.as_deref().unwrap().leaves().unwrap().len(), 1);
+        // Rules about values are told that there are some, not that there are none.
+        for unread in ["refund", r#"{"kind":"a","kind":"b"}"#, ""] {
+            assert!(text(unread).fields.as_deref().unwrap().leaves().is_none(), "{unread}");
+        }
+        let binary = message(&opens, &ToPeer::Binary(Bytes::from(r#"{"kind":"refund"}"#)));
+        assert!(binary.fields.as_deref().unwrap().leaves().is_none());
+        assert_eq!(binary.parameters[0].value.as_deref(), Some("(17 bytes that are no text)"));
+        assert_ne!(binary.digest, said.digest);
+        let other = Request { path: Path::read("/live/8").unwrap(), ..opens.clone() };
+        assert_ne!(message(&other, &ToPeer::Text(Bytes::from("a"))).digest, text("a").digest);
+        assert_eq!(upgrade_of("/live/7").unwrap(), upgrade(&opens.path));
+        assert!(upgrade_of("/live/../x").is_err());
     }
 
     #[test]

@@ -261,6 +261,14 @@ impl Core {
         self.look(steps);
     }
 
+    /// The backend has opened the socket that was asked for: what is judged of it from now on belongs to this command.
+    pub(crate) fn on_switched(&mut self) -> Option<Permit> {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Sent(permit, _) => Some(permit),
+            Phase::Fresh | Phase::Held(..) | Phase::Reserving(..) | Phase::Answering(_) | Phase::Over => None,
+        }
+    }
+
     /// Bytes of its body, as they came. What they decode to is taken in steps: [`Core::is_behind`].
     pub(crate) fn on_data(&mut self, data: Bytes, steps: &mut Steps) {
         if let Phase::Answering(relay) = &mut self.phase {

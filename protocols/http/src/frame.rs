@@ -9,7 +9,7 @@
 
 use crate::path::{Path, Query};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use portcullis_gate::Weight;
 use portcullis_model::Digest;
 use std::fmt;
@@ -116,6 +116,16 @@ impl Request {
     /// The one value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether it asks for a socket: `head/upgrade.rs` put this header there, no client's goes further.
+    pub(crate) fn upgrades(&self) -> bool {
+        self.headers.contains_key(header::UPGRADE)
+    }
+
+    /// The protocols that it offers to speak over the socket.
+    pub(crate) fn offers(&self) -> impl Iterator<Item = &str> {
+        self.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).into_iter().flat_map(|offers| offers.split(", "))
     }
 
     /// Method, path and query, as the record shows them.

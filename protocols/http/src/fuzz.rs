@@ -1,5 +1,5 @@
 //! What a stranger may send to the HTTP listener, as fuzzers send it: heads, documents, streams of events, tool calls, and
-//! requests to tool servers and models. What comes back is in `fuzz/answers.rs`.
+//! requests to tool servers and models. What comes back is in `fuzz/answers.rs`, sockets are in `fuzz/websocket.rs`.
 //!
 //! Promises: each function fails where what passes could be read in two ways, is not what was judged, or comes to something
 //! else when it is read again; nothing may panic. `coding.rs` has that of content codings.
@@ -8,6 +8,7 @@
 mod answers;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 use crate::api::mcp::{self, Context, Seal};
 use crate::api::rest::{self, Opaque};
@@ -26,6 +27,7 @@ use portcullis_model::{Action, Digest, Name, Object, Operation, Part};
 use secrecy::SecretBox;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+pub use websocket::fuzz_websocket;
 
 /// Headers that belong to one hop or to one of the two sides.
 const NOT_OURS: [&str; 16] = [
@@ -62,7 +64,12 @@ pub fn fuzz_head(data: &[u8]) {
             assert!(path == "/" || parts.uri.path().ends_with(path), "the path was written anew");
             assert_eq!(Path::read(request.path.as_str()).as_ref(), Ok(&request.path));
             assert_eq!(Query::read(&request.query.to_string()).as_ref(), Ok(&request.query));
+            assert_eq!(request.upgrades(), received.upgrade.is_some(), "an upgrade goes on that was not read");
+            assert!(!request.upgrades() || parts.method == "GET" && parts.version == Version::HTTP_11);
             for (name, value) in &request.headers {
+                if received.upgrade.is_some() && (name == header::UPGRADE || name == header::SEC_WEBSOCKET_PROTOCOL) {
+                    continue;
+                }
                 assert!(!NOT_OURS.contains(&name.as_str()), "{name} goes further");
                 let said = || parts.headers.get_all(name).iter().any(|said| said == value);
                 assert!(name == "prefer" || said(), "{name} was not said");

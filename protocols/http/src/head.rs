@@ -2,7 +2,7 @@
 //!
 //! Promises: what is read here says one thing to every reader: one host, one path, one credential, one framing. What could
 //! say two is refused, never repaired: CONNECT, TRACE and `*`, methods not in capitals, a host that is missing, repeated
-//! or contradicted, an upgrade, a transfer coding other than `chunked`, a body where a method has none, a header that
+//! or contradicted, an upgrade but to a WebSocket, a transfer coding other than `chunked`, a body where a method has none, a header that
 //! may stand once and stands twice, one whose name readers fold, a method behind the method, a credential in the query.
 //! What belongs to one hop, what claims to come from a proxy, and every credential goes no further: `names.rs` has the lists.
 //! Does not promise to see what the library below has refused already or made one of (a `Content-Length` beside
@@ -12,12 +12,14 @@
 mod names;
 mod prefer;
 mod reason;
+mod upgrade;
 
 pub(crate) use names::{names_a_method, put};
 
 use crate::coding::{Coding, Undecodable};
 use crate::frame::{Method, Request};
 use crate::path::{Path, Query};
+use crate::websocket::Key;
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
@@ -88,6 +90,8 @@ pub(crate) struct Received {
     pub(crate) reason: Option<Arc<str>>,
     /// What the client calls itself.
     pub(crate) agent: Option<Arc<str>>,
+    /// The key of its handshake, where it asks for a WebSocket.
+    pub(crate) upgrade: Option<Key>,
 }
 
 /// Its host names one connection and its path another.
@@ -149,6 +153,7 @@ pub(crate) fn read(parts: &Parts, sends_body: bool, routes: &Routes) -> Result<R
     check_size(parts)?;
     let method = method(parts)?;
     check_names(&parts.headers)?;
+    let upgrade = upgrade::read(parts, sends_body)?;
     check_framing(&parts.headers)?;
     if sends_body && matches!(method, Method::Get | Method::Head) {
         return Err(bad("GET and HEAD have no body here"));
@@ -167,8 +172,9 @@ pub(crate) fn read(parts: &Parts, sends_body: bool, routes: &Routes) -> Result<R
     let mut headers = passing(&parts.headers);
     let stays = prefer::take(&mut headers);
     let reason = reason::take(&mut headers)?;
+    let upgrade = upgrade.map(|upgrade| upgrade.go_on(credential.as_ref(), &mut headers)).transpose()?;
     let request = Request { method, path, query, headers, body: Bytes::new() };
-    Ok(Received { connection, contradicted, credential, request, coding, stays, reason, agent })
+    Ok(Received { connection, contradicted, credential, request, coding, stays, reason, agent, upgrade })
 }
 
 fn unsupported(_: Undecodable) -> Refusal {
@@ -230,14 +236,6 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     let is = |found: Option<&str>, word: &str| found.is_none_or(|found| found.eq_ignore_ascii_case(word));
     if !is(text(headers, header::TRANSFER_ENCODING), "chunked") {
         return Err(bad("a transfer coding other than `chunked`"));
-    }
-    if let Some(upgrade) = text(headers, header::UPGRADE) {
-        let why = if upgrade.to_ascii_lowercase().contains("websocket") {
-            "WebSockets do not pass: what is said inside of them is not read"
-        } else {
-            "an upgrade to another protocol does not pass; speak HTTP/2 from the first byte, over TLS or with prior knowledge"
-        };
-        return Err(Refusal { status: StatusCode::NOT_IMPLEMENTED, why });
     }
     if !is(text(headers, header::EXPECT), "100-continue") {
         let status = StatusCode::EXPECTATION_FAILED;

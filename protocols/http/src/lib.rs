@@ -26,14 +26,17 @@ mod serve;
 mod sse;
 mod tools;
 mod upstream;
+mod websocket;
 
 pub use api::Api;
 pub use api::mcp::Seal;
 pub use api::rest::Opaque;
-pub use classify::{call_of, endpoint_of};
+pub use classify::{call_of, endpoint_of, upgrade_of};
 pub use coding::fuzz_coding;
 pub use error::{Error, Result, Side};
-pub use fuzz::{fuzz_answers, fuzz_document, fuzz_events, fuzz_head, fuzz_mcp, fuzz_request, fuzz_tool};
+pub use fuzz::{
+    fuzz_answers, fuzz_document, fuzz_events, fuzz_head, fuzz_mcp, fuzz_request, fuzz_tool, fuzz_websocket,
+};
 pub use serve::{Http, Settings};
 pub use tools::{ToolField, ToolTable};
 pub use upstream::Destination;

@@ -3,17 +3,20 @@
 //! Promises: a body is read only for a caller whose identity was accepted, whom policy let in and whose session the
 //! record took; a connection has a session for each credential and connection name that it shows, sixteen at most; a
 //! killed session closes its client's connection at once, whatever either side does; a drain waits for the exchanges that
-//! run; a client that leaves withdraws what waits and ends what runs.
+//! run, and ends the sockets; a client that leaves withdraws what waits and ends what runs.
 //! Does not promise that one request of a connection waits for another: over HTTP/2 they run side by side.
 //! A connection that sends the end of its own half is taken to be gone, since nothing else tells that nobody waits any
 //! more for a held request.
 //! Held by: `tests/it/http*.rs` of the binary.
 
+mod asking;
 mod body;
 mod exchange;
 mod front;
 mod giving;
 mod line;
+mod socket;
+mod switching;
 
 #[cfg(test)]
 pub(crate) use body::collect;
@@ -86,7 +89,7 @@ impl Http {
         let front = Front::new(Arc::clone(&self), sender);
         let line = Line::new(self, peer, transport.into(), drain, unauthenticated);
         let server = listener(Line::head_patience());
-        let serving = server.serve_connection(TokioIo::new(io), front);
+        let serving = server.serve_connection_with_upgrades(TokioIo::new(io), front);
         line.run(serving, arrivals).await;
     }
 

@@ -1,6 +1,7 @@
 //! Running a bundle's tests: each expectation against each verdict.
 
 use super::*;
+use crate::SourceFile;
 use crate::samples::{load, on, shop};
 use portcullis_model::{Action, Mark};
 
@@ -64,7 +65,23 @@ fn a_test_carries_all_that_it_says() {
     assert_eq!(first.command, TestCommand::Shell("psql -c 'select 1'".into()));
     assert_eq!(second.on.as_str(), "crm");
     assert_eq!(second.at.to_string(), "2026-01-05T10:00:00Z");
-    assert_eq!(second.command, TestCommand::Http { method: "GET".into(), path: "/orders/7".into() });
+    assert_eq!(second.command, TestCommand::Http { method: "GET".into(), path: "/orders/7".into(), upgrade: false });
     let values = |test: &PolicyTest| test.fields.as_ref().map(|fields| fields.leaves().map(<[_]>::len));
     assert_eq!((values(first), values(second), values(third)), (None, Some(Some(0)), Some(Some(1))));
+}
+
+#[test]
+fn a_request_that_opens_a_websocket_says_so_and_nothing_else_does() {
+    let test = |more: &str| format!("{RULES}  - {{ as: {{ user: x }}, on: crm, {more}, expect: deny }}\n");
+    let set = load(&[&test("http: 'GET /live', upgrade: websocket, body: { kind: note }")]);
+    let opens = TestCommand::Http { method: "GET".into(), path: "/live".into(), upgrade: true };
+    assert_eq!(set.tests()[0].command, opens);
+    for wrong in [
+        "http: 'GET /live', upgrade: h2c",
+        "http: 'POST /live', upgrade: websocket",
+        "run: SELECT 1, upgrade: websocket",
+    ] {
+        let file = SourceFile::new("0.yaml", test(wrong));
+        assert!(PolicySet::load(&[file]).is_err(), "{wrong}");
+    }
 }

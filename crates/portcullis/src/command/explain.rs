@@ -18,6 +18,7 @@ use portcullis_policy::{Case, PolicySet, read_body};
 use portcullis_sql::{Dialect, Limits, Reading, Scope, Statement};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &ExplainArgs, runtime: impl FnOnce() -> Result<Runtime, 
     };
     let decision = set.decide(&case);
     let effect = decision.verdict.effect();
-    if args.json {
+    let told = if args.json {
         let shown: Vec<String> = operations.iter().map(ToString::to_string).collect();
         let rules: Vec<Value> = decision
             .matches
@@ -60,11 +61,12 @@ pub(crate) fn run(args: &ExplainArgs, runtime: impl FnOnce() -> Result<Runtime, 
             "operations": shown, "matches": rules, "decision": effect.word(),
             "columns": columns, "columns_unread": unread,
         });
-        println!("{object}");
+        format!("{object}\n")
     } else {
-        println!("{}", set.explain(&case));
-        tell_masks(&masks, unread.as_deref(), matches!(decision.verdict, Verdict::Deny(_)));
-    }
+        let denied = matches!(decision.verdict, Verdict::Deny(_));
+        format!("{}\n{}", set.explain(&case), masks_told(&masks, unread.as_deref(), denied))
+    };
+    show(io::stdout().lock(), &told)?;
     Ok(if effect == Effect::Deny { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
@@ -89,7 +91,12 @@ impl Asked {
         let (method, path) = line
             .split_once(' ')
             .ok_or_else(|| Failure::Usage(format!("`{line}` is not METHOD PATH, as in `GET /orders/7`")))?;
-        let operation = portcullis_http::endpoint_of(method, path).map_err(Failure::Usage)?;
+        let operation = match (args.upgrade, method) {
+            (true, "GET") => portcullis_http::upgrade_of(path),
+            (true, _) => Err("a WebSocket is opened by a GET".to_owned()),
+            (false, method) => portcullis_http::endpoint_of(method, path),
+        };
+        let operation = operation.map_err(Failure::Usage)?;
         let fields = match &args.body {
             None => Fields::none(),
             Some(text) => read_body(text).map_err(|problems| {
@@ -172,26 +179,61 @@ fn column(output: &OutputExplanation) -> Value {
     json!({ "column": &*output.column, "becomes": word(output.mask), "rule": &*output.by, "reason": output.reason })
 }
 
-fn tell_masks(masks: &[MasksExplained], unread: Option<&str>, denied: bool) {
-    if let Some(why) = unread {
-        println!("\ncolumns of the result cannot be followed: {why}");
-        return;
+/// Writes it all. Whoever has read enough of it may close the pipe.
+fn show(mut out: impl Write, told: &str) -> io::Result<()> {
+    match out.write_all(told.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
+}
+
+fn masks_told(masks: &[MasksExplained], unread: Option<&str>, denied: bool) -> String {
+    if let Some(why) = unread {
+        return format!("\ncolumns of the result cannot be followed: {why}\n");
+    }
+    let mut lines = Vec::new();
     for masks in masks {
         if let Some(misuse) = masks.misuse.as_ref().filter(|_| denied) {
-            println!("\n{misuse}");
+            lines.push(format!("\n{misuse}\n"));
         }
         if !masks.outputs.is_empty() {
-            println!("\ncolumns of the result");
+            lines.push("\ncolumns of the result\n".to_owned());
         }
         for output in &masks.outputs {
-            match output.mask {
-                None => println!("  {:<24} shown", output.column),
+            lines.push(match output.mask {
+                None => format!("  {:<24} shown\n", output.column),
                 Some(_) => {
                     let by = if output.by.is_empty() { "no rule names it" } else { &*output.by };
-                    println!("  {:<24} {}  by {by}: {}", output.column, word(output.mask), output.reason);
+                    format!("  {:<24} {}  by {by}: {}\n", output.column, word(output.mask), output.reason)
                 }
-            }
+            });
         }
+    }
+    lines.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Failing(io::ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_enough_is_no_failure() {
+        assert!(show(Failing(io::ErrorKind::BrokenPipe), "allow\n").is_ok());
+        assert!(show(Failing(io::ErrorKind::StorageFull), "allow\n").is_err());
+        let mut out = Vec::new();
+        show(&mut out, "allow\n").expect("memory takes it");
+        assert_eq!(out, b"allow\n");
     }
 }

@@ -101,9 +101,14 @@ fn test(files: &[PathBuf], config: Option<&Path>, json: bool) -> Result<ExitCode
         let (text, (operations, fields)) = match &test.command {
             TestCommand::Sql(sql) => (Arc::clone(sql), (read_sql(sql), None)),
             TestCommand::Shell(line) => (Arc::clone(line), (read_shell(line).operations, None)),
-            TestCommand::Http { method, path } => {
-                let operation = portcullis_http::endpoint_of(method, path)
-                    .map_err(|why| Failure::Refused(format!("{}:{}: {why}", test.file, test.line)))?;
+            TestCommand::Http { method, path, upgrade } => {
+                let operation = if *upgrade {
+                    portcullis_http::upgrade_of(path)
+                } else {
+                    portcullis_http::endpoint_of(method, path)
+                };
+                let operation =
+                    operation.map_err(|why| Failure::Refused(format!("{}:{}: {why}", test.file, test.line)))?;
                 (format!("{method} {path}").into(), (vec![operation], None))
             }
             TestCommand::Model(model) => {

@@ -67,3 +67,4 @@ mod tokens;
 mod vault;
 mod vault_server;
 mod waiting;
+mod websocket;

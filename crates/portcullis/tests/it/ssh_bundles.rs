@@ -34,7 +34,8 @@ fn operations(test: &PolicyTest) -> (Vec<Operation>, Option<Fields>) {
             let scope = portcullis_shell::Scope { directory: Some("~".to_owned()), sql: public(), ..unknown };
             portcullis_shell::read(line, &scope, &portcullis_shell::Limits::default()).operations
         }
-        TestCommand::Http { method, path } => vec![portcullis_http::endpoint_of(method, path).unwrap()],
+        TestCommand::Http { path, upgrade: true, .. } => vec![portcullis_http::upgrade_of(path).unwrap()],
+        TestCommand::Http { method, path, upgrade: false } => vec![portcullis_http::endpoint_of(method, path).unwrap()],
         TestCommand::Model(model) => {
             vec![Operation::new(Action::Generate, Object::Model(Part::known(Arc::clone(model))))]
         }

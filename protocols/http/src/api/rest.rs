@@ -33,6 +33,7 @@ use crate::head::names_a_method;
 use crate::json::{self, Node};
 use crate::path::Query;
 use answer::Answering;
+pub(crate) use answer::message;
 pub(crate) use media::Media;
 pub use media::Opaque;
 use portcullis_model::{Command, Fault};
@@ -53,7 +54,12 @@ pub(crate) fn read(mut request: Request, opaque: &Arc<Opaque>, words: &mut dyn W
 }
 
 fn command(request: &Request, opaque: &Opaque) -> Command {
-    let operations = vec![classify::endpoint(&request.method, &request.path)];
+    let operation = if request.upgrades() {
+        classify::upgrade(&request.path)
+    } else {
+        classify::endpoint(&request.method, &request.path)
+    };
+    let operations = vec![operation];
     match body(request, opaque) {
         Ok(read) => classify::document(request, operations, read.as_ref()),
         Err(fault) => classify::faulty(request, fault),

@@ -18,6 +18,7 @@ fn all(data: &[u8]) {
     fuzz_request(data);
     fuzz_answers(data);
     fuzz_coding(data);
+    fuzz_websocket(data);
 }
 
 fn rows(table: &str) -> impl Iterator<Item = Vec<&str>> {
@@ -65,6 +66,7 @@ fn what_is_right_is_read() {
     let (parts, _) = head_of(b"GET /crm/a?b=c\nhost: gw\nx-note: 1").unwrap();
     let routes = Routes { names: [Name::canonical("crm")].into(), ..Routes::default() };
     assert!(head::read(&parts, false, &routes).is_ok());
+    fuzz_websocket(b"\x17\x01\x02h\xc3\x89\x01!\x00\x02\xabl\x80\x02lo\x82\x01\x00\x8a\x00\x88\x02\x03\xe9");
     for which in 0..=u8::MAX {
         fuzz_answers(&[which, 3, b'{', b'}']);
     }
@@ -88,13 +90,28 @@ proptest! {
         method in "GET|POST|PUT|TRACE|get|OPTIONS",
         target in "(/crm|/claude|http://gw|\\*)?(/|%2F|%2e|\\.\\.|\\.|a|b;|;|\\?|&|=|%41|%C3%A9|//|~|\\+){0,8}",
         headers in prop::collection::vec(
-            "host: (gw|crm\\.example|a@b|gw:1)|authorization: Bearer (x|y z)|x-api-key: x|prefer: respond-async(, wait=2)?|connection: (x-a|prefer|close)|x-a: b|x_a: b|te: x|content-length: 0|x-http-method-override: GET|if-match: \"a\"",
+            "host: (gw|crm\\.example|a@b|gw:1)|authorization: Bearer (x|y z)|x-api-key: x|prefer: respond-async(, wait=2)?|connection: (x-a|prefer|close)|x-a: b|x_a: b|te: x|content-length: 0|x-http-method-override: GET|if-match: \"a\"|upgrade: (websocket|h2c)|connection: upgrade|sec-websocket-version: 13|sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==|sec-websocket-protocol: a",
             0..6,
         ),
         version in "( 2)?",
     ) {
         let head = format!("{method} {target}{version}\n{}", headers.join("\n"));
         fuzz_head(head.trim_end().as_bytes());
+    }
+
+    #[test]
+    fn nearly_frames(
+        how in any::<u8>(),
+        frames in prop::collection::vec((prop::sample::select(vec![0_u8, 1, 2, 8, 9, 10, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8a, 0xc1, 0x83]), any::<[u8; 4]>(), prop::collection::vec(any::<u8>(), 0..130)), 0..6),
+    ) {
+        let mut bytes = vec![how];
+        for (first, mask, payload) in frames {
+            let mut out = bytes::BytesMut::new();
+            crate::websocket::write(crate::websocket::Kind::Text, &payload, (how & 1 == 0).then_some(mask), &mut out);
+            out[0] = first;
+            bytes.extend(out);
+        }
+        fuzz_websocket(&bytes);
     }
 
     #[test]

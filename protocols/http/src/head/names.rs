@@ -178,6 +178,8 @@ pub(super) fn goes_no_further(name: &str) -> bool {
         || name.starts_with("x-forwarded")
         || name.starts_with("x-portcullis-")
         || name.starts_with("proxy-")
+        // Of one hop too (RFC 6455 §4): each side of a socket is made anew.
+        || name.starts_with("sec-websocket-")
 }
 
 /// Puts a header of the gateway's own where none is left that a reader could take for it.

@@ -30,7 +30,8 @@ async fn verdict(request: http::Request<Incoming>) -> (StatusCode, String) {
     match collect(body, received.coding, 1 << 20, Duration::from_secs(10)).await {
         Ok(body) => {
             let path = request.line().split_once(' ').map(|(_, path)| path.to_owned()).unwrap();
-            (StatusCode::OK, format!("200 {} {path} {}", received.connection.as_str(), body.len()))
+            let socket = if received.upgrade.is_some() { " socket" } else { "" };
+            (StatusCode::OK, format!("200 {} {path} {}{socket}", received.connection.as_str(), body.len()))
         }
         Err(refusal) => (refusal.status, refusal.why.to_owned()),
     }

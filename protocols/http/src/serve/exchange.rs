@@ -1,29 +1,23 @@
 //! One request and its answer: what the core says, done.
 //!
-//! Promises: a body is collected before anything is asked, and a request whose client is gone by then was never asked; one
-//! whose head or body cannot be read is in the record, as its caller's, before that caller is told; the backend is read only
-//! while the client's side and the record have room; a backend that goes silent is not waited for longer than its connection
+//! Promises: the backend is read only while the client's side and the record have room; a backend that goes silent is not waited for longer than its connection
 //! says; what an answer did not use of its budgets is given back before its client has the end of it, within a second
 //! (`giving.rs`); a client that goes away ends what runs and withdraws what waits at once, also where the store has not yet
 //! taken what is given back; where the record fails nothing more is released, and the client is not left waiting.
 //! Held by: `exchange/tests.rs` for budgets, and `tests/it/http*.rs` of the binary.
 
-use super::body::{Unread, collect};
-use super::front::{Asks, Responder, closing, whole};
 use super::giving::GivingBack;
 use crate::api::KEEP_ALIVE;
-use crate::classify;
 use crate::core::{Core, Proposal, Reserve, Steps, Waiting};
 use crate::error::{Error, Side};
 use crate::frame::{Head, Request};
-use crate::head::{self, Refusal};
-use crate::reply;
-use crate::upstream::{Answered, ClientBody, Once, RequestSender, Slot, Way, deepest};
+use crate::head;
+use crate::upstream::{Answered, Came, ClientBody, RequestSender, Streamed, Switched, Way, deepest};
 use futures_util::future::BoxFuture;
-use http::StatusCode;
+use http::{Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use portcullis_gate::{Downstream, Permit, Reminder, Reservation, SendError, Session, Settled, Upstream, Waited};
-use portcullis_model::{Command, Denial};
+use portcullis_model::Denial;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,80 +25,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Bytes that may wait for the client before the backend is read no more.
 const HIGH: usize = 256 * 1024;
 /// Rounds before other tasks get their turn.
 const TURNS: usize = 32;
 
-/// What an exchange is run with.
-pub(super) struct Exchange {
-    pub(super) session: Arc<Session>,
-    pub(super) way: Arc<Way>,
-    /// Bytes of its body.
-    pub(super) most: usize,
-    /// For each pause within its body.
-    pub(super) patience: Duration,
-}
-
-impl Exchange {
-    /// From the body to the end of the answer. What its client leaves before it is whole was never asked.
-    pub(super) async fn run(self, asks: Asks, mut body: Unread, responder: Responder) {
-        let gone = responder.gone.clone();
-        let received = match asks {
-            Asks::This(received) if received.contradicted => {
-                let refusal = head::contradicted();
-                let command = classify::faulty(&received.request, refusal.fault());
-                return self.refuse(command, refusal, body, responder).await;
-            }
-            Asks::This(received) => received,
-            Asks::Unread(command, refusal) => return self.refuse(*command, refusal, body, responder).await,
-        };
-        let (mut request, stays) = (received.request, received.stays);
-        let collected = collect(&mut body.body, received.coding, self.most, self.patience);
-        match gone.run_until_cancelled(collected).await {
-            None => return,
-            Some(Ok(body)) => request.body = body,
-            Some(Err(refusal)) => {
-                let command = classify::faulty(&request, refusal.fault());
-                return self.refuse(command, refusal, body, responder).await;
-            }
-        }
-        if gone.run_until_cancelled(self.session.room()).await.is_none() || gone.is_cancelled() {
-            return;
-        }
-        let mut relay = Relay::new(self, responder);
-        relay.core.because(received.reason);
-        relay.core.on_request(request, stays, &mut relay.steps);
-        relay.apply();
-        relay.run().await;
-    }
-
-    /// Answers a request that cannot be judged, once the record has it.
-    async fn refuse(self, command: Command, refusal: Refusal, body: Unread, responder: Responder) {
-        if responder.gone.run_until_cancelled(self.session.room()).await.is_none() {
-            return;
-        }
-        // What cannot be read is refused by every policy, and there is nothing that could be sent.
-        drop(self.session.ask(self.session.seal(Nothing, command)));
-        let told = whole(reply::malformed(Some(self.way.target.api), refusal.status, refusal.why));
-        let mut down = Downstream::new(Slot::new(responder.answer), &self.session);
-        down.push(self.session.say(Once((closing(told), body))));
-        // Where the record has failed, or the client is gone, nobody is told anything.
-        poll_fn(|cx| down.poll_send(cx)).await.ok();
-    }
-}
-
-/// What is sent for a request that cannot be read.
-struct Nothing;
-
 enum Held {
     Request(BoxFuture<'static, Waited<Request>>),
     Proposal(BoxFuture<'static, Settled<Proposal>>),
 }
 
-struct Relay {
+/// One exchange, from the asking to the end of the answer.
+pub(super) struct Relay {
     session: Arc<Session>,
     core: Core,
     steps: Steps,
@@ -123,11 +57,17 @@ struct Relay {
     patience: Duration,
     room: Option<BoxFuture<'static, ()>>,
     gone: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The socket that it asked for.
+    switched: Option<(Permit, Switched)>,
 }
 
 impl Relay {
-    fn new(exchange: Exchange, responder: Responder) -> Self {
-        let Exchange { session, way, .. } = exchange;
+    pub(super) fn new(
+        session: Arc<Session>,
+        way: Arc<Way>,
+        stream: oneshot::Sender<Response<Streamed>>,
+        gone: &CancellationToken,
+    ) -> Self {
         let (sender, answered) = oneshot::channel();
         let patience = way.timeout;
         Self {
@@ -136,7 +76,7 @@ impl Relay {
             up: Upstream::new(RequestSender::new(way, Arc::clone(&session), sender), &session),
             answered: Some(answered),
             body: None,
-            down: Downstream::new(ClientBody::new(responder.stream, &responder.gone), &session),
+            down: Downstream::new(ClientBody::new(stream, gone), &session),
             hold: None,
             reserving: None,
             giving_back: GivingBack::default(),
@@ -144,15 +84,25 @@ impl Relay {
             silence: None,
             patience,
             room: None,
-            gone: Box::pin(responder.gone.cancelled_owned()),
+            gone: Box::pin(gone.clone().cancelled_owned()),
+            switched: None,
             session,
         }
     }
 
-    /// Until its client has all of it or is gone, and then until what was not used is given back.
-    async fn run(mut self) {
+    /// Asks about the request, which is whole.
+    pub(super) fn ask(&mut self, request: Request, stays: Option<Duration>, reason: Option<Arc<str>>) {
+        self.core.because(reason);
+        self.core.on_request(request, stays, &mut self.steps);
+        self.apply();
+    }
+
+    /// Until its client has all of it or is gone, and then until what was not used is given back. Gives what it became.
+    pub(super) async fn run(mut self) -> Option<(Permit, Switched)> {
         poll_fn(|cx| self.poll(cx)).await;
+        let switched = self.switched.take();
         self.into_giving_back().over().await;
+        switched
     }
 
     /// What is left of it behind its client: the request to the backend, and what waits for people or budgets, end here.
@@ -178,7 +128,7 @@ impl Relay {
             if !self.write(cx) {
                 return Poll::Ready(());
             }
-            if self.steps.end && self.is_told() && self.giving_back.is_over() {
+            if self.switched.is_some() || (self.steps.end && self.is_told() && self.giving_back.is_over()) {
                 return Poll::Ready(());
             }
             // What was not asked because too much waited wakes nobody: it is asked again once there is room.
@@ -327,7 +277,11 @@ impl Relay {
         let Poll::Ready(answered) = Pin::new(slot).poll(cx) else { return false };
         self.answered = None;
         match answered.unwrap_or_else(|_| Err(Error::Backend("nothing was sent".into()))) {
-            Ok(response) => {
+            Ok(Came::Switched(switched)) => {
+                self.switched = self.core.on_switched().map(|permit| (permit, switched));
+                self.steps.end = true;
+            }
+            Ok(Came::Answer(response)) => {
                 let (parts, body) = response.into_parts();
                 if leads_elsewhere(parts.status) {
                     // Followed, the client would go round the gateway, with what it has of the backend's (RFC 9110 §15.4).

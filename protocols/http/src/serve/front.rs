@@ -19,6 +19,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use portcullis_gate::NotEntered;
@@ -65,6 +66,8 @@ pub(super) struct Responder {
     pub(super) stream: oneshot::Sender<Response<Streamed>>,
     /// Told when hyper drops the request or its answer before the end.
     pub(super) gone: CancellationToken,
+    /// Its client's connection, where the answer makes a socket of it.
+    pub(super) upgrade: OnUpgrade,
 }
 
 /// The service of one connection.
@@ -84,7 +87,8 @@ impl Service<Request<Incoming>> for Front {
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<ClientAnswer>, Infallible>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let upgrade = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
         let shape = shape(parts.uri.path(), &parts.headers);
         let sends_body = !body.is_end_stream();
@@ -92,7 +96,7 @@ impl Service<Request<Incoming>> for Front {
         let routes = &self.http.routes;
         let (answer, answered) = oneshot::channel();
         let (stream, streamed) = oneshot::channel();
-        let responder = Responder { answer, stream, gone: CancellationToken::new() };
+        let responder = Responder { answer, stream, gone: CancellationToken::new(), upgrade };
         let arrived = match head::read(&parts, sends_body, routes) {
             Ok(mut received) => {
                 let Some(credential) = received.credential.take() else {

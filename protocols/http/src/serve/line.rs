@@ -5,7 +5,7 @@
 //! for the seventeenth; sessions end with the connection, each saying why.
 //! Held by: the test below and `tests/it/http*.rs` of the binary.
 
-use super::exchange::Exchange;
+use super::asking::Exchange;
 use super::front::{Arrived, Front, closing, whole};
 use super::{Http, REQUESTS};
 use crate::api::Api;
@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 /// Sessions of one connection.
 const SESSIONS: usize = 16;
@@ -38,7 +39,7 @@ const HEAD: Duration = Duration::from_secs(90);
 /// A credential and the connection that it is shown for.
 type Key = (Digest, Name);
 /// What hyper makes of a connection.
-type Serving<'s> = auto::Connection<'s, TokioIo<Io>, Front, TokioExecutor>;
+type Serving<'s> = auto::UpgradeableConnection<'s, TokioIo<Io>, Front, TokioExecutor>;
 
 enum Entry {
     /// These wait for it.
@@ -84,6 +85,8 @@ pub(super) struct Line {
     exchanges: JoinSet<()>,
     /// One for each session, done when somebody else ends it.
     ended: JoinSet<End>,
+    /// The connection belongs to a socket, which one of the exchanges runs.
+    switched: CancellationToken,
 }
 
 impl Line {
@@ -104,6 +107,7 @@ impl Line {
             entering: JoinSet::new(),
             exchanges: JoinSet::new(),
             ended: JoinSet::new(),
+            switched: CancellationToken::new(),
         }
     }
 
@@ -146,8 +150,12 @@ impl Line {
         let drain = self.drain.clone();
         let known_by = tokio::time::sleep(self.http.settings.handshake);
         let mut known_by = pin!(known_by);
-        let (mut last, mut draining) = (Instant::now(), false);
+        let (mut last, mut draining, mut served) = (Instant::now(), false, false);
         loop {
+            let over = if draining { End::Stopped } else { End::ClientLeft };
+            if served && self.exchanges.is_empty() {
+                return over;
+            }
             let idle = tokio::time::sleep_until((last + self.http.settings.idle).into());
             let quiet = self.exchanges.is_empty() && self.entering.is_empty();
             tokio::select! {
@@ -162,7 +170,13 @@ impl Line {
                     draining = true;
                     serving.as_mut().graceful_shutdown();
                 }
-                _ = serving.as_mut() => return if draining { End::Stopped } else { End::ClientLeft },
+                // Of a socket the library knows nothing more.
+                _ = serving.as_mut(), if !served => {
+                    if !self.switched.is_cancelled() {
+                        return over;
+                    }
+                    served = true;
+                }
                 Some(arrived) = arrivals.recv() => self.take(arrived),
                 Some(entered) = self.entering.join_next() => {
                     if let Ok((key, entered)) = entered {
@@ -301,7 +315,8 @@ impl Line {
             Api::Anthropic | Api::OpenAi => settings.model_body,
             Api::Rest | Api::Mcp => settings.body,
         };
-        let exchange = Exchange { session, way, most, patience: settings.handshake };
+        let (idle, drain, switched) = (settings.idle, self.drain.clone(), self.switched.clone());
+        let exchange = Exchange { session, way, most, patience: settings.handshake, idle, drain, switched };
         self.exchanges.spawn(exchange.run(asks, body, responder));
     }
 }

@@ -13,7 +13,7 @@ use crate::head::put;
 use crate::login;
 use crate::path::Path;
 use crate::tools::ToolTable;
-use crate::upstream::Answered;
+use crate::upstream::{Answered, Came};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -39,7 +39,7 @@ const IDLE: usize = 32;
 /// For the TLS handshake; dialling has its own limit.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Bytes of a backend's head.
-const HEAD: usize = 128 * 1024;
+pub(super) const HEAD: usize = 128 * 1024;
 
 /// Where a connection leads, and how its requests are read.
 #[derive(Clone)]
@@ -71,8 +71,10 @@ pub struct Destination {
 /// A destination and its connections.
 pub(crate) struct Way {
     client: Client<Connector, Full<Bytes>>,
+    /// Makes connections that are in no pool and speak HTTP/1.1.
+    pub(super) direct: Connector,
     scheme: Scheme,
-    authority: Authority,
+    pub(super) authority: Authority,
     prefix: Path,
     headers: Vec<(HeaderName, HeaderValue)>,
     address: String,
@@ -92,6 +94,10 @@ impl Way {
             tls: (!plain).then(|| destination.tls.clone()),
             name: authority.host().trim_matches(['[', ']']).to_owned(),
         };
+        let direct = Connector {
+            tls: connector.tls.as_ref().map(|tls| tls.offering(&[b"http/1.1".as_slice()])),
+            ..connector.clone()
+        };
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -103,6 +109,7 @@ impl Way {
             .build(connector);
         Ok(Self {
             client,
+            direct,
             scheme: if plain { Scheme::HTTP } else { Scheme::HTTPS },
             authority,
             prefix,
@@ -129,13 +136,13 @@ impl Way {
         *sent.uri_mut() = uri;
         *sent.headers_mut() = headers;
         match tokio::time::timeout(self.timeout, self.client.request(sent)).await {
-            Ok(answered) => answered.map_err(|error| self.failed(&error)),
+            Ok(answered) => answered.map(Came::Answer).map_err(|error| self.failed(&error)),
             Err(_) => Err(Error::Timeout { side: Side::Backend, doing: "to begin an answer" }),
         }
     }
 
     /// The headers of a request but for the credential.
-    fn built(&self, request: &Request) -> Result<HeaderMap> {
+    pub(super) fn built(&self, request: &Request) -> Result<HeaderMap> {
         let mut headers = request.headers.clone();
         // A coding that is there all the same is decoded; asking for none saves both sides the work.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -149,16 +156,20 @@ impl Way {
         Ok(headers)
     }
 
-    fn uri(&self, request: &Request) -> Result<Uri> {
+    /// The path below the prefix, and the query.
+    pub(super) fn target_of(&self, request: &Request) -> Result<PathAndQuery> {
         let path = request.path.below(&self.prefix);
         let query = request.query.to_string();
         let target = if query.is_empty() { path.as_str().to_owned() } else { format!("{}?{query}", path.as_str()) };
         let target = PathAndQuery::from_maybe_shared(Bytes::from(target));
-        let target = target.map_err(|_| Error::Client("a path that no request has".into()))?;
+        target.map_err(|_| Error::Client("a path that no request has".into()))
+    }
+
+    fn uri(&self, request: &Request) -> Result<Uri> {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(target);
+        parts.path_and_query = Some(self.target_of(request)?);
         Uri::from_parts(parts).map_err(|_| Error::Client("a target that no request has".into()))
     }
 
@@ -190,14 +201,14 @@ fn method(request: &Request) -> Result<http::Method> {
 
 /// Makes connections to one address.
 #[derive(Clone)]
-struct Connector {
+pub(super) struct Connector {
     address: Address,
     tls: Option<ClientTls>,
     name: String,
 }
 
 impl Connector {
-    async fn connect(self) -> portcullis_net::Result<Line> {
+    pub(super) async fn connect(self) -> portcullis_net::Result<Line> {
         let dialed = dial(&self.address, DialOptions::default()).await?;
         let Some(tls) = self.tls else {
             return Ok(Line { io: TokioIo::new(dialed.io), h2: false });
@@ -226,7 +237,7 @@ impl tower::Service<Uri> for Connector {
 }
 
 /// A connection to a backend.
-struct Line {
+pub(super) struct Line {
     io: TokioIo<Io>,
     h2: bool,
 }

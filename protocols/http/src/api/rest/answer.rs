@@ -11,6 +11,7 @@ use crate::frame::Head;
 use crate::sse::{Event, Parser};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use portcullis_gate::has_member;
 use portcullis_model::{ApprovalId, Denial};
 use std::sync::Arc;
 
@@ -115,7 +116,7 @@ impl Answering {
         for mut event in events {
             let masked = match words.json_kept(&event.data) {
                 Ok(masked) => masked,
-                Err(NotJson) if words.binds_fields() && looks_like_json(event.data.as_bytes()) => return Err(NOT_JSON),
+                Err(NotJson) if words.binds_fields() && may_hold_fields(&event.data) => return Err(NOT_JSON),
                 Err(NotJson) => {
                     words.record(&event.data);
                     words.whole(&event.data)
@@ -125,6 +126,9 @@ impl Answering {
                 event.data = masked;
             }
             event.id = None;
+            if words.binds_fields() && event.name.as_deref().is_some_and(has_member) {
+                return Err(NOT_JSON);
+            }
             if let Some(name) = event.name.as_deref().and_then(|name| words.whole(name)) {
                 event.name = Some(name);
             }
@@ -137,6 +141,11 @@ impl Answering {
 /// Whether a reader would take it for an object or a list.
 fn looks_like_json(text: &[u8]) -> bool {
     text.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| matches!(byte, b'{' | b'['))
+}
+
+/// Whether a text that is no document may hold what a path leads to, for a reader that is not strict or finds one in it.
+fn may_hold_fields(text: &str) -> bool {
+    has_member(text) || text.trim_start().starts_with('{')
 }
 
 impl Reader for Answering {
@@ -257,10 +266,36 @@ fn document(held: Vec<u8>, words: &mut dyn Words) -> Result<Bytes, Unfit> {
     Ok(masked.unwrap_or(text).into())
 }
 
-/// Headers carry words of the backend like any body.
+/// A whole text that comes by itself, as a message over a socket does: a document where it is JSON; what is none passes by
+/// detectors, and not at all where fields are masked. What leaves of it; `None`: it leaves as it is. The record keeps it.
+pub(crate) fn message(text: &str, words: &mut dyn Words) -> Result<Option<String>, Unfit> {
+    if !words.binds() {
+        // Masked for the record as what it is.
+        if looks_like_json(text.as_bytes()) {
+            words.record_document(text, true)
+        } else {
+            words.record(text)
+        }
+        return Ok(None);
+    }
+    if memchr::memchr(0, text.as_bytes()).is_some() {
+        return Err(NOT_MASKABLE);
+    }
+    match words.json_kept(text) {
+        Ok(masked) => Ok(masked),
+        Err(NotJson) if words.binds_fields() => Err(NOT_JSON),
+        Err(NotJson) => {
+            words.record(text);
+            Ok(words.whole(text))
+        }
+    }
+}
+
+/// Headers carry words of the backend like any body. What paths are about is in none of them.
 fn mask_headers(head: &mut Head, words: &mut dyn Words) {
     for value in head.headers.values_mut() {
         let masked = match value.to_str() {
+            Ok(text) if words.binds_fields() && has_member(text) => Some(Ok(HeaderValue::from_static(""))),
             Ok(text) => words.whole(text).map(|masked| HeaderValue::from_str(&masked)),
             Err(_) => Some(Ok(HeaderValue::from_static(""))),
         };

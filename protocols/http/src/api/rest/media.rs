@@ -97,6 +97,11 @@ impl Opaque {
         Self(types.into_iter().filter_map(split).collect())
     }
 
+    /// Whether it names bytes of which nothing is said.
+    pub(crate) fn covers_any_bytes(&self) -> bool {
+        Media::of("application/octet-stream").is_some_and(|media| self.covers(&media))
+    }
+
     /// Whether it names this one. All of a kind are those that the gateway does not read: a picture, and not one in XML.
     pub(crate) fn covers(&self, media: &Media) -> bool {
         let Some((kind, sub)) = media.essence.split_once('/') else { return false };
@@ -135,6 +140,7 @@ mod tests {
         let opaque = Opaque::new(["image/*", "application/pdf"]);
         let covers = |text| opaque.covers(&Media::of(text).unwrap());
         assert!(covers("image/png") && covers("application/PDF; x=y"));
+        assert!(!opaque.covers_any_bytes() && Opaque::new(["application/octet-stream"]).covers_any_bytes());
         assert!(!covers("application/json") && !covers("text/plain") && !covers("image/svg+xml"));
     }
 }

@@ -53,13 +53,13 @@ budgets:
   - { id: daily, tokens_per_day: 1000 }
 "#;
 
-pub(super) fn policy(text: &str) -> PolicySet {
+pub(crate) fn policy(text: &str) -> PolicySet {
     PolicySet::load(&[SourceFile::new("test.yaml", text)]).map_err(|problems| format!("{problems:?}")).unwrap().set
 }
 
 /// A gate over an in-memory record.
 pub(crate) struct House {
-    pub(super) gate: Gate,
+    pub(crate) gate: Gate,
     desk: Desk,
     identity: Arc<Identity>,
     record: Recorder,
@@ -67,7 +67,7 @@ pub(crate) struct House {
 }
 
 impl House {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::counting_in(Arc::new(MemoryTable::new())).await
     }
 
@@ -137,7 +137,7 @@ impl House {
     }
 
     /// Votes, once the request is there.
-    pub(super) async fn vote(&self, approval: ApprovalId, ballot: Ballot) {
+    pub(crate) async fn vote(&self, approval: ApprovalId, ballot: Ballot) {
         let dba = Principal {
             issuer: "https://idp".into(),
             subject: "dana".into(),
@@ -155,6 +155,10 @@ impl House {
 
     /// Verdicts, outcomes, use and answers of a session, in the order of the record.
     pub(super) async fn told(&self, rig: &Rig) -> Vec<String> {
+        self.told_of(rig.id).await
+    }
+
+    pub(crate) async fn told_of(&self, session: SessionId) -> Vec<String> {
         let probe = self.record.begin(
             EventBody::SessionStarted {
                 kind: StreamKind::Gateway,
@@ -168,7 +172,7 @@ impl House {
         let newest = probe.unwrap().newest();
         let mut durable = self.record.durable();
         durable.wait_for(|mark| mark.reached(newest).unwrap_or(true)).await.unwrap();
-        self.record.reader().events(rig.id, 0).filter_map(|event| line(&event.unwrap().body)).collect()
+        self.record.reader().events(session, 0).filter_map(|event| line(&event.unwrap().body)).collect()
     }
 }
 
@@ -195,21 +199,21 @@ fn line(event: &EventBody) -> Option<String> {
 }
 
 /// A peer that keeps what it is sent.
-struct Sink<F> {
+pub(crate) struct Sink<F> {
     #[expect(clippy::disallowed_types, reason = "a test's frames")]
     frames: Arc<std::sync::Mutex<Vec<F>>>,
 }
 
 impl<F> Sink<F> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { frames: Arc::default() }
     }
 
-    fn again(&self) -> Self {
+    pub(crate) fn again(&self) -> Self {
         Self { frames: Arc::clone(&self.frames) }
     }
 
-    fn take(&self) -> Vec<F> {
+    pub(crate) fn take(&self) -> Vec<F> {
         std::mem::take(&mut self.frames.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

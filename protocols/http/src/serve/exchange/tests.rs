@@ -7,9 +7,9 @@ use crate::core::tests::rig::House;
 use crate::frame::Method;
 use crate::path::{Path, Query};
 use crate::tools::ToolTable;
-use crate::upstream::{Destination, Streamed};
+use crate::upstream::Destination;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 use portcullis_net::{Address, ClientTls};
@@ -19,7 +19,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 /// A store that reads a count once, for what a request takes, and then not until it is let.
 struct Stalls {
@@ -86,9 +85,7 @@ async fn answering() -> (Relay, World) {
     let session = Arc::new(house.session().await);
     let gone = CancellationToken::new();
     let (stream, streamed) = oneshot::channel();
-    let responder = Responder { answer: oneshot::channel().0, stream, gone: gone.clone() };
-    let exchange = Exchange { session, way: Arc::new(way()), most: 1 << 20, patience: Duration::from_secs(30) };
-    let mut relay = Relay::new(exchange, responder);
+    let mut relay = Relay::new(session, Arc::new(way()), stream, &gone);
     // It answers over a connection of the test's own.
     let (near, mut backend) = tokio::io::duplex(1 << 16);
     let (mut sender, driven) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await.unwrap();
@@ -102,7 +99,7 @@ async fn answering() -> (Relay, World) {
     };
     let (response, ()) = tokio::join!(sender.send_request(http::Request::new(Empty::<Bytes>::new())), answers);
     let (answer, answered) = oneshot::channel();
-    answer.send(Ok(response.unwrap())).unwrap();
+    assert!(answer.send(Ok(Came::Answer(response.unwrap()))).is_ok());
     relay.answered = Some(answered);
     let ask = r#"{"model":"claude-small","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
     let mut headers = HeaderMap::new();
@@ -110,8 +107,7 @@ async fn answering() -> (Relay, World) {
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     let (path, query) = (Path::read("/v1/messages").unwrap(), Query::default());
     let request = Request { method: Method::Post, path, query, headers, body: Bytes::from(ask) };
-    relay.core.on_request(request, None, &mut relay.steps);
-    relay.apply();
+    relay.ask(request, None, None);
     (relay, World { budgets, backend, streamed, gone, _house: house, _connection: connection })
 }
 
@@ -200,7 +196,7 @@ async fn what_runs_for_a_client_that_is_gone_ends_while_the_store_stalls() {
     let (mut over, mut byte) = (Box::pin(relay.run()), [0]);
     tokio::select! {
         biased;
-        () = &mut over => panic!("the store has not yet taken what is given back"),
+        _ = &mut over => panic!("the store has not yet taken what is given back"),
         closed = world.backend.read(&mut byte) => assert_eq!(closed.unwrap(), 0),
         () = tokio::time::sleep(Duration::from_secs(3600)) => panic!("the backend is still asked"),
     }
