@@ -4,7 +4,8 @@
 //! |---|---|
 //! | JSON | whole, by fields and detectors; every byte not masked stays |
 //! | JSON lines, JSON sequences | each line like a document |
-//! | an event stream | the data of each event like a document where it is JSON, else by detectors |
+//! | an event stream | the data of each event like a document where it is JSON, else by detectors; where fields are masked, none that holds members of JSON |
+//! | a header | by detectors; emptied where fields are masked and it holds members of JSON |
 //! | text | by detectors; where fields are masked, only what is JSON after all |
 //! | of a type that the connection names in `opaque` | as it is |
 //! | anything else | not passed |
