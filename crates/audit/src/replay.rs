@@ -128,7 +128,7 @@ pub enum Answer {
         /// `notice`, `error`, `stdout` …
         stream: Arc<str>,
         /// The text.
-        text: Arc<str>,
+        text: String,
         /// Whether the recording limit cut the rest off.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         truncated: bool,

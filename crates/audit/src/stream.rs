@@ -138,6 +138,10 @@ impl Stream {
             }
             ended = matches!(body, EventBody::SessionEnded { .. });
             noted.push(Noted::of(at, &body));
+            // Text is most of what its event will be: the buffer grows once, for that and what escapes add.
+            if let EventBody::Output { text, .. } = &body {
+                item.bytes.reserve(text.len() + text.len() / 8 + 512);
+            }
             let event = Event { stream: self.shared.id, number, at, body };
             item.bytes.resize(item.bytes.len() + HEAD, 0);
             state.encoder.encode(&event, &mut item.bytes).map_err(|error| {

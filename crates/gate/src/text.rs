@@ -285,7 +285,7 @@ impl Answer {
         if !begun.is_empty() {
             text.push(char::REPLACEMENT_CHARACTER);
         }
-        self.gather(stream, &text, newest);
+        self.gather(stream, text, newest);
         match stream.index {
             None => self.write_text(),
             Some(_) => self.write_text_of(stream, false),
@@ -325,30 +325,32 @@ impl Answer {
             decode(&mut flow.begun, &flow.record.pause(), &mut earlier);
         }
         decode(&mut flow.begun, &flow.record.take(piece.clone()), &mut text);
-        self.gather(stream, &earlier, before);
-        self.gather(stream, &text, now);
+        self.gather(stream, earlier, before);
+        self.gather(stream, text, now);
     }
 
     fn keeps_text(&self) -> bool {
         self.session.result_budget() > 0 && matches!(self.cut, Cut::Whole)
     }
 
-    fn gather(&mut self, stream: Stream, text: &str, at: Timestamp) {
+    fn gather(&mut self, stream: Stream, mut text: String, at: Timestamp) {
         if text.is_empty() || !self.keeps_text() {
             return;
         }
         self.write_earlier(stream, at);
-        let kept = text.get(..text.floor_char_boundary(self.budget)).unwrap_or_default();
-        self.budget -= kept.len();
-        let cut = kept.len() < text.len();
+        let whole = text.len();
+        text.truncate(text.floor_char_boundary(self.budget));
+        self.budget -= text.len();
+        let cut = text.len() < whole;
         let full = match self.gathered_texts.iter_mut().find(|gathered| gathered.stream == stream) {
             Some(gathered) => {
-                gathered.text.push_str(kept);
+                gathered.text.push_str(&text);
                 gathered.text.len() >= TEXT_BATCH
             }
             None => {
-                self.gathered_texts.push(Gathered { stream, text: kept.to_owned(), since: at });
-                kept.len() >= TEXT_BATCH
+                let full = text.len() >= TEXT_BATCH;
+                self.gathered_texts.push(Gathered { stream, text, since: at });
+                full
             }
         };
         if cut {
@@ -391,7 +393,7 @@ impl Answer {
 
     fn write(&self, gathered: Gathered, truncated: bool) {
         let Gathered { stream, text, since } = gathered;
-        let event = EventBody::Output { command: self.number, stream: stream.label(), text: text.into(), truncated };
+        let event = EventBody::Output { command: self.number, stream: stream.label(), text, truncated };
         self.session.record_at(since, [event]);
     }
 }
@@ -406,15 +408,20 @@ fn decode(begun: &mut Vec<u8>, bytes: &[u8], text: &mut String) {
         begun.clear();
         &joined
     };
-    while let Err(error) = std::str::from_utf8(rest) {
-        let (valid, broken) = rest.split_at(error.valid_up_to());
-        text.push_str(&String::from_utf8_lossy(valid));
-        let Some(length) = error.error_len() else {
+    while !rest.is_empty() {
+        let (valid, broken, length) = match std::str::from_utf8(rest) {
+            Ok(valid) => (valid, &[][..], None),
+            Err(error) => {
+                let (valid, broken) = rest.split_at(error.valid_up_to());
+                (std::str::from_utf8(valid).unwrap_or_default(), broken, error.error_len())
+            }
+        };
+        text.push_str(valid);
+        let Some(length) = length else {
             begun.extend_from_slice(broken);
             return;
         };
         text.push(char::REPLACEMENT_CHARACTER);
         rest = broken.get(length..).unwrap_or_default();
     }
-    text.push_str(&String::from_utf8_lossy(rest));
 }

@@ -168,7 +168,7 @@ pub enum EventBody {
         #[serde(rename = "channel")]
         stream: Arc<str>,
         /// The text.
-        text: Arc<str>,
+        text: String,
         /// Set on the last part when the limit cut the rest off.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         truncated: bool,

@@ -202,7 +202,9 @@ fn family_options() -> Options {
     blocks.set_block_cache(&Cache::new_lru_cache(32 * 1024 * 1024));
     blocks.set_bloom_filter(10.0, false);
     let mut options = Options::default();
-    options.set_compression_type(DBCompressionType::Zstd);
+    // The youngest levels are written again soon: each byte is compressed once, on its way below them.
+    let (young, old) = (DBCompressionType::None, DBCompressionType::Zstd);
+    options.set_compression_per_level(&[young, young, old, old, old, old, old]);
     options.set_write_buffer_size(32 * 1024 * 1024);
     options.set_block_based_table_factory(&blocks);
     options
