@@ -2,10 +2,13 @@
 //!
 //! Promises: says apart that there is no body, what its values are, and that they could not be told; at most
 //! [`Fields::MOST`] values, and a body of more is one that could not be told, never one cut short. Numbers keep the text
-//! they were sent as. Printing one shows no value: bodies hold secrets.
+//! they were sent as. A JSON Patch is told apart, with what it sets ([`Fields::sets`]). Printing one shows no value: bodies hold secrets.
 //! Does not promise that the values are those of the body: its reader does, which also refuses a body that can be read two
 //! ways (a member twice, a second document). Held by: the tests below.
 
+mod patch;
+
+use patch::Patch;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,7 +19,11 @@ pub struct Fields(Reading);
 #[derive(Clone, PartialEq, Eq)]
 enum Reading {
     None,
-    Known(Vec<Leaf>),
+    Known {
+        leaves: Vec<Leaf>,
+        /// What a patch sets.
+        sets: Vec<Leaf>,
+    },
     Unknown,
 }
 
@@ -74,7 +81,14 @@ impl Fields {
     pub fn of(leaves: impl IntoIterator<Item = Leaf>) -> Self {
         let mut leaves = leaves.into_iter();
         let known: Vec<Leaf> = leaves.by_ref().take(Self::MOST).collect();
-        if leaves.next().is_some() { Self::unknown() } else { Self(Reading::Known(known)) }
+        if leaves.next().is_some() {
+            return Self::unknown();
+        }
+        match patch::read(&known) {
+            Patch::None => Self(Reading::Known { leaves: known, sets: Vec::new() }),
+            Patch::Sets(sets) => Self(Reading::Known { leaves: known, sets }),
+            Patch::Untold => Self::unknown(),
+        }
     }
 
     /// The values; `None` where they could not be told. No body has no values.
@@ -82,8 +96,17 @@ impl Fields {
     pub fn leaves(&self) -> Option<&[Leaf]> {
         match &self.0 {
             Reading::None => Some(&[]),
-            Reading::Known(leaves) => Some(leaves),
+            Reading::Known { leaves, .. } => Some(leaves),
             Reading::Unknown => None,
+        }
+    }
+
+    /// What a JSON Patch sets besides, as if it stood in the body: what refuses or holds such a body does so with its patch.
+    #[must_use]
+    pub fn sets(&self) -> &[Leaf] {
+        match &self.0 {
+            Reading::Known { sets, .. } => sets,
+            Reading::None | Reading::Unknown => &[],
         }
     }
 
@@ -98,7 +121,7 @@ impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Reading::None => f.write_str("Fields(none)"),
-            Reading::Known(leaves) => write!(f, "Fields({})", leaves.len()),
+            Reading::Known { leaves, .. } => write!(f, "Fields({})", leaves.len()),
             Reading::Unknown => f.write_str("Fields(unknown)"),
         }
     }

@@ -7,7 +7,8 @@
 //! - A **deny** or **hold** matches where any path leads to any value listed, to an object or list, or where the values
 //!   could not be told. A service may read `"5"` as 5, `"５"` too, `"true"` as true, and `null` as nought, false or no text,
 //!   so these compare texts with numbers and words as well, `null` with what it may stand for, and what cannot be compared
-//!   with a range is in it. Without a body it does not match, and where nothing stands at the path, neither.
+//!   with a range is in it. What a JSON Patch sets counts as if it stood in the body; an allow sees the patch as it is.
+//!   Without a body it does not match, and where nothing stands at the path, neither.
 //! - Numbers are compared exactly as decimals; texts by pattern, byte for byte; `*` is any scalar.
 //!
 //! Does not promise that an element without a member is looked at: `$.items[*].sku` is about the items that have one.
@@ -69,8 +70,8 @@ impl FieldRule {
             (Some(None), Certainty::Surely) => false,
             (Some(None), Certainty::Possibly) => true,
             (Some(Some(leaves)), Certainty::Surely) => self.fields.iter().all(|field| field.all(leaves).is_ok()),
-            (Some(Some(leaves)), Certainty::Possibly) => {
-                self.fields.iter().any(|field| leaves.iter().any(|leaf| field.meets(leaf)))
+            (Some(Some(_)), Certainty::Possibly) => {
+                fields.is_some_and(|body| self.fields.iter().any(|field| field.meets_in(body)))
             }
         }
     }
@@ -86,9 +87,11 @@ impl FieldRule {
 
     /// Where a deny or hold found what it is about.
     pub(crate) fn found(&self, fields: Option<&Fields>) -> Option<String> {
-        let Some(leaves) = fields?.leaves() else { return Some("the body could not be read".to_owned()) };
-        let met = |field: &&Field| leaves.iter().any(|leaf| field.meets(leaf));
-        self.fields.iter().find(met).map(|field| format!("by {}", field.path))
+        let body = fields?;
+        if body.leaves().is_none() {
+            return Some("the body could not be read".to_owned());
+        }
+        self.fields.iter().find(|field| field.meets_in(body)).map(|field| format!("by {}", field.path))
     }
 }
 
@@ -109,6 +112,11 @@ impl Field {
             }
         }
         if found { Ok(()) } else { Err(format!("{} is not there", self.path)) }
+    }
+
+    /// Whether some value of the body, or one that it sets as a patch, stands at the path and may be one that is meant.
+    fn meets_in(&self, body: &Fields) -> bool {
+        body.leaves().unwrap_or_default().iter().chain(body.sets()).any(|leaf| self.meets(leaf))
     }
 
     /// Whether this value stands at the path and may be one that is meant.

@@ -124,6 +124,22 @@ fn an_allow_needs_all_and_a_deny_any() {
         ("{ '$.n': [''] }", r#"{"n": "x"}"#, false, false),
         ("{ '$.n': ['{a,b}*'] }", r#"{"n": "bc"}"#, true, true),
         (r"{ '$.n': ['a\*'] }", r#"{"n": "ab"}"#, false, false),
+        // JSON Patch (RFC 6902).
+        (status, r#"[{"op": "replace", "path": "/status", "value": "open"}]"#, false, true),
+        (status, r#"[{"op": "replace", "path": "/status", "value": "closed"}]"#, false, false),
+        (status, r#"[{"op": "replace", "path": "", "value": {"status": "open"}}]"#, false, true),
+        (status, r#"[{"op": "replace", "path": "/status~0", "value": "open"}]"#, false, false),
+        (status, r#"[{"op": "remove", "path": "/status"}]"#, false, false),
+        (status, r#"[{"op": "copy", "from": "/note", "path": "/status"}]"#, false, true),
+        (
+            amount,
+            r#"[{"op": "add", "path": "/note", "value": 1}, {"value": 1, "path": "/amount", "op": "add"}]"#,
+            false,
+            true,
+        ),
+        (items, r#"[{"op": "add", "path": "/items/-", "value": {"sku": "A-1"}}]"#, false, true),
+        (items, r#"[{"op": "replace", "path": "/items/0/sku", "value": "B-1"}]"#, false, false),
+        ("{ '$[*].path': ['/note'] }", r#"[{"op": "add", "path": "/note", "value": 1}]"#, true, true),
     ] {
         assert_eq!(both(fields, Some(&of(body))), (allowed, denied), "{fields} of {body}");
     }
