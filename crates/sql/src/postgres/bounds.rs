@@ -6,26 +6,34 @@
 //! not know does not restrict. Promises: a condition that is true of every row whatever the data (tautologies, `LIKE
 //! '%'`, the whole range of a type, `IS NOT NULL`, volatile functions, OR with anything that does not restrict) never
 //! makes a write bounded. Named limits: an open range (`id > 0`) is taken as a restriction although data may make it
-//! none; so is a comparison with a parameter, whatever its value; and LIMIT with a small constant.
+//! none; so is a comparison with a parameter, whatever its value; and LIMIT with a small constant. A LIMIT that is a
+//! parameter is none: its value comes with Bind, behind the judgement.
 //! Held by: `fixtures/sql/bounds.tsv`, and `tests/it/properties.rs`.
 
 mod columns;
 mod given;
+mod heaps;
 mod outputs;
 mod pattern;
 mod scope;
 mod settled;
 mod shape;
+mod shown;
 mod terms;
+mod view;
 
 use self::columns::{Columns, More};
-use super::names::Standing;
+use super::names::{self, Standing};
 use super::reader::{Cte, Reader};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     self, CommonTableExpr, DeleteStmt, InsertStmt, JoinType, MergeStmt, MergeWhenClause, Node, OnConflictClause,
     RangeVar, SelectStmt, SetOperation, UpdateStmt, a_const,
 };
+use portcullis_model::catalogue::Oid;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// The largest constant LIMIT that counts as a restriction.
 const SMALL_LIMIT: i32 = 10_000;
@@ -54,6 +62,25 @@ struct Entry<'t> {
     recursive: bool,
     /// How many queries are around it.
     depth: usize,
+    /// Behind the entry that is looked at, in the same WITH: the server may mean it, what it gives is not told here.
+    later: bool,
+}
+
+/// WITH entries that are out of sight for a while, and where they were.
+struct Hidden<'t> {
+    from: usize,
+    entries: Vec<Entry<'t>>,
+}
+
+/// How the values of a query are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// Each as it is.
+    Each,
+    /// Each as it is, or by its elements where it is an array.
+    Elements,
+    /// The only one, by its elements.
+    Array,
 }
 
 /// The rows of a query: whether all come from rows that are restricted, and their columns.
@@ -67,11 +94,22 @@ struct Solver<'r, 's, 't> {
     standing: &'r Standing<'s>,
     ctes: Vec<Entry<'t>>,
     /// WITH entries being solved: a recursive reference to one is restricted if its base is.
-    open: Vec<(&'t str, Columns<'t>)>,
+    open: Vec<(&'t CommonTableExpr, Columns<'t>)>,
     /// The items of the queries around the one that is looked at, from the outermost in.
     around: Vec<Vec<Columns<'t>>>,
     given: Option<bool>,
+    /// How many views the text is of, one in another.
+    views: usize,
+    /// What the views of this text say, each read once.
+    told: HashMap<Oid, Arc<[view::Said]>>,
     fuel: u32,
+}
+
+/// Columns that USING equates: the one item is restricted by them where the other is.
+struct Using<'t> {
+    at: usize,
+    by: usize,
+    names: Vec<&'t str>,
 }
 
 /// One query's items and terms.
@@ -79,8 +117,9 @@ struct Solver<'r, 's, 't> {
 struct Problem<'t> {
     items: Vec<Item<'t>>,
     terms: Vec<&'t Node>,
-    /// Columns that USING equates between the items before and behind the mark.
-    using: Vec<(Vec<usize>, Vec<usize>)>,
+    /// Terms that hold for the rows of these items alone, in whose place an outer join may put NULLs.
+    within: Vec<(Range<usize>, &'t Node)>,
+    using: Vec<Using<'t>>,
     /// Columns of two items may stand as one in `*`.
     merged: bool,
     /// Where the last item stands in the query around.
@@ -88,10 +127,11 @@ struct Problem<'t> {
 }
 
 fn solver<'r, 's, 't>(reader: &'r Reader<'s, 't>) -> Solver<'r, 's, 't> {
-    let entry = |cte: &Cte<'t>| Entry { node: cte.node, recursive: cte.recursive, depth: 0 };
+    let entry = |cte: &Cte<'t>| Entry { node: cte.node, recursive: cte.recursive, depth: 0, later: false };
     let ctes = reader.ctes.iter().map(entry).collect();
     let (open, around) = (Vec::new(), Vec::new());
-    Solver { standing: &reader.standing, ctes, open, around, given: reader.given, fuel: FUEL }
+    let (given, told) = (reader.given, HashMap::new());
+    Solver { standing: &reader.standing, ctes, open, around, given, views: 0, told, fuel: FUEL }
 }
 
 /// Whether an UPDATE is bounded.
@@ -156,7 +196,7 @@ impl<'t> Solver<'_, '_, 't> {
         problem
     }
 
-    fn target(&self, problem: &mut Problem<'t>, range: Option<&'t RangeVar>) {
+    fn target(&mut self, problem: &mut Problem<'t>, range: Option<&'t RangeVar>) {
         if let Some(range) = range {
             problem.items.push(self.table(range));
         }
@@ -168,11 +208,13 @@ impl<'t> Solver<'_, '_, 't> {
         }
     }
 
-    fn table(&self, range: &'t RangeVar) -> Item<'t> {
+    fn table(&mut self, range: &'t RangeVar) -> Item<'t> {
         let place = self.standing.range(range);
         let alias = range.alias.as_ref();
-        let relation = place.and_then(|place| place.relation);
-        let columns = relation.map_or(Columns::Untold, |relation| Columns::Relation(relation, Vec::new()));
+        let columns = match place.and_then(|place| place.relation) {
+            Some(relation) => self.relation(relation),
+            None => Columns::Untold,
+        };
         Item {
             alias: alias.map_or(range.relname.as_str(), |alias| alias.aliasname.as_str()),
             schema: &range.schemaname,
@@ -229,10 +271,14 @@ impl<'t> Solver<'_, '_, 't> {
     }
 
     fn join(&mut self, problem: &mut Problem<'t>, join: &'t protobuf::JoinExpr) {
-        let first = problem.items.len();
+        let (first, terms) = (problem.items.len(), problem.terms.len());
         join.larg.as_deref().into_iter().for_each(|left| self.from(problem, left));
-        let middle = problem.items.len();
+        let (middle, half) = (problem.items.len(), problem.terms.len());
         join.rarg.as_deref().into_iter().for_each(|right| self.from(problem, right));
+        let (end, kind) = (problem.items.len(), join.jointype());
+        let (of_right, of_left) = (problem.terms.split_off(half), problem.terms.split_off(terms));
+        problem.arm(of_left, first..middle, !matches!(kind, JoinType::JoinInner | JoinType::JoinLeft));
+        problem.arm(of_right, middle..end, !matches!(kind, JoinType::JoinInner | JoinType::JoinRight));
         problem.merged |= !join.using_clause.is_empty() || join.is_natural;
         if join.alias.as_ref().is_some_and(|alias| !alias.colnames.is_empty()) {
             // Under an alias list of the whole, names mean other columns.
@@ -241,12 +287,27 @@ impl<'t> Solver<'_, '_, 't> {
             }
             return;
         }
-        if join.jointype() != JoinType::JoinInner {
+        let quals: Vec<_> = join.quals.as_deref().into_iter().collect();
+        // Of an arm that NULLs may stand for, ON says which rows there are; of the other arm it says nothing.
+        let (left, right) = if kind == JoinType::JoinInner {
+            problem.terms.extend(quals);
+            (true, true)
+        } else if kind == JoinType::JoinLeft {
+            problem.arm(quals, middle..end, true);
+            (false, true)
+        } else if kind == JoinType::JoinRight {
+            problem.arm(quals, first..middle, true);
+            (true, false)
+        } else {
             return;
-        }
-        problem.terms.extend(join.quals.as_deref());
-        if !join.using_clause.is_empty() && middle - first == 1 && problem.items.len() - middle == 1 {
-            problem.using.push((vec![first], vec![middle]));
+        };
+        if let (Some(names), true) = (names::strings(&join.using_clause), middle == first + 1 && end == middle + 1) {
+            if left {
+                problem.using.push(Using { at: first, by: middle, names: names.clone() });
+            }
+            if right {
+                problem.using.push(Using { at: middle, by: first, names });
+            }
         }
     }
 
@@ -259,12 +320,10 @@ impl<'t> Solver<'_, '_, 't> {
                 if problem.items.get(at).is_none_or(|item| item.restricted) {
                     continue;
                 }
-                let restricted = problem.terms.iter().any(|term| terms::restricts(self, problem, at, term))
-                    || problem.using.iter().any(|(left, right)| {
-                        let is =
-                            |side: &[usize]| side.iter().any(|at| problem.items.get(*at).is_some_and(|i| i.restricted));
-                        (left.contains(&at) && is(right)) || (right.contains(&at) && is(left))
-                    });
+                let within = problem.within.iter().filter(|(items, _)| items.contains(&at)).map(|(_, term)| term);
+                let restricted =
+                    problem.terms.iter().chain(within).any(|term| terms::restricts(self, problem, at, term))
+                        || problem.using.iter().any(|using| using.at == at && using.restricts(&problem.items));
                 if let (true, Some(item)) = (restricted, problem.items.get_mut(at)) {
                     item.restricted = true;
                     changed = true;
@@ -276,15 +335,17 @@ impl<'t> Solver<'_, '_, 't> {
     /// Whether a WITH entry is the recursion's own round before, whether it gives only rows that are restricted, and its
     /// columns.
     fn cte(&mut self, at: usize) -> (bool, bool, Columns<'t>) {
-        let Some(entry) = self.ctes.get(at).copied() else { return (false, false, Columns::unknown()) };
+        let Some(entry) = self.ctes.get(at).copied().filter(|entry| !entry.later) else {
+            return (false, false, Columns::unknown());
+        };
         let cte = entry.node;
-        if let Some((_, columns)) = self.open.iter().rfind(|(name, _)| *name == cte.ctename && entry.recursive) {
+        // Another entry of the same name is not the round before.
+        if let Some((_, columns)) = self.open.iter().rfind(|(open, _)| std::ptr::eq(*open, cte)) {
             return (true, true, columns.clone());
         }
-        // Inside, only the entries before it are in sight, and itself where it is recursive.
-        let hidden = self.ctes.split_off((at + usize::from(entry.recursive)).min(self.ctes.len()));
+        let hidden = self.hide(at);
         let inner = self.around.split_off(entry.depth.min(self.around.len()));
-        self.open.push((&cte.ctename, Columns::unknown()));
+        self.open.push((cte, Columns::unknown()));
         if let Some(NodeEnum::SelectStmt(select)) = cte.ctequery.as_deref().and_then(|query| query.node.as_ref())
             && let (true, Some(base)) = (entry.recursive, &select.larg)
         {
@@ -296,7 +357,7 @@ impl<'t> Solver<'_, '_, 't> {
         let rows = self.query(cte.ctequery.as_deref());
         self.open.pop();
         self.around.extend(inner);
-        self.ctes.extend(hidden);
+        self.unhide(hidden);
         let mut columns = rows.columns.renamed(&cte.aliascolnames);
         if let (true, Columns::Listed(_, more)) =
             (cte.search_clause.is_some() || cte.cycle_clause.is_some(), &mut columns)
@@ -306,11 +367,30 @@ impl<'t> Solver<'_, '_, 't> {
         (false, rows.restricted, columns)
     }
 
+    /// Leaves in sight what the query of a WITH entry sees: the entries before it, and under RECURSIVE itself and those
+    /// behind it, which are not told here. What may stand behind it for another reason is not told either.
+    fn hide(&mut self, at: usize) -> Hidden<'t> {
+        let entry = self.ctes.get(at).copied().filter(|entry| entry.recursive);
+        let from = (at + usize::from(entry.is_some())).min(self.ctes.len());
+        let entries = self.ctes.split_off(from);
+        if let Some(entry) = entry {
+            let later = entries.iter().take_while(|other| other.recursive && other.depth == entry.depth);
+            self.ctes.extend(later.map(|other| Entry { later: true, ..*other }));
+        }
+        Hidden { from, entries }
+    }
+
+    fn unhide(&mut self, hidden: Hidden<'t>) {
+        self.ctes.truncate(hidden.from);
+        self.ctes.extend(hidden.entries);
+    }
+
     fn enter_with(&mut self, with: Option<&'t protobuf::WithClause>) -> usize {
         let (before, depth) = (self.ctes.len(), self.around.len());
         for node in with.map(|with| with.ctes.as_slice()).unwrap_or_default() {
             if let Some(NodeEnum::CommonTableExpr(cte)) = &node.node {
-                self.ctes.push(Entry { node: cte, recursive: with.is_some_and(|with| with.recursive), depth });
+                let recursive = with.is_some_and(|with| with.recursive);
+                self.ctes.push(Entry { node: cte, recursive, depth, later: false });
             }
         }
         before
@@ -342,22 +422,36 @@ impl<'t> Solver<'_, '_, 't> {
         small_limit(select) && self.uncorrelated(select, false)
     }
 
-    /// Whether the single output column of a query can only have values from rows that are restricted; `counted`: a LIMIT
-    /// is enough.
-    fn values(&mut self, node: Option<&'t Node>, counted: bool) -> bool {
+    /// Whether the single output column of a query can only have values from rows that are restricted, or from the few
+    /// that a LIMIT leaves.
+    fn values(&mut self, node: Option<&'t Node>, taken: Taken) -> bool {
         let Some(NodeEnum::SelectStmt(select)) = node.and_then(|node| node.node.as_ref()) else { return false };
         if !self.spend() {
             return false;
         }
         let before = self.enter_with(select.with_clause.as_ref());
-        let restricted = match (select.op(), select.target_list.as_slice()) {
+        // Whether a value may hold more than its row has: of rows that are restricted, and of others.
+        let (settled, heaped, aggregated) = match (select.op(), select.target_list.as_slice()) {
             (SetOperation::SetopNone, [output]) => {
                 let problem = self.solved(select);
-                self.output(&problem, output)
+                let (heaped, plain) = (self.heaps(&problem, output), heaps::is_plain(output));
+                // `count(*)` and `row_number()` are made of no column, and yet of all rows that there are.
+                let whole = plain || problem.items.iter().all(|item| item.restricted || item.outer);
+                (whole && self.output(&problem, output), heaped, heaped || !plain)
             }
-            _ => self.select_rows(select).restricted,
+            _ => {
+                let rows = self.select_rows(select);
+                let heaped = rows.columns.heaped(None);
+                (rows.restricted, heaped, heaped)
+            }
         };
-        let restricted = restricted || (counted && self.limited(select));
+        let few = |solver: &mut Self| match taken {
+            Taken::Each => solver.limited(select),
+            Taken::Elements => !aggregated && solver.limited(select),
+            // One array may hold every key, so that a LIMIT of it says nothing.
+            Taken::Array => false,
+        };
+        let restricted = (settled && (taken == Taken::Each || !heaped)) || few(self);
         self.ctes.truncate(before);
         restricted
     }
@@ -400,6 +494,28 @@ impl<'t> Solver<'_, '_, 't> {
     }
 }
 
+impl<'t> Problem<'t> {
+    /// Adds the terms of an arm of a join; `filled`: NULLs may stand for its rows.
+    fn arm(&mut self, terms: Vec<&'t Node>, items: Range<usize>, filled: bool) {
+        if filled {
+            self.within.extend(terms.into_iter().map(|term| (items.clone(), term)));
+        } else {
+            self.terms.extend(terms);
+        }
+    }
+}
+
+impl Using<'_> {
+    fn restricts(&self, items: &[Item<'_>]) -> bool {
+        let (Some(item), Some(by)) = (items.get(self.at), items.get(self.by)) else { return false };
+        by.restricted
+            && self.names.iter().any(|&name| {
+                let boolean = item.columns.type_oid(name) == Some(terms::BOOLEAN);
+                item.columns.narrows(name) && !boolean && !by.columns.made(Some(name))
+            })
+    }
+}
+
 impl Rows<'_> {
     fn unknown() -> Self {
         Self { restricted: false, columns: Columns::unknown() }
@@ -426,7 +542,7 @@ fn derived<'t>(alias: Option<&'t protobuf::Alias>, rows: Rows<'t>) -> Item<'t> {
     }
 }
 
-/// Whether LIMIT keeps the rows to a small constant number, or to a parameter.
+/// Whether LIMIT keeps the rows to a small constant number. A parameter may be any.
 fn small_limit(select: &SelectStmt) -> bool {
     if select.limit_option() == protobuf::LimitOption::WithTies {
         return false;
@@ -436,7 +552,6 @@ fn small_limit(select: &SelectStmt) -> bool {
             Some(a_const::Val::Ival(count)) => count.ival <= SMALL_LIMIT,
             _ => false,
         },
-        Some(NodeEnum::ParamRef(_)) => true,
         Some(_) | None => false,
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod blocks;
+mod bounds;
 mod counted;
 mod deep;
 mod lineage;

@@ -9,7 +9,7 @@ use crate::postgres::names;
 use crate::postgres::query::{function_name, last, output_name};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AExprKind, Node, RangeFunction};
-use portcullis_model::catalogue::{Oid, Relation};
+use portcullis_model::catalogue::{Column, Oid, Relation};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -39,6 +39,8 @@ pub(super) struct Output<'t> {
     pub(super) narrows: bool,
     /// Made anew in each round of a recursion: it may have any number of values.
     pub(super) made: bool,
+    /// One value may hold more than its row has: it is gathered from rows that no condition restricts.
+    pub(super) heaped: bool,
     pub(super) type_oid: Option<Oid>,
 }
 
@@ -94,7 +96,8 @@ impl<'t> Columns<'t> {
     /// Whether a restriction of the column restricts the item's rows.
     pub(super) fn narrows(&self, name: &str) -> bool {
         match self {
-            Self::Relation(..) | Self::Untold | Self::Qualified => true,
+            Self::Relation(relation, renamed) => !column(relation, renamed, name).is_some_and(is_fixed),
+            Self::Untold | Self::Qualified => true,
             Self::Listed(outputs, more) => {
                 let mut named = outputs.iter().filter(|output| output.name == name).peekable();
                 match named.peek() {
@@ -111,6 +114,18 @@ impl<'t> Columns<'t> {
             Self::Relation(..) | Self::Untold | Self::Qualified => false,
             Self::Listed(outputs, _) => {
                 outputs.iter().any(|output| output.made && name.is_none_or(|name| output.name == name))
+            }
+        }
+    }
+
+    /// Whether a value of the column, or with no name one of any, may hold more than its row has.
+    pub(super) fn heaped(&self, name: Option<&str>) -> bool {
+        match self {
+            Self::Relation(..) | Self::Untold | Self::Qualified => false,
+            Self::Listed(outputs, more) => {
+                let mut named = outputs.iter().filter(|output| name.is_none_or(|name| output.name == name)).peekable();
+                let untold = *more == More::Anything && (name.is_none() || named.peek().is_none());
+                untold || named.any(|output| output.heaped)
             }
         }
     }
@@ -132,7 +147,13 @@ impl<'t> Columns<'t> {
             return self;
         }
         let named = |narrows: bool| {
-            let output = |name: &&'t str| Output { name: Cow::Borrowed(*name), narrows, made: false, type_oid: None };
+            let output = |name: &&'t str| Output {
+                name: Cow::Borrowed(*name),
+                narrows,
+                made: false,
+                heaped: false,
+                type_oid: None,
+            };
             names.iter().map(output).collect::<Vec<_>>()
         };
         match self {
@@ -147,7 +168,7 @@ impl<'t> Columns<'t> {
             Self::Listed(outputs, _) => {
                 let made = outputs.iter().any(|output| output.made);
                 let mut renamed = named(false);
-                renamed.iter_mut().for_each(|output| output.made = made);
+                renamed.iter_mut().for_each(|output| (output.made, output.heaped) = (made, true));
                 Self::Listed(renamed, More::Anything)
             }
             Self::Untold => Self::Listed(named(true), More::Table { narrows: true }),
@@ -159,13 +180,14 @@ impl<'t> Columns<'t> {
     pub(super) fn star(&self, restricts: bool) -> (Vec<Output<'t>>, More) {
         match self {
             Self::Relation(relation, renamed) => {
-                let output = |(name, type_oid): (&str, Oid)| Output {
+                let output = |((name, type_oid), column): ((&str, Oid), &Column)| Output {
                     name: Cow::Owned(name.to_owned()),
-                    narrows: restricts,
+                    narrows: restricts && !is_fixed(column),
                     made: false,
+                    heaped: false,
                     type_oid: Some(type_oid),
                 };
-                (shown(relation, renamed).map(output).collect(), More::Nothing)
+                (shown(relation, renamed).zip(&relation.columns).map(output).collect(), More::Nothing)
             }
             Self::Listed(outputs, more) => {
                 let mut outputs = outputs.clone();
@@ -188,6 +210,7 @@ impl<'t> Columns<'t> {
                 for (output, other) in outputs.iter_mut().zip(others) {
                     output.narrows &= other.narrows;
                     output.made |= other.made;
+                    output.heaped |= other.heaped;
                 }
                 Self::Listed(outputs, More::Nothing)
             }
@@ -196,6 +219,7 @@ impl<'t> Columns<'t> {
                 for output in &mut outputs {
                     output.narrows = false;
                     output.made |= made;
+                    output.heaped = true;
                 }
                 Self::Listed(outputs, More::Table { narrows: false })
             }
@@ -210,6 +234,17 @@ fn shown<'r>(relation: &'r Relation, renamed: &'r [&'r str]) -> impl Iterator<It
         .iter()
         .enumerate()
         .map(move |(at, column)| (renamed.get(at).copied().unwrap_or_else(|| column.name.as_str()), column.type_oid))
+}
+
+/// The column of a relation that is called so here.
+fn column<'r>(relation: &'r Relation, renamed: &[&str], name: &str) -> Option<&'r Column> {
+    let at = shown(relation, renamed).position(|(shown, _)| shown == name)?;
+    relation.columns.get(at)
+}
+
+/// Whether every row has the same in the column, since it is generated from no other.
+fn is_fixed(column: &Column) -> bool {
+    column.generated.is_some() && column.derived.as_ref().is_none_or(|derived| derived.sources.columns().is_empty())
 }
 
 /// The name of an output column, where the server's choice of it is certain.
@@ -238,7 +273,13 @@ pub(super) fn certain_name(value: Option<&NodeEnum>) -> Option<&str> {
 pub(super) fn of_function<'t>(function: &'t RangeFunction, user: impl Fn(&str) -> bool) -> (&'t str, Columns<'t>) {
     let given = function.alias.as_ref().map(|alias| alias.aliasname.as_str());
     let called = given.unwrap_or_else(|| function_name(&function.functions));
-    let output = |name: &'t str| Output { name: Cow::Borrowed(name), narrows: false, made: false, type_oid: None };
+    let output = |name: &'t str| Output {
+        name: Cow::Borrowed(name),
+        narrows: false,
+        made: false,
+        heaped: false,
+        type_oid: None,
+    };
     let defined = function.coldeflist.iter().filter_map(|column| match &column.node {
         Some(NodeEnum::ColumnDef(column)) => Some(output(&column.colname)),
         _ => None,

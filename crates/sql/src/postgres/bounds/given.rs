@@ -3,10 +3,11 @@
 //! A closed list: constants that do, parameters, times, and a few functions of those. What is computed in another way may
 //! match everything. Held by: `fixtures/sql/bounds.tsv`.
 
-use super::pattern;
+use super::pattern::{self, Held, Side};
 use super::terms::Term;
 use crate::postgres::expression::constant;
 use crate::postgres::names;
+use crate::postgres::query::last;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AExprKind, Node, a_const};
 
@@ -31,14 +32,21 @@ const TIMES: [&str; 15] = [
 
 const RANGES: [&str; 6] = ["daterange", "int4range", "int8range", "numrange", "tsrange", "tstzrange"];
 
+/// Types whose constants look like ranges and are none.
+const GEOMETRIC: [&str; 6] = ["box", "circle", "lseg", "path", "point", "polygon"];
+
+/// The largest number that leaves what it is added to apart: a much larger one absorbs a float.
+const ADDED: f64 = 1e6;
+
 /// The type id of `jsonb`.
-const JSONB: u32 = 3802;
+pub(super) const JSONB: u32 = 3802;
 
 impl<'t> Term<'_, '_, '_, 't> {
     /// A container that leaves something out, as far as its text tells. What is computed may be empty.
-    pub(super) fn container(&mut self, node: &'t Node) -> bool {
+    pub(super) fn container(&mut self, node: &'t Node, held: Held) -> bool {
         if let Some(text) = constant(Some(node)) {
-            return pattern::container_restricts(text);
+            let apart = is_cast_to(node, &GEOMETRIC) || pattern::range_restricts(text, held);
+            return apart && pattern::container_restricts(text);
         }
         match &bare(node).node {
             Some(NodeEnum::AArrayExpr(array)) => {
@@ -51,8 +59,8 @@ impl<'t> Term<'_, '_, '_, 't> {
                     ("jsonb_build_object", args @ [_, _, ..]) => args
                         .iter()
                         .all(|arg| self.given(arg) && constant(Some(arg)).is_none_or(pattern::container_restricts)),
-                    (name, [low, high, ..]) if RANGES.contains(&name) => {
-                        self.moment(low) && self.moment(high) && !same(low, high)
+                    (name, [low, high, bounds @ ..]) if RANGES.contains(&name) => {
+                        self.moment(low) && self.moment(high) && !same(low, high) && spans(low, high, bounds, held)
                     }
                     _ => self.moment(node),
                 }
@@ -88,17 +96,39 @@ impl<'t> Term<'_, '_, '_, 't> {
     }
 
     /// A constant, a parameter, or a variable of a code block: a single value.
-    fn given(&self, node: &'t Node) -> bool {
+    pub(super) fn given(&self, node: &'t Node) -> bool {
         match &node.node {
             Some(NodeEnum::AConst(value)) => !value.isnull,
             Some(NodeEnum::ParamRef(_)) => true,
             Some(NodeEnum::ColumnRef(column)) => self.is_variable(&column.fields),
             Some(NodeEnum::TypeCast(cast)) => {
-                let array = cast.type_name.as_ref().is_some_and(|name| !name.array_bounds.is_empty());
+                let array = cast.type_name.as_ref().is_some_and(|name| {
+                    let last = last(&name.names);
+                    !name.array_bounds.is_empty() || last.starts_with('_') || last.ends_with("vector")
+                });
                 let parameter = cast.arg.as_deref().is_some_and(is_parameter);
-                (!array || parameter) && cast.arg.as_deref().is_some_and(|arg| self.given(arg))
+                // The text of an array of a type that is not known for one.
+                let empty = |text: &str| text.trim_start().starts_with('{') && !pattern::has_words(text);
+                (!array || parameter)
+                    && !constant(Some(node)).is_some_and(empty)
+                    && cast.arg.as_deref().is_some_and(|arg| self.given(arg))
             }
             Some(_) | None => false,
+        }
+    }
+
+    /// What a column may be moved by and keep its values apart: a small number or a finite span. A range, a key and an
+    /// infinity write over what is there.
+    pub(super) fn adds(&self, node: &'t Node) -> bool {
+        if let Some(number) = number(node) {
+            return number.abs() <= ADDED;
+        }
+        match constant(Some(node)) {
+            Some(text) => {
+                text.trim_start().starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+'))
+                    && pattern::is_finite(text)
+            }
+            None => self.given(node) || self.moment(node),
         }
     }
 
@@ -106,10 +136,8 @@ impl<'t> Term<'_, '_, '_, 't> {
     pub(super) fn moment(&self, node: &'t Node) -> bool {
         match &bare(node).node {
             Some(NodeEnum::AConst(value)) => match &value.val {
-                Some(a_const::Val::Boolval(_)) => false,
-                Some(a_const::Val::Sval(text)) => {
-                    !text.sval.trim().is_empty() && !text.sval.to_ascii_lowercase().contains("inf")
-                }
+                Some(a_const::Val::Boolval(_) | a_const::Val::Bsval(_)) => false,
+                Some(a_const::Val::Sval(text)) => !text.sval.trim().is_empty() && pattern::is_finite(&text.sval),
                 _ => !value.isnull,
             },
             Some(NodeEnum::ParamRef(_) | NodeEnum::SqlvalueFunction(_)) => true,
@@ -127,6 +155,46 @@ impl<'t> Term<'_, '_, '_, 't> {
     }
 }
 
+/// Whether a constant is cast to one of these types.
+fn is_cast_to(node: &Node, types: &[&str]) -> bool {
+    match &node.node {
+        Some(NodeEnum::TypeCast(cast)) => {
+            cast.type_name.as_ref().is_some_and(|name| types.contains(&last(&name.names)))
+                || cast.arg.as_deref().is_some_and(|arg| is_cast_to(arg, types))
+        }
+        Some(_) | None => false,
+    }
+}
+
+/// Whether a range between these ends leaves anything out.
+fn spans(low: &Node, high: &Node, bounds: &[Node], held: Held) -> bool {
+    if held == Held::Around {
+        return match (number(low), number(high)) {
+            (Some(low), Some(high)) => {
+                pattern::number_restricts(Side::Above, low, None) || pattern::number_restricts(Side::Below, high, None)
+            }
+            _ => true,
+        };
+    }
+    let ascending = || match (&bare(low).node, &bare(high).node) {
+        (Some(NodeEnum::ParamRef(low)), Some(NodeEnum::ParamRef(high))) => low.number != high.number,
+        _ => match (number(low), number(high), constant(Some(low)), constant(Some(high))) {
+            (Some(low), Some(high), _, _) => low < high,
+            (_, _, Some(low), Some(high)) => pattern::are_ascending(low, high),
+            _ => false,
+        },
+    };
+    match bounds {
+        [] => ascending(),
+        [bounds] => match constant(Some(bounds)) {
+            Some("[]") => true,
+            Some("[)" | "(]") => ascending(),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 /// An expression without the casts around it.
 pub(super) fn bare(node: &Node) -> &Node {
     match &node.node {
@@ -140,8 +208,8 @@ pub(super) fn number(node: &Node) -> Option<f64> {
     match bare(node).node.as_ref()? {
         NodeEnum::AConst(value) => match value.val.as_ref()? {
             a_const::Val::Ival(value) => Some(f64::from(value.ival)),
-            a_const::Val::Fval(value) => value.fval.replace('_', "").parse().ok(),
-            a_const::Val::Sval(text) => text.sval.trim().parse().ok().filter(|value: &f64| value.is_finite()),
+            a_const::Val::Fval(value) => pattern::number_of(&value.fval),
+            a_const::Val::Sval(text) => pattern::number_of(&text.sval).filter(|value| value.is_finite()),
             a_const::Val::Boolval(_) | a_const::Val::Bsval(_) => None,
         },
         NodeEnum::AExpr(operation) => {
@@ -161,61 +229,7 @@ pub(super) fn number(node: &Node) -> Option<f64> {
     }
 }
 
-/// The languages of patterns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pattern {
-    Like,
-    Similar,
-    Regex,
-    Prefix,
-}
-
-impl Pattern {
-    fn restricts(self, text: &str) -> bool {
-        match self {
-            Self::Like => pattern::like_restricts(text),
-            Self::Similar => pattern::similar_restricts(text),
-            Self::Regex => pattern::regex_restricts(text),
-            Self::Prefix => !text.is_empty(),
-        }
-    }
-
-    /// Whether what stands beside a part of a pattern can undo what the part asks for.
-    fn undoes(self, text: Option<&str>) -> bool {
-        match (self, text) {
-            (Self::Like | Self::Prefix, _) => false,
-            (Self::Similar | Self::Regex, Some(text)) => text.contains(['|', '*', '?', '{', '(']),
-            (Self::Similar | Self::Regex, None) => true,
-        }
-    }
-}
-
-/// Whether a pattern is a constant that restricts, or holds a parameter.
-pub(super) fn pattern_settled(node: &Node, pattern: Pattern) -> bool {
-    if let Some(text) = constant(Some(node)) {
-        return pattern.restricts(text);
-    }
-    match &bare(node).node {
-        Some(NodeEnum::ParamRef(_)) => true,
-        Some(NodeEnum::AExpr(operation)) if matches!(names::strings(&operation.name).as_deref(), Some(["||"])) => {
-            let (Some(left), Some(right)) = (operation.lexpr.as_deref(), operation.rexpr.as_deref()) else {
-                return false;
-            };
-            let undone = |side: &Node| !is_parameter(side) && pattern.undoes(constant(Some(side)));
-            (pattern_settled(left, pattern) && !undone(right)) || (pattern_settled(right, pattern) && !undone(left))
-        }
-        // LIKE … ESCAPE and SIMILAR TO hand their pattern through a built-in.
-        Some(NodeEnum::FuncCall(call)) => match names::strings(&call.funcname).as_deref() {
-            Some([.., "like_escape" | "similar_to_escape"]) => {
-                call.args.first().is_some_and(|first| pattern_settled(first, pattern))
-            }
-            _ => false,
-        },
-        Some(_) | None => false,
-    }
-}
-
-fn is_parameter(node: &Node) -> bool {
+pub(super) fn is_parameter(node: &Node) -> bool {
     matches!(&bare(node).node, Some(NodeEnum::ParamRef(_)))
 }
 

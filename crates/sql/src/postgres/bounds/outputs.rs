@@ -5,6 +5,7 @@
 
 use super::columns::{Columns, More, Output, certain_name};
 use super::given::bare;
+use super::heaps;
 use super::settled::settled;
 use super::shape::Shape;
 use super::terms::Term;
@@ -57,7 +58,7 @@ impl<'t> Solver<'_, '_, 't> {
     fn returned(&mut self, mut problem: Problem<'t>, clause: Option<&'t ReturningClause>) -> Rows<'t> {
         let restricted = problem.items.first().is_some_and(|target| target.restricted);
         let exprs = clause.map(|clause| clause.exprs.as_slice()).unwrap_or_default();
-        Rows { restricted, columns: self.outputs(&mut problem, exprs, true) }
+        Rows { restricted, columns: self.outputs(&mut problem, exprs, true, restricted) }
     }
 
     pub(super) fn select(&mut self, select: &'t SelectStmt) -> Rows<'t> {
@@ -88,13 +89,13 @@ impl<'t> Solver<'_, '_, 't> {
                 let rows = select.values_lists.iter().chain(&select.target_list);
                 let constant = rows.into_iter().all(|row| self.output(&problem, row));
                 let restricted = problem.items.iter().all(|item| item.restricted || item.outer) && constant;
-                let columns = match select.values_lists.first() {
-                    Some(row) => listed(row),
-                    None => {
+                let columns = match select.values_lists.as_slice() {
+                    rows @ [_, ..] => self.listed(&problem, rows),
+                    [] => {
                         let grouping = |group: &Node| matches!(group.node, Some(NodeEnum::GroupingSet(_)));
                         // Grouping sets make columns NULL that are not.
                         let narrows = !select.group_clause.iter().any(grouping);
-                        self.outputs(&mut problem, &select.target_list, narrows)
+                        self.outputs(&mut problem, &select.target_list, narrows, restricted)
                     }
                 };
                 Rows { restricted, columns }
@@ -111,8 +112,34 @@ impl<'t> Solver<'_, '_, 't> {
         settled(self, problem, None, target)
     }
 
-    /// The columns of a list of outputs.
-    fn outputs(&mut self, problem: &mut Problem<'t>, targets: &'t [Node], narrows: bool) -> Columns<'t> {
+    /// The columns of VALUES.
+    fn listed(&mut self, problem: &Problem<'t>, rows: &'t [Node]) -> Columns<'t> {
+        let mut heaped = Vec::new();
+        for row in rows {
+            let Some(NodeEnum::List(list)) = &row.node else { return Columns::unknown() };
+            heaped.resize(list.items.len(), false);
+            for (heaped, value) in heaped.iter_mut().zip(&list.items) {
+                *heaped |= self.heaps(problem, value);
+            }
+        }
+        let output = |(at, heaped): (usize, bool)| Output {
+            name: Cow::Owned(format!("column{}", at + 1)),
+            narrows: false,
+            made: false,
+            heaped,
+            type_oid: None,
+        };
+        Columns::Listed(heaped.into_iter().enumerate().map(output).collect(), More::Nothing)
+    }
+
+    /// The columns of a list of outputs; `restricted`: all rows that they are made of are.
+    fn outputs(
+        &mut self,
+        problem: &mut Problem<'t>,
+        targets: &'t [Node],
+        narrows: bool,
+        restricted: bool,
+    ) -> Columns<'t> {
         let restricts: Vec<bool> =
             (0..problem.items.len()).map(|at| narrows && self.restricts_all(problem, at, targets)).collect();
         let recursive = problem.items.iter().any(|item| item.before);
@@ -139,7 +166,10 @@ impl<'t> Solver<'_, '_, 't> {
                 more = More::Anything;
                 continue;
             };
-            outputs.push(self.one(problem, name, value, &restricts, recursive));
+            let made = recursive || (self.views > 0 && !self.is_countable(problem, target));
+            let heaped = self.heaps(problem, target) || !(restricted || heaps::is_plain(target));
+            let output = Output { name: Cow::Borrowed(name), narrows: false, made, heaped, type_oid: None };
+            outputs.push(self.one(problem, output, value, &restricts));
         }
         Columns::Listed(outputs, more)
     }
@@ -147,12 +177,10 @@ impl<'t> Solver<'_, '_, 't> {
     fn one(
         &mut self,
         problem: &Problem<'t>,
-        name: &'t str,
+        mut output: Output<'t>,
         value: Option<&'t Node>,
         restricts: &[bool],
-        recursive: bool,
     ) -> Output<'t> {
-        let mut output = Output { name: Cow::Borrowed(name), narrows: false, made: recursive, type_oid: None };
         let Some(value) = value else { return output };
         for (at, narrows) in restricts.iter().enumerate() {
             let mut term = Term { solver: &mut *self, problem, at };
@@ -179,7 +207,7 @@ impl<'t> Solver<'_, '_, 't> {
         }
         self.solve(problem);
         let all = problem.items.iter().all(|item| item.restricted || item.outer)
-            && targets.iter().all(|target| self.output(problem, target));
+            && (self.views > 0 || targets.iter().all(|target| self.output(problem, target)));
         for (item, was) in problem.items.iter_mut().zip(was) {
             item.restricted = was;
         }
@@ -204,12 +232,4 @@ fn both(one: More, other: More) -> More {
         (More::Table { narrows }, More::Table { narrows: others }) => More::Table { narrows: narrows && others },
         (More::Anything, _) | (_, More::Anything) => More::Anything,
     }
-}
-
-/// The columns of VALUES.
-fn listed<'t>(row: &Node) -> Columns<'t> {
-    let Some(NodeEnum::List(list)) = &row.node else { return Columns::unknown() };
-    let output =
-        |at: usize| Output { name: Cow::Owned(format!("column{at}")), narrows: false, made: false, type_oid: None };
-    Columns::Listed((1..=list.items.len()).map(output).collect(), More::Nothing)
 }

@@ -12,8 +12,8 @@ use super::{Item, Problem, Solver};
 use crate::postgres::children::children;
 use crate::postgres::names;
 use crate::postgres::query::is_star;
-use pg_query::NodeRef;
-use pg_query::protobuf::{self, Node};
+use pg_query::protobuf::{self, CommonTableExpr, Node};
+use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::catalogue::Oid;
 
 /// Whose a bare name is, among the items of one query.
@@ -53,6 +53,14 @@ impl<'t> Solver<'_, '_, 't> {
         })
     }
 
+    /// Whether the entries of a WITH are in sight.
+    fn is_within(&self, with: &protobuf::WithClause) -> bool {
+        let Some(NodeEnum::CommonTableExpr(first)) = with.ctes.first().and_then(|first| first.node.as_ref()) else {
+            return false;
+        };
+        self.ctes.iter().any(|entry| !entry.later && std::ptr::eq(entry.node, &**first))
+    }
+
     /// Whether the query refers to nothing but its own items; `steady`: and gives the same each time.
     pub(super) fn uncorrelated(&mut self, select: &'t protobuf::SelectStmt, steady: bool) -> bool {
         Walk { solver: self, levels: Vec::new(), entered: Vec::new(), steady }.own(NodeRef::SelectStmt(select))
@@ -64,7 +72,7 @@ struct Walk<'x, 'r, 's, 't> {
     solver: &'x mut Solver<'r, 's, 't>,
     levels: Vec<Vec<Item<'t>>>,
     /// WITH entries being walked.
-    entered: Vec<usize>,
+    entered: Vec<&'t CommonTableExpr>,
     steady: bool,
 }
 
@@ -76,7 +84,10 @@ impl<'t> Walk<'_, '_, '_, 't> {
         match node {
             NodeRef::ColumnRef(column) => self.has(&column.fields),
             NodeRef::SelectStmt(select) => {
-                let before = self.solver.enter_with(select.with_clause.as_ref());
+                let with = select.with_clause.as_ref();
+                // Whoever asks about a query is in its WITH already.
+                let known = with.is_some_and(|with| self.solver.is_within(with));
+                let before = self.solver.enter_with(with.filter(|_| !known));
                 let problem = self.solver.solved(select);
                 self.levels.push(problem.items);
                 let own = self.below(node);
@@ -86,7 +97,16 @@ impl<'t> Walk<'_, '_, '_, 't> {
             }
             // These do not see the items beside them.
             NodeRef::RangeSubselect(sub) if !sub.lateral => self.outside(node),
-            NodeRef::CommonTableExpr(_) => self.outside(node),
+            NodeRef::CommonTableExpr(cte) => {
+                let entries = &self.solver.ctes;
+                let known = entries.iter().rposition(|entry| !entry.later && std::ptr::eq(entry.node, cte));
+                let Some(at) = known else { return false };
+                // Names in it mean what they mean there, not what they mean behind the whole WITH.
+                let hidden = self.solver.hide(at);
+                let own = self.outside(node);
+                self.solver.unhide(hidden);
+                own
+            }
             NodeRef::RangeVar(range) => self.entry(range) && self.below(node),
             NodeRef::FuncCall(call) if self.steady => {
                 let name = names::strings(&call.funcname).and_then(|parts| parts.last().copied());
@@ -111,14 +131,16 @@ impl<'t> Walk<'_, '_, '_, 't> {
     /// A WITH entry may itself refer to what is around it.
     fn entry(&mut self, range: &'t protobuf::RangeVar) -> bool {
         let Some(at) = self.solver.cte_named(range) else { return true };
-        let Some(entry) = self.solver.ctes.get(at).copied() else { return false };
-        if self.entered.contains(&at) {
+        let Some(entry) = self.solver.ctes.get(at).copied().filter(|entry| !entry.later) else { return false };
+        if self.entered.iter().any(|entered| std::ptr::eq(*entered, entry.node)) {
             return true;
         }
         let Some(query) = entry.node.ctequery.as_deref().and_then(|query| query.node.as_ref()) else { return false };
-        self.entered.push(at);
+        self.entered.push(entry.node);
         let levels = std::mem::take(&mut self.levels);
+        let hidden = self.solver.hide(at);
         let own = self.own(query.to_ref());
+        self.solver.unhide(hidden);
         self.levels = levels;
         self.entered.pop();
         own

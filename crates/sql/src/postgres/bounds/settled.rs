@@ -5,7 +5,7 @@
 
 use super::given::bare;
 use super::terms::Term;
-use super::{Problem, Solver};
+use super::{Problem, Solver, Taken};
 use crate::builtins::{self, FunctionClass};
 use crate::postgres::children::children;
 use crate::postgres::names;
@@ -74,11 +74,10 @@ impl<'t> Term<'_, '_, '_, 't> {
     pub(super) fn settled_array(&mut self, node: &'t Node) -> bool {
         match &bare(node).node {
             Some(NodeEnum::SubLink(link)) if link.sub_link_type() == SubLinkType::ArraySublink => {
-                self.inside(|solver| solver.values(link.subselect.as_deref(), true))
+                self.inside(|solver| solver.values(link.subselect.as_deref(), Taken::Elements))
             }
-            // One array may hold every key, so that a LIMIT of it says nothing.
             Some(NodeEnum::SubLink(link)) if link.sub_link_type() == SubLinkType::ExprSublink => {
-                self.inside(|solver| solver.values(link.subselect.as_deref(), false))
+                self.inside(|solver| solver.values(link.subselect.as_deref(), Taken::Array))
             }
             Some(NodeEnum::FuncCall(call)) => {
                 // Only what makes an array of a text or list: any other function may have every key.
@@ -86,10 +85,16 @@ impl<'t> Term<'_, '_, '_, 't> {
                 matches!(name, Some("string_to_array" | "array_remove" | "array_append"))
                     && !has_query(node)
                     && self.settled(node)
+                    && call.args.iter().all(|arg| self.is_single(arg))
             }
-            Some(_) => !has_query(node) && self.settled(node),
+            Some(_) => !has_query(node) && self.settled(node) && self.is_single(node),
             None => false,
         }
+    }
+
+    /// Whether no value of it holds more than the rows that it is of.
+    fn is_single(&self, node: &'t Node) -> bool {
+        node.node.as_ref().is_none_or(|node| !self.heaps(node.to_ref()))
     }
 
     /// Made of constants, parameters and columns of other items that are restricted.
@@ -114,7 +119,7 @@ impl<'t> Term<'_, '_, '_, 't> {
             }
             NodeRef::SubLink(link) => match link.sub_link_type() {
                 SubLinkType::ExprSublink | SubLinkType::ArraySublink => {
-                    self.inside(|solver| solver.values(link.subselect.as_deref(), true))
+                    self.inside(|solver| solver.values(link.subselect.as_deref(), Taken::Each))
                 }
                 _ => false,
             },
@@ -123,10 +128,12 @@ impl<'t> Term<'_, '_, '_, 't> {
                 let name = parts.last().copied().unwrap_or_default();
                 let plain = parts.len() == 1 || parts.first() == Some(&names::CATALOGUE);
                 let counted = builtins::flows(name).rows.is_none()
-                    || (ROW_FOR_EACH.contains(&name) && call.args.iter().all(is_handed_on));
+                    || (ROW_FOR_EACH.contains(&name)
+                        && call.args.iter().all(|arg| is_handed_on(arg) && self.is_single(arg)));
                 plain && counted && !UNSETTLED.contains(&name) && self.is_builtin(name) && self.settled_below(node)
             }
-            NodeRef::SetToDefault(_) | NodeRef::AStar(_) => false,
+            // The query of `JSON_ARRAY(SELECT …)`: of as many rows as it likes.
+            NodeRef::SetToDefault(_) | NodeRef::AStar(_) | NodeRef::SelectStmt(_) => false,
             _ => self.settled_below(node),
         }
     }

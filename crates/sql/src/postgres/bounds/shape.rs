@@ -5,11 +5,12 @@
 //! What makes the same of every value is none of them: a constant behind `||`, the length of a cast, a part of nothing.
 //! Held by: `fixtures/sql/bounds.tsv`.
 
-use super::given::{bare, number};
+use super::given::{JSONB, bare, number};
 use super::pattern;
-use super::terms::Term;
+use super::terms::{BOOLEAN, Term, USERS};
 use crate::postgres::expression::constant;
 use crate::postgres::names;
+use crate::postgres::query::last;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{self, AExpr, AExprKind, AIndirection, CoalesceExpr, Node, a_const};
 use portcullis_model::catalogue::Oid;
@@ -36,9 +37,33 @@ const WRAPPERS: [&str; 9] = ["lower", "upper", "initcap", "btrim", "ltrim", "rtr
 
 /// Types of characters and bytes.
 const TEXTS: [Oid; 4] = [17, 25, 1042, 1043];
-const NUMBERS: [Oid; 6] = [20, 21, 23, 700, 701, 1700];
+pub(super) const NUMBERS: [Oid; 6] = [20, 21, 23, 700, 701, 1700];
 const DATE: Oid = 1082;
-const BOOLEAN: Oid = 16;
+
+/// Times of a day and spans of time, of which years and days may all be 0.
+const SPANS: [Oid; 3] = [1083, 1186, 1266];
+
+/// Types besides numbers whose values stay apart when the same is added to all: times, money, addresses.
+const MOVED: [Oid; 9] = [790, 869, 1082, 1083, 1114, 1184, 1186, 1266, 3220];
+const MOVED_NAMES: [&str; 13] = [
+    "date",
+    "float4",
+    "float8",
+    "int2",
+    "int4",
+    "int8",
+    "interval",
+    "money",
+    "numeric",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+];
+
+/// Types of which `||` writes over what is there: `jsonb`, `tsvector`, `tsquery`.
+const DOCUMENTS: [Oid; 3] = [JSONB, 3614, 3615];
+const DOCUMENT_NAMES: [&str; 5] = ["hstore", "json", "jsonb", "tsquery", "tsvector"];
 
 impl<'t> Term<'_, '_, '_, 't> {
     /// How the expression stands for a column of the item, if it does.
@@ -64,17 +89,30 @@ impl<'t> Term<'_, '_, '_, 't> {
 
     /// A cast keeps what a column is, except to a type that cannot tell values apart.
     fn cast_shape(&mut self, cast: &'t protobuf::TypeCast) -> Option<Shape> {
-        let shape = self.shape(cast.arg.as_deref()?)?;
-        let parts = names::strings(&cast.type_name.as_ref()?.names)?;
-        let typmods = cast.type_name.as_ref().is_some_and(|name| !name.typmods.is_empty());
+        let arg = cast.arg.as_deref()?;
+        let shape = self.shape(arg)?;
+        let name = cast.type_name.as_ref()?;
+        let parts = names::strings(&name.names)?;
+        let typmods = !name.typmods.is_empty();
         match *parts.last()? {
             "bool" | "regclass" | "void" | "unknown" => None,
-            _ if shape == Shape::Joined => Some(Shape::Joined),
+            // What is read out of it, or cut off, may be what stands beside the column.
+            "text" | "varchar" if shape == Shape::Joined && !typmods => Some(Shape::Joined),
+            _ if shape == Shape::Joined => None,
+            // Rounded to a power of ten, or cut to years: the same for all.
+            "numeric" if typmods && name.typmods.get(1).is_some_and(|scale| number(scale).is_none_or(|n| n < 0.0)) => {
+                None
+            }
+            "interval" if typmods => None,
             // `x::varchar(0)` and `x::char(1)` of a long value, `x::bit(1)` of a number: fewer values than rows.
             "char" | "bit" | "varbit" => Some(Shape::Coarse(2)),
-            _ if matches!(shape, Shape::Coarse(_)) => Some(shape),
+            _ if matches!(shape, Shape::Coarse(_)) => (!typmods).then_some(shape),
+            // The time of what is whole days is midnight.
+            "time" | "timetz" => {
+                let own = shape == Shape::Plain && is_column(bare(arg)) && self.column_type(arg) != Some(DATE);
+                (own && !self.is_span(arg)).then_some(Shape::Other)
+            }
             _ if typmods => Some(Shape::Other),
-            "time" | "timetz" => Some(Shape::Other),
             "date" if shape == Shape::Plain => Some(Shape::Period),
             _ => Some(shape),
         }
@@ -120,8 +158,14 @@ impl<'t> Term<'_, '_, '_, 't> {
         }
         match (name, rest.as_slice()) {
             ("date", []) if shape == Shape::Plain => Some(Shape::Period),
+            ("date_trunc" | "date_part" | "extract", [unit, ..]) if self.is_span(arg) => {
+                let whole = name != "date_trunc" && shape == Shape::Plain;
+                (whole && constant(Some(unit)).is_some_and(|unit| unit.trim().eq_ignore_ascii_case("epoch")))
+                    .then_some(Shape::Other)
+            }
             ("date_trunc", [unit, ..]) if matches!(shape, Shape::Plain | Shape::Period | Shape::Other) => {
-                constant(Some(unit)).is_none_or(pattern::fine_unit).then_some(Shape::Period)
+                let fine = constant(Some(unit)).map_or_else(|| self.given(unit), pattern::fine_unit);
+                fine.then_some(Shape::Period)
             }
             ("date_part" | "extract", [unit]) if shape == Shape::Plain => {
                 let count = pattern::values_of_unit(constant(Some(unit))?, self.column_type(arg) == Some(DATE))?;
@@ -147,7 +191,7 @@ impl<'t> Term<'_, '_, '_, 't> {
     /// A time in words: only where the words say something of it.
     fn shown_as(&self, arg: &'t Node, format: &str) -> Option<Shape> {
         let type_oid = self.column_type(arg);
-        if type_oid.is_some_and(|type_oid| NUMBERS.contains(&type_oid)) {
+        if type_oid.is_some_and(|type_oid| NUMBERS.contains(&type_oid)) || self.is_span(arg) {
             return None;
         }
         match pattern::date_format(format, type_oid == Some(DATE)) {
@@ -168,16 +212,85 @@ impl<'t> Term<'_, '_, '_, 't> {
                 Shape::Joined | Shape::Coarse(_) => None,
                 Shape::Plain | Shape::Period | Shape::Other | Shape::Place => Some(Shape::Other),
             },
-            ["+" | "-"] if self.settled(right) => self.shape(left).map(moved),
-            ["+"] if self.settled(left) => self.shape(right).map(moved),
+            ["+" | "-"] if self.settled(right) && self.adds(right) && self.is_moved(left) => {
+                self.shape(left).map(moved)
+            }
+            ["+"] if self.settled(left) && self.adds(left) && self.is_moved(right) => self.shape(right).map(moved),
             ["%"] => {
                 let count = number(right).map(f64::abs).filter(|value| *value > 1.0)?;
                 self.shape(left).map(|shape| if shape == Shape::Joined { shape } else { Shape::Coarse(whole(count)) })
             }
-            ["||"] if self.settled(right) => self.shape(left).map(|_| Shape::Joined),
-            ["||"] if self.settled(left) => self.shape(right).map(|_| Shape::Joined),
+            ["||"] if self.settled(right) && !self.is_document(left, right) => self.shape(left).map(|_| Shape::Joined),
+            ["||"] if self.settled(left) && !self.is_document(right, left) => self.shape(right).map(|_| Shape::Joined),
             _ => None,
         }
+    }
+
+    /// Whether values of the expression stay apart when the same is added to all, as far as its type tells.
+    fn is_moved(&self, node: &'t Node) -> bool {
+        match &node.node {
+            Some(NodeEnum::ColumnRef(_)) => self
+                .column_type(node)
+                .is_none_or(|type_oid| NUMBERS.contains(&type_oid) || MOVED.contains(&type_oid) || type_oid >= USERS),
+            Some(NodeEnum::TypeCast(cast)) => {
+                cast.type_name.as_ref().is_some_and(|name| MOVED_NAMES.contains(&last(&name.names)))
+            }
+            Some(NodeEnum::AExpr(operation)) => matches!(last(&operation.name), "+" | "-" | "%"),
+            Some(NodeEnum::FuncCall(_) | NodeEnum::CoalesceExpr(_)) => true,
+            Some(_) | None => false,
+        }
+    }
+
+    /// Whether `||` may write over what the column has, as it does in JSON.
+    fn is_document(&self, column: &'t Node, beside: &'t Node) -> bool {
+        let cast = |node: &Node| match &node.node {
+            Some(NodeEnum::TypeCast(cast)) => {
+                cast.type_name.as_ref().is_some_and(|name| DOCUMENT_NAMES.contains(&last(&name.names)))
+            }
+            Some(NodeEnum::FuncCall(call)) => last(&call.funcname).contains("json"),
+            Some(_) | None => false,
+        };
+        let keyed = |text: &str| text.trim_start().starts_with('{') || text.contains("=>");
+        let typed = self.column_type(column).filter(|type_oid| *type_oid < USERS);
+        cast(column)
+            || cast(beside)
+            || typed.map_or_else(|| constant(Some(beside)).is_some_and(keyed), |type_oid| DOCUMENTS.contains(&type_oid))
+    }
+
+    /// Whether the expression is certainly, or may be, a span of time: what one time is behind another.
+    fn is_span(&self, node: &'t Node) -> bool {
+        let of = |node: Option<&'t Node>| node.is_some_and(|node| self.is_span(node));
+        match &node.node {
+            Some(NodeEnum::ColumnRef(_)) => self.column_type(node).is_some_and(|oid| SPANS.contains(&oid)),
+            Some(NodeEnum::TypeCast(cast)) => {
+                let name = cast.type_name.as_ref().map_or("", |name| last(&name.names));
+                matches!(name, "interval" | "time" | "timetz") || of(cast.arg.as_deref())
+            }
+            Some(NodeEnum::AExpr(operation)) => {
+                let (left, right) = (operation.lexpr.as_deref(), operation.rexpr.as_deref());
+                let moves = |node: &Node| number(node).is_some() || is_interval(node);
+                let own = |node: Option<&'t Node>| node.filter(|node| constant(Some(*node)).is_none());
+                match last(&operation.name) {
+                    "-" => of(left) || !right.is_some_and(moves),
+                    _ => of(own(left)) || of(own(right)),
+                }
+            }
+            Some(NodeEnum::FuncCall(call)) => call.args.iter().any(|arg| self.is_span(arg)),
+            Some(NodeEnum::CoalesceExpr(coalesce)) => of(coalesce.args.first()),
+            Some(_) | None => false,
+        }
+    }
+}
+
+/// Whether a constant is a span of time.
+fn is_interval(node: &Node) -> bool {
+    match &node.node {
+        Some(NodeEnum::TypeCast(cast)) => cast.type_name.as_ref().is_some_and(|name| last(&name.names) == "interval"),
+        Some(NodeEnum::FuncCall(call)) => last(&call.funcname) == "make_interval",
+        Some(NodeEnum::AExpr(operation)) => {
+            operation.lexpr.as_deref().is_some_and(is_interval) || operation.rexpr.as_deref().is_some_and(is_interval)
+        }
+        Some(_) | None => false,
     }
 }
 

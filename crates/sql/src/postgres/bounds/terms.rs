@@ -3,28 +3,44 @@
 //! A term is read with its negation pushed inwards. Below OR only tight terms count (equalities, lists, closed ranges),
 //! since two open ranges together can be everything. Held by: `fixtures/sql/bounds.tsv`.
 
-use super::given::{Pattern, bare, number, pattern_settled};
-use super::pattern::{self, Side};
-use super::shape::{Shape, is_boolean};
-use super::{Problem, Solver, level};
+use super::given::{JSONB, bare, number};
+use super::pattern::{self, Held, Side};
+use super::shape::{NUMBERS, Shape, is_boolean};
+use super::shown::{Pattern, Showing, is_text_type, pattern_settled};
+use super::{Problem, Solver, Taken, level};
 use crate::postgres::children::children;
 use crate::postgres::expression::constant;
 use crate::postgres::names;
+use crate::postgres::query::last;
 use pg_query::protobuf::{self, AExpr, AExprKind, BoolExprType, BoolTestType, Node, NullTestType, SubLinkType};
 use pg_query::{NodeEnum, NodeRef};
 
 /// The type id of booleans.
-const BOOLEAN: u32 = 16;
+pub(super) const BOOLEAN: u32 = 16;
+
+/// The type id of amounts of money.
+const MONEY: u32 = 790;
+
+/// The first id of users' types: before it all are the server's.
+pub(super) const USERS: u32 = 16384;
 
 /// Whether the term restricts the item at `at`.
 pub(super) fn restricts<'t>(solver: &mut Solver<'_, '_, 't>, problem: &Problem<'t>, at: usize, term: &'t Node) -> bool {
     Term { solver, problem, at }.holds(term, false, false)
 }
 
-/// Whether a function is called anywhere in the expression.
+/// Whether a function is called, or an aggregate or query stands, anywhere in the expression.
 pub(super) fn calls(node: &Node) -> bool {
     fn below(node: NodeRef<'_>) -> bool {
-        if matches!(node, NodeRef::FuncCall(_) | NodeRef::SubLink(_)) {
+        let called = matches!(
+            node,
+            NodeRef::FuncCall(_)
+                | NodeRef::SubLink(_)
+                | NodeRef::SelectStmt(_)
+                | NodeRef::JsonArrayAgg(_)
+                | NodeRef::JsonObjectAgg(_)
+        );
+        if called {
             return true;
         }
         let mut found = false;
@@ -92,7 +108,7 @@ impl<'t> Term<'_, '_, '_, 't> {
                 let equal = matches!(names::strings(&link.oper_name).as_deref(), Some([] | ["="]));
                 equal
                     && link.testexpr.as_deref().is_some_and(|test| self.spread(test, usize::MAX))
-                    && self.inside(|solver| solver.values(link.subselect.as_deref(), true))
+                    && self.inside(|solver| solver.values(link.subselect.as_deref(), Taken::Each))
             }
             SubLinkType::Undefined
             | SubLinkType::AllSublink
@@ -121,9 +137,9 @@ impl<'t> Term<'_, '_, '_, 't> {
                 self.equal(left, right, tight, true)
             }
             (AExprKind::AexprLike, "~~", false) | (AExprKind::AexprIlike, "~~*", false) => {
-                self.apart(left) && pattern_settled(right, Pattern::Like)
+                self.matched(left, right, Pattern::Like)
             }
-            (AExprKind::AexprSimilar, "~", false) => self.apart(left) && pattern_settled(right, Pattern::Similar),
+            (AExprKind::AexprSimilar, "~", false) => self.matched(left, right, Pattern::Similar),
             (AExprKind::AexprBetween, _, false) | (AExprKind::AexprNotBetween, _, true) => {
                 self.between(left, right, tight)
             }
@@ -140,15 +156,24 @@ impl<'t> Term<'_, '_, '_, 't> {
             ("=", false) | ("<>", true) => self.equal(left, right, tight, false),
             (">" | ">=", false) | ("<" | "<=", true) => !tight && self.range(Side::Above, left, right),
             ("<" | "<=", false) | (">" | ">=", true) => !tight && self.range(Side::Below, left, right),
-            ("~" | "~*", false) => self.apart(left) && pattern_settled(right, Pattern::Regex),
-            ("~~" | "~~*", false) => self.apart(left) && pattern_settled(right, Pattern::Like),
-            ("^@", false) => self.apart(left) && pattern_settled(right, Pattern::Prefix),
+            ("~" | "~*", false) => self.matched(left, right, Pattern::Regex),
+            ("~~" | "~~*", false) => self.matched(left, right, Pattern::Like),
+            ("^@", false) => self.matched(left, right, Pattern::Prefix),
             ("@@", false) => self.search(left, right) || self.search(right, left),
-            ("@>" | "<@" | "&&" | "?" | "?|" | "?&", false) => {
-                (self.apart(left) && self.container(right)) || (self.apart(right) && self.container(left))
-            }
+            ("@>", false) => self.contains(left, right, Held::Inside),
+            ("<@", false) => self.contains(right, left, Held::Inside),
+            ("&&" | "?" | "?|" | "?&", false) => self.contains(left, right, Held::Around),
             _ => false,
         }
+    }
+
+    /// Whether a container restricts; `held`: what `part` is to `whole` where `part` is the constant.
+    fn contains(&mut self, whole: &'t Node, part: &'t Node, held: Held) -> bool {
+        (self.apart(whole) && self.container(part, held)) || (self.apart(part) && self.container(whole, Held::Around))
+    }
+
+    fn matched(&mut self, left: &'t Node, right: &'t Node, pattern: Pattern) -> bool {
+        self.apart(left) && pattern_settled(right, pattern, self.showing(left))
     }
 
     /// Whether a column of only two values is compared, so that two comparisons can be everything.
@@ -254,14 +279,31 @@ impl<'t> Term<'_, '_, '_, 't> {
         {
             return false;
         }
-        if let Some(value) = number(end) {
-            return pattern::number_restricts(side, value, self.column_type(column));
+        let (text, type_oid) = (constant(Some(end)), self.column_type(column));
+        if text.is_some_and(|text| !self.is_placed(column, text)) {
+            return false;
         }
-        match constant(Some(end)) {
+        let counts = type_oid.is_none_or(|oid| NUMBERS.contains(&oid) || oid == MONEY || oid >= USERS);
+        if let (Some(value), true) = (number(end), text.is_none() || counts) {
+            return pattern::number_restricts(side, value, type_oid);
+        }
+        match text {
             Some(text) => pattern::text_restricts(side, text),
             // A value of another row of unknown extent is no restriction: only what constants make is.
             None => self.moment(end),
         }
+    }
+
+    /// Whether a text says where in the order of the column it stands: labels of an enumeration do not, nor does what
+    /// is JSON, nor the text of what is no text.
+    fn is_placed(&self, column: &'t Node, text: &str) -> bool {
+        let first = text.trim_start().chars().next();
+        let placed = match self.column_type(column) {
+            Some(JSONB) => false,
+            Some(type_oid) if type_oid >= USERS => first.is_some_and(|c| c.is_ascii_digit() || matches!(c, '-' | '+')),
+            Some(_) | None => true,
+        };
+        placed && (!is_text_cast(column) || self.showing(column) == Showing::Text)
     }
 
     fn between(&mut self, column: &'t Node, ends: &'t Node, tight: bool) -> bool {
@@ -274,6 +316,15 @@ impl<'t> Term<'_, '_, '_, 't> {
     fn either_way(&mut self, column: &'t Node, ends: &'t Node) -> bool {
         let Some(NodeEnum::List(list)) = &ends.node else { return false };
         list.items.iter().all(|end| self.end(Side::Above, column, end) && self.end(Side::Below, column, end))
+    }
+}
+
+/// Whether a value is taken as a text.
+fn is_text_cast(node: &Node) -> bool {
+    match &node.node {
+        Some(NodeEnum::TypeCast(cast)) => cast.type_name.as_ref().is_some_and(|name| is_text_type(last(&name.names))),
+        Some(NodeEnum::CollateClause(collate)) => collate.arg.as_deref().is_some_and(is_text_cast),
+        Some(_) | None => false,
     }
 }
 
