@@ -126,6 +126,8 @@ pub struct Flows {
     pub result: Option<ResultFlow>,
     /// The arguments that raise no error.
     pub safe: Safe,
+    /// They raise none, of whatever type they are.
+    pub any_type: bool,
     /// Set where it returns a set.
     pub rows: Option<RowShape>,
 }
@@ -146,7 +148,9 @@ pub enum Sight {
 pub enum CatalogueRelation {
     /// Clients need it to describe objects, and it holds no data value and no secret: needs no rule.
     Describes,
-    /// It can hold data values or secrets, or shows other sessions or the inside of the server.
+    /// What the server counts, locks and names, of other sessions too: no value of a column.
+    Counts,
+    /// It can hold data values or secrets, or shows the inside of the server.
     Sensitive,
     /// Not a relation that servers 14 to 18 have there.
     Unknown,
@@ -155,7 +159,7 @@ pub enum CatalogueRelation {
 /// What a change of a setting amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SettingClass {
-    /// Presentation of values, time limits and choice of plan of the session: needs no rule.
+    /// Presentation of values and time limits of the session: needs no rule.
     Presentation,
     /// Decides which objects a bare name means.
     SearchPath,
@@ -197,6 +201,7 @@ static BY_FUNCTION: LazyLock<BySchema<FunctionClass>> = LazyLock::new(|| by_sche
 static BY_RELATION: LazyLock<BySchema<CatalogueRelation>> = LazyLock::new(|| {
     by_schema(RELATIONS, |class| match class {
         "describes" => Some(CatalogueRelation::Describes),
+        "counts" => Some(CatalogueRelation::Counts),
         "sensitive" => Some(CatalogueRelation::Sensitive),
         _ => None,
     })
@@ -214,7 +219,8 @@ static BY_FLOW: LazyLock<HashMap<&'static str, Flows>> = LazyLock::new(|| {
     };
     let parsed = rows(FLOWS).filter_map(|mut row| {
         let (name, given, safe, rows) = (row.next()?, row.next()?, row.next()?, row.next()?);
-        Some((name, Flows { result: result(given), safe: Safe::of(safe)?, rows: RowShape::of(rows) }))
+        let any_type = row.next()? == "any";
+        Some((name, Flows { result: result(given), safe: Safe::of(safe)?, any_type, rows: RowShape::of(rows) }))
     });
     parsed.collect()
 });
@@ -293,6 +299,21 @@ pub fn keeps_values(name: &str) -> bool {
         SettingClass::SearchPath | SettingClass::Pinned => true,
         SettingClass::Other => false,
     }
+}
+
+/// Whether the value of this setting can hold no secret: custom ones may hold anything, and lines that connect to other
+/// servers or run commands have passwords in them; the name in any case.
+#[must_use]
+pub fn may_be_shown(name: &str) -> bool {
+    const SECRET: [&str; 6] = [
+        "archive_cleanup_command",
+        "archive_command",
+        "primary_conninfo",
+        "recovery_end_command",
+        "restore_command",
+        "ssl_passphrase_command",
+    ];
+    !name.contains('.') && !SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
 /// Whether setting a [`SettingClass::Pinned`] setting to this value leaves it as the gateway reads text by it. A reset

@@ -123,7 +123,7 @@ fn a_change_of_how_values_are_written_may_change_what_is_found() {
     {
         assert!(!keeps_values(name), "{name}");
     }
-    for name in ["search_path", "client_encoding", "statement_timeout", "application_name", "enable_seqscan", "JIT"] {
+    for name in ["search_path", "client_encoding", "statement_timeout", "application_name", "JIT"] {
         assert!(keeps_values(name), "{name}");
     }
 }
@@ -172,14 +172,19 @@ fn catalogue_relations_that_can_hold_values_or_secrets_are_sensitive() {
         assert_ne!(catalogue_relation(row[0], row[1]), CatalogueRelation::Unknown, "{row:?}");
         assert!(!row[4].is_empty(), "{row:?} has no reason");
         let watched = row[1].starts_with("pg_stat") && row[1] != "pg_statistic_ext" || row[1].contains("user_mapping");
-        assert!(!watched || row[2] == "sensitive", "{row:?}");
+        assert!(!watched || matches!(row[2], "sensitive" | "counts"), "{row:?}");
     }
     for name in "pg_statistic pg_stats pg_stats_ext pg_statistic_ext_data pg_authid pg_shadow pg_user_mapping \
                  pg_user_mappings pg_subscription pg_stat_activity pg_largeobject pg_prepared_statements pg_cursors \
-                 pg_hba_file_rules pg_file_settings pg_replication_slots pg_stat_ssl pg_locks pg_db_role_setting"
+                 pg_hba_file_rules pg_file_settings pg_replication_slots pg_db_role_setting pg_sequences \
+                 pg_stat_replication pg_stat_subscription pg_stat_wal_receiver"
         .split_whitespace()
     {
         assert_eq!(catalogue_relation("pg_catalog", name), CatalogueRelation::Sensitive, "{name}");
+    }
+    for name in "pg_locks pg_stat_user_tables pg_stat_database pg_statio_all_indexes pg_stat_progress_vacuum".split(' ')
+    {
+        assert_eq!(catalogue_relation("pg_catalog", name), CatalogueRelation::Counts, "{name}");
     }
     assert_eq!(catalogue_relation("information_schema", "user_mapping_options"), CatalogueRelation::Sensitive);
     assert_eq!(catalogue_relation("pg_catalog", "pg_no_such"), CatalogueRelation::Unknown);
@@ -221,10 +226,33 @@ fn settings_are_a_closed_list() {
     assert_eq!(setting_class("CLIENT_ENCODING"), SettingClass::Pinned);
     for name in "role session_authorization session_replication_role work_mem transform_null_equals array_nulls \
                  synchronous_commit local_preload_libraries dynamic_library_path my.key log_statement lc_messages \
-                 lo_compat_privileges allow_system_table_mods default_transaction_read_onlyx"
+                 lo_compat_privileges allow_system_table_mods default_transaction_read_onlyx enable_seqscan \
+                 enable_sort plan_cache_mode geqo"
         .split_whitespace()
     {
         assert_eq!(setting_class(name), SettingClass::Other, "{name}");
+    }
+}
+
+#[test]
+fn settings_with_secrets_are_not_shown() {
+    for name in ["app.key", "primary_conninfo", "Primary_ConnInfo", "restore_command", "ssl_passphrase_command"] {
+        assert!(!may_be_shown(name), "{name}");
+    }
+    for name in ["work_mem", "search_path", "TimeZone", "transaction_isolation", "server_version", "all"] {
+        assert!(may_be_shown(name), "{name}");
+    }
+}
+
+/// What fails for some value of a type that is not plain, found by trying.
+#[test]
+fn what_looks_into_values_is_not_told_to_take_every_type() {
+    for name in "= -> ->> #> #>> && @> <@ @@ age avg bit_and bit_or ceil ceiling date_part date_trunc floor \
+                 json_strip_nulls jsonb_agg jsonb_build_array jsonb_build_object jsonb_object_agg justify_days \
+                 justify_hours justify_interval max min round stddev sum to_jsonb variance"
+        .split_whitespace()
+    {
+        assert!(!flows(name).any_type, "{name}");
     }
 }
 
@@ -267,13 +295,15 @@ fn types_are_named_as_the_catalogue_names_them() {
 
 #[test]
 fn what_flows_through_a_function_is_told_of_functions_that_there_are() {
-    let flows_of = table(FLOWS, 4);
+    let flows_of = table(FLOWS, 5);
     no_repeats(flows_of.iter().map(|row| ("pg_catalog", row[0])));
     for row in &flows_of {
         assert!(function(row[0]).is_some() || is_builtin_operator(row[0]), "{row:?}");
         assert!(BY_FLOW.contains_key(row[0]), "{row:?} does not parse");
         assert!(["-", "given", "stored"].contains(&row[1]), "{row:?}");
         assert_eq!(row[3] != "-", flows(row[0]).rows.is_some(), "{row:?}");
+        assert_eq!(row[4] == "any", flows(row[0]).any_type, "{row:?}");
+        assert!(row[4] == "-" || row[4] == "any" && row[2] != "-", "{row:?}");
     }
     for name in "query_to_xml table_to_xml database_to_xml cursor_to_xml lo_get loread pg_read_file current_setting \
                  pg_stat_get_activity pg_stat_get_backend_activity pg_logical_slot_peek_changes pg_mcv_list_items"

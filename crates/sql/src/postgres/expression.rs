@@ -9,7 +9,7 @@
 use super::children::{children, tag};
 use super::names::{self, CATALOGUE, Callee};
 use super::reader::Reader;
-use crate::builtins::FunctionClass;
+use crate::builtins::{self, FunctionClass};
 use pg_query::protobuf::{self, AExprKind, FuncCall, Node, a_const};
 use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::{Action, Mark, Marks, Name, Object, Part, QualifiedName};
@@ -330,6 +330,14 @@ impl<'t> Reader<'_, 't> {
         self.add(Action::Execute, object, marks);
     }
 
+    /// SHOW: of a setting that may hold a secret it is the function that reads it.
+    pub(super) fn show(&mut self, name: &str) {
+        if !builtins::may_be_shown(name) {
+            let callee = self.standing.function(Some(CATALOGUE), "current_setting");
+            self.callee(&callee, "current_setting", Marks::NONE);
+        }
+    }
+
     /// Built-ins that are another way to write a statement, and those that drivers reset a session with. True where
     /// the call needs no more.
     fn special(&mut self, name: &str, class: Option<FunctionClass>, args: &'t [Node]) -> bool {
@@ -344,8 +352,8 @@ impl<'t> Reader<'_, 't> {
                 self.add(Action::Call, Object::Channel(channel), marks);
                 true
             }
-            // SHOW by another name; custom settings, which have a dot, may hold anything.
-            "current_setting" => constant(args.first()).is_some_and(|name| !name.contains('.')),
+            // SHOW by another name.
+            "current_setting" => constant(args.first()).is_some_and(builtins::may_be_shown),
             "pg_advisory_unlock_all" => true,
             _ => {
                 if class == Some(FunctionClass::ServerFiles) {

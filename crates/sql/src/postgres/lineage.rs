@@ -3,7 +3,7 @@
 //! A pass of its own over the tree, beside the reader of operations: it evaluates each expression to what may flow into
 //! it, with the range tables that the server would have. Names are resolved by the same [`Standing`]. `flow` has the
 //! sets, `range` what is in sight, `query`, `from`, `join`, `order` and `recursion` follow queries, `value`, `operator` and `call` expressions, with
-//! `scalar` for what is no array and `settled` for constants that fail for no value, `write` the
+//! `scalar` for what is no array, `kind` for types and `settled` for constants that fail for no value, `write` the
 //! statements that write, `statement` all others, `bound` constants beside columns, `derive` texts of the catalogue.
 //!
 //! What is counted as [`Usage::Condition`] is one use for the whole statement: every clause that decides about rows,
@@ -21,6 +21,7 @@ mod derive;
 mod flow;
 mod from;
 mod join;
+mod kind;
 mod operator;
 mod order;
 mod query;

@@ -89,6 +89,10 @@ impl<'t> Reader<'_, 't> {
     fn setting(&mut self, name: &str, values: Option<Vec<String>>, local: bool, default: bool) {
         let name = name.to_ascii_lowercase();
         if matches!(name.as_str(), "role" | "session_authorization") {
+            // Back to what the login began with, as DISCARD ALL does and pools send it. `SET ROLE NONE` has a value.
+            if default {
+                return self.gathered.effects.push(Effect::Role);
+            }
             return self.becomes(values.as_deref());
         }
         let canonical = Name::canonical(name.as_str());

@@ -32,7 +32,8 @@ impl<'t> Reader<'_, 't> {
             NodeRef::TruncateStmt(s) => self.truncate(s),
             // The session.
             NodeRef::VariableSetStmt(s) => self.set(s),
-            NodeRef::VariableShowStmt(_) | NodeRef::ConstraintsSetStmt(_) | NodeRef::UnlistenStmt(_) => {}
+            NodeRef::VariableShowStmt(s) => self.show(&s.name),
+            NodeRef::ConstraintsSetStmt(_) | NodeRef::UnlistenStmt(_) => {}
             NodeRef::TransactionStmt(s) => self.transaction(s),
             NodeRef::DiscardStmt(s) => self.discard(s),
             NodeRef::PrepareStmt(s) => self.prepare(s),

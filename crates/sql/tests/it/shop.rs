@@ -147,6 +147,7 @@ fn tables() -> Vec<Relation> {
         relation(30, "pg_catalog.pg_largeobject_metadata", Table, "oid int"),
         relation(31, "information_schema.sql_features", Table, "feature_id text"),
         relation(32, "pg_catalog.pg_stats", RelKind::View, "tablename text, most_common_vals text"),
+        relation(33, "pg_catalog.pg_stat_user_tables", RelKind::View, "relname text, n_live_tup int, seq_scan int"),
     ]
 }
 

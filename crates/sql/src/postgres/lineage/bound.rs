@@ -3,16 +3,19 @@
 //! A term `column = constant` at the top of a WHERE is an [`Usage::Equality`]; everything else in it is a condition.
 //! Constants and parameters beside a column, in any comparison or in the place of its new value, are [`Bound`] to it,
 //! so that a record can hide them. Promises: an equality has one column, unchanged, and the server's own `=`; a bound
-//! place is the whole literal. Does not promise to bind what is computed from a constant in another clause.
+//! place is the whole literal; whatever passes a constant on (`coalesce`, CASE, a subquery's list) does not hide it. Does not
+//! promise to bind what is computed from a constant in another clause.
 //! Held by: `fixtures/sql/lineage.tsv`.
 
 use super::flow::Value;
 use super::operator::is_constant;
 use super::{Tracer, Used};
 use crate::lexical;
+use crate::postgres::children::children;
+use crate::postgres::expression::inner;
 use crate::postgres::names::{self, CATALOGUE};
-use pg_query::NodeEnum;
-use pg_query::protobuf::{AExpr, AExprKind, BoolExprType, Node};
+use pg_query::protobuf::{AExpr, AExprKind, BoolExprType, Node, SelectStmt};
+use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::{Bound, ColumnId, Place, Usage};
 
 /// Columns of one side of a comparison that constants of the other side are bound to, at most.
@@ -98,39 +101,51 @@ impl<'t> Tracer<'_, 't> {
 
     /// Binds every constant and parameter of an expression to these columns.
     pub(super) fn bind(&mut self, columns: &[ColumnId], node: Option<&'t Node>) {
-        let Some(node) = node.and_then(|node| node.node.as_ref()) else { return };
+        if let Some(node) = inner(node) {
+            self.bind_below(columns, node);
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a constant may be given on by whatever stands around it")]
+    fn bind_below(&mut self, columns: &[ColumnId], node: NodeRef<'t>) {
         if self.bound.len() >= BOUND {
             return;
         }
         match node {
-            NodeEnum::AConst(constant) if !constant.isnull => {
+            NodeRef::AConst(constant) if !constant.isnull => {
                 let at = usize::try_from(constant.location).ok();
                 if let Some(span) = at.and_then(|at| lexical::literal(self.text, at)) {
                     self.place(columns, &Place::Text(span));
                 }
             }
-            NodeEnum::ParamRef(parameter) => {
+            NodeRef::ParamRef(parameter) => {
                 if let Ok(number) = u32::try_from(parameter.number) {
                     self.place(columns, &Place::Parameter(number));
                 }
             }
-            NodeEnum::TypeCast(cast) => self.bind(columns, cast.arg.as_deref()),
-            NodeEnum::CollateClause(collate) => self.bind(columns, collate.arg.as_deref()),
-            NodeEnum::List(list) => self.bind_all(columns, &list.items),
-            NodeEnum::AArrayExpr(array) => self.bind_all(columns, &array.elements),
-            NodeEnum::RowExpr(row) => self.bind_all(columns, &row.args),
-            NodeEnum::FuncCall(call) => self.bind_all(columns, &call.args),
-            NodeEnum::AExpr(expression) => {
-                self.bind(columns, expression.lexpr.as_deref());
-                self.bind(columns, expression.rexpr.as_deref());
+            NodeRef::TypeName(_) => {}
+            NodeRef::SelectStmt(select) => self.bind_given(columns, select),
+            // Its results; what it tests is bound to what it is compared with.
+            NodeRef::CaseExpr(case) => {
+                case.args.iter().for_each(|when| self.bind(columns, Some(when)));
+                self.bind(columns, case.defresult.as_deref());
             }
-            _ => {}
+            NodeRef::CaseWhen(when) => self.bind(columns, when.result.as_deref()),
+            _ => {
+                let mut nodes = Vec::new();
+                children(node, &mut |child| nodes.push(child));
+                nodes.into_iter().for_each(|node| self.bind_below(columns, node));
+            }
         }
     }
 
-    fn bind_all(&mut self, columns: &[ColumnId], nodes: &'t [Node]) {
-        for node in nodes {
+    /// Binds what a query gives; what it looks for is bound to what it is compared with.
+    fn bind_given(&mut self, columns: &[ColumnId], select: &'t SelectStmt) {
+        for node in select.target_list.iter().chain(&select.values_lists) {
             self.bind(columns, Some(node));
+        }
+        for arm in [&select.larg, &select.rarg].into_iter().flatten() {
+            self.bind_given(columns, arm);
         }
     }
 

@@ -7,7 +7,7 @@
 
 use super::flow::{Flow, Found, Value};
 use super::settled::is_settled;
-use super::{Tracer, scalar};
+use super::{Tracer, kind, scalar};
 use crate::builtins::{self, FunctionClass, ResultFlow};
 use crate::postgres::expression::constant;
 use crate::postgres::names::{self, Callee};
@@ -44,7 +44,16 @@ impl<'t> Tracer<'_, 't> {
         if callee.builtin.is_some() && (shaped || !settled) {
             self.risk(&all);
         }
-        (Value::scalar(flow, is_scalar), all)
+        if let (Some(_), Some(using)) = (callee.builtin, kind::asked(name, arguments.len())) {
+            self.typed(&beside, using);
+        }
+        let (type_oid, tame) = match (&callee.builtin, callee.user.is_empty()) {
+            (Some(_), true) => kind::of_call(name, &arguments),
+            (Some(_), false) => (0, None),
+            // Its arguments are a risk already, and what it makes of them is for whoever wrote it.
+            (None, _) => (0, Some(Flow::none())),
+        };
+        (Value { type_oid, tame, ..Value::scalar(flow, is_scalar) }, all)
     }
 
     fn argument(&mut self, node: &'t Node) -> Value {
@@ -130,7 +139,7 @@ impl<'t> Tracer<'_, 't> {
     }
 }
 
-/// A setting that is not a custom one, which may hold anything.
+/// A setting that holds no secret.
 fn is_plain_setting(node: Option<&Node>) -> bool {
-    constant(node).is_some_and(|name| !name.contains('.'))
+    constant(node).is_some_and(builtins::may_be_shown)
 }

@@ -2,9 +2,11 @@
 //!
 //! A [`Flow`] becomes [`Sources`] at the end. Promises: adding never loses a source; a set above [`MOST`] columns says
 //! `unknown` besides, so work is bounded and nothing is forgotten. A [`Value`] that is `exact` has one column, and is
-//! that column's value unchanged. Does not promise that what flows in can be seen in the value.
+//! that column's value unchanged; one that is tame is told in `kind`. Does not promise that what flows in can be seen in
+//! the value.
 //! Held by: `tests` below and `fixtures/sql/lineage.tsv`.
 
+use super::kind;
 use crate::postgres::types;
 use portcullis_model::catalogue::{Oid, RelKind, Relation};
 use portcullis_model::{ColumnId, Name, QualifiedName, Sources};
@@ -145,8 +147,10 @@ pub(super) struct Value {
     pub(super) flow: Flow,
     /// It is the value of its one column, unchanged.
     pub(super) exact: bool,
-    /// The type of that column; 0 where it is not told.
+    /// Its type; 0 where it is not told.
     pub(super) type_oid: Oid,
+    /// Where it is no constant of a client's but one of a plain type ([`kind`]): what chose it among columns' values.
+    pub(super) tame: Option<Flow>,
     /// Columns that it is the value of, unchanged, wherever they flow into it: it may be something else instead.
     pub(super) own: Vec<ColumnId>,
     /// It is no array for certain.
@@ -161,12 +165,18 @@ impl Value {
     }
 
     pub(super) const fn of(flow: Flow) -> Self {
-        Self { flow, exact: false, type_oid: 0, own: Vec::new(), scalar: false, fields: None }
+        Self { flow, exact: false, type_oid: 0, tame: None, own: Vec::new(), scalar: false, fields: None }
     }
 
     /// The same, no array for certain where it is said so.
     pub(super) const fn scalar(flow: Flow, scalar: bool) -> Self {
-        Self { flow, exact: false, type_oid: 0, own: Vec::new(), scalar, fields: None }
+        Self { flow, exact: false, type_oid: 0, tame: None, own: Vec::new(), scalar, fields: None }
+    }
+
+    /// Any value of this type.
+    pub(super) fn typed(flow: Flow, type_oid: Oid) -> Self {
+        let tame = kind::is_plain(type_oid).then(Flow::none);
+        Self { type_oid, tame, ..Self::scalar(flow, types::is_scalar(type_oid)) }
     }
 
     /// The column whose value it is.
@@ -189,7 +199,8 @@ impl Value {
         let same = self.exact && other.exact && self.flow == other.flow && self.type_oid == other.type_oid;
         // Both are of one type.
         let scalar = self.scalar || other.scalar;
-        if same { self } else { Self::scalar(self.flow.with(&other.flow), scalar) }
+        let (type_oid, tame) = kind::common([&self, other].into_iter());
+        if same { self } else { Self { type_oid, tame, ..Self::scalar(self.flow.with(&other.flow), scalar) } }
     }
 }
 
@@ -219,6 +230,11 @@ impl Columns {
     pub(super) fn all(&self) -> Flow {
         let rest = self.rest.clone().unwrap_or_default();
         self.list.iter().fold(rest, |all, column| all.with(&column.value.flow))
+    }
+
+    /// What chose the values of a row of them, where each is tame.
+    pub(super) fn tame(&self) -> Option<Flow> {
+        if self.rest.is_some() { None } else { kind::all_tame(self.list.iter().map(|column| &column.value)) }
     }
 }
 
@@ -264,7 +280,7 @@ pub(super) enum Found {
 fn of_relation(relation: &Relation, nature: Nature, column: &portcullis_model::catalogue::Column) -> Value {
     let flow = nature.flow(ColumnId { relation: relation.oid, number: column.number });
     let (exact, type_oid) = (nature == Nature::Stored, column.type_oid);
-    Value { exact, type_oid, ..Value::scalar(flow, types::is_scalar(type_oid)) }
+    Value { exact, type_oid, tame: kind::of_column(type_oid), ..Value::scalar(flow, types::is_scalar(type_oid)) }
 }
 
 const fn has_system_columns(kind: RelKind) -> bool {
@@ -356,7 +372,11 @@ impl Rows {
     pub(super) fn row(&self, renamed: &[Name]) -> Value {
         let fields = renamed.is_empty().then(|| self.clone());
         let exact = matches!(self, Self::Relation(_, Nature::Stored));
-        Value { exact, fields, ..Value::scalar(self.all(), true) }
+        let tame = match self {
+            Self::Relation(..) | Self::AnyOf(_) => Some(Flow::none()),
+            Self::Columns(columns) => columns.tame(),
+        };
+        Value { exact, tame, fields, ..Value::scalar(self.all(), true) }
     }
 
     /// The columns in order; `None` where they are not known.

@@ -3,9 +3,9 @@
 //! Promises: arguments of functions are conditions, since they decide how many rows come; a function whose columns are
 //! not known has open ones, into each of which everything about it flows. Held by: `fixtures/sql/lineage.tsv`.
 
-use super::Tracer;
 use super::flow::{Column, Columns, Flow, Nature, Rows, Value};
 use super::range::{Item, listed};
+use super::{Tracer, kind};
 use crate::builtins::{self, CatalogueRelation, RowShape};
 use crate::postgres::names::{self, CATALOGUE, Place};
 use crate::postgres::query::{function_name, last};
@@ -167,7 +167,8 @@ impl<'t> Tracer<'_, 't> {
         let schema = relation.schema.as_str();
         let nature = match schema {
             CATALOGUE | "information_schema" => match builtins::catalogue_relation(schema, relation.name.as_str()) {
-                CatalogueRelation::Describes => Nature::Clean,
+                // Reading what the server counts needs a rule, and tells no value of a column.
+                CatalogueRelation::Describes | CatalogueRelation::Counts => Nature::Clean,
                 CatalogueRelation::Sensitive | CatalogueRelation::Unknown => Nature::Unknown,
             },
             _ if schema.starts_with("pg_toast") || relation.kind == RelKind::Toast => Nature::Unknown,
@@ -201,7 +202,7 @@ impl<'t> Tracer<'_, 't> {
             }
         }
         if item.ordinality && columns.rest.is_none() {
-            columns.list.push(Column { name: Name::canonical("ordinality"), value: Value::none() });
+            columns.list.push(Column { name: Name::canonical("ordinality"), value: kind::ordinal() });
         }
         let name = alias.map_or_else(|| function_name(&item.functions), |alias| alias.aliasname.as_str());
         self.push(Item { renamed: alias_names(alias), ..Item::columns(name, columns) });
@@ -216,7 +217,7 @@ impl<'t> Tracer<'_, 't> {
         };
         let (value, arguments) = self.called(call);
         self.condition(&arguments);
-        let flow = value.flow;
+        let Value { flow, type_oid, tame, .. } = value;
         if !defined.is_empty() {
             let types = self.all_values(defined);
             let names = defined.iter().filter_map(|node| match &node.node {
@@ -229,7 +230,8 @@ impl<'t> Tracer<'_, 't> {
         let scalar = alias.map_or(own, |alias| alias.aliasname.as_str());
         match self.row_shape(call) {
             Some(RowShape::Single) => {
-                Columns { list: listed(std::iter::once(Name::canonical(scalar)), &flow), rest: None }
+                let value = Value { type_oid, tame, ..Value::of(flow) };
+                Columns { list: vec![Column { name: Name::canonical(scalar), value }], rest: None }
             }
             Some(RowShape::Named(names)) => {
                 Columns { list: listed(names.split(',').map(Name::canonical), &flow), rest: None }

@@ -2,9 +2,10 @@
 //!
 //! Promises: a user's operator of a name that could be meant is taken to be meant, unless both sides are of built-in
 //! types and the operator is for users' types alone; one that may raise an error is a risk. Does not promise to know
-//! implicit casts. Held by: `fixtures/sql/lineage.tsv`.
+//! implicit casts that users defined. Held by: `fixtures/sql/lineage.tsv`.
 
 use super::flow::{Flow, Value};
+use super::kind::{self, Use};
 use super::settled::is_settled;
 use super::{Tracer, scalar};
 use crate::builtins;
@@ -16,7 +17,7 @@ use portcullis_model::QualifiedName;
 use portcullis_model::catalogue::{Oid, Volatility};
 
 /// The first object id that is not the server's own.
-const FIRST_NORMAL: Oid = 16384;
+pub(super) const FIRST_NORMAL: Oid = 16384;
 
 /// Whether it is of a built-in type for certain.
 pub(super) const fn is_builtin_column(value: &Value) -> bool {
@@ -113,6 +114,8 @@ impl<'t> Tracer<'_, 't> {
         }
         let sides = [(&left, expression.lexpr.as_deref()), (&right, expression.rexpr.as_deref())];
         let mut is_scalar = scalar::of_operation(expression.kind(), "", &sides);
+        let mut told = kind::of_operation(expression.kind(), "", &sides);
+        let mut using = Some(Use::Compared);
         let mut flow = left.flow.clone().with(&right.flow);
         let operands = [&left, &right];
         match expression.kind() {
@@ -141,13 +144,21 @@ impl<'t> Tracer<'_, 't> {
                 };
                 flow.add(&self.operator_named(schema, symbol, &operands));
                 is_scalar = scalar::of_operation(expression.kind(), symbol, &sides);
+                told = kind::of_operation(expression.kind(), symbol, &sides);
+                using = kind::asked(symbol, sides.len());
                 // Texts can always be put together, and so can documents; arrays must be of one shape.
                 if symbol != "||" || !scalar::joins(&sides) {
                     self.operator_risk(symbol, &sides);
                 }
             }
         }
-        Value::scalar(flow, is_scalar)
+        if let Some(using) = using {
+            // An operator may stand in front of its one operand.
+            let given: Vec<_> = sides.into_iter().filter(|(_, node)| node.is_some()).collect();
+            self.typed(&given, using);
+        }
+        let (type_oid, tame) = told;
+        Value { type_oid, tame, ..Value::scalar(flow, is_scalar) }
     }
 
     fn operator_risk(&mut self, symbol: &str, operands: &[(&Value, Option<&Node>)]) {
@@ -167,10 +178,16 @@ impl<'t> Tracer<'_, 't> {
         let value = self.value(cast.arg.as_deref());
         let Some(name) = &cast.type_name else { return Value::of(value.flow) };
         let functions = self.type_use(name, &value);
-        if !is_text(name) && !is_constant(cast.arg.as_deref()) {
-            self.risk(&value.flow);
+        if !is_text(name) {
+            if !is_constant(cast.arg.as_deref()) {
+                self.risk(&value.flow);
+            } else if kind::has_parameter(cast.arg.as_deref()) {
+                // Other than a constant it is cast where it is met, in a plan that is kept.
+                self.risks += 1;
+            }
         }
-        Value::scalar(value.flow.with(&functions), scalar::of_type(name))
+        let (type_oid, tame) = kind::of_cast(name, &value, cast.arg.as_deref());
+        Value { type_oid, tame, ..Value::scalar(value.flow.with(&functions), scalar::of_type(name)) }
     }
 
     /// What the functions of a user's type, and of casts to a type, add to a value that becomes one of it.

@@ -7,6 +7,7 @@
 
 use super::Tracer;
 use super::flow::{Column, Columns, Flow, Value};
+use super::kind::Use;
 use super::range::Item;
 use crate::postgres::expression::inner;
 use crate::postgres::names;
@@ -165,6 +166,9 @@ impl<'t> Tracer<'_, 't> {
         if left.rest.is_some() || right.rest.is_some() || left.list.len() != right.list.len() {
             return Columns::open(left.all().with(&right.all()));
         }
+        for (left, right) in left.list.iter().zip(&right.list) {
+            self.typed(&[(&left.value, None), (&right.value, None)], Use::Joined);
+        }
         let pairs = left.list.into_iter().zip(&right.list);
         let list = pairs.map(|(left, right)| Column { name: left.name, value: left.value.or(&right.value) });
         Columns { list: list.collect(), rest: None }
@@ -257,7 +261,10 @@ impl<'t> Tracer<'_, 't> {
             }
             for (at, Column { value, .. }) in row.list.into_iter().enumerate() {
                 match columns.list.get_mut(at) {
-                    Some(column) => column.value = std::mem::take(&mut column.value).or(&value),
+                    Some(column) => {
+                        self.typed(&[(&column.value, None), (&value, None)], Use::Joined);
+                        column.value = std::mem::take(&mut column.value).or(&value);
+                    }
                     None => columns.list.push(Column { name: Name::canonical(format!("column{}", at + 1)), value }),
                 }
             }

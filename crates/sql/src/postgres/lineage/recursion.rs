@@ -4,9 +4,9 @@
 //! over what was found and put in the place of the stand-ins wherever they went. Promises: the solution holds whatever
 //! any number of rounds brings in. Held by: `fixtures/sql/lineage.tsv`.
 
-use super::Tracer;
 use super::flow::{Column, Columns, Flow, STAND_IN, Value};
 use super::query::{State, is_set_operation, renamed};
+use super::{Tracer, kind};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CommonTableExpr, SelectStmt};
 use portcullis_model::{Bound, ColumnId};
@@ -76,9 +76,11 @@ impl<'t> Tracer<'_, 't> {
         for column in &columns.list {
             let Some(number) = self.stand_ins.checked_add(1) else { return Columns::open(Flow::unknown()) };
             self.stand_ins = number;
+            let (type_oid, tame) = kind::of_round(&column.value);
             let value = Value {
                 exact: column.value.exact,
-                type_oid: column.value.type_oid,
+                type_oid,
+                tame,
                 scalar: column.value.scalar,
                 ..Value::of(Flow::column(ColumnId { relation: STAND_IN, number }))
             };
@@ -140,6 +142,9 @@ fn settled(columns: Columns, solution: &Solution) -> Columns {
         let exact = column.value.exact && column.value.flow.only().is_some();
         solution.apply(&mut column.value.flow);
         column.value.exact = exact && column.value.flow.only().is_some();
+        if let Some(tame) = &mut column.value.tame {
+            solution.apply(tame);
+        }
         column.value.fields = None;
         column.value.own = Vec::new();
         column

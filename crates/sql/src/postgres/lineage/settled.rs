@@ -82,6 +82,8 @@ pub(super) fn is_settled(name: &str, arguments: &[(&Value, Option<&Node>)]) -> b
         "lpad" | "rpad" | "overlay" | "split_part" => {
             own() || (1..arguments.len()).all(|at| is_place(node(at)) || text(node(at)).is_some())
         }
+        // With an encoding it reads bytes.
+        "length" => arguments.len() == 1,
         "encode" => own() || matches!(text(node(1)), Some("base64" | "hex" | "escape")),
         "date_part" | "date_trunc" | "extract" => own() || matches!(text(node(0)), Some("year" | "month" | "day")),
         // Called for NULL too: what is beside the value fails whatever the value is.

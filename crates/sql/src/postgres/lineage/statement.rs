@@ -8,6 +8,7 @@
 use super::Tracer;
 use super::flow::{Column, Columns, Flow, Nature, Value};
 use super::write::copied;
+use crate::builtins;
 use crate::postgres::children::{children, tag};
 use crate::postgres::expression::inner;
 use pg_query::NodeRef;
@@ -318,10 +319,10 @@ fn into(select: &protobuf::SelectStmt) -> bool {
     select.into_clause.is_some() || select.larg.as_deref().is_some_and(into)
 }
 
-/// SHOW: a custom setting may hold anything.
+/// SHOW: some settings hold secrets, and a custom one may hold anything.
 fn shown(name: &str) -> Outputs {
-    let custom = name.contains('.') || name.eq_ignore_ascii_case("all");
-    let sources = if custom { Flow::unknown().sources() } else { Flow::none().sources() };
+    let secret = !builtins::may_be_shown(name) || name.eq_ignore_ascii_case("all");
+    let sources = if secret { Flow::unknown().sources() } else { Flow::none().sources() };
     if name.eq_ignore_ascii_case("all") {
         return Outputs::Unknown(sources);
     }

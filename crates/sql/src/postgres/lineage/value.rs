@@ -6,6 +6,7 @@
 //! Held by: `fixtures/sql/lineage.tsv` and the properties in `tests/it/lineage.rs`.
 
 use super::flow::{Column, Columns, Flow, Found, Value};
+use super::kind::{self, Side, Use};
 use super::operator::is_constant;
 use super::range::listed;
 use super::{Tracer, scalar};
@@ -46,13 +47,9 @@ impl<'t> Tracer<'_, 't> {
     pub(super) fn evaluate(&mut self, node: NodeRef<'t>) -> Value {
         match node {
             NodeRef::ColumnRef(column) => self.column(&column.fields),
-            NodeRef::AConst(constant) => {
-                // A text in quotes is of the type of what stands beside it.
-                let typed = !constant.isnull && !matches!(constant.val, Some(protobuf::a_const::Val::Sval(_)));
-                Value::scalar(Flow::none(), typed)
-            }
+            NodeRef::AConst(constant) => kind::of_constant(constant),
+            NodeRef::SqlvalueFunction(_) => kind::of_server(),
             NodeRef::ParamRef(_)
-            | NodeRef::SqlvalueFunction(_)
             | NodeRef::SetToDefault(_)
             | NodeRef::GroupingFunc(_)
             | NodeRef::CurrentOfExpr(_)
@@ -80,26 +77,32 @@ impl<'t> Tracer<'_, 't> {
                 Value::of(flow)
             }
             // Which of them is computed depends on the others: an error in one tells of those before it.
-            NodeRef::BoolExpr(_) => Value::scalar(self.guarded(node), true),
+            NodeRef::BoolExpr(_) => kind::boolean(self.guarded(node)),
             NodeRef::CaseExpr(case) => self.case(case),
-            NodeRef::CoalesceExpr(coalesce) => {
-                let before = self.risks;
-                let values: Vec<Value> = coalesce.args.iter().map(|argument| self.value(Some(argument))).collect();
-                let value = one_of(&Flow::none(), &values);
-                self.chosen(before, &value.flow);
-                value
-            }
+            NodeRef::CoalesceExpr(coalesce) => self.coalesce(&coalesce.args),
             NodeRef::MinMaxExpr(choice) => {
                 let values: Vec<Value> = choice.args.iter().map(|argument| self.value(Some(argument))).collect();
+                self.typed(&beside(&values, &choice.args), Use::Compared);
                 Value { own: Vec::new(), ..one_of(&Flow::none(), &values) }
             }
             NodeRef::AArrayExpr(array) => self.array(&array.elements),
             NodeRef::CollateClause(collate) => {
-                let value = self.value(collate.arg.as_deref());
-                Value::scalar(value.flow, value.scalar)
+                let Value { flow, type_oid, tame, scalar, .. } = self.value(collate.arg.as_deref());
+                Value { type_oid, tame, ..Value::scalar(flow, scalar) }
             }
-            NodeRef::RowExpr(_) | NodeRef::NullTest(_) | NodeRef::BooleanTest(_) => {
-                Value::scalar(self.below(node), true)
+            NodeRef::RowExpr(row) => {
+                let (flow, values) = self.listed_values(&row.args);
+                kind::row(flow, &values)
+            }
+            NodeRef::List(list) => {
+                let (flow, values) = self.listed_values(&list.items);
+                kind::list(flow, &values)
+            }
+            NodeRef::NullTest(_) | NodeRef::BooleanTest(_) => kind::boolean(self.below(node)),
+            NodeRef::JsonIsPredicate(predicate) => {
+                let value = self.value(predicate.expr.as_deref());
+                self.typed(&[(&value, predicate.expr.as_deref())], Use::Read);
+                kind::boolean(value.flow)
             }
             NodeRef::XmlExpr(_)
             | NodeRef::XmlSerialize(_)
@@ -135,24 +138,62 @@ impl<'t> Tracer<'_, 't> {
         }
     }
 
+    /// The values of several expressions, and all that flows into them.
+    fn listed_values(&mut self, nodes: &'t [Node]) -> (Flow, Vec<Value>) {
+        let values: Vec<Value> = nodes.iter().map(|node| self.value(Some(node))).collect();
+        (values.iter().fold(Flow::none(), |all, value| all.with(&value.flow)), values)
+    }
+
+    /// The first that is not NULL. The first one is always computed, the others only behind it.
+    fn coalesce(&mut self, nodes: &'t [Node]) -> Value {
+        let mut values = Vec::with_capacity(nodes.len());
+        let mut before = None;
+        for node in nodes {
+            values.push(self.value(Some(node)));
+            before.get_or_insert(self.risks);
+        }
+        let mut value = one_of(&Flow::none(), &values);
+        self.chosen(before.unwrap_or(self.risks), &value.flow);
+        // Which of them it is tells whether those before it are NULL; of a column's own that shows anyway.
+        let computed = values.split_last().map_or(&[] as &[Value], |(_, before)| before).iter();
+        let computed = computed.filter(|value| !value.exact);
+        let by = computed.fold(Flow::none(), |all, value| all.with(&value.flow));
+        let before = self.risks;
+        self.typed(&beside(&values, nodes), Use::Joined);
+        self.chosen(before, &by);
+        value.tame = kind::chosen(value.type_oid, value.tame, &by);
+        value
+    }
+
     /// CASE: one of its results.
     fn case(&mut self, case: &'t protobuf::CaseExpr) -> Value {
         let before = self.risks;
-        let mut tests = self.value(case.arg.as_deref()).flow;
+        let of = self.value(case.arg.as_deref());
+        let mut tests = of.flow.clone();
         let mut results = Vec::with_capacity(case.args.len() + 1);
+        let mut nodes = Vec::with_capacity(case.args.len() + 1);
         for node in &case.args {
             match node.node.as_ref() {
                 Some(NodeEnum::CaseWhen(when)) => {
-                    tests.add(&self.value(when.expr.as_deref()).flow);
+                    let test = self.value(when.expr.as_deref());
+                    if case.arg.is_some() {
+                        let sides = [(&of, case.arg.as_deref()), (&test, when.expr.as_deref())];
+                        self.typed(&sides, Use::Compared);
+                    }
+                    tests.add(&test.flow);
                     results.push(self.value(when.result.as_deref()));
+                    nodes.push(when.result.as_deref());
                 }
                 _ => tests.add(&self.value(Some(node)).flow),
             }
         }
-        results.push(self.value(case.defresult.as_deref()));
-        let value = one_of(&tests, &results);
-        self.chosen(before, &value.flow);
-        value
+        results.push(case.defresult.as_deref().map_or_else(kind::null, |node| self.value(Some(node))));
+        nodes.push(case.defresult.as_deref());
+        let sides: Vec<_> = results.iter().zip(nodes).collect();
+        self.typed(&sides, Use::Joined);
+        // Its tests alone say what is computed.
+        self.chosen(before, &tests);
+        one_of(&tests, &results)
     }
 
     /// `ARRAY[…]`: arrays in it must be of one shape, elements need not.
@@ -163,7 +204,10 @@ impl<'t> Tracer<'_, 't> {
         if !values.iter().any(|value| value.scalar) && !elements.iter().all(spelt) {
             self.risk(&flow);
         }
-        Value::of(flow)
+        self.typed(&beside(&values, elements), Use::Joined);
+        let (of, tame) = kind::common(values.iter());
+        let (type_oid, tame) = kind::array_of(of, tame);
+        Value { type_oid, tame, ..Value::of(flow) }
     }
 
     fn column(&mut self, fields: &'t [Node]) -> Value {
@@ -235,7 +279,8 @@ impl<'t> Tracer<'_, 't> {
         if let Some(Found::Certainly(field)) = value.fields.as_ref().map(|fields| fields.named(&[], name)) {
             return field;
         }
-        Value::of(self.attribute(value, name))
+        let tame = value.tame.clone().filter(|_| self.has_field(value, name));
+        Value { tame, ..Value::of(self.attribute(value, name)) }
     }
 
     /// An expression and these of the subscripts and fields behind it.
@@ -250,7 +295,9 @@ impl<'t> Tracer<'_, 't> {
                     let before = self.risks;
                     let index = self.value(Some(step)).flow;
                     self.chosen(before, &value.flow);
-                    Value::scalar(value.flow.with(&index), scalar::of_element(node))
+                    let is_element = scalar::of_element(node);
+                    let (type_oid, tame) = kind::taken(&value, &index, is_element);
+                    Value { type_oid, tame, ..Value::scalar(value.flow.with(&index), is_element) }
                 }
             };
         }
@@ -283,7 +330,7 @@ impl<'t> Tracer<'_, 't> {
                 let computed = |column: &Column| (!column.value.exact).then(|| column.value.flow.clone());
                 let computed = columns.list.iter().filter_map(computed).chain(columns.rest.clone());
                 computed.for_each(|flow| self.condition(&flow));
-                Value::scalar(within, true)
+                kind::boolean(within)
             }
             SubLinkType::ExprSublink => {
                 // More than one row is an error.
@@ -296,15 +343,21 @@ impl<'t> Tracer<'_, 't> {
                 self.chosen(before, &all);
                 let parts = names::strings(&link.oper_name).unwrap_or_default();
                 let (schema, symbol) = names::split(&parts).unwrap_or((None, "="));
-                let operator = self.operator_named(schema, symbol, &[&test, &single(columns)]);
-                Value::scalar(all.with(&within).with(&operator), true)
+                let given = single(columns);
+                if let Some(using) = kind::asked(symbol, 2) {
+                    self.typed(&[(&test, link.testexpr.as_deref()), (&given, None)], using);
+                }
+                let operator = self.operator_named(schema, symbol, &[&test, &given]);
+                kind::boolean(all.with(&within).with(&operator))
             }
             SubLinkType::ArraySublink => {
                 let all = columns.all();
-                if !single(columns).scalar {
+                let element = single(columns);
+                if !element.scalar {
                     self.risk(&all);
                 }
-                Value::of(all)
+                let (type_oid, tame) = kind::array_of(element.type_oid, element.tame);
+                Value { type_oid, tame, ..Value::of(all) }
             }
             SubLinkType::MultiexprSublink => Value::of(columns.all()),
             SubLinkType::Undefined | SubLinkType::CteSublink => Value::of(columns.all().with(&Flow::unknown())),
@@ -364,13 +417,20 @@ fn one_of(tests: &Flow, values: &[Value]) -> Value {
     let suits = |column: &ColumnId| !tests.reads(*column) && values.iter().all(|value| value.suits(*column));
     let mut own: Vec<ColumnId> = values.iter().flat_map(Value::unchanged).filter(suits).take(OWN).collect();
     own.dedup();
-    Value { own, ..Value::scalar(flow, values.iter().any(|value| value.scalar)) }
+    let (type_oid, tame) = kind::common(values.iter());
+    let tame = kind::chosen(type_oid, tame, tests);
+    Value { own, type_oid, tame, ..Value::scalar(flow, values.iter().any(|value| value.scalar)) }
+}
+
+/// Values and what they are written as.
+fn beside<'v>(values: &'v [Value], nodes: &'v [Node]) -> Vec<Side<'v>> {
+    values.iter().zip(nodes.iter().map(Some)).collect()
 }
 
 /// The value of a query of one column.
 fn single(columns: Columns) -> Value {
     match (columns.list.as_slice(), &columns.rest) {
         ([column], None) => column.value.clone(),
-        _ => Value::of(columns.all()),
+        _ => Value { tame: columns.tame(), ..Value::of(columns.all()) },
     }
 }

@@ -46,7 +46,8 @@ impl Target {
                     let given = self.given.iter().filter(|(into, _)| id.is_none() || *into == id);
                     let given = given.fold(anywhere.clone(), |all, (_, flow)| all.with(flow));
                     if !given.is_none() {
-                        column.value = Value::of(std::mem::take(&mut column.value.flow).with(&given));
+                        let flow = std::mem::take(&mut column.value.flow).with(&given);
+                        column.value = Value::typed(flow, column.value.type_oid);
                     }
                 }
                 Columns { list, rest: None }
@@ -386,7 +387,8 @@ fn excluded(target: &Target, into: &[Option<ColumnId>], source: &Columns) -> Ite
                 // What is given by the client alone, or as it was there, may go where what was there may.
                 if !inserted.flow.is_none() {
                     let own: Vec<_> = column.value.column().into_iter().filter(|own| inserted.suits(*own)).collect();
-                    column.value = Value { own, ..Value::of(column.value.flow.with(&inserted.flow)) };
+                    let flow = column.value.flow.with(&inserted.flow);
+                    column.value = Value { own, ..Value::typed(flow, column.value.type_oid) };
                 }
                 column
             });
