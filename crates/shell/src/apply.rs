@@ -7,9 +7,11 @@
 mod particular;
 
 use crate::args::{self, Call};
-use crate::expand::Field;
+use crate::expand::{Field, Sure};
 use crate::facts::{self, Behaviour, Effect, Role, Row, Slot, Spec, Style};
+use crate::interpret::child;
 use crate::reach;
+use crate::script;
 use crate::state::State;
 use crate::walk::{Input, Walker};
 use portcullis_model::{Action, Mark, Marks, Object, Operation, Part};
@@ -141,7 +143,7 @@ impl Walker<'_> {
         }
         let into = call.has(Effect::NoInto);
         let (placed, excess) = args::place(&call.operands, &slots, call.has(Effect::Operand), into);
-        if excess {
+        if excess || may_shift(&call, &slots) {
             self.unread();
         }
         let reach = Arc::new(reach::of(&call, &placed, state));
@@ -194,6 +196,7 @@ impl Walker<'_> {
         self.privileged += usize::from(privileged);
         // Where it goes first, in whatever order its options stand.
         let (places, values): (Vec<_>, Vec<_>) = values.into_iter().partition(|(role, _)| *role == Role::Directory);
+        let values = script::one_script(values);
         let mut either = state.clone();
         for (role, field) in &places {
             self.role(*role, field, true, &mut applied, &mut own);
@@ -222,17 +225,18 @@ impl Walker<'_> {
         }
         let line = std::mem::take(&mut applied.line);
         if !line.is_empty() {
-            self.joined_line(&line, &own);
+            self.joined_line(&line, row.foreign, &own);
         }
         self.foreign -= usize::from(row.foreign);
         self.privileged -= usize::from(privileged);
     }
 
-    /// Words that a program joins with blanks and gives to a shell.
-    pub(crate) fn joined_line(&mut self, words: &[Field], state: &State) {
+    /// Words that a program joins with blanks and gives to a shell; on another host to that of a login, which is bash.
+    fn joined_line(&mut self, words: &[Field], login: bool, state: &State) {
         let known: Option<Vec<&str>> = words.iter().map(Field::known).collect();
         match known {
-            Some(words) => self.nested(&words.join(" "), state),
+            Some(words) if login => self.nested(&words.join(" "), &child(state)),
+            Some(words) => self.other_shell(&words.join(" "), state),
             None => self.dynamic_code(),
         }
     }
@@ -287,7 +291,7 @@ impl Walker<'_> {
                 None => state.settle(crate::state::Directories::any()),
             },
             Role::Execute => self.executes(applied.name, field, state),
-            Role::Shell if option => self.joined_line(std::slice::from_ref(field), state),
+            Role::Shell if option => self.joined_line(std::slice::from_ref(field), false, state),
             Role::Shell => applied.line.push(field.clone()),
             Role::Argv => applied.argv.push(field.clone()),
             Role::Code | Role::MaybeShell => self.foreign_code(applied.name),
@@ -319,7 +323,7 @@ impl Walker<'_> {
             Role::Checkpoint => match field.known().map(|text| text.split_once('=').unwrap_or((text, ""))) {
                 Some(("exec", line)) => {
                     let line = line.to_owned();
-                    self.nested(&line, state);
+                    self.other_shell(&line, state);
                 }
                 Some(_) => {}
                 None => self.dynamic_code(),
@@ -327,7 +331,7 @@ impl Walker<'_> {
             Role::Awk | Role::Sed => self.script(role, field, applied.name, state),
             Role::Output => match field.known().and_then(|text| text.trim_start().strip_prefix('|')).map(str::to_owned)
             {
-                Some(line) => self.nested(&line, state),
+                Some(line) => self.other_shell(&line, state),
                 None => self.role(Role::Write, field, option, applied, state),
             },
             Role::MakeTarget => self.make_target(field),
@@ -387,6 +391,16 @@ const fn is_code(role: Role) -> bool {
             | Role::PostgresFile
             | Role::MaybeShell
     )
+}
+
+/// Whether what stands behind `--` may be several operands or none, so that those behind it are others than they seem.
+fn may_shift(call: &Call, slots: &[Slot]) -> bool {
+    let single = slots.iter().take_while(|slot| matches!(slot, Slot::One(_))).count();
+    let single = single.saturating_sub(usize::from(call.has(Effect::Operand)));
+    call.ended
+        && !call.doubtful
+        && slots.iter().any(|slot| matches!(slot, Slot::Many(_)))
+        && call.operands.iter().take(single).any(|field| field.sure == Sure::Splits)
 }
 
 fn only(marks: Marks, mark: Mark) -> Marks {

@@ -61,7 +61,10 @@ pub(crate) fn parse(arguments: &[Field], spec: &Spec, style: Style, stop: bool) 
         } else if first && style == Style::Tar && !argument.text.starts_with('-') && argument.known().is_some() {
             let cluster = argument.text.clone();
             reader.old_cluster(&cluster);
-        } else if argument.may_be_option() || (argument.text.starts_with('+') && reader.find("+").is_some()) {
+        } else if let Some(fact) = reader.plus(argument, first) {
+            let value = argument.text.get(1..).unwrap_or_default().to_owned();
+            reader.call.take(&fact, Some(Field { text: value, sure: argument.sure }));
+        } else if argument.may_be_option() {
             reader.option(argument);
             if reader.call.has(Effect::End) {
                 reader.call.ended = true;
@@ -99,15 +102,25 @@ impl Reader<'_> {
         Some(first.clone())
     }
 
+    /// A word with a plus: an option whatever it says, or for `tail` a number that stands first, before one file at most.
+    fn plus(&self, argument: &Field, first: bool) -> Option<OptionFact> {
+        let rest = argument.text.strip_prefix('+')?;
+        if let Some(fact) = self.find("+") {
+            return Some(fact);
+        }
+        let digits = rest.strip_suffix('f').unwrap_or(rest);
+        let digits = digits.strip_suffix(['b', 'c', 'l']).unwrap_or(digits);
+        let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let alone = match self.rest {
+            [] => true,
+            [file] => !file.may_be_option(),
+            _ => false,
+        };
+        self.find("+#").filter(|_| first && number && alone && argument.sure == Sure::Literal)
+    }
+
     fn option(&mut self, argument: &Field) {
         let text = argument.text.as_str();
-        if text.starts_with('+') {
-            if let Some(fact) = self.find("+") {
-                let value = text.get(1..).unwrap_or_default().to_owned();
-                self.call.take(&fact, Some(Field { text: value, sure: argument.sure }));
-            }
-            return;
-        }
         if argument.sure == Sure::Splits {
             self.call.doubtful = true;
         }
@@ -162,6 +175,8 @@ impl Reader<'_> {
             self.call.troubled = true;
             return;
         };
+        // What is not known of it may make it another.
+        self.call.doubtful |= value.is_none() && argument.sure != Sure::Literal;
         let value = value.map(|value| Field { text: value.to_owned(), sure: argument.sure });
         let value = match (fact.argument, value) {
             (Argument::Required(_), None) => self.next(),
@@ -175,6 +190,7 @@ impl Reader<'_> {
         let text = argument.text.get(1..).unwrap_or_default();
         // Programs such as `find` and `java` beside GNU ones: a whole word behind one dash.
         if let Some(fact) = self.find(&argument.text).filter(|_| argument.text.len() > 2) {
+            self.call.doubtful |= argument.sure != Sure::Literal;
             let value = matches!(fact.argument, Argument::Required(_)).then(|| self.next()).flatten();
             self.call.take(&fact, value);
             return;
@@ -200,11 +216,14 @@ impl Reader<'_> {
                     return;
                 }
                 Argument::Required(_) => {
+                    // Where nothing is glued to it after all, the next word is its argument.
+                    self.call.doubtful |= rest.is_empty() && !self.rest.is_empty();
                     self.call.take(&fact, Some(Field { text: rest.to_owned(), sure: argument.sure }));
                     return;
                 }
                 Argument::Optional(_) => {
-                    let value = (!rest.is_empty()).then(|| Field { text: rest.to_owned(), sure: argument.sure });
+                    let glued = !rest.is_empty() || argument.sure != Sure::Literal;
+                    let value = glued.then(|| Field { text: rest.to_owned(), sure: argument.sure });
                     self.call.take(&fact, value);
                     return;
                 }

@@ -93,14 +93,13 @@ impl Walker<'_> {
             "popd" => state.directories = Directories::any(),
             "eval" => self.evaluate_words(arguments, state),
             "." | "source" => self.source(arguments, state),
-            "exec" => self.handed_on(arguments, &["-a"], false, state),
-            "command" => self.handed_on(arguments, &[], true, state),
-            "builtin" => self.handed_on(arguments, &[], true, state),
+            "exec" => self.handed_on(arguments, false, state),
+            "command" | "builtin" => self.handed_on(arguments, true, state),
             "set" => self.set(arguments, state),
             "shift" => shift(arguments, state),
             "export" | "declare" | "typeset" | "local" | "readonly" => self.declare(name, arguments, state),
             "unset" => arguments.iter().filter(|field| !field.text.starts_with('-')).for_each(|field| {
-                self.evaluated_name(field, state);
+                self.unset(field, state);
                 if let Some(name) = field.known()
                     && let Some(function) = state.functions.get_mut(name)
                 {
@@ -120,13 +119,7 @@ impl Walker<'_> {
             "enable" | "hash" | "history" | "fc" => self.rebinds(name, arguments, state),
             "shopt" => self.options(arguments),
             "wait" => self.waits(arguments, state),
-            "getopts" => {
-                if let Some(name) = arguments.get(1) {
-                    self.evaluated_name(name, state);
-                }
-                state.set("OPTARG", Value::Unknown);
-                state.set("OPTIND", Value::Integer);
-            }
+            "getopts" => self.reads_options(arguments, state),
             "break" | "continue" | "return" => self.escapes(state),
             _ => {}
         }
@@ -201,8 +194,8 @@ impl Walker<'_> {
         forget(state);
     }
 
-    /// `exec`, `command`, `builtin`: the rest is a command.
-    fn handed_on(&mut self, arguments: &[Field], valued: &[&str], shell: bool, state: &mut State) {
+    /// `command`, `builtin`, and `exec`, which runs no builtin: the rest is a command.
+    fn handed_on(&mut self, arguments: &[Field], shell: bool, state: &mut State) {
         let mut rest = arguments;
         while let Some((first, after)) = rest.split_first() {
             match first.known() {
@@ -211,7 +204,13 @@ impl Walker<'_> {
                     break;
                 }
                 Some("-v" | "-V") if shell => return,
-                Some(text) if valued.contains(&text) => rest = after.split_first().map_or(after, |(_, after)| after),
+                // `exec -a NAME`, also behind other letters.
+                Some(text) if !shell && text.starts_with('-') && text.find('a') == Some(text.len() - 1) => {
+                    if after.first().is_some_and(|name| name.sure == Sure::Splits) {
+                        self.dynamic_code();
+                    }
+                    rest = after.get(1..).unwrap_or_default();
+                }
                 Some(text) if text.len() > 1 && text.starts_with('-') => rest = after,
                 _ => break,
             }
@@ -249,6 +248,11 @@ impl Walker<'_> {
                     rest = if text.ends_with('o') { after.get(1..).unwrap_or_default() } else { after };
                 }
                 _ => {
+                    if first.known().is_none() && first.may_be_option() {
+                        // Options that are not known.
+                        self.configure("set");
+                        self.unread();
+                    }
                     state.positional = rest.iter().map(|field| field.known().map(Rc::from)).collect();
                     return;
                 }
@@ -307,6 +311,8 @@ impl Walker<'_> {
                     Some(text) if !text.contains(['$', '`']) => {}
                     _ => self.dynamic_code(),
                 },
+                // Glued to the letter, or behind others.
+                Some(text) if text.starts_with('-') && text.contains(['C', 'F', 'W']) => self.dynamic_code(),
                 Some(_) => {}
                 None => self.dynamic_code(),
             }

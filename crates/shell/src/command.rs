@@ -32,6 +32,15 @@ const DECLARATIONS: [&str; 5] = ["export", "declare", "typeset", "local", "reado
 /// Builtins behind which an assignment in front of them may last.
 const SPECIAL: [&str; 10] = ["eval", ".", "source", "exec", "export", "readonly", "set", "shift", "trap", "unset"];
 
+/// Those behind which it lasts in POSIX sh alone.
+const POSIX_SPECIAL: [&str; 6] = [":", "break", "continue", "exit", "return", "times"];
+
+/// Builtins of which bash alone assigns what their arguments say.
+const BASH_DECLARATIONS: [&str; 2] = ["declare", "typeset"];
+
+/// Variables that builtins assign without being told to.
+const UNNAMED: [&str; 5] = ["COPROC", "MAPFILE", "OPTARG", "OPTIND", "REPLY"];
+
 impl Walker<'_> {
     /// Walks a simple command.
     pub(crate) fn simple(&mut self, assignments: &[Node], words: &[Node], redirects: &[Node], state: &mut State) {
@@ -55,6 +64,7 @@ impl Walker<'_> {
             before.push((originals.get(name.as_str()).cloned(), name));
         }
         let program = fields.first().and_then(Field::known).map(str::to_owned);
+        let called = program.as_deref().is_some_and(|program| state.functions.contains_key(program));
         let outer = self.input.clone();
         self.redirects(redirects, state);
         let lasting = program.as_deref() == Some("exec") && fields.len() == 1;
@@ -62,10 +72,14 @@ impl Walker<'_> {
         if !lasting {
             self.input = outer;
         }
-        let special = program.as_deref().is_none_or(|program| SPECIAL.contains(&program));
+        let lasts = called
+            || program
+                .as_deref()
+                .is_none_or(|name| SPECIAL.contains(&name) || (self.posix && POSIX_SPECIAL.contains(&name)));
+        let builtin = program.as_deref().is_some_and(builtins::is_builtin);
         for (value, name) in before {
             match value {
-                _ if special => state.set(&name, Value::Unknown),
+                _ if lasts || (builtin && may_assign(&fields, &name)) => state.set(&name, Value::Unknown),
                 Some(value) => state.set(&name, value),
                 None => {
                     state.variables.remove(name.as_str());
@@ -83,13 +97,17 @@ impl Walker<'_> {
             };
             match assignment(value) {
                 Some(cut) => {
+                    if self.posix && (cut.subscript.is_some() || cut.append || cut.value.starts_with('(')) {
+                        // No assignment there, but a command of that name.
+                        self.dynamic_code();
+                    }
                     let value = self.assignment_value(&cut, state);
-                    // What a number was given is evaluated by now, and is one.
-                    let strange = self.is_strange(cut.name) && !self.numbers.contains(cut.name);
-                    let value = if strange { Value::Unknown } else { value };
+                    let strange = self.is_strange(cut.name);
                     // A later assignment of the same command sees the earlier ones.
-                    state.set(cut.name, value.clone());
-                    out.push((cut.name.to_owned(), value));
+                    state.set(cut.name, if strange { Value::Unknown } else { value.clone() });
+                    // What a number was given is evaluated by now, and is one.
+                    let kept = !strange || self.numbers.contains(cut.name);
+                    out.push((cut.name.to_owned(), if kept { value } else { Value::Unknown }));
                 }
                 None => {
                     self.unread();
@@ -111,6 +129,9 @@ impl Walker<'_> {
             match assignment(value).filter(|_| declares) {
                 Some(cut) => {
                     let got = self.assignment_value(&cut, state);
+                    if self.posix && may_split(cut.value, &got) {
+                        state.forget();
+                    }
                     let start = value.strip_suffix(cut.value).unwrap_or(value);
                     let known = matches!(got, Value::Known(_)) && cut.subscript.is_none() && !cut.append;
                     let text = if let Value::Known(text) = &got { format!("{start}{text}") } else { start.to_owned() };
@@ -174,6 +195,9 @@ impl Walker<'_> {
             }
             if builtins::is_builtin(&name) {
                 self.execute(&name, None, Marks::NONE);
+                if self.posix && BASH_DECLARATIONS.contains(&name.as_str()) {
+                    self.dynamic_code();
+                }
                 self.builtin(&name, arguments, state);
                 return;
             }
@@ -248,6 +272,8 @@ impl Walker<'_> {
                 Some(format!("{}\n", texts.join(" ")))
             }
             "printf" => match texts.as_slice() {
+                // Which escapes there are is each shell's own matter.
+                [one] if self.posix && one.replace("\\n", "").contains('\\') => None,
                 [one] if !one.contains('%') && !one.starts_with('-') => crate::pieces::decode_escapes(one, false),
                 [format, one] if matches!(format.as_str(), "%s" | "%s\\n") => {
                     Some(format!("{one}{}", if format.len() > 2 { "\n" } else { "" }))
@@ -257,6 +283,24 @@ impl Walker<'_> {
             _ => None,
         }
     }
+}
+
+/// Whether a builtin's arguments name a variable, or may: then it is the shell's own that was assigned, and not the one
+/// in front of the command.
+fn may_assign(fields: &[Field], name: &str) -> bool {
+    let named = |field: &Field| field.sure != Sure::Literal || field.text.contains(name);
+    UNNAMED.contains(&name) || fields.iter().skip(1).any(named)
+}
+
+/// Whether some shells split a value behind `export`, and take what follows for further assignments.
+fn may_split(raw: &str, value: &Value) -> bool {
+    let whole = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).is_some_and(|raw| !raw.contains('"'));
+    let one = match value {
+        Value::Known(text) => !text.contains([' ', '\t', '\n']),
+        Value::Integer => true,
+        Value::Unknown => false,
+    };
+    !whole && !one && raw.contains(['$', '`'])
 }
 
 /// The text of a word without any expansion.

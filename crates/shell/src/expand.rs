@@ -133,16 +133,23 @@ impl Building {
 impl Walker<'_> {
     /// The fields of a word in the place of an argument.
     pub(crate) fn expand(&mut self, raw: &str, state: &mut State) -> Vec<Field> {
-        let Some(pieces) = pieces::pieces(raw) else {
+        let Some(pieces) = self.cut(raw) else {
             self.unread();
             return vec![Field { text: String::new(), sure: Sure::Splits }];
         };
         self.no_operators(&pieces, OPERATORS);
+        let written = pieces.clone();
         let Some(words) = braces::words(pieces) else {
             self.too_large("a word's braces expand to too many words");
             return vec![Field { text: String::new(), sure: Sure::Splits }];
         };
-        words.into_iter().flat_map(|word| self.fields(word, state)).collect()
+        // What braces made is no assignment, whatever it looks like; and POSIX sh has none.
+        let braced = words != [written.as_slice()];
+        if braced && self.posix {
+            self.dynamic_code();
+        }
+        let value = if braced { None } else { value_at(&written) };
+        words.into_iter().flat_map(|word| self.fields(word, value, state)).collect()
     }
 
     /// The one text of a word where words are neither split nor globbed: assignments, here-strings, `case`.
@@ -152,7 +159,7 @@ impl Walker<'_> {
 
     /// The same for a word in which `operators` cannot stand unquoted; the parser swallowed text if they do.
     pub(crate) fn expand_term(&mut self, raw: &str, operators: &[char], state: &mut State) -> Field {
-        match pieces::pieces(raw) {
+        match self.cut(raw) {
             Some(pieces) => {
                 self.no_operators(&pieces, operators);
                 self.joined(pieces, true, state)
@@ -167,7 +174,7 @@ impl Walker<'_> {
     /// A word inside `${…}`, which ends at the brace: blanks and operators in it are text, and a tilde stands only at its
     /// start.
     pub(crate) fn expand_inside(&mut self, raw: &str, state: &mut State) -> Field {
-        match pieces::pieces(raw) {
+        match self.cut(raw) {
             Some(pieces) => self.joined(pieces, false, state),
             None => {
                 self.unread();
@@ -207,6 +214,8 @@ impl Walker<'_> {
                 Piece::Expand { what, quoted } => self.evaluate(&what, quoted, state),
             };
             match text {
+                // What joins them is what IFS holds.
+                Text::Words(words) if words.len() > 1 && !state.splits_as_usual() => out.sure = Sure::Starts,
                 Text::Known(text) if out.sure == Sure::Literal => out.text.push_str(&text),
                 Text::Words(words) if out.sure == Sure::Literal => out.text.push_str(&words.join(" ")),
                 Text::Known(_) | Text::Words(_) => {}
@@ -216,12 +225,16 @@ impl Walker<'_> {
         out
     }
 
-    fn fields(&mut self, pieces: Vec<Piece>, state: &mut State) -> Vec<Field> {
+    /// The fields of a word without braces, in which the value of something like an assignment starts at `value`.
+    fn fields(&mut self, pieces: Vec<Piece>, value: Option<usize>, state: &mut State) -> Vec<Field> {
         let mut out = Vec::new();
         let mut word = Building::default();
+        if is_no_word(&pieces, state) {
+            return out;
+        }
         // Beside a `$` that expands nothing bash 5.2 does not split what other expansions give; others do.
         let splits = state.splits_as_usual() && !pieces.contains(&Piece::Bare('$'));
-        for piece in self.tilde(pieces, state, false) {
+        for piece in self.tildes(pieces, value, state) {
             match piece {
                 Piece::Bare('(' | ')') => word.unknown(true),
                 Piece::Bare(c) => word.bare(c),
@@ -239,8 +252,19 @@ impl Walker<'_> {
                     Text::Known(text) if splits => {
                         self.split(&text, &mut word, &mut out, state);
                     }
-                    Text::Known(_) | Text::Unknown => word.unknown(!quoted),
-                    Text::Integer => word.unknown(false),
+                    Text::Known(_) | Text::Unknown => word.unknown(!quoted || what.is_many()),
+                    // Before anything ran behind the line `$!` is empty.
+                    Text::Integer => word.unknown(!quoted && matches!(&what, Expansion::Name(name) if name == "!")),
+                    // `"$*"` is one word, joined by what IFS holds.
+                    Text::Words(words) if quoted && !what.is_many() => {
+                        if words.len() > 1 && !state.splits_as_usual() {
+                            word.unknown(false);
+                        } else {
+                            word.quoted(&words.join(" "));
+                        }
+                    }
+                    // Beside nothing but what may be empty it may be no word.
+                    Text::Words(words) if quoted && words.is_empty() && word.text.is_empty() => word.unknown(true),
                     Text::Words(words) => {
                         let many = words.len();
                         for (at, text) in words.into_iter().enumerate() {
@@ -303,7 +327,9 @@ impl Walker<'_> {
             state.directories.known.iter().map(|place| Some(place.to_string())).collect()
         };
         let mut found: Vec<Field> = Vec::new();
-        let odd = self.odd_globs || state.variables.contains_key("GLOBIGNORE");
+        // Not every shell reads `[^a]` alike.
+        let odd =
+            self.odd_globs || state.variables.contains_key("GLOBIGNORE") || (self.posix && word.pattern.contains('['));
         let mut all = !odd && !places.is_empty() && (path::is_rooted(&word.text) || !state.directories.unknown);
         for directory in places {
             let glob = Glob { directory, pattern: word.pattern.replace(HOME, "~") };
@@ -384,6 +410,21 @@ impl Walker<'_> {
         self.scope.home.clone().unwrap_or_else(|| HOME.to_string())
     }
 
+    /// The tildes of an argument: at its start, or where it looks like an assignment as in one.
+    fn tildes(&mut self, mut pieces: Vec<Piece>, value: Option<usize>, state: &State) -> Vec<Piece> {
+        let Some(at) = value.filter(|at| *at <= pieces.len()) else {
+            return self.tilde(pieces, state, false);
+        };
+        let value = pieces.split_off(at);
+        let expanded = self.tilde(value.clone(), state, true);
+        if self.posix && expanded != value {
+            // POSIX sh leaves them as they are.
+            self.dynamic_code();
+        }
+        pieces.extend(expanded);
+        pieces
+    }
+
     /// Expands a tilde at the start of a word; in an assignment also behind each `:`.
     fn tilde(&mut self, pieces: Vec<Piece>, state: &State, assignment: bool) -> Vec<Piece> {
         let mut out = Vec::with_capacity(pieces.len());
@@ -411,6 +452,7 @@ impl Walker<'_> {
     fn tilde_of(&mut self, name: &str, state: &State) -> Piece {
         let text = match name {
             "" => self.named("HOME", state),
+            "+" | "-" if self.posix => Text::Unknown,
             "+" => self.named("PWD", state),
             "-" => self.named("OLDPWD", state),
             user if self.scope.user.as_deref() == Some(user) => Text::Known(self.home()),
@@ -424,6 +466,37 @@ impl Walker<'_> {
             }
         }
     }
+}
+
+/// `"$@"` and nothing beside it, without arguments: no word at all.
+fn is_no_word(pieces: &[Piece], state: &State) -> bool {
+    let [Piece::Quoted(text), Piece::Expand { what, quoted: true }] = pieces else { return false };
+    let all = matches!(what, Expansion::Name(name) | Expansion::Braced(name) if name == "@");
+    all && text.is_empty() && state.positional.as_ref().is_some_and(Vec::is_empty)
+}
+
+/// Where the value starts in a word that looks like an assignment: `name=`, `name+=`, `name[…]=`.
+fn value_at(pieces: &[Piece]) -> Option<usize> {
+    let bare = |at: usize| match pieces.get(at) {
+        Some(Piece::Bare(c)) => Some(*c),
+        Some(Piece::Quoted(_) | Piece::Expand { .. }) | None => None,
+    };
+    let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if bare(0).is_none_or(|c| !name(c) || c.is_ascii_digit()) {
+        return None;
+    }
+    let mut at = 1;
+    while bare(at).is_some_and(name) {
+        at += 1;
+    }
+    let ends = |at: usize| bare(at) == Some('=') || (bare(at) == Some('+') && bare(at + 1) == Some('='));
+    let subscripted =
+        bare(at) == Some('[') && (at..pieces.len()).any(|close| bare(close) == Some(']') && ends(close + 1));
+    if !subscripted && !ends(at) {
+        return None;
+    }
+    // bash looks behind the first `=`, also one in a subscript.
+    pieces.iter().position(|piece| *piece == Piece::Bare('=')).map(|at| at + 1)
 }
 
 /// A canonical path as text in a word.

@@ -4,9 +4,12 @@
 //! executes the file; one that reads what cannot be known is `dynamic`. A client command of a database program is never
 //! taken for SQL. Held by: `fixtures/shell/{interpreters,database}.tsv`.
 
+mod psql;
+
 use crate::args;
 use crate::expand::Field;
 use crate::facts::{Effect, Role, Row};
+use crate::posix::{has_single_dash, is_posix};
 use crate::state::{Directories, State, Value};
 use crate::walk::{Input, Walker};
 use portcullis_model::{Action, Mark, Marks};
@@ -17,10 +20,20 @@ use std::sync::Arc;
 impl Walker<'_> {
     /// `sh`, `bash` and the like.
     pub(crate) fn shell(&mut self, name: &str, row: &Row, arguments: &[Field], state: &mut State) {
+        let outer = std::mem::replace(&mut self.posix, is_posix(name, arguments));
+        self.own_shell(name, row, arguments, state);
+        self.posix = outer;
+    }
+
+    fn own_shell(&mut self, name: &str, row: &Row, arguments: &[Field], state: &mut State) {
         let call = args::parse(arguments, &row.spec, row.style, true);
         self.execute(name, None, if call.doubtful { portcullis_model::Mark::Dynamic.into() } else { Marks::NONE });
         if call.troubled {
             self.unread();
+        }
+        if has_single_dash(arguments) {
+            // Read as letters here, of which one may be `c`.
+            self.dynamic_code();
         }
         if call.has(Effect::Alone) {
             return;
@@ -65,7 +78,9 @@ impl Walker<'_> {
         };
         let trimmed = text.trim_start();
         let client = match dialect {
-            Dialect::Postgres => trimmed.starts_with('\\') || (input && text.contains('\\')),
+            Dialect::Postgres => {
+                trimmed.starts_with('\\') || (input && (text.contains('\\') || psql::has_variable(text)))
+            }
             Dialect::Sqlite => text.lines().any(|line| line.trim_start().starts_with('.')),
             _ => false,
         };
@@ -110,7 +125,9 @@ impl Walker<'_> {
         ];
         if !line.contains('\n')
             && line.split_whitespace().next().is_some_and(|word| listing.contains(&word))
-            && !line.contains(['|', '`'])
+            && !line.contains(['|', '`', ':'])
+            // Behind a second backslash stands another command, or what SQL is.
+            && !line.get(1..).unwrap_or_default().contains('\\')
         {
             return;
         }
@@ -120,7 +137,7 @@ impl Walker<'_> {
             _ => line.strip_prefix(".shell").or_else(|| line.strip_prefix(".system")),
         };
         if let Some(command) = command.filter(|_| !line.contains('\n')) {
-            self.nested(command.trim(), state);
+            self.other_shell(command.trim(), state);
         }
     }
 

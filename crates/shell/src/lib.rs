@@ -26,6 +26,7 @@ mod loops;
 mod param;
 mod path;
 mod pieces;
+mod posix;
 mod reach;
 mod reading;
 mod redirect;

@@ -8,7 +8,7 @@
 
 use crate::caps::{HOME, PIPE};
 use crate::expand::{Field, Sure, Text};
-use crate::pieces::{self, Piece};
+use crate::pieces::{self, Piece, holds_many};
 use crate::state::{State, Value, is_integer};
 use crate::walk::Walker;
 
@@ -22,6 +22,29 @@ const PATTERNS: [&str; 12] = ["##", "%%", "//", "/#", "/%", "^^", ",,", "#", "%"
 
 /// Letters behind `@`.
 const TRANSFORMS: [&str; 10] = ["U", "u", "L", "Q", "E", "P", "A", "K", "a", "k"];
+
+/// Variables of the shell's own that hold numbers.
+const NUMERIC: [&str; 19] = [
+    "BASHPID",
+    "BASH_ARGC",
+    "BASH_LINENO",
+    "BASH_SUBSHELL",
+    "BASH_VERSINFO",
+    "EPOCHSECONDS",
+    "EUID",
+    "GROUPS",
+    "HISTCMD",
+    "HISTSIZE",
+    "LINENO",
+    "OPTIND",
+    "PIPESTATUS",
+    "PPID",
+    "RANDOM",
+    "SECONDS",
+    "SHLVL",
+    "SRANDOM",
+    "UID",
+];
 
 /// Variables that hold variables that hold …: no deeper than this.
 const DEPTH: usize = 4;
@@ -85,7 +108,10 @@ impl Walker<'_> {
         let argument = if quoted && !pattern { self.expand_text(raw, state) } else { self.expand_inside(raw, state) };
         without.join(state);
         *state = without;
-        let known = argument.known().filter(|text| pattern || is_plain(raw, text, quoted)).map(str::to_owned);
+        let known = argument
+            .known()
+            .filter(|text| pattern || (is_plain(raw, text, quoted) && !holds_many(raw)))
+            .map(str::to_owned);
         let text = match (&value, known) {
             (Text::Known(text), Some(argument)) => compute(text, operator, &argument, raw, unset),
             (Text::Integer, _) if matches!(operator, ":-" | "-" | ":=" | "=" | ":?" | "?") => Text::Integer,
@@ -208,14 +234,31 @@ impl Walker<'_> {
                 Value::Known(value) if is_integer(&value) || value.is_empty() => {}
                 Value::Known(value) => self.arithmetic_within(&value, state, depth + 1),
                 Value::Unknown => {
-                    if state.variables.contains_key(name) || state.references {
+                    let set = state.variables.contains_key(name) || state.references;
+                    if set || holds_text(name) || (is_environment(name) && may_hold_code(state)) {
                         self.dynamic_code();
                     }
                 }
             }
-            if assigns {
-                self.assigned(name, Value::Integer, state);
+            if assigns && is_target(&text, name) {
+                self.counted(name, &text, state);
             }
+        }
+    }
+
+    /// An expression assigns a variable, or may: an error or a condition before that leaves what it held, or nothing.
+    fn counted(&mut self, name: &str, text: &str, state: &mut State) {
+        let before = state.variables.get(name).cloned();
+        self.assigned(name, Value::Integer, state);
+        let sure = text.split(',').all(is_count);
+        match before {
+            Some(Value::Integer) => {}
+            Some(Value::Known(value)) if is_integer(&value) => {}
+            None | Some(Value::Unknown) if sure => {}
+            None => {
+                state.variables.remove(name);
+            }
+            Some(Value::Known(_) | Value::Unknown) => state.set(name, Value::Unknown),
         }
     }
 
@@ -230,6 +273,26 @@ impl Walker<'_> {
     }
 }
 
+/// A variable that the shell fills with what the text says: the last argument, what matched, the command itself.
+fn holds_text(name: &str) -> bool {
+    let filled = name.starts_with("BASH") || name.starts_with("COMP_") || name.starts_with("READLINE_");
+    (filled && !NUMERIC.contains(&name)) || matches!(name, "_" | "DIRSTACK" | "FUNCNAME" | "OLDPWD" | "PWD")
+}
+
+/// A variable that the environment may hold with a word for its value, which arithmetic takes for a variable's name.
+fn is_environment(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_uppercase()) && !NUMERIC.contains(&name)
+}
+
+/// Whether arithmetic that comes to a variable of the text by a name that it finds could run something.
+fn may_hold_code(state: &State) -> bool {
+    state.variables.values().any(|value| match value {
+        Value::Known(text) => text.contains('[') || identifiers(text).into_iter().any(holds_text),
+        Value::Integer => false,
+        Value::Unknown => true,
+    })
+}
+
 /// Stands in a field for some whole number.
 const INTEGER: &str = "\u{e002}";
 
@@ -240,13 +303,15 @@ fn is_unset(name: &str, state: &State) -> bool {
 }
 
 /// Whether the argument of a default is this text. Inside double quotes bash drops quotes that stand within the braces;
-/// outside it keeps what they hold from being split and globbed, which the text alone does not show.
+/// outside it keeps what they hold from being split and globbed, and makes a word of nothing, which the text alone does
+/// not show.
 fn is_plain(raw: &str, text: &str, quoted: bool) -> bool {
     if quoted {
         return !raw.contains(['"', '\\']);
     }
     let quotes = raw.contains(['"', '\'', '\\']);
-    !(raw.contains(":~") || (quotes && text.contains([' ', '\t', '\n', '*', '?', '[', '\\'])))
+    let special = text.is_empty() || text.contains([' ', '\t', '\n', '*', '?', '[', '\\']);
+    !(raw.contains(":~") || (quotes && special))
 }
 
 fn compute(text: &str, operator: &str, argument: &str, raw: &str, unset: bool) -> Text {
@@ -317,6 +382,36 @@ fn assigns(text: &str) -> bool {
         last = c;
     }
     false
+}
+
+/// Whether an expression could assign a name.
+fn is_target(text: &str, name: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(name).any(|(at, _)| {
+        let (before, rest) = text.split_at_checked(at).unwrap_or_default();
+        let after = rest.get(name.len()..).unwrap_or_default();
+        if before.ends_with(word) || after.starts_with(word) {
+            return false;
+        }
+        let (before, after) = (before.trim_end(), after.trim_start());
+        let equals = after.trim_start_matches(['+', '-', '*', '/', '%', '&', '^', '|', '<', '>']);
+        ["++", "--"].iter().any(|step| before.ends_with(step) || after.starts_with(step))
+            || after.starts_with('[')
+            || (equals.starts_with('=') && !equals.starts_with("=="))
+    })
+}
+
+/// Whether a part of an expression leaves a number behind whatever was there: `i = 0`, `i++`, `--i`, `i += 2`.
+fn is_count(part: &str) -> bool {
+    let part = part.trim();
+    for step in ["++", "--"] {
+        if let Some(name) = part.strip_prefix(step).or_else(|| part.strip_suffix(step)) {
+            return is_name(name.trim());
+        }
+    }
+    let Some((name, value)) = part.split_once('=') else { return false };
+    let (name, value) = (name.strip_suffix(['+', '-', '*']).unwrap_or(name).trim(), value.trim());
+    is_name(name) && is_integer(value) && (value == "0" || !value.starts_with(['0', '-']))
 }
 
 /// The names in an arithmetic text.

@@ -7,8 +7,10 @@
 //! `$(…)` is where the parser ends it, not where a count of brackets would. Linear except for that search, which is
 //! bounded. Held by: `fixtures/shell/quoting.tsv`, and the agreement with bash in `tests/it/agreement.rs`.
 
+mod dialect;
 mod escapes;
 
+pub(crate) use dialect::is_bash_only;
 pub(crate) use escapes::decode_escapes;
 
 use escapes::ansi;
@@ -48,6 +50,23 @@ pub(crate) enum Expansion {
     Arithmetic(String),
     /// `<(…)`, `>(…)`.
     Process(String),
+}
+
+impl Expansion {
+    /// Whether it can be several words, or none, even in double quotes.
+    pub(crate) fn is_many(&self) -> bool {
+        match self {
+            Self::Name(name) => name == "@",
+            // What a value names may be an array.
+            Self::Braced(body) => body.starts_with(['@', '!']) || holds_many(body),
+            Self::Command(_) | Self::Arithmetic(_) | Self::Process(_) => false,
+        }
+    }
+}
+
+/// Whether a text holds an expansion of any number of words: `$@`, `${@…}`, `${x[@]}`, `${!x@}`.
+pub(crate) fn holds_many(raw: &str) -> bool {
+    ["$@", "{@", "[@]", "@}", "{!"].iter().any(|text| raw.contains(text))
 }
 
 type Chars = Peekable<IntoIter<char>>;

@@ -41,6 +41,10 @@ impl Walker<'_> {
                     if let Some(name) = varfd {
                         self.assigned(name, crate::state::Value::Integer, state);
                     }
+                    // Other shells read `{name}` and numbers of several digits as arguments, and `&>` as `&` and `>`.
+                    if self.posix && (varfd.is_some() || *fd > 9 || matches!(op.as_str(), "&>" | "&>>" | "<<<")) {
+                        self.dynamic_code();
+                    }
                     let standard = matches!(fd, -1 | 0) && varfd.is_none();
                     let cut = node.source_text(&self.text).ends_with('-');
                     self.redirect(op, value, standard, cut, state);
@@ -56,6 +60,9 @@ impl Walker<'_> {
                     }
                     let field =
                         if *quoted { Field::literal(content.clone()) } else { self.expand_text(content, state) };
+                    if self.posix && *fd > 9 {
+                        self.dynamic_code();
+                    }
                     if matches!(fd, -1 | 0) {
                         self.input = field.known().map_or(Input::Unknown, |text| Input::Literal(text.to_owned()));
                     }
@@ -103,6 +110,9 @@ impl Walker<'_> {
                     self.input = Input::Unknown;
                 }
                 if !descriptor {
+                    if self.posix {
+                        self.dynamic_code();
+                    }
                     // The parser takes a final `-` for "close", which bash does only behind a number.
                     let target = if cut { Field::unknown() } else { target };
                     self.open(&target, &[Action::Insert, Action::Update], state);

@@ -219,11 +219,11 @@ impl Walker<'_> {
             return;
         }
         match (key.starts_with("alias."), value.strip_prefix('!')) {
-            (_, Some(line)) => self.nested(line, state),
+            (_, Some(line)) => self.other_shell(line, state),
             // An alias without `!` is a subcommand of git itself.
-            (true, None) => self.nested(&format!("git {value}"), state),
+            (true, None) => self.other_shell(&format!("git {value}"), state),
             (false, None) if matches!(value, "true" | "false" | "cat" | "less" | "") => {}
-            (false, None) => self.nested(value, state),
+            (false, None) => self.other_shell(value, state),
         }
     }
 
@@ -291,7 +291,7 @@ impl Walker<'_> {
             "proxycommand" | "localcommand" | "knownhostscommand" | "remotecommand" => {
                 let foreign = usize::from(key == "remotecommand");
                 self.foreign += foreign;
-                self.nested(&value, state);
+                self.other_shell(&value, state);
                 self.foreign -= foreign;
             }
             "hostname" | "proxyjump" => self.host_argument(&Field::literal(value), applied),

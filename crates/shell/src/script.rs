@@ -44,12 +44,28 @@ impl Walker<'_> {
             self.file(Action::Update, &Field::literal(file.as_str()), Marks::NONE, state);
         }
         for line in &reach.runs {
-            self.nested(line, state);
+            self.other_shell(line, state);
         }
         if reach.runs_input {
             self.foreign_code(name);
         }
     }
+}
+
+/// Scripts in several options are one, a line each: what one begins the next may end.
+pub(crate) fn one_script(mut values: Vec<(Role, Field)>) -> Vec<(Role, Field)> {
+    for role in [Role::Sed, Role::Awk] {
+        let (scripts, mut rest): (Vec<_>, Vec<_>) = values.into_iter().partition(|(found, _)| *found == role);
+        if !scripts.is_empty() {
+            // The lines of a file among them are not known here.
+            let file = role == Role::Sed && rest.iter().any(|(found, _)| *found == Role::Execute);
+            let known: Option<Vec<&str>> = scripts.iter().map(|(_, field)| field.known()).collect();
+            let whole = known.filter(|_| !file).map(|parts| parts.join("\n"));
+            rest.push((role, whole.map_or_else(Field::unknown, Field::literal)));
+        }
+        values = rest;
+    }
+    values
 }
 
 /// Whether an `awk` program only computes and prints: no pipe, no redirection behind a `print`, nothing that runs or opens.
@@ -63,10 +79,33 @@ fn awk_is_plain(text: &str) -> bool {
     if text.replace("||", "").contains('|') {
         return false;
     }
-    text.split(['{', '}', ';', '\n']).all(|statement| match statement.find("print") {
-        Some(at) => !statement.get(at..).unwrap_or_default().contains('>'),
-        None => true,
-    })
+    // What stands behind the first `print`, where it writes to no file.
+    let Some((_, behind)) = text.split_once("print") else { return true };
+    if !behind.contains('>') {
+        return true;
+    }
+    // Quotes in an expression, escapes and comments make it hard to tell where a statement ends.
+    if text.contains(['/', '\\', '#']) {
+        return false;
+    }
+    let (mut quoted, mut printing, mut last) = (false, false, ' ');
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        printing |= !quoted && rest.starts_with("print");
+        rest = rest.get(c.len_utf8()..).unwrap_or_default();
+        match c {
+            '"' => quoted = !quoted,
+            '>' if printing => return false,
+            '{' | '}' | ';' if !quoted => printing = false,
+            // A statement goes on behind these.
+            '\n' if !matches!(last, ',' | '&' | '|' | '?' | ':') => (quoted, printing) = (false, false),
+            _ => {}
+        }
+        if !c.is_whitespace() {
+            last = c;
+        }
+    }
+    true
 }
 
 /// Cuts a `sed` script; `None` where it is not understood.
@@ -257,7 +296,14 @@ mod tests {
 
     #[test]
     fn an_awk_program_is_plain_or_not_known() {
-        for text in ["{print $1}", "$3 > 5 {print $1}", "BEGIN{FS=\",\"} {s+=$2} END{print s}", "$1 || $2 {print}"] {
+        for text in [
+            "{print $1}",
+            "$3 > 5 {print $1}",
+            "BEGIN{FS=\",\"} {s+=$2} END{print s}",
+            "$1 || $2 {print}",
+            "{print \"a;b\"} $3 > 5 {print $2}",
+            "{\n  print $1\n  if ($2 > 1) s++\n}",
+        ] {
             assert!(awk_is_plain(text), "{text}");
         }
         for text in [
@@ -269,6 +315,11 @@ mod tests {
             "{printf \"x\" >> f}",
             "BEGIN{s=\"/inet/tcp\"}",
             "{x=\"sys\" ; print $0 |& s}",
+            "BEGIN{print \"a;b\" > \"f\"}",
+            "BEGIN{print \"a\",\n\"b\" > \"f\"}",
+            "BEGIN{print \"a\" \\\n > \"f\"}",
+            "/\"/{print \"a;b\" > \"f\"}",
+            "{print \"a\", # b\n\"c\" > \"f\"}",
         ] {
             assert!(!awk_is_plain(text), "{text}");
         }

@@ -9,15 +9,14 @@
 use crate::expand::{Field, Sure, Text};
 use crate::facts;
 use crate::param::{is_name, name_of};
-use crate::pieces::{self, Piece};
+use crate::pieces::{self, Expansion, Piece};
 use crate::reading::Left;
 use crate::state::{State, Value};
 use crate::walk::Walker;
 use portcullis_model::{Action, Object, Operation, Part};
 
-/// Variables whose value is a command line that the shell or a program runs.
-const COMMANDS: [&str; 16] = [
-    "PROMPT_COMMAND",
+/// Variables whose value is a command line that a program gives to a shell.
+const COMMANDS: [&str; 15] = [
     "PAGER",
     "EDITOR",
     "VISUAL",
@@ -55,6 +54,9 @@ const SPECIAL: [&str; 17] = [
     "SRANDOM",
     "UID",
 ];
+
+/// Variables that are whole numbers from the start: what they are given is evaluated.
+pub(crate) const NUMBERS: [&str; 6] = ["EPOCHSECONDS", "HISTCMD", "OPTIND", "RANDOM", "SECONDS", "SRANDOM"];
 
 /// Prompts: their values are expanded each time they are shown.
 const PROMPTS: [&str; 5] = ["PS0", "PS1", "PS2", "PS3", "PS4"];
@@ -200,7 +202,9 @@ impl Walker<'_> {
         }
         let value = if self.is_strange(name) {
             self.may_drop(state);
-            Value::Unknown
+            // What the shell counts with is a number whatever it was given.
+            let counts = NUMBERS.contains(&name) && !self.strange.contains(name);
+            if counts { Value::Integer } else { Value::Unknown }
         } else {
             value
         };
@@ -245,15 +249,31 @@ impl Walker<'_> {
     fn configures(&mut self, name: &str, value: Option<&Value>, state: &State) {
         self.emit(Operation::new(Action::Configure, Object::Setting(Part::known(name))));
         let Some(Value::Known(value)) = value else { return };
-        if COMMANDS.contains(&name) && !value.is_empty() {
-            self.nested(value, state);
+        match name {
+            // The shell runs this itself.
+            "PROMPT_COMMAND" if !value.is_empty() => self.nested(value, state),
+            _ if COMMANDS.contains(&name) && !value.is_empty() => self.other_shell(value, state),
+            _ => {}
         }
         if PROMPTS.contains(&name) && value.contains(['$', '`']) {
             self.dynamic_code();
         }
     }
 
-    /// A name that is not known statically, or that bash evaluates as a subscript: `read`, `printf -v`, `unset`, `test -v`.
+    /// A variable without its value and its attributes.
+    pub(crate) fn unset(&mut self, field: &Field, state: &mut State) {
+        match field.known().filter(|name| NUMBERS.contains(name)).map(str::to_owned) {
+            Some(name) => {
+                // From now on a variable as any other: what it is given later need not be a number.
+                self.assigned(&name, Value::Integer, state);
+                state.set(&name, Value::Unknown);
+                self.strange.insert(name);
+            }
+            None => self.evaluated_name(field, state),
+        }
+    }
+
+    /// A name that is not known statically, or that bash evaluates as a subscript: `read`, `printf -v`, `test -v`.
     pub(crate) fn evaluated_name(&mut self, field: &Field, state: &mut State) {
         let Some(text) = field.known().map(str::to_owned) else {
             self.dynamic_code();
@@ -288,9 +308,15 @@ fn is_configuring(name: &str) -> bool {
     (capitals && !facts::is_harmless_variable(name)) || facts::is_dangerous_variable(name)
 }
 
+/// Whether a value is one expansion that gives a whole number, and nothing beside it.
 fn is_arithmetic(raw: &str) -> bool {
-    let raw = raw.trim_matches('"');
-    (raw.starts_with("$((") && raw.ends_with("))")) || matches!(raw, "$#" | "$?" | "$$" | "$!")
+    let mut pieces = pieces::pieces(raw).unwrap_or_default();
+    pieces.retain(|piece| !matches!(piece, Piece::Quoted(text) if text.is_empty()));
+    match pieces.as_slice() {
+        [Piece::Expand { what: Expansion::Arithmetic(_), .. }] => true,
+        [Piece::Expand { what: Expansion::Name(name), .. }] => matches!(name.as_str(), "#" | "?" | "$"),
+        _ => false,
+    }
 }
 
 /// A field that holds a value.

@@ -65,6 +65,8 @@ pub(crate) struct Walker<'a> {
     pub(crate) strange: BTreeSet<String>,
     /// Names whose assignments are evaluated as arithmetic.
     pub(crate) numbers: BTreeSet<String>,
+    /// What is read goes to `/bin/sh`, which need not be bash.
+    pub(crate) posix: bool,
     /// Names made local in the functions being called.
     pub(crate) locals: Vec<String>,
     /// Globs mean something else than the target was asked for.
@@ -131,7 +133,8 @@ impl<'a> Walker<'a> {
             input: Input::Channel,
             text: text.into(),
             strange: BTreeSet::new(),
-            numbers: BTreeSet::new(),
+            numbers: crate::variables::NUMBERS.iter().map(|name| (*name).to_owned()).collect(),
+            posix: false,
             locals: Vec::new(),
             odd_globs: false,
             climbs: Vec::new(),
@@ -272,6 +275,7 @@ impl<'a> Walker<'a> {
         }
         let here = state.directories.clone();
         state.settle(here);
+        self.reads_alike(&node.kind);
         match &node.kind {
             NodeKind::Command { assignments, words, redirects } => self.simple(assignments, words, redirects, state),
             NodeKind::Pipeline { commands, separators: _ } => self.pipeline(commands, state),
@@ -307,13 +311,7 @@ impl<'a> Walker<'a> {
             NodeKind::BraceGroup { body, redirects } => {
                 self.redirected(redirects, state, |walker, state| walker.run(body, state));
             }
-            NodeKind::Coproc { name, command } => {
-                if name.as_deref().is_some_and(|name| !crate::param::is_name(name)) {
-                    self.unread();
-                }
-                self.run(command, &mut state.clone());
-                state.set(name.as_deref().unwrap_or("COPROC"), Value::Unknown);
-            }
+            NodeKind::Coproc { name, command } => self.coprocess(name.as_deref(), command, state),
             NodeKind::ArithmeticCommand { expression: _, redirects, raw_content } => {
                 self.no_here_documents(redirects);
                 if !crate::pieces::looks_arithmetic(raw_content) {
@@ -397,7 +395,24 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// `coproc NAME …`, which fills an array of that name and `NAME_PID`, and empties both when it ends.
+    fn coprocess(&mut self, name: Option<&str>, command: &Node, state: &mut State) {
+        if name.is_some_and(|name| !crate::param::is_name(name)) {
+            self.unread();
+        }
+        self.run(command, &mut state.clone());
+        let name = name.unwrap_or("COPROC");
+        self.assigned(name, Value::Unknown, state);
+        let process = format!("{name}_PID");
+        self.leave(&process, false);
+        state.set(&process, Value::Unknown);
+    }
+
     fn define(&mut self, name: &str, body: &Node, state: &mut State) {
+        if self.posix && self.text.contains("function") {
+            // No word of POSIX sh: there the body runs, and the name stays what it was.
+            self.dynamic_code();
+        }
         if name.chars().any(|c| c.is_whitespace() || "|&;()<>\"'$`\\[]{}".contains(c)) {
             self.refuse(Fault::Ambiguous { message: "a function's name holds more than a name".into() });
         }

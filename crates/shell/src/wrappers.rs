@@ -140,11 +140,11 @@ impl Walker<'_> {
                     } else {
                         format!("{line} {quoted}")
                     };
-                    self.nested(&line, state);
+                    self.other_shell(&line, state);
                 }
             }
             Some(template) if !template.is_empty() => {
-                self.nested(&format!("{} \"$0\"", template.join(" ")), state);
+                self.other_shell(&format!("{} \"$0\"", template.join(" ")), state);
                 self.dynamic_code();
             }
             Some(_) | None => self.dynamic_code(),
@@ -153,7 +153,11 @@ impl Walker<'_> {
 
     /// `dd if=… of=…`.
     pub(crate) fn pairs(&mut self, name: &str, arguments: &[Field], state: &State) {
-        let doubtful = arguments.iter().any(|field| field.sure != Sure::Literal && !field.text.contains('='));
+        let doubtful = arguments.iter().any(|field| match field.sure {
+            Sure::Literal => false,
+            Sure::Starts => !field.text.contains('='),
+            Sure::Splits => true,
+        });
         self.execute(name, None, if doubtful { Mark::Dynamic.into() } else { Marks::NONE });
         for field in arguments {
             let (key, value) = field.text.split_once('=').unwrap_or((field.text.as_str(), ""));

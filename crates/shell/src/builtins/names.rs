@@ -24,6 +24,10 @@ impl Walker<'_> {
                 strange |= builtin != "export" && options.contains(['r', 'i', 'l', 'u', 'c']);
                 if options.contains('n') && builtin != "export" {
                     state.forget();
+                    if arguments.iter().any(|field| field.text.contains('[')) {
+                        // A name for an array's elements, or for what a subscript evaluates.
+                        self.dynamic_code();
+                    }
                 }
                 if field.sure != Sure::Literal {
                     self.dynamic_code();
@@ -77,11 +81,14 @@ impl Walker<'_> {
             } else if builtin != "export" && builtin != "readonly" {
                 let number = self.numbers.contains(name);
                 self.assigned(name, if number { Value::Integer } else { Value::Unknown }, state);
+                // Without a value it may be empty.
+                state.set(name, Value::Unknown);
             }
             if integer {
                 self.numbers.insert(name.to_owned());
             }
-            if strange {
+            // A local variable is no number, although the shell's own of that name is.
+            if strange || (local && self.numbers.contains(name)) {
                 self.strange.insert(name.to_owned());
             }
             if exported {
@@ -112,12 +119,24 @@ impl Walker<'_> {
         let mut skip = false;
         for field in arguments {
             if std::mem::take(&mut skip) {
+                self.one_word(Some(field), state);
                 continue;
             }
             match field.text.strip_prefix('-') {
                 Some(options) if field.sure == Sure::Literal => {
-                    if let Some(at) = options.find(['d', 'i', 'n', 'N', 'p', 't', 'u']) {
-                        skip = at + 1 == options.len();
+                    let end = options.find(['a', 'd', 'i', 'n', 'N', 'p', 't', 'u']).unwrap_or(options.len());
+                    let (flags, valued) = options.split_at_checked(end).unwrap_or((options, ""));
+                    if flags.contains('e') {
+                        // The line editor of a terminal runs what is typed there.
+                        self.dynamic_code();
+                    }
+                    match valued.strip_prefix('a') {
+                        Some("") => {}
+                        Some(name) => {
+                            names += 1;
+                            self.evaluated_name(&Field::literal(name), state);
+                        }
+                        None => skip = valued.len() == 1,
                     }
                 }
                 _ => {
@@ -128,6 +147,14 @@ impl Walker<'_> {
         }
         if names == 0 {
             self.assigned("REPLY", Value::Unknown, state);
+        }
+    }
+
+    /// An option's argument: where it may be several words, the others are names.
+    fn one_word(&mut self, field: Option<&Field>, state: &mut State) {
+        if field.is_some_and(|field| field.sure == Sure::Splits) {
+            self.dynamic_code();
+            state.forget();
         }
     }
 
@@ -143,9 +170,7 @@ impl Walker<'_> {
                 Some(text) if text.starts_with("-C") => self.nested(text.get(2..).unwrap_or_default(), state),
                 // Behind other letters.
                 Some(text) if text.starts_with('-') && text.contains('C') => self.dynamic_code(),
-                Some("-d" | "-n" | "-O" | "-s" | "-u" | "-c") => {
-                    rest.next();
-                }
+                Some("-d" | "-n" | "-O" | "-s" | "-u" | "-c") => self.one_word(rest.next(), state),
                 Some(text) if text.starts_with('-') => {}
                 _ => {
                     named = true;
@@ -178,8 +203,11 @@ impl Walker<'_> {
                 }
                 Some(_) => break,
                 None => {
-                    // What is not known could be `-v NAME`.
+                    // What is not known could be `-v`, or `-vNAME`: then what follows is a name, or there is a format.
                     if first.may_be_option() {
+                        if first.sure == Sure::Splits || !after.is_empty() {
+                            self.dynamic_code();
+                        }
                         state.forget();
                     }
                     break;
@@ -204,28 +232,52 @@ impl Walker<'_> {
 
     /// `wait -p NAME`.
     pub(super) fn waits(&mut self, arguments: &[Field], state: &mut State) {
-        let mut rest = arguments.iter();
-        while let Some(field) = rest.next() {
+        let mut rest = arguments;
+        while let Some((field, after)) = rest.split_first() {
+            rest = after;
             match field.known().and_then(|text| text.strip_prefix('-')).map(|options| options.split_once('p')) {
                 Some(Some((_, ""))) => {
-                    let name = rest.next().cloned().unwrap_or_else(Field::unknown);
+                    let name = after.first().cloned().unwrap_or_else(Field::unknown);
                     self.evaluated_name(&name, state);
+                    rest = after.get(1..).unwrap_or_default();
                 }
                 Some(Some((_, name))) => self.evaluated_name(&Field::literal(name), state),
                 Some(None) => {}
-                None if field.sure != Sure::Literal && field.may_be_option() => state.doubt(),
+                None if field.sure != Sure::Literal && field.may_be_option() => {
+                    // It could be `-p` in front of a name.
+                    if let Some(name) = after.first().filter(|name| name.text.contains('[')) {
+                        self.evaluated_subscript(name, state);
+                    }
+                    state.doubt();
+                }
                 None => {}
             }
         }
     }
 
+    /// `getopts OPTIONS NAME`.
+    pub(super) fn reads_options(&mut self, arguments: &[Field], state: &mut State) {
+        let behind = usize::from(arguments.first().and_then(Field::known) == Some("--"));
+        self.one_word(arguments.get(behind), state);
+        if let Some(name) = arguments.get(behind + 1) {
+            self.evaluated_name(name, state);
+        }
+        state.set("OPTARG", Value::Unknown);
+        state.set("OPTIND", if self.is_strange("OPTIND") { Value::Unknown } else { Value::Integer });
+    }
+
     /// `test`: two of its operators evaluate a name, subscript and all.
     pub(crate) fn test_arguments(&mut self, arguments: &[Field], state: &mut State) {
-        let mut rest = arguments.iter();
-        while let Some(field) = rest.next() {
-            if matches!(field.known(), Some("-v" | "-R"))
-                && let Some(name) = rest.next()
-            {
+        let mut rest = arguments;
+        while let Some((field, after)) = rest.split_first() {
+            rest = after;
+            if field.sure == Sure::Splits {
+                // An operator may be among the words, and its name.
+                self.dynamic_code();
+                continue;
+            }
+            let names = field.known().map_or_else(|| field.may_be_option(), |text| matches!(text, "-v" | "-R"));
+            if let Some(name) = after.first().filter(|_| names) {
                 self.evaluated_subscript(name, state);
             }
         }
