@@ -24,6 +24,7 @@ use crate::guarded::dialogue::Asked;
 use crate::guarded::word::Word;
 use crate::listener::Under;
 use crate::own::{Locale, Own, Passage};
+use crate::pagers;
 use crate::reply::{self, Ends};
 use crate::sftp::{Judged, Wanted};
 use bytes::Bytes;
@@ -54,8 +55,8 @@ pub(crate) struct Steps {
 
 /// What has to be read, or asked of the target, before it can be judged.
 pub(crate) enum ToRead {
-    /// A command line: [`Core::on_read`].
-    Exec(Bytes),
+    /// A command line, and what the target is sent for it: [`Core::on_read`].
+    Exec { line: Bytes, sent: Bytes },
     /// Names of a file transfer: [`Core::on_judged`].
     Files(Box<Wanted>),
     /// The home in which a guarded session starts: [`Core::on_home`].
@@ -136,7 +137,7 @@ impl Core {
             FromClient::Variable(variable) => self.variables.push(*variable),
             FromClient::Exec(command) => {
                 if self.begin() {
-                    steps.read = Some(ToRead::Exec(command));
+                    steps.read = Some(ToRead::Exec { sent: self.sent(&command), line: command });
                 }
             }
             FromClient::Shell => {
@@ -160,6 +161,15 @@ impl Core {
             }
             FromClient::Close => self.on_gone(steps),
         }
+    }
+
+    /// What a target is sent for a command: itself, and on a terminal nothing that pages.
+    fn sent(&self, command: &Bytes) -> Bytes {
+        if self.terminal.is_none() {
+            return command.clone();
+        }
+        let given: Vec<&str> = self.variables.iter().map(|variable| variable.name.as_str()).collect();
+        pagers::without_pagers(command, &given)
     }
 
     /// Whether a program runs on the target's channel.

@@ -18,7 +18,10 @@ use russh_sftp::protocol::StatusCode;
 use std::collections::HashMap;
 use std::time::Duration;
 
+mod looked;
 mod pattern;
+
+pub(crate) use looked::{Looked, Met, above, is_within};
 
 /// How long the target may take to answer one question.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -183,6 +186,10 @@ impl Files {
                     return rest.iter().rev().try_fold(found, |found, name| step(&found, name));
                 }
                 Err(SftpError::Status(status)) if status.status_code == StatusCode::NoSuchFile => {
+                    // A link whose directory is missing is there all the same, and leads on once that is made.
+                    if self.sftp.lstat(at.trim_end_matches('/')).await.is_ok() {
+                        return None;
+                    }
                     let (parent, name) = split(at)?;
                     rest.push(name);
                     at = parent;
@@ -194,7 +201,7 @@ impl Files {
     }
 
     /// What a shell's pattern meets, in order; `None` where that is too much or cannot be told.
-    pub(crate) async fn expand(&mut self, glob: &Glob) -> Option<Vec<String>> {
+    pub(crate) async fn expand(&mut self, glob: &Glob) -> Option<Met> {
         let base = match &glob.directory {
             Some(directory) => Some(self.absolute(directory)?),
             None => None,
@@ -208,17 +215,18 @@ impl Files {
         };
         let parts: Vec<&str> = shown.split('/').filter(|part| !part.is_empty()).collect();
         let mut found = vec![(start, String::new())];
-        let mut directories = 0;
+        let mut looked = Vec::new();
         for part in parts {
             let mut next = Vec::new();
             for (directory, name) in found {
-                directories += 1;
-                if directories > DIRECTORIES {
+                if looked.len() >= DIRECTORIES {
                     return None;
                 }
-                for entry in self.met(&directory, part).await? {
-                    next.push((joined(&directory, &entry), joined_relative(&name, &entry)));
+                let entries = self.met(&directory, part).await?;
+                for entry in &entries {
+                    next.push((joined(&directory, entry), joined_relative(&name, entry)));
                 }
+                looked.push(Looked::new(directory, part, entries));
                 if next.len() > ENTRIES {
                     return None;
                 }
@@ -232,7 +240,7 @@ impl Files {
         };
         let mut names: Vec<String> = found.into_iter().map(|(_, name)| format!("{prefix}{name}")).collect();
         names.sort();
-        Some(names)
+        Some(Met { names, looked })
     }
 
     /// The entries of a directory that one part of a pattern meets.
@@ -263,7 +271,7 @@ impl Files {
                 Ok(names) => entries.extend(names.files.into_iter().filter_map(|file| {
                     let directory = file.attrs.is_dir() && !file.attrs.is_symlink();
                     let own = file.filename != "." && file.filename != "..";
-                    own.then_some(Entry { name: file.filename, directory })
+                    own.then_some(Entry { link: file.attrs.is_symlink(), name: file.filename, directory })
                 })),
                 Err(SftpError::Status(status)) if status.status_code == StatusCode::Eof => break true,
                 Err(_) => break false,
@@ -279,6 +287,27 @@ impl Files {
 
     /// Everything below a directory, links not followed.
     pub(crate) async fn tree(&self, root: &str) -> Tree {
+        self.walk_down(root, &mut false).await
+    }
+
+    /// Whether a name is a link, or a directory in which one lies, or cannot be told to be neither.
+    pub(crate) async fn carries_links(&mut self, path: &str) -> bool {
+        let Some(path) = self.resolve(path, Last::Itself).await else { return true };
+        let attrs = match self.sftp.lstat(path.as_str()).await {
+            Ok(answer) => answer.attrs,
+            Err(SftpError::Status(status)) => return status.status_code != StatusCode::NoSuchFile,
+            Err(_) => return true,
+        };
+        if attrs.is_symlink() || !attrs.is_dir() {
+            return attrs.is_symlink();
+        }
+        let mut links = false;
+        let tree = self.walk_down(&path, &mut links).await;
+        links || matches!(tree, Tree::Unknown)
+    }
+
+    /// Everything below a directory; `links` becomes true where a link is met.
+    async fn walk_down(&self, root: &str, links: &mut bool) -> Tree {
         let mut found = Vec::new();
         let mut waiting = vec![root.to_owned()];
         let mut directories = 0;
@@ -293,6 +322,7 @@ impl Files {
                 Some(None) | None => return Tree::Unknown,
             };
             for entry in entries {
+                *links |= entry.link;
                 let path = joined(&directory, &entry.name);
                 if entry.directory {
                     waiting.push(path.clone());
@@ -329,6 +359,7 @@ impl Files {
 struct Entry {
     name: String,
     directory: bool,
+    link: bool,
 }
 
 fn named(answer: std::result::Result<russh_sftp::protocol::Name, SftpError>) -> Option<String> {

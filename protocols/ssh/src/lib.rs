@@ -21,6 +21,7 @@ mod lines;
 mod listener;
 mod login;
 mod own;
+mod pagers;
 mod reply;
 mod scp;
 mod serve;

@@ -4,14 +4,17 @@
 //! a name really reaches, what lies in a tree) is asked of the target, and the text is read again with the answers.
 //! Promises: each file of a reading is judged as what it reaches, and as what it is called where that is a link; a tree
 //! is judged with everything in it; what cannot be told is an operation on an unknown file, which no bundle allows
-//! unless it says so for every file. A text that names no file asks nothing of the target.
+//! unless it says so for every file. A text that names no file asks nothing of the target. What the text itself changes
+//! before it uses it is not taken from an answer that was given before it runs (`made.rs`).
 //! Does not promise that the target stays as it was between the answer and the command.
 //! Held by: the tests below and `tests/it/ssh.rs` of the binary.
 
+mod made;
+
 use crate::core::CopySide;
-use crate::files::{Files, Last, Tree};
+use crate::files::{Files, Last, Looked, Tree};
 use portcullis_model::{Action, Command, Digest, Mark, Object, Operation, Part};
-use portcullis_shell::{Limits, Reading, Scope, read};
+use portcullis_shell::{Glob, Limits, Reading, Scope, read};
 use std::sync::Arc;
 
 /// How often a text is read again with more answers.
@@ -43,22 +46,8 @@ pub(crate) async fn resolve(
         }
         reading = read(text, &scope, limits);
     }
-    for _ in 0..ROUNDS {
-        let mut asked = false;
-        for glob in &reading.globs {
-            if scope.expansions.contains_key(glob) {
-                continue;
-            }
-            if let Some(names) = files.expand(glob).await {
-                scope.expansions.insert(glob.clone(), names);
-                asked = true;
-            }
-        }
-        if !asked {
-            break;
-        }
-        reading = read(text, &scope, limits);
-    }
+    let asked = expand(text, &mut reading, &mut scope, limits, files).await;
+    let elsewhere = keep_what_holds(text, &mut reading, &mut scope, &asked, limits, files).await;
     let copy = copy(text, &reading, files).await;
     if reading.fault.is_none() {
         let alone = matches!(reading.commands.as_slice(), [only] if only.program.as_deref() == Some("cp"));
@@ -66,11 +55,63 @@ pub(crate) async fn resolve(
         let mut reached = Reached { files, trees: copy.is_none(), copies_tree: alone, asked: 0, out: Vec::new() };
         reached.all(operations).await;
         reading.operations = reached.out;
-        if !climbs_as_written(&reading.climbs, files).await {
+        if elsewhere || !climbs_as_written(&reading.climbs, files).await {
             reading.operations.push(Operation::unknown());
         }
     }
     (reading, copy)
+}
+
+/// Reads the text again with what its patterns meet; where that was looked for.
+async fn expand(
+    text: &str,
+    reading: &mut Reading,
+    scope: &mut Scope,
+    limits: &Limits,
+    files: &mut Files,
+) -> Vec<(Glob, Vec<Looked>)> {
+    let mut looked = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut asked = false;
+        for glob in &reading.globs {
+            if scope.expansions.contains_key(glob) {
+                continue;
+            }
+            if let Some(met) = files.expand(glob).await {
+                scope.expansions.insert(glob.clone(), met.names);
+                looked.push((glob.clone(), met.looked));
+                asked = true;
+            }
+        }
+        if !asked {
+            break;
+        }
+        *reading = read(text, scope, limits);
+    }
+    looked
+}
+
+/// Reads the text without the answers that it may itself make wrong; whether its names may lead elsewhere then.
+async fn keep_what_holds(
+    text: &str,
+    reading: &mut Reading,
+    scope: &mut Scope,
+    asked: &[(Glob, Vec<Looked>)],
+    limits: &Limits,
+    files: &mut Files,
+) -> bool {
+    if reading.fault.is_some() || !reading.operations.iter().any(made::is_change) {
+        return false;
+    }
+    let order = made::Order::new(text, limits);
+    let stale = order.stale(reading, scope, asked, files).await;
+    if !stale.is_empty() {
+        for glob in &stale {
+            scope.expansions.remove(glob);
+        }
+        *reading = read(text, scope, limits);
+    }
+    order.leads_elsewhere(reading, scope, files).await
 }
 
 /// Whether each path with a step up in it leads where its letters say: past a link it leads elsewhere, and the operations

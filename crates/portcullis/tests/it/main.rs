@@ -57,6 +57,7 @@ mod ssh_edges;
 mod ssh_flow;
 mod ssh_forwards;
 mod ssh_guarded;
+mod ssh_made;
 mod ssh_refusals;
 mod ssh_revoked;
 mod ssh_talk;

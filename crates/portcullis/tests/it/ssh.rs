@@ -231,7 +231,9 @@ fn a_link_is_judged_as_what_it_reaches() {
         assert_eq!(ran.code, Some(126), "{command}: {ran:?}");
         assert!(!ran.text().contains("hidden"));
     }
-    let ran = host.exec(&format!("echo fine > {at}/new && cat {at}/ne*"));
+    let ran = host.exec(&format!("echo fine > {at}/new && cat {at}/new"));
+    assert_eq!((ran.text(), ran.code), ("fine\n", Some(0)), "{ran:?}");
+    let ran = host.exec(&format!("cat {at}/ne*"));
     assert_eq!((ran.text(), ran.code), ("fine\n", Some(0)), "{ran:?}");
 }
 

@@ -71,6 +71,22 @@ fn a_long_command_line_passes_whole() {
 }
 
 #[test]
+fn a_command_on_a_terminal_has_no_pager_that_takes_commands() {
+    let Some(host) = Host::with(crate::ssh_clients::POLICY, "") else { return };
+    if !host.has_terminals() {
+        return;
+    }
+    let told = host.ssh(&["-tt", "127.0.0.1", "printenv GIT_PAGER PAGER LESSSECURE; exit 3"], b"");
+    let words: Vec<&str> = told.text().split_whitespace().collect();
+    assert_eq!((words, told.code), (vec!["cat", "cat", "1"], Some(3)), "{told:?}");
+    let told = host.ssh(&["-T", "127.0.0.1", "printenv LESSSECURE"], b"");
+    assert_eq!((told.text(), told.code), ("", Some(1)), "{told:?}");
+    // What is sent in front of it is no part of what was typed and judged.
+    let record = host.recorded("printenv GIT_PAGER PAGER LESSSECURE; exit 3");
+    assert!(!record.contains("SYSTEMD_PAGER"), "{record}");
+}
+
+#[test]
 fn an_odd_but_legal_client_is_served() {
     let Some(host) = Host::new() else { return };
     for options in [

@@ -31,6 +31,14 @@ pub(super) fn literal(part: &str) -> Option<String> {
     Some(out)
 }
 
+/// Whether a part meets a name; one that is not known here may.
+pub(super) fn meets(part: &str, name: &str) -> bool {
+    match literal(part) {
+        Some(text) => text == name,
+        None => Pattern::new(part).is_none_or(|pattern| pattern.meets(name)),
+    }
+}
+
 impl Pattern {
     /// The pattern; `None` for one that is not known here.
     pub(super) fn new(part: &str) -> Option<Self> {

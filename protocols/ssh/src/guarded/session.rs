@@ -13,6 +13,7 @@
 use super::script::{Script, VALUE};
 use super::shown;
 use super::trailer::{After, Ended, Told};
+use crate::pagers::PAGERS;
 use portcullis_shell::{Completeness, Left, Limits, Reading, Scope, completeness};
 use std::collections::BTreeMap;
 
@@ -50,21 +51,6 @@ const OWN: [&str; 20] = [
     "SHELLOPTS",
     "SRANDOM",
     "UID",
-];
-
-/// Set for every line: a pager that an allowed program starts on a terminal would take commands that nobody judged. A line
-/// that sets or unsets one says so, and is judged for it.
-const PAGERS: [(&str, &str); 10] = [
-    ("AWS_PAGER", ""),
-    ("BAT_PAGER", "cat"),
-    ("GH_PAGER", "cat"),
-    ("GIT_PAGER", "cat"),
-    ("LESSSECURE", "1"),
-    ("MANPAGER", "cat"),
-    ("PAGER", "cat"),
-    ("PSQL_PAGER", "cat"),
-    ("SYSTEMD_PAGER", "cat"),
-    ("SYSTEMD_PAGERSECURE", "1"),
 ];
 
 /// Builtins that change what does not outlive a line.

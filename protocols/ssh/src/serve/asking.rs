@@ -77,9 +77,9 @@ pub(super) async fn open(asker: Asker) -> (Done, Asker) {
 /// Reads what is to be judged, with the target's help where it names files.
 pub(super) async fn read(to_read: ToRead, mut asker: Asker, limits: Limits, login: Arc<str>) -> (Done, Asker) {
     let done = match to_read {
-        ToRead::Exec(bytes) => {
-            let (command, copy) = read_exec(&bytes, &mut asker, &limits, &login).await;
-            Done::Read(ToTarget::Exec(bytes), Box::new(command), copy)
+        ToRead::Exec { line, sent } => {
+            let (command, copy) = read_exec(&line, &sent, &mut asker, &limits, &login).await;
+            Done::Read(ToTarget::Exec(sent), Box::new(command), copy)
         }
         ToRead::Home => Done::Home(asker.files().await.map(|files| files.home().to_owned())),
         ToRead::Names { word, directory } => {
@@ -111,15 +111,21 @@ pub(super) async fn read(to_read: ToRead, mut asker: Asker, limits: Limits, logi
     (done, asker)
 }
 
-async fn read_exec(bytes: &Bytes, asker: &mut Asker, limits: &Limits, login: &Arc<str>) -> (Command, Option<CopySide>) {
-    let Ok(text) = std::str::from_utf8(bytes) else {
+async fn read_exec(
+    line: &Bytes,
+    sent: &Bytes,
+    asker: &mut Asker,
+    limits: &Limits,
+    login: &Arc<str>,
+) -> (Command, Option<CopySide>) {
+    let Ok(text) = std::str::from_utf8(line) else {
         let message = "a command line is UTF-8 text".into();
-        let shown = Text::plain(String::from_utf8_lossy(bytes));
-        return (Command::faulty(Source::Shell, shown, Fault::Ambiguous { message }, Digest::of(bytes)), None);
+        let shown = Text::plain(String::from_utf8_lossy(line));
+        return (Command::faulty(Source::Shell, shown, Fault::Ambiguous { message }, Digest::of(sent)), None);
     };
     let scope = Scope { directory: Some("~".to_owned()), user: Some(login.to_string()), ..Scope::unknown() };
     let (reading, copy, home) = read_text(text, scope, asker, limits).await;
-    (lines::command(&reading, text, bytes, home.as_deref(), &[login]), copy)
+    (lines::command(&reading, text, sent, home.as_deref(), &[login]), copy)
 }
 
 /// Reads a text; what copy it starts; and the home, where the target was asked.
