@@ -105,12 +105,19 @@ fn is_container(text: &str) -> bool {
     text.starts_with(['{', '[']) && text.ends_with(['}', ']'])
 }
 
-/// Whether a name and its colon are in a text, as JSON writes them, whatever else the text is.
+/// Whether a name and its colon are in a text, as JSON writes them, escaped or not, whatever else the text is.
 #[must_use]
 pub fn has_member(text: &str) -> bool {
-    text.match_indices('"')
-        .any(|(at, quote)| text.get(at + quote.len()..).is_some_and(|rest| rest.trim_start().starts_with(':')))
+    let is_named = |(at, quote): (usize, &str)| {
+        let rest = text.get(at + quote.len()..).unwrap_or_default().trim_start();
+        // Behind the name some readers take a comment.
+        [":", "%3A", "%3a", "/*"].iter().any(|colon| rest.starts_with(colon))
+    };
+    QUOTES.iter().any(|quote| text.match_indices(quote).any(is_named))
 }
+
+/// The quote behind a name: as it is, and as JSON, HTML and queries escape it.
+const QUOTES: [&str; 6] = ["\"", "\\u0022", "&quot;", "&#34;", "&#x22;", "%22"];
 
 fn count(counts: &mut [u64], nth: usize) {
     counts.iter_mut().skip(nth).take(1).for_each(|count| *count += 1);

@@ -157,8 +157,8 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rule { rule, operation } => write!(f, "rule {rule} denies {operation}"),
-            Self::NoRule { operation } => write!(f, "no rule allows {operation}"),
+            Self::Rule { rule, operation } => write!(f, "rule {rule} denies {operation}{}", unsure(operation)),
+            Self::NoRule { operation } => write!(f, "no rule allows {operation}{}", unsure(operation)),
             Self::Unreadable(fault) => f.write_str(fault.message()),
             Self::Protected { rule, column, misuse: Misuse::Exposed } => {
                 write!(f, "rule {rule} protects {column}: its values may not be written elsewhere")
@@ -211,6 +211,18 @@ impl fmt::Display for Reason {
             Self::Uncounted { rule, why } => write!(f, "rule {rule} limits the rows that are written, and {why}"),
             Self::UnknownName { what } => write!(f, "{what} does not exist in this session"),
         }
+    }
+}
+
+/// What is said of an operation that was not wholly read: a rule about something else may match it for that alone.
+fn unsure(operation: &str) -> &'static str {
+    let bare = operation.split(" +").next().unwrap_or_default();
+    if bare == "unknown" {
+        " (a part of it is not understood: leave that out, or write it another way)"
+    } else if bare.ends_with(" file ?") {
+        " (which file is not known: write its path from the root, or begin the line with cd /DIRECTORY &&)"
+    } else {
+        ""
     }
 }
 
@@ -302,7 +314,10 @@ impl Denial {
     /// What the client can do next: the rule's message, or the standing advice for the reason.
     #[must_use]
     pub fn next_step(&self) -> &str {
-        if let Some(message) = &self.message {
+        // A rule's message may say that the command waits; one that nobody can approve does not.
+        if let Some(message) = &self.message
+            && !matches!(self.reason, Reason::ApprovalUnavailable { .. })
+        {
             return message;
         }
         match &self.reason {

@@ -19,14 +19,15 @@ use crate::classify;
 use crate::error::Error;
 use crate::frame::{Head, Method, Request, ToClient};
 use crate::reply;
-use crate::tools::ToolTable;
+use crate::tools::{self, ToolTable};
 use bytes::Bytes;
 use http::StatusCode;
 use portcullis_gate::{
     Cleared, Hold, LeftOpen, Outgoing, Permit, Released, Reservation, Ruling, Session, Settled, Waited, Weight,
 };
-use portcullis_model::{ApprovalId, DecisionId, Denial, Digest, Fault, Outcome, Reason};
+use portcullis_model::{ApprovalId, Command, DecisionId, Denial, Digest, Fault, Object, Outcome, Reason};
 use relay::Relay;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -40,6 +41,9 @@ pub(crate) struct Target {
     /// Seals the session ids of tool servers.
     pub(crate) seal: Arc<mcp::Seal>,
 }
+
+/// Tools of one request that are judged each by itself where they are refused together.
+const OFFERED: usize = 256;
 
 /// What an answer proposes to its client: nothing that would be sent, only its command is judged.
 pub(crate) struct Proposal;
@@ -138,21 +142,67 @@ impl Core {
 
     /// A request, whole, and how long its client stays while people decide, where it says so.
     pub(crate) fn on_request(&mut self, request: Request, patience: Option<Duration>, steps: &mut Steps) {
+        let whole = matches!(self.target.api, Api::Anthropic | Api::OpenAi).then(|| request.clone());
         let mut sent = Sent::new(&self.session);
-        let read = match self.target.api {
-            Api::Rest => rest::read(request, &self.target.opaque, &mut sent),
-            Api::Anthropic => anthropic::read(request, &self.target.tools, &mut sent),
-            Api::OpenAi => openai::read(request, &self.target.tools, &mut sent),
-            Api::Mcp => mcp::read(request, &self.context()),
-        };
+        let mut read = self.read(request, &mut sent);
+        if let Read::Asked(asked) = &mut read
+            && let Some(offers) = asked.offers.take()
+            && let Err(denial) = self.offers(&offers)
+        {
+            let Some(fewer) = whole.and_then(|whole| self.without_refused(&whole, &offers)) else {
+                return self.refuse(&denial, None, steps);
+            };
+            sent = Sent::new(&self.session);
+            read = self.read(fewer, &mut sent);
+            // What is left was let through tool by tool; policy may have changed since.
+            if let Read::Asked(asked) = &mut read
+                && let Some(offers) = asked.offers.take()
+                && let Err(denial) = self.offers(&offers)
+            {
+                return self.refuse(&denial, None, steps);
+            }
+        }
         match read {
             Read::Own(head, body) => self.say(head, body, steps),
             Read::Asked(asked) => self.ask(*asked, patience, sent, steps),
         }
     }
 
+    fn read(&self, request: Request, sent: &mut Sent) -> Read {
+        match self.target.api {
+            Api::Rest => rest::read(request, &self.target.opaque, sent),
+            Api::Anthropic => anthropic::read(request, &self.target.tools, sent),
+            Api::OpenAi => openai::read(request, &self.target.tools, sent),
+            Api::Mcp => mcp::read(request, &self.context()),
+        }
+    }
+
+    /// Whether these tools may be offered to a model.
+    fn offers(&self, offers: &Command) -> Result<(), Denial> {
+        match self.session.ask(self.session.seal(Proposal, offers.clone())) {
+            Ruling::Refuse(denial) => Err(denial),
+            Ruling::Forward(..) | Ruling::Hold(_) => Ok(()),
+        }
+    }
+
+    /// The request without those of its tools that are refused, each judged by itself.
+    fn without_refused(&self, request: &Request, offers: &Command) -> Option<Request> {
+        let names = offers.operations().iter().filter_map(|operation| match &operation.object {
+            Object::Tool(name) => name.as_str(),
+            _ => None,
+        });
+        let is_refused =
+            |name: &&str| tools::offers(std::iter::once(*name)).is_none_or(|offer| self.offers(&offer).is_err());
+        let refused: BTreeSet<String> = names.take(OFFERED).filter(is_refused).map(ToOwned::to_owned).collect();
+        match self.target.api {
+            Api::Anthropic => anthropic::without(request, &refused),
+            Api::OpenAi => openai::without(request, &refused),
+            Api::Rest | Api::Mcp => None,
+        }
+    }
+
     fn ask(&mut self, asked: Asked, patience: Option<Duration>, sent: Sent, steps: &mut Steps) {
-        let Asked { offers, mut command, request, tokens, reader } = asked;
+        let Asked { offers: _, mut command, request, tokens, reader } = asked;
         let mcp = self.target.api == Api::Mcp;
         let prepared = Prepared {
             reader,
@@ -166,12 +216,6 @@ impl Core {
         if sent.withheld {
             let message = "a mask of what is sent cannot be carried out".into();
             command = classify::faulty(&request, Fault::Unsupported { message });
-        }
-        if let Some(offers) = offers
-            && let Ruling::Refuse(denial) = self.session.ask(self.session.seal(Proposal, offers))
-        {
-            self.refuse(&denial, prepared.request.as_ref(), steps);
-            return;
         }
         command.reason = self.reason.clone();
         match self.session.ask(self.session.seal(request, command)) {

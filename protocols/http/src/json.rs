@@ -166,7 +166,6 @@ impl Node {
     }
 }
 
-#[cfg(test)]
 impl Node {
     /// Every string in it, names of members apart.
     pub(crate) fn strings(&self, each: &mut dyn FnMut(&str)) {

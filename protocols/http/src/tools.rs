@@ -167,11 +167,13 @@ struct Walk {
 impl Walk {
     fn call(&mut self, tool: &Tool<'_>, members: &[(String, Node)]) {
         // The directory comes first: command lines are read in it.
-        for (field, node) in members {
-            if tool.role(field) == Some(Role::Directory) {
-                let known = node.text().and_then(|text| places::file(text).as_str().map(ToOwned::to_owned));
-                self.directory = known;
-            }
+        let place = |node: &Node| node.text().and_then(|text| places::file(text).as_str().map(ToOwned::to_owned));
+        let named = members.iter().filter(|(field, _)| tool.role(field) == Some(Role::Directory));
+        let mut named = named.map(|(_, node)| place(node));
+        self.directory = named.next().flatten();
+        // Which of two counts is the client's matter.
+        if named.any(|other| other != self.directory) {
+            self.directory = None;
         }
         for (field, node) in members {
             match tool.role(field) {

@@ -22,7 +22,7 @@ mod tests;
 mod whole;
 
 use portcullis_model::Fault;
-pub(crate) use request::read;
+pub(crate) use request::{read, without};
 use serde_json::{Value, json};
 
 /// What SDKs go by, beside the text, where a request does not pass: without a thread they ask once more, by themselves.

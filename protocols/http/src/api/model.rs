@@ -5,6 +5,7 @@
 //! | [`List`] | words that a data file names |
 //! | [`Spared`] | values masked in place, but for what the API made itself |
 //! | [`request`] | the body as it is sent: masked first, then read |
+//! | [`without`] | the same body without tools that are refused |
 //! | [`Call`], [`Ready`] | a tool call: masked first, then judged, recorded and released as that |
 //! | [`Speech`] | a streamed text; JSON in it waits until it is whole |
 //! | [`Turn`] | what the record keeps of an answer |
@@ -16,6 +17,7 @@
 mod answering;
 mod call;
 mod list;
+mod offered;
 mod pump;
 pub(super) mod request;
 mod scan;
@@ -28,6 +30,7 @@ mod words;
 pub(super) use answering::{Answering, Dialect, Document, error, failure};
 pub(super) use call::{Call, Ready};
 pub(super) use list::List;
+pub(super) use offered::without;
 pub(super) use pump::{Failure, Grammar, Pump};
 pub(super) use speech::Speech;
 pub(super) use turn::Turn;

@@ -20,4 +20,4 @@ mod stream;
 mod tests;
 mod whole;
 
-pub(crate) use request::read;
+pub(crate) use request::{read, without};

@@ -93,6 +93,56 @@ async fn what_was_masked_under_other_masks_is_not_sent_when_it_is_approved() {
     }
 }
 
+/// The names of the tools that a request to a model offers.
+fn offered(body: &[u8]) -> Vec<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let tools = body["tools"].as_array().cloned().unwrap_or_default();
+    let name =
+        |tool: &serde_json::Value| tool["name"].as_str().or(tool["function"]["name"].as_str()).map(str::to_owned);
+    tools.iter().map(|tool| name(tool).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_tool_that_no_rule_lets_be_called_is_left_out_of_what_is_offered() {
+    let house = House::new().await;
+    let plain = |name: &str| format!(r#"{{"name":"{name}","input_schema":{{"type":"object"}}}}"#);
+    let function = |name: &str| format!(r#"{{"type":"function","name":"{name}","parameters":{{}}}}"#);
+    let nested = |name: &str| format!(r#"{{"type":"function","function":{{"name":"{name}","parameters":{{}}}}}}"#);
+    let asks: [(Api, &str, &str, &dyn Fn(&str) -> String); 3] = [
+        (Api::Anthropic, MESSAGES, r#""model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]"#, &plain),
+        (
+            Api::OpenAi,
+            "/v1/chat/completions",
+            r#""model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]"#,
+            &nested,
+        ),
+        (Api::OpenAi, "/v1/responses", r#""model":"m","max_output_tokens":9,"store":false,"input":"hi""#, &function),
+    ];
+    for (api, path, rest, tool) in asks {
+        let body = |names: &[&str], choice: &str| {
+            let tools: Vec<String> = names.iter().map(|name| tool(name)).collect();
+            format!(r#"{{"tools":[{}],{rest}{choice}}}"#, tools.join(" , "))
+        };
+        let mut rig = house.exchange(api).await;
+        rig.ask("POST", path, &body(&["other", "Bash", "wipe", "last"], "")).await;
+        assert_eq!(rig.sent.len(), 1, "{path}: {:?}", rig.told);
+        assert_eq!(offered(&rig.sent[0].body), ["Bash", "wipe"], "{path}");
+        let told = house.told(&rig).await;
+        assert!(
+            told.iter().any(|line| line.contains("deny")) || told.iter().any(|line| line.contains("refuse")),
+            "{told:?}"
+        );
+        // Where it insists on one, or has no other, it is refused as a whole.
+        let choice = format!(r#","tool_choice":{}"#, tool("other"));
+        for body in [body(&["other", "Bash"], &choice), body(&["other"], "")] {
+            let mut rig = house.exchange(api).await;
+            rig.ask("POST", path, &body).await;
+            assert_eq!((rig.told.status, rig.sent.len()), (403, 0), "{body}");
+            assert!(rig.told.body.contains("call tool other"), "{}", rig.told.body);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_backend_that_breaks_off_is_an_error_before_the_head_and_an_abort_behind_it() {
     let house = House::new().await;

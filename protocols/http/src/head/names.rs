@@ -35,15 +35,18 @@ pub(super) const OF_ONE_HOP: [&str; 14] = [
 pub(super) const CREDENTIALS: [&str; 5] = ["authorization", "cookie", "cookie2", "proxy-authorization", "x-api-key"];
 /// What claims to tell where a request comes from or where it goes (RFC 7239, RFC 9110 §7.6.3, and what products made of
 /// the same). `x-forwarded-*` and `x-portcullis-*` go with them.
-pub(super) const FORWARDING: [&str; 14] = [
+pub(super) const FORWARDING: [&str; 17] = [
     "cf-connecting-ip",
     "client-ip",
     "fastly-client-ip",
     "forwarded",
     "true-client-ip",
     "via",
+    "x-azure-clientip",
+    "x-azure-socketip",
     "x-client-ip",
     "x-cluster-client-ip",
+    "x-forward-for",
     "x-host",
     "x-original-host",
     "x-original-url",

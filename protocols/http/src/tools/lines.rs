@@ -7,6 +7,7 @@
 //! Held by: `fixtures/http/tools.tsv`, and `tests.rs` for the record.
 
 use super::Walk;
+use super::facts::Role;
 use crate::json::{Node, Value};
 
 impl Walk {
@@ -37,6 +38,7 @@ impl Walk {
     pub(super) fn words(&mut self, node: &Node, sure: bool) {
         match &node.value {
             Value::String(text) => self.line(text, node),
+            Value::Array(words) if sure && self.wrapped(words) => {}
             Value::Array(words) if words.iter().all(|word| word.text().is_some()) => {
                 let quote = |word: &Node| format!("'{}'", word.text().unwrap_or_default().replace('\'', r"'\''"));
                 let text = words.iter().map(quote).collect::<Vec<_>>().join(" ");
@@ -49,6 +51,23 @@ impl Walk {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
                 self.undescribed(node);
             }
+        }
+    }
+
+    /// Words that only hand a text on, as Codex sends them: `bash -lc TEXT` is the line that a harness gives to its shell, and
+    /// `apply_patch TEXT` is the tool of that name.
+    fn wrapped(&mut self, words: &[Node]) -> bool {
+        let texts: Option<Vec<&str>> = words.iter().map(Node::text).collect();
+        match (texts.as_deref(), words.last()) {
+            (Some(["bash" | "/bin/bash" | "/usr/bin/bash", "-c" | "-lc", text]), Some(node)) => {
+                self.line_read(text, node);
+                true
+            }
+            (Some(["apply_patch", _]), Some(node)) => {
+                self.field(Role::Patch, node);
+                true
+            }
+            _ => false,
         }
     }
 

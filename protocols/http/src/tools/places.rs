@@ -9,6 +9,10 @@ use portcullis_model::{Action, Mark, Object, Operation, Part};
 
 /// A file by this path.
 pub(super) fn file(path: &str) -> Part {
+    // Some clients cut blanks off, as JavaScript's `trim` does, and others do not: which file is meant is not said.
+    if path.ends_with(|c: char| c.is_whitespace() || c == '\u{feff}') {
+        return Part::Unknown;
+    }
     let rest = match path.strip_prefix('~') {
         Some(rest) if rest.starts_with('/') => rest,
         Some(_) => return Part::Unknown,
@@ -21,7 +25,11 @@ pub(super) fn file(path: &str) -> Part {
     }
     let root = if path.starts_with('~') { "~" } else { "" };
     let kept: Vec<&str> = segments.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    Part::known(format!("{root}/{}", kept.join("/")))
+    match kept.is_empty() && !root.is_empty() {
+        // The home itself, as rules and command lines name it.
+        true => Part::known(root),
+        false => Part::known(format!("{root}/{}", kept.join("/"))),
+    }
 }
 
 /// The operations of one action on a file that may exist.
@@ -47,21 +55,39 @@ pub(super) fn glob(pattern: &str) -> Option<Operation> {
     let special = |part: &str| part.contains(['*', '?', '[', '{', '\\']);
     // Braces and backslashes can make a step up that the letters do not show.
     let steps_up = |pattern: &String| pattern.split('/').any(|part| part.replace('\\', "") == "..");
-    if expanded(pattern).is_none_or(|patterns| patterns.iter().any(steps_up)) {
+    let Some(patterns) = expanded(pattern).filter(|patterns| !patterns.iter().any(steps_up)) else {
         return Some(tree(Part::Unknown));
-    }
+    };
     if !pattern.starts_with(['/', '~']) {
-        // Braces may begin with a slash.
-        return (pattern.starts_with(['{', '\\', '['])).then(|| tree(Part::Unknown));
+        return patterns.iter().any(|pattern| may_begin_elsewhere(pattern)).then(|| tree(Part::Unknown));
     }
     let plain: Vec<&str> = pattern.split('/').take_while(|part| !special(part)).collect();
     let root = plain.join("/");
-    Some(tree(if root.is_empty() { file("/") } else { file(&root) }))
+    Some(tree(match root.as_str() {
+        "" if pattern.starts_with('/') => file("/"),
+        // Whose home it is the letters do not say.
+        "" => Part::Unknown,
+        root => file(root),
+    }))
 }
 
-/// The patterns without braces that one with them stands for; `None` where they do not close or are too many.
+/// Whether a pattern without braces may begin elsewhere than in the current directory, for some reader.
+fn may_begin_elsewhere(pattern: &str) -> bool {
+    match pattern.strip_prefix('[') {
+        // Of a class only one whose ranges cannot have a slash in them.
+        Some(rest) => {
+            let among = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+            let is_plain = |class: &str| !class.starts_with('-') && !class.contains("--") && class.bytes().all(among);
+            !rest.split_once(']').is_some_and(|(class, _)| !class.is_empty() && is_plain(class))
+        }
+        None => pattern.starts_with(|c: char| matches!(c, '/' | '~' | '\\' | '\u{feff}') || c.is_whitespace()),
+    }
+}
+
+/// The patterns without braces that one with them stands for; `None` where they do not close, are too many, or are not
+/// the same to all readers.
 fn expanded(pattern: &str) -> Option<Vec<String>> {
-    if pattern.len() > PATTERN {
+    if pattern.len() > PATTERN || (pattern.contains('{') && !has_plain_braces(pattern)) {
         return None;
     }
     let (mut open, mut done) = (vec![pattern.to_owned()], Vec::new());
@@ -78,9 +104,18 @@ fn expanded(pattern: &str) -> Option<Vec<String>> {
     Some(done)
 }
 
+/// Whether every brace and comma is one to all readers: some escape them, and some look past those in a class.
+fn has_plain_braces(pattern: &str) -> bool {
+    let is_plain = |rest: &str| {
+        let class = rest.split(']').next().unwrap_or_default().trim_start_matches(['!', '^']);
+        !class.is_empty() && !class.contains(['{', '}', ','])
+    };
+    !pattern.contains('\\') && pattern.split('[').skip(1).all(is_plain)
+}
+
 enum Braces {
     None,
-    /// They do not close.
+    /// They do not close, or count: what `{Z..a}` stands for is nothing in one place to some, and a letter to others.
     Open,
     /// One pattern for each alternative of the first.
     Of(Vec<String>),
@@ -99,6 +134,9 @@ fn alternatives(pattern: &str) -> Braces {
                 between.push(rest.get(from..at).unwrap_or_default());
                 from = at + 1;
                 if byte == b'}' {
+                    if matches!(between.as_slice(), [one] if one.contains("..")) {
+                        return Braces::Open;
+                    }
                     let behind = rest.get(from..).unwrap_or_default();
                     return Braces::Of(between.iter().map(|one| format!("{before}{one}{behind}")).collect());
                 }
@@ -180,6 +218,13 @@ mod tests {
             ("", None),
             ("C:\\x", None),
             ("/a\0b", None),
+            ("~/", Some("~")),
+            ("~//./", Some("~")),
+            ("/srv/a b", Some("/srv/a b")),
+            ("/srv/.env ", None),
+            ("/srv/.env\u{a0}", None),
+            ("/srv/.env\u{feff}", None),
+            ("/home\u{3000}", None),
         ] {
             assert_eq!(file(path).as_str(), expected, "{path:?}");
         }
@@ -191,9 +236,49 @@ mod tests {
         said.sort();
         assert_eq!(said, ["/a/b.x", "/a/b.y", "/a/c.x", "/a/c.y", "/a/cd.x", "/a/cd.y"]);
         assert_eq!(expanded("*.rs").unwrap(), ["*.rs"]);
+        let counting = ["{1..3}", "x{Z..a}", "{a,{Z..a}}/x"];
+        let escaped = ["{a\\,b}", "\\{a,b}", "{a\\{,/x}{b\\},}"];
+        let in_classes = ["{a[{],/x}{b[}],}", "{a[]{],/x}{b[]}],}", "[x{a,b}", "[[:alpha:]{]{a,b}", "{a[,]b}"];
+        for odd in counting.into_iter().chain(escaped).chain(in_classes) {
+            assert_eq!(expanded(odd), None, "{odd}");
+        }
         for odd in ["{a", "a}", "{a,{b}", &"{a,b}".repeat(7), &"x".repeat(PATTERN + 1)] {
             assert_eq!(expanded(odd), None, "{odd}");
         }
+        assert_eq!(expanded("[a-z]*.{rs,ts}").unwrap().len(), 2);
+        assert_eq!(expanded("a\\[b").unwrap(), ["a\\[b"]);
+    }
+
+    #[test]
+    fn a_pattern_is_below_its_directory_only_where_all_it_stands_for_is() {
+        for below in ["*.rs", "{src,tests}/**/*.rs", "{a,b{c,d}}/x", "[a-z]*.rs", "[id]/{a,b}.tsx", "a[/]b", "!x"] {
+            assert_eq!(glob(below), None, "{below}");
+        }
+        for elsewhere in [
+            "{src,/etc}/*",
+            "{,a}/etc/*",
+            "{/etc}/*",
+            "{a,{b,~}}/x",
+            "{ /etc,x}/*",
+            " /etc/*",
+            "{Z..a}/etc/*",
+            "{a\\{,/etc/*}{b\\},}",
+            "\\/etc/*",
+            "[/]etc/*",
+            "[!a]etc/*",
+            "[.-0]etc/*",
+            "[--0]etc/*",
+            "[a",
+            "[]/]etc/*",
+            "{src,..}/*",
+            "/src/{Z..a}../etc/*",
+            "/src/{a\\{,..}{b\\},}/etc/*",
+            "~{,root}/*",
+        ] {
+            assert_eq!(glob(elsewhere), Some(tree(Part::Unknown)), "{elsewhere}");
+        }
+        assert_eq!(glob("/{etc,home}/*"), Some(tree(Part::known("/"))));
+        assert_eq!(glob("/srv/{a,b}/*"), Some(tree(Part::known("/srv"))));
     }
 
     #[test]

@@ -95,12 +95,16 @@ pub(super) fn named(field: &str) -> Named {
     // Where capitals begin words: not in a name of nothing else.
     let humps = field.bytes().any(|byte| byte.is_ascii_lowercase());
     let (mut found, mut word) = (Named::Other, String::new());
-    for c in field.chars() {
-        if !c.is_ascii_alphanumeric() || (humps && c.is_ascii_uppercase()) {
+    let before = std::iter::once(' ').chain(field.chars());
+    let after = field.chars().skip(1).chain(std::iter::once(' '));
+    for ((c, before), after) in field.chars().zip(before).zip(after) {
+        // `rawSQL` is two words, and so is `SQLText`; `sql1` is one with a number behind it.
+        let hump = c.is_ascii_uppercase() && (!before.is_ascii_uppercase() || after.is_ascii_lowercase());
+        if !c.is_ascii_alphabetic() || (humps && hump) {
             found = found.max(of_word(&word));
             word.clear();
         }
-        if c.is_ascii_alphanumeric() {
+        if c.is_ascii_alphabetic() {
             word.push(c.to_ascii_lowercase());
         }
     }
@@ -109,7 +113,8 @@ pub(super) fn named(field: &str) -> Named {
 
 fn of_word(word: &str) -> Named {
     match word {
-        "sql" | "sqls" | "sqlquery" | "sqltext" | "rawsql" | "statement" | "statements" => Named::Sql,
+        "sql" | "sqls" | "sqlquery" | "sqltext" | "sqlstatement" | "sqlstring" | "rawsql" | "tsql" | "plsql"
+        | "pgsql" | "ddl" | "dml" | "stmt" | "stmts" | "statement" | "statements" => Named::Sql,
         "query" | "queries" => Named::Query,
         "command" | "commands" | "cmd" | "cmds" | "script" | "scripts" | "shell" | "bash" => Named::Shell,
         _ => Named::Other,
@@ -194,6 +199,12 @@ mod tests {
             ("sql_text", Named::Sql),
             ("sqlquery", Named::Sql),
             ("mysql_host", Named::Other),
+            ("rawSQL", Named::Sql),
+            ("SQLText", Named::Sql),
+            ("sql1", Named::Sql),
+            ("query2", Named::Query),
+            ("sqlstatement", Named::Sql),
+            ("sqlite", Named::Other),
             ("statement", Named::Sql),
             ("query", Named::Query),
             ("search_query", Named::Query),

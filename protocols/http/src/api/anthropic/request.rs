@@ -10,16 +10,17 @@
 use super::answer::Messages;
 use super::facts::facts;
 use super::stream::Stream;
-use crate::api::model::is_word;
 use crate::api::model::request::{
     self, Answer, Body, Message, Operations, Received, Runs, Understood, ambiguous, asked, is_listing, keep_headers,
     unsupported,
 };
-use crate::api::{Read, Words};
+use crate::api::model::{List, is_word};
+use crate::api::{Read, Words, model};
 use crate::frame::{Method, Request};
 use crate::json::{Edits, Node, Value};
 use crate::tools::{self, ToolTable};
 use portcullis_model::{Action, Fault, Object, Operation, Part};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Why a conversation that the provider keeps does not pass.
@@ -81,7 +82,7 @@ fn message(request: &Request, counts: bool, words: &mut dyn Words) -> Result<Mes
     if received.node.get(&facts().kept).is_some() {
         return Err(unsupported(KEPT));
     }
-    let body = received.sent(known, &facts().spared, Edits::default(), words)?;
+    let body = received.sent(known, &List::default(), &facts().spared, Edits::default(), words)?;
     let mut operations = models(&body)?;
     let offers = request::tools(body.list("tools")?, runs, &mut operations)?;
     let most = match body.number("max_tokens")? {
@@ -123,6 +124,11 @@ fn models(body: &Body) -> Result<Operations, Fault> {
     Ok(models.iter().map(generate).collect())
 }
 
+/// The request without these tools of the client's; `None` where it cannot be sent so.
+pub(crate) fn without(request: &Request, refused: &BTreeSet<String>) -> Option<Request> {
+    model::without(request, refused, runs)
+}
+
 /// Who runs this tool.
 fn runs(tool: &Node) -> Result<Runs<'_>, Fault> {
     let kind = match tool.get("type").map(|node| &node.value) {
@@ -134,8 +140,10 @@ fn runs(tool: &Node) -> Result<Runs<'_>, Fault> {
     if facts().client_tools.has(kind) {
         name.map(Runs::Client).ok_or_else(|| ambiguous("a tool has no usable name"))
     } else {
-        // A tool of the provider's may have no name of its own (`mcp_toolset`): its type is one.
-        Ok(Runs::Provider(name.unwrap_or(kind)))
+        // The provider goes by the type, which begins with the tool's name (`web_search_20250305`). A name that it does not
+        // begin with is one that the client chose, and some have none (`mcp_toolset`): then the type is the name.
+        let own = name.filter(|name| kind.strip_prefix(*name).is_some_and(|rest| rest.starts_with('_')));
+        Ok(Runs::Provider(own.unwrap_or(kind)))
     }
 }
 

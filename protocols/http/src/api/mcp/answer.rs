@@ -126,7 +126,8 @@ impl Answering {
         }
         let plain = |id: &String| id.len() <= EVENT_ID && id.bytes().all(|byte| byte.is_ascii_graphic());
         let id = event.id.filter(plain).filter(|id| words.whole(id).is_none());
-        let shell = Event { id, data: String::new(), ..event };
+        let retry = event.retry.filter(|wait| words.whole(&wait.to_string()).is_none());
+        let shell = Event { id, retry, data: String::new(), ..event };
         if event.data.is_empty() {
             self.write(shell, String::new(), parts);
             return Ok(());

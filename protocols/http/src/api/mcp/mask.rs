@@ -16,6 +16,7 @@ use crate::api::rest::{Media, Opaque};
 use crate::api::{NotJson, Unfit, Words};
 use crate::json::{self, Node, Value, quoted};
 use portcullis_gate::has_member;
+use std::ops::Range;
 
 const UNMASKED: Unfit = Unfit("what the tool server answered cannot be masked");
 
@@ -105,29 +106,38 @@ impl<'a> Masker<'a> {
 
     /// A text with the documents in it masked; `None` where it holds members of a document that cannot be read.
     fn with_documents(&mut self, text: &str) -> Option<String> {
-        if let Some(read) = self.with_document(text) {
-            return read;
+        if let Some((place, masked)) = self.find_document(text) {
+            let (before, after) = (text.get(..place.start)?, text.get(place.end..)?);
+            let alone = !has_member(before) && !has_member(after);
+            return alone.then(|| [before, &masked, after].concat());
         }
         let mut out = String::with_capacity(text.len());
+        // What lies between two documents is looked at as one: a name and its colon may be in two lines, also in lines
+        // that a document is in.
+        let (mut between, mut at) = (0, 0);
         for line in text.split_inclusive('\n') {
-            match self.with_document(line) {
-                Some(read) => out.push_str(&read?),
-                None if has_member(line) => return None,
+            match self.find_document(line) {
+                Some((place, masked)) => {
+                    if has_member(text.get(between..at + place.start)?) {
+                        return None;
+                    }
+                    out.extend([line.get(..place.start)?, &masked, line.get(place.end..)?]);
+                    between = at + place.end;
+                }
                 None => out.push_str(line),
             }
+            at += line.len();
         }
-        Some(out)
+        (!has_member(text.get(between..)?)).then_some(out)
     }
 
-    /// A text with one document in it, masked; `None` where there is none, `Some(None)` where beside it are members of another.
-    fn with_document(&mut self, text: &str) -> Option<Option<String>> {
+    /// The document in a text: its place, and what is left of it.
+    fn find_document(&mut self, text: &str) -> Option<(Range<usize>, String)> {
         for (open, close) in [('{', '}'), ('[', ']')] {
             let Some((start, end)) = text.find(open).zip(text.rfind(close)) else { continue };
             let Some(document) = text.get(start..=end) else { continue };
             let Ok(masked) = self.words.json(document) else { continue };
-            let (before, after) = (text.get(..start)?, text.get(end + 1..)?);
-            let alone = !has_member(before) && !has_member(after);
-            return Some(alone.then(|| [before, masked.as_deref().unwrap_or(document), after].concat()));
+            return Some((start..start + document.len(), masked.unwrap_or_else(|| document.to_owned())));
         }
         None
     }

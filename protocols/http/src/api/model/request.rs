@@ -1,8 +1,9 @@
 //! A request to a model, as it is sent.
 //!
 //! Promises: a body is masked first and read once more where that changed it, and all that is judged comes from what was
-//! read last, which is what is sent. It has listed members only; of the client's headers those that are listed and that
-//! no mask finds anything in go on. Held by: the tests of each API.
+//! read last, which is what is sent. It has listed members only: of others those that say nothing are taken out, and
+//! any else is a fault. Of the client's headers those that are listed and that no mask finds anything in go on.
+//! Held by: the tests of each API.
 
 use super::{Answering, Dialect, List, Spared};
 use crate::api::{Asked, Read, Words};
@@ -81,20 +82,18 @@ impl<'r> Received<'r> {
         Ok(Self { text, node })
     }
 
-    /// With these edits and what the masks find replaced, of no other members than these.
+    /// With these edits and what the masks find replaced, of no other members than these. Those of `left_out`, written
+    /// as `NAME=VALUE`, are taken out.
     pub(in crate::api) fn sent(
         self,
         known: &List,
+        left_out: &List,
         spared: &Spared,
         mut edits: Edits,
         words: &mut dyn Words,
     ) -> Result<Body, Fault> {
-        let Self { text, node } = self;
-        if let Some((name, _)) = node.members().iter().find(|(name, _)| !known.has(name)) {
-            let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-            let message = format!("the request has a member `{name}` that the gateway does not pass on; leave it out");
-            return Err(unsupported(message));
-        }
+        let Self { text, mut node } = self;
+        take_out(&mut node, text, known, left_out, &mut edits)?;
         let not_maskable = || unsupported("the request cannot be masked");
         if words.binds() {
             spared.mask_body(&node, text, words, &mut edits).map_err(|_| not_maskable())?;
@@ -106,6 +105,46 @@ impl<'r> Received<'r> {
         let node = json::read(text.as_bytes()).map_err(|_| not_maskable())?;
         Ok(Body { size: text.len(), changed: Some(text), node })
     }
+}
+
+/// Takes out the members that are not known and say nothing, or nothing that the provider is to hear.
+fn take_out(node: &mut Node, text: &str, known: &List, left_out: &List, edits: &mut Edits) -> Result<(), Fault> {
+    let open = node.span.start + 1;
+    let Value::Object(members) = &mut node.value else { return Ok(()) };
+    // Where the member before ends, and whether none before stays.
+    let (mut end, mut first) = (open, true);
+    for (name, member) in members.iter() {
+        let stays = known.has(name);
+        if !stays && !says_nothing(name, member, text, left_out) {
+            let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+            let message = format!("the request has a member `{name}` that the gateway does not pass on; leave it out");
+            return Err(unsupported(message));
+        }
+        match (stays, first) {
+            // With the comma before it.
+            (false, false) => edits.replace(end..member.span.end, ""),
+            // What stood before goes with the comma behind it.
+            (true, true) if end > open => {
+                let comma = text.get(end..).and_then(|rest| rest.find(','));
+                let comma = comma.ok_or_else(|| ambiguous("the members of the body cannot be told apart"))?;
+                edits.replace(open..end + comma + 1, "");
+            }
+            (false, true) | (true, _) => {}
+        }
+        first &= !stays;
+        end = member.span.end;
+    }
+    if first && end > open {
+        edits.replace(open..end, "");
+    }
+    members.retain(|(name, _)| known.has(name));
+    Ok(())
+}
+
+/// Whether a request says as much without this member.
+fn says_nothing(name: &str, member: &Node, text: &str, left_out: &List) -> bool {
+    let written = text.get(member.span.clone()).unwrap_or_default();
+    member.value == Value::Null || left_out.has(&format!("{name}={written}"))
 }
 
 impl Body {

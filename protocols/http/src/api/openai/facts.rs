@@ -17,6 +17,8 @@ pub(super) struct Facts {
     #[cfg_attr(not(test), expect(dead_code, reason = "for people"))]
     source: String,
     pub(super) chat: List,
+    /// What is taken out of it, as `NAME=VALUE`.
+    pub(super) left_out: List,
     pub(super) embeddings: List,
     pub(super) parts: List,
     /// Tokens of an answer that nobody limits.
@@ -50,11 +52,22 @@ mod tests {
         let facts = load().unwrap();
         assert!(facts.source.len() > 20);
         let Facts {
-            chat, embeddings, parts, ceiling, answer, choice, message, spared, request_headers, headers, ..
+            chat,
+            left_out,
+            embeddings,
+            parts,
+            ceiling,
+            answer,
+            choice,
+            message,
+            spared,
+            request_headers,
+            headers,
+            ..
         } = &facts;
         let Spared { own, sealed, signed: _, foreign, documents } = spared;
         let of_answers = [answer, choice, message];
-        let others = [chat, embeddings, parts, own, sealed, foreign, documents, request_headers, headers];
+        let others = [chat, left_out, embeddings, parts, own, sealed, foreign, documents, request_headers, headers];
         for list in of_answers.into_iter().chain(others) {
             assert!(list.is_sound(), "{list:?}");
         }
@@ -71,6 +84,7 @@ mod tests {
         for never in ["logprobs", "functions", "audio"] {
             assert!(!chat.has(never), "{never}");
         }
+        assert!(left_out.has("logprobs=false") && !left_out.has("logprobs=true") && !left_out.has("top_logprobs=1"));
         for never in ["video_url", "input_audio", "file"] {
             assert!(!parts.has(never), "{never}");
         }

@@ -1,23 +1,25 @@
 //! A request to the API, read as the command that it is; those for responses are in `responses/request.rs`.
 //!
-//! Promises: as for `api: anthropic`: an unknown path, parameter, member or part is a fault; the model is
-//! `generate model NAME`, what the provider runs or fetches is said besides, what the client would run is on offer. An
-//! answer that the request does not limit may cost the most of any. The tokens of a streamed answer are always asked for,
-//! and left out again where the client did not. Held by: `tests.rs`.
+//! Promises: as for `api: anthropic`: an unknown path, parameter, part or member that says something is a fault; the
+//! model is `generate model NAME`, what the provider runs or fetches is said besides, what the client would run is on
+//! offer. An answer that the request does not limit may cost the most of any. The tokens of a streamed answer are
+//! always asked for, and left out again where the client did not. Held by: `tests.rs`.
 
 use super::answer::{CHOICES, Completions};
 use super::facts::facts;
 use super::responses;
 use super::stream::Stream;
+use crate::api::model::List;
 use crate::api::model::request::{
     self, Answer, Body, Message, Operations, Received, Runs, Understood, ambiguous, asked, is_listing, keep_headers,
     unsupported,
 };
-use crate::api::{Read, Words};
+use crate::api::{self, Read, Words};
 use crate::frame::{Method, Request};
 use crate::json::{Edits, Node, Value};
 use crate::tools::{self, ToolTable};
 use portcullis_model::{Action, Fault, Object, Operation, Part};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Reads a request.
@@ -28,6 +30,14 @@ pub(crate) fn read(mut request: Request, tools: &Arc<ToolTable>, words: &mut dyn
     }
     let understood = understood(&request, words);
     asked::<Completions>(request, understood, tools, |counted| Stream::new(counted, Arc::clone(tools)))
+}
+
+/// The request without these tools of the client's; `None` where it cannot be sent so.
+pub(crate) fn without(request: &Request, refused: &BTreeSet<String>) -> Option<Request> {
+    if responses::is_asked(request) {
+        return api::model::without(request, refused, responses::runs);
+    }
+    api::model::without(request, refused, runs)
 }
 
 fn understood(request: &Request, words: &mut dyn Words) -> Result<Understood, Fault> {
@@ -63,7 +73,8 @@ pub(super) fn model(body: &Body) -> Result<Operation, Fault> {
 
 fn embeddings(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
     let facts = facts();
-    let body = Received::read(request)?.sent(&facts.embeddings, &facts.spared, Edits::default(), words)?;
+    let received = Received::read(request)?;
+    let body = received.sent(&facts.embeddings, &List::default(), &facts.spared, Edits::default(), words)?;
     let input = body.node.get("input").ok_or_else(|| ambiguous("the request has no input"))?;
     let is_text = match &input.value {
         Value::String(_) => true,
@@ -97,7 +108,7 @@ fn chat(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
     let received = Received::read(request)?;
     let mut edits = Edits::default();
     let counted = counts(&received.node, &mut edits)?;
-    let body = received.sent(&facts.chat, &facts.spared, edits, words)?;
+    let body = received.sent(&facts.chat, &facts.left_out, &facts.spared, edits, words)?;
     let mut operations = Operations::from_iter([model(&body)?]);
     let offers = request::tools(body.list("tools")?, runs, &mut operations)?;
     if body.node.get("web_search_options").is_some() {
@@ -123,24 +134,30 @@ fn chat(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
 
 /// Whether the client wants the count of tokens; the gateway always does.
 fn counts(body: &Node, edits: &mut Edits) -> Result<bool, Fault> {
-    let wanted = r#"{"include_usage":true}"#;
+    let wanted = |more: &str| format!(r#"{{"include_usage":true{more}}}"#);
     let streams = body.get("stream").is_some_and(Node::is_true);
     let Some(options) = body.get("stream_options") else {
         if streams {
             // There is a member behind it: `stream`.
             let at = body.span.start + 1;
-            edits.replace(at..at, format!(r#""stream_options":{wanted},"#));
+            edits.replace(at..at, format!(r#""stream_options":{},"#, wanted("")));
         }
         return Ok(false);
     };
-    let known =
-        |(name, node): &(String, Node)| name == "include_usage" && matches!(node.value, Value::Bool(_) | Value::Null);
+    let known = |(name, node): &(String, Node)| {
+        matches!(name.as_str(), "include_usage" | "include_obfuscation")
+            && matches!(node.value, Value::Bool(_) | Value::Null)
+    };
     if !matches!(options.value, Value::Object(_) | Value::Null) || !options.members().iter().all(known) {
         return Err(unsupported("stream_options has a member that the gateway does not know"));
     }
     let asked = options.get("include_usage").is_some_and(Node::is_true);
     if streams && !asked {
-        edits.replace(options.span.clone(), wanted);
+        let more = match options.get("include_obfuscation").map(|node| &node.value) {
+            Some(Value::Bool(wished)) => format!(r#","include_obfuscation":{wished}"#),
+            _ => String::new(),
+        };
+        edits.replace(options.span.clone(), wanted(&more));
     }
     Ok(asked)
 }

@@ -22,4 +22,4 @@ mod tests;
 mod whole;
 
 pub(super) use facts::Facts;
-pub(super) use request::{is_asked, read};
+pub(super) use request::{is_asked, read, runs};

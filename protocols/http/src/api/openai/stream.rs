@@ -4,7 +4,8 @@
 //! for what a match or a document may still need; the calls of a choice wait until it is over, and are asked about in their
 //! order; what is refused is said in the choice's text, and a choice without calls does not wait for one. The record has what
 //! a choice said before its calls. What the answer used is known when its choices are over: one that broke off before has
-//! used what was taken for it. A stream that broke off ends with an error and without `[DONE]`. Held by: `tests.rs`.
+//! used what was taken for it. A stream that broke off ends with an error and without `[DONE]`. What Azure's filters
+//! found is left out. Held by: `tests.rs`.
 
 use super::answer::{CHOICES, Completions, TEXTS, about, is_beside, reason, written};
 use super::facts::facts;
@@ -174,8 +175,13 @@ impl Stream {
         words: &mut dyn Words,
         parts: &mut Vec<Part>,
     ) -> Result<(), Unfit> {
-        if model::word(node, "object")? != "chat.completion.chunk" {
-            return Err(STRANGE);
+        let choices = node.get("choices").filter(|node| matches!(node.value, Value::Array(_))).ok_or(STRANGE)?;
+        match model::word(node, "object")? {
+            "chat.completion.chunk" => {}
+            "" if is_remark(node, choices) => return Ok(()),
+            // A filter ends a choice so.
+            "" if choices.elements().iter().all(|choice| choice.get("delta").is_none()) => {}
+            _ => return Err(STRANGE),
         }
         let (id, model) = (quoted(model::word(node, "id")?), quoted(model::word(node, "model")?));
         let created = node.get("created").and_then(Node::number).ok_or(STRANGE)?;
@@ -185,7 +191,6 @@ impl Stream {
         if let Some(usage) = node.get("usage").filter(|usage| matches!(usage.value, Value::Object(_))) {
             self.used = Some(Completions::count(usage));
         }
-        let choices = node.get("choices").filter(|node| matches!(node.value, Value::Array(_))).ok_or(STRANGE)?;
         match choices.elements() {
             [] => self.counts(node, data, words, parts)?,
             [choice] => self.choice(choice, data, words, parts)?,
@@ -225,7 +230,15 @@ impl Stream {
 
     fn choice(&mut self, node: &Node, data: &str, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
         let index = node.get("index").and_then(Node::number).filter(|index| *index < CHOICES).ok_or(STRANGE)?;
-        let delta = node.get("delta").filter(|delta| matches!(delta.value, Value::Object(_))).ok_or(STRANGE)?;
+        let reason = model::reason(node.get("finish_reason"))?;
+        let nothing = Node { value: Value::Object(Vec::new()), span: node.span.clone() };
+        let delta = match node.get("delta") {
+            Some(delta) if matches!(delta.value, Value::Object(_)) => delta,
+            Some(_) => return Err(STRANGE),
+            // A filter says so what it found in a choice, and that it ends it.
+            None if reason.is_none() => return Ok(()),
+            None => &nothing,
+        };
         if let Entry::Vacant(choice) = self.choices.entry(index) {
             choice.insert(Choice::new(index));
             self.emit(index, r#"{"role":"assistant","content":""}"#, None, parts);
@@ -241,7 +254,7 @@ impl Stream {
         if delta.get("function_call").is_some_and(|call| call.value != Value::Null) {
             return Err(STRANGE);
         }
-        match model::reason(node.get("finish_reason"))? {
+        match reason {
             None => Ok(()),
             Some(reason) => self.finished(index, reason, words, parts),
         }
@@ -364,4 +377,11 @@ impl Stream {
         );
         parts.push(Part::Data(Event::new(None, chunk).written()));
     }
+}
+
+/// Whether a chunk says nothing of the answer, but what a filter found in it or in the prompt.
+fn is_remark(chunk: &Node, choices: &Node) -> bool {
+    let ends = |choice: &Node| choice.get("finish_reason").is_some_and(|reason| reason.value != Value::Null);
+    let counts = chunk.get("usage").is_some_and(|usage| usage.value != Value::Null);
+    !counts && choices.elements().iter().all(|choice| choice.get("delta").is_none() && !ends(choice))
 }

@@ -309,6 +309,36 @@ fn a_stream_that_breaks_its_grammar_breaks_off() {
     assert!(came.client.trim_end().ends_with(expected) && came.broken.is_some(), "{}", came.client);
 }
 
+/// As Azure's API reference shows them, its asynchronous filter on.
+#[test]
+fn what_filters_say_is_left_out_and_what_they_end_is_over() {
+    let filter = |choice: &str| {
+        format!(
+            r#"data: {{"id":"","object":"","created":0,"model":"","prompt_filter_results":[{{"a":"SECRET"}}],"choices":[{choice}],"usage":null}}"#
+        ) + "\n\n"
+    };
+    let found = r#"{"index":0,"finish_reason":null,"content_filter_results":{"a":"SECRET"},"content_filter_offsets":{"check_offset":44}}"#;
+    let ended = found.replace("null", r#""content_filter""#);
+    let all = [filter(""), says(0, "a"), filter(found), ends(0, "stop"), filter(found), DONE.to_owned()];
+    let came = read(&all.concat());
+    assert_eq!((came.broken, came.client), (None, read(&(says(0, "a") + &ends(0, "stop") + DONE)).client));
+    let came = read(&[filter(""), says(0, "a"), filter(&ended), DONE.to_owned()].concat());
+    assert_eq!(accumulated(&came.client)[&0], ("a".to_owned(), vec![], "content_filter".to_owned()));
+    let came = read(&[calls(0, 0, "shell", r#"{"command":["DENY"]}"#), filter(&ended), DONE.to_owned()].concat());
+    let said = &accumulated(&came.client)[&0];
+    assert!(said.0.starts_with("[portcullis] shell was refused") && said.1.is_empty(), "{said:?}");
+    for strange in [
+        says(0, "a").replace("chat.completion.chunk", ""),
+        filter("").replace(r#""object":"""#, r#""object":"x""#),
+        filter(r#"{"index":0,"delta":"SECRET"}"#),
+        filter(r#"{"index":0,"delta":null}"#),
+        filter(r#"{"finish_reason":"stop"}"#),
+    ] {
+        let came = read(&(strange.clone() + &ends(0, "stop") + DONE));
+        assert!(came.broken.is_some(), "{strange}");
+    }
+}
+
 #[test]
 fn a_document_is_masked_and_its_calls_are_judged() {
     let call = |id: &str, command: &str| {

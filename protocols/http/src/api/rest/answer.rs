@@ -126,6 +126,8 @@ impl Answering {
                 event.data = masked;
             }
             event.id = None;
+            // Digits can be a value, too.
+            event.retry = event.retry.filter(|wait| words.whole(&wait.to_string()).is_none());
             if words.binds_fields() && event.name.as_deref().is_some_and(has_member) {
                 return Err(NOT_JSON);
             }
@@ -153,7 +155,11 @@ impl Reader for Answering {
         if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
             return Err(Unfit("the service behind the gateway redirects, and redirects are not passed on"));
         }
-        let named = head.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().ok().and_then(Media::of));
+        let types = head.headers.get_all(header::CONTENT_TYPE).iter();
+        let mut types = types.map(|value| value.to_str().ok().and_then(Media::of));
+        let named = types.next();
+        // Of two types some clients take the first and some the last.
+        let differ = types.any(|other| Some(&other) != named.as_ref());
         // Asked now, not when the request came: it may have waited for people while masks came into force.
         if !words.binds() {
             self.mode = Mode::Pass;
@@ -170,6 +176,7 @@ impl Reader for Answering {
         head.headers.insert(header::VARY, HeaderValue::from_static("authorization"));
         mask_headers(head, words);
         self.mode = match named {
+            _ if differ => return Err(NOT_MASKABLE),
             // Without a type it may only be empty.
             None => Mode::Nothing,
             Some(None) => return Err(NOT_MASKABLE),

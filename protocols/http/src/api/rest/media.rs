@@ -1,6 +1,7 @@
 //! Media types (RFC 9110 §8.3.1), as far as masking has to tell them apart.
 //!
-//! Promises: two readers cannot take one for different types: one type, known characters, a charset named at most once.
+//! Promises: two readers cannot take one for different types: one type, known characters, a charset named at most once,
+//! and nothing in quotes that could be one.
 //! Held by: the tests below.
 
 use portcullis_model::MediaKind;
@@ -17,7 +18,7 @@ pub(crate) struct Media {
 impl Media {
     /// Reads a `content-type`.
     pub(crate) fn of(text: &str) -> Option<Self> {
-        let mut parts = text.split(';');
+        let mut parts = parts(text)?.into_iter();
         let essence = parts.next()?.trim().to_ascii_lowercase();
         let (kind, sub) = essence.split_once('/')?;
         if !is_token(kind) || !is_token(sub) {
@@ -25,8 +26,13 @@ impl Media {
         }
         let mut charset = None;
         for parameter in parts {
-            let (name, value) = parameter.trim().split_once('=')?;
-            if !is_token(name) {
+            let parameter = parameter.trim();
+            // RFC 9110 §5.6.6 lets any be empty.
+            if parameter.is_empty() {
+                continue;
+            }
+            let (name, value) = parameter.split_once('=')?;
+            if !is_token(name) || !is_value(value) {
                 return None;
             }
             if name.eq_ignore_ascii_case("charset") {
@@ -77,6 +83,37 @@ impl fmt::Display for Media {
     }
 }
 
+/// What lies between semicolons, of which those in quotes are none; `None` where a quote does not end, or where there
+/// is a backslash in one, which some read and some do not.
+fn parts(text: &str) -> Option<Vec<&str>> {
+    let (mut parts, mut from, mut in_quotes) = (Vec::new(), 0, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'"' => in_quotes = !in_quotes,
+            b'\\' if in_quotes => return None,
+            b';' if !in_quotes => {
+                parts.push(text.get(from..at)?);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(text.get(from..)?);
+    (!in_quotes).then_some(parts)
+}
+
+/// Whether a value is in quotes from end to end or has none, and says no charset to who cuts at any semicolon.
+fn is_value(text: &str) -> bool {
+    match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(quoted) => {
+            let names_one = quoted.contains(';') && quoted.to_ascii_lowercase().contains("charset");
+            !quoted.contains('"') && !names_one
+        }
+        // Behind a comma some read another type.
+        None => !text.contains(['"', ',']),
+    }
+}
+
 /// RFC 9110 §5.6.2.
 fn is_token(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -122,6 +159,16 @@ mod tests {
         assert!(!Media::of("application/json; charset=utf-16").unwrap().is_utf8());
         assert!(Media::of("text/event-stream").unwrap().is_events());
         for text in [
+            "application/json;",
+            "application/json; charset=utf-8;",
+            "application/json;; ;charset=utf-8",
+            "application/json; profile=\"http://x/;y\"",
+            "application/json; profile=\"\"; charset=\"utf-8\"",
+            "application/json; profile=http://x/y",
+        ] {
+            assert!(Media::of(text).is_some_and(|media| media.is_json() && media.is_utf8()), "{text}");
+        }
+        for text in [
             "",
             "json",
             "application/",
@@ -130,6 +177,18 @@ mod tests {
             "application/json, text/html",
             "a/b; charset=x; charset=y",
             "a/b; x",
+            ";a/b",
+            "a/b; =x",
+            "a/b; charset=utf-8;; charset=utf-16",
+            "a/b; charset=\"utf-8",
+            "a/b; x=\"y; charset=utf-8",
+            "a/b; x=\"y;Charset=utf-16\"",
+            "a/b; x=\"y\\\";charset=utf-16;z=\"",
+            "a/b; x=y\"z;\"",
+            "a/b; x=\"y\" \"z\"",
+            "a/b; x=\"",
+            "a/b; x=y, c/d",
+            "a/b; x=\"y\", c/d",
         ] {
             assert_eq!(Media::of(text), None, "{text}");
         }

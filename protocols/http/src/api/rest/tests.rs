@@ -225,6 +225,36 @@ fn an_answer_is_masked_as_what_it_is_or_not_passed() {
     }
 }
 
+/// Clients differ in which of two they take.
+#[test]
+fn two_types_are_one_only_where_they_say_the_same() {
+    let said = |types: &[&'static str], mut words: TestWords| {
+        let Read::Asked(mut asked) = read(request(None, b""), &opaque(), &mut words) else { panic!() };
+        let mut head = Head { status: StatusCode::OK, headers: HeaderMap::new() };
+        for kind in types {
+            head.headers.append(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        asked.reader.on_head(&mut head, &mut words).ok()?;
+        let (out, _) = feed(&mut *asked.reader, &mut words, br#"{"ssn":1}"#, 3);
+        String::from_utf8(out).ok()
+    };
+    let (json, pdf) = ("application/json", "application/pdf");
+    let masked = Some(r#"{"ssn":"[masked]"}"#.to_owned());
+    assert_eq!(said(&[json, "application/JSON"], TestWords::binding()), masked);
+    for types in [&[pdf, json][..], &[json, pdf], &[pdf, "gibberish"], &["gibberish", pdf], &[json, "text/plain"]] {
+        assert_eq!(said(types, TestWords::binding()), None, "{types:?}");
+        assert_eq!(said(types, TestWords::default()).as_deref(), Some(r#"{"ssn":1}"#), "{types:?}");
+    }
+}
+
+#[test]
+fn when_to_come_again_is_no_value_that_a_mask_finds() {
+    let words = || TestWords { finds: Some("4111"), ..TestWords::binding() };
+    let body = b"retry: 4111\ndata: a\n\nretry: 3000\ndata: b\n\n";
+    let got = answered(Some("text/event-stream"), body, 5, words()).unwrap();
+    assert_eq!(String::from_utf8(got).unwrap(), "data: a\n\nretry: 3000\ndata: b\n\n");
+}
+
 #[test]
 fn masks_that_came_into_force_while_a_request_waited_bind_its_answer() {
     let Read::Asked(asked) = read(request(None, b""), &opaque(), &mut TestWords::default()) else { panic!() };

@@ -55,7 +55,14 @@ fn a_request_is_its_models_and_the_providers_tools() {
             r#","tools":[{"name":"Bash","input_schema":{}},{"type":"web_search_20250305","name":"web_search"},{"type":"mcp_toolset","mcp_server_name":"x"}]"#,
             r#"generate model "claude-x" ; call tool web_search ; call tool mcp_toolset"#,
         ),
-        (r#","tools":[{"type":"web_hack_2030","name":"bash"}]"#, r#"generate model "claude-x" ; call tool bash"#),
+        (
+            r#","tools":[{"type":"web_hack_2030","name":"bash"}]"#,
+            r#"generate model "claude-x" ; call tool web_hack_2030"#,
+        ),
+        (
+            r#","tools":[{"type":"web_search_20250305","name":"Read"},{"type":"mcp_toolset","name":"Read"}]"#,
+            r#"generate model "claude-x" ; call tool web_search_20250305 ; call tool mcp_toolset"#,
+        ),
     ] {
         let asked = post(&with(members));
         assert_eq!(said(&asked), expected, "{members}");
@@ -81,6 +88,8 @@ fn what_is_not_known_of_a_request_is_refused() {
         r#","model":"other""#,
         r#","Model":"other""#,
         r#","unheard_of":1"#,
+        r#","unheard_of":false"#,
+        r#","unheard_of":0,"container":null"#,
         r#","stream":"yes""#,
         r#","tools":{}"#,
         r#","tools":[{"name":"a b"}]"#,
@@ -109,6 +118,13 @@ fn what_is_not_known_of_a_request_is_refused() {
     ] {
         assert!(said(&post(body)).starts_with("fault"), "{body}");
     }
+}
+
+#[test]
+fn a_member_that_is_null_is_taken_out() {
+    let asked = post(&with(r#","container":null,"mcp_servers" : null"#));
+    assert_eq!((said(&asked).as_str(), &*asked.request.body), (r#"generate model "claude-x""#, with("").as_bytes()));
+    assert_eq!(asked.command.digest, asked.request.digest());
 }
 
 #[test]

@@ -42,6 +42,10 @@ fn results_pass_masked_and_otherwise_as_they_were_written() {
             r#"{"content":[{"type":"text","text":"[INFO] {\"ssn\":\"[masked]\"}\n[INFO] done"}]}"#,
         ),
         (
+            r#"{"content":[{"type":"text","text":"of \"a\"\n{\"ssn\":\"1\"} of \"b\"\n\"c\" {\"ssn\":\"2\"} \"d\".\n: e"}]}"#,
+            r#"{"content":[{"type":"text","text":"of \"a\"\n{\"ssn\":\"[masked]\"} of \"b\"\n\"c\" {\"ssn\":\"[masked]\"} \"d\".\n: e"}]}"#,
+        ),
+        (
             r#"{"structuredContent":{"ssn":"1","s":"S\u0045CRET"}}"#,
             r#"{"structuredContent":{"ssn":"[masked]","s":"[masked]"}}"#,
         ),
@@ -94,6 +98,12 @@ fn what_masks_cannot_look_into_is_left_out_while_they_bind() {
         r#"{"content":[{"type":"text","text":"{\"a\":1} and \"ssn\":\"U0VDUkVU\""}]}"#,
         r#"{"content":[{"type":"text","text":"x {\\\"ssn\\\":\\\"U0VDUkVU\\\"}"}]}"#,
         r#"{"content":[{"type":"text","text":"{\n  \"ssn\": \"U0VDUkVU\",\n"}]}"#,
+        // In two lines, also beside documents that can be read.
+        r#"{"content":[{"type":"text","text":"{\"ssn\"\n:\"U0VDUkVU\",}"}]}"#,
+        r#"{"content":[{"type":"text","text":"Row:\n\"ssn\"\n: \"U0VDUkVU\"\n"}]}"#,
+        r#"{"content":[{"type":"text","text":"[1]\n\"ssn\"\n: [\"U0VDUkVU\"]"}]}"#,
+        r#"{"content":[{"type":"text","text":"[1] \"ssn\"\n: \"U0VDUkVU\"\n[2]"}]}"#,
+        r#"{"content":[{"type":"text","text":"[1]\n\"ssn\"\n\n: {\"a\":\"U0VDUkVU\"}"}]}"#,
     ] {
         let came = everywhere(&tool_call, JSON, &result(content), true);
         assert!(!came.text.contains("U0VDUkVU") && came.text.contains("[portcullis]"), "{}", came.text);
@@ -289,6 +299,10 @@ fn where_to_go_on_from_passes_and_other_fields_do_not() {
     let expected =
         "id: 7\nretry: 100\ndata: \n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
     assert_eq!(came.text, expected);
+    // Not what a mask finds something in.
+    let words = TestWords { finds: Some("100"), ..TestWords::binding() };
+    let came = answer(tool_call(), EVENTS, &[body.as_bytes()], words);
+    assert!(came.text.starts_with("id: 7\ndata: \n\n"), "{}", came.text);
 }
 
 proptest! {

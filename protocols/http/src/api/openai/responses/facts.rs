@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 #[serde(deny_unknown_fields)]
 pub(in crate::api::openai) struct Facts {
     pub(super) request: List,
+    /// What is taken out of it, as `NAME=VALUE`.
+    pub(super) left_out: List,
     /// Members that stand for what the provider keeps.
     pub(super) kept: List,
     pub(super) include: List,
@@ -37,12 +39,23 @@ mod tests {
 
     #[test]
     fn every_list_is_there_and_says_nothing_twice() {
-        let Facts { request, kept, include, items, parts, function, provider_tools, answer, annotations, spared } =
-            facts();
+        let Facts {
+            request,
+            left_out,
+            kept,
+            include,
+            items,
+            parts,
+            function,
+            provider_tools,
+            answer,
+            annotations,
+            spared,
+        } = facts();
         let Spared { own, sealed, signed: _, foreign, documents } = spared;
-        let lists =
-            [request, kept, include, function, provider_tools, answer, annotations, own, sealed, foreign, documents];
-        for list in lists.into_iter().chain(items.values()).chain(parts.values()) {
+        let lists = [request, left_out, kept, include, function, provider_tools, answer, annotations];
+        let of_spared = [own, sealed, foreign, documents];
+        for list in lists.into_iter().chain(of_spared).chain(items.values()).chain(parts.values()) {
             assert!(list.is_sound(), "{list:?}");
         }
         assert!(items.values().chain(parts.values()).all(|members| members.has("type")));
@@ -69,5 +82,6 @@ mod tests {
             assert!(!own.has(never) && !sealed.has(never), "{never}");
         }
         assert!(!include.has("message.output_text.logprobs"));
+        assert!(left_out.has(r#"client_metadata={"a":"b"}"#) && !left_out.has("top_logprobs=1"));
     }
 }

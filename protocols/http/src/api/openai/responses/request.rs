@@ -1,10 +1,11 @@
 //! A request for a response, read as the command that it is.
 //!
-//! Promises: an unknown member, item, part, tool or value of `include` is a fault. The provider is asked to keep nothing
-//! (`store: false`, whatever its default is), and what it keeps is not asked for: neither an earlier response, a conversation
-//! or a prompt by its id, nor an item without its content. The model is `generate model NAME`, what the provider runs or
-//! fetches is said besides, what the client would run is on offer. An answer that the request does not limit may cost the
-//! most of any. Does not promise that the provider keeps nothing where it is asked to.
+//! Promises: an unknown member that says something is a fault, and so is an unknown item, part, tool or value of
+//! `include`. What a client says of itself (`client_metadata`) is taken out. The provider is asked to keep nothing
+//! (`store: false`, whatever its default is), and what it keeps is not asked for: neither an earlier response, a
+//! conversation or a prompt by its id, nor an item without its content. The model is `generate model NAME`, what the
+//! provider runs or fetches is said besides, what the client would run is on offer. An answer that the request does not
+//! limit may cost the most of any. Does not promise that the provider keeps nothing where it is asked to.
 //! Held by: `tests/requests.rs`.
 
 use super::super::facts::facts as of_api;
@@ -45,7 +46,7 @@ fn response(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> 
     let received = Received::read(request)?;
     let mut edits = Edits::default();
     unstored(&received.node, &mut edits)?;
-    let body = received.sent(&facts.request, &facts.spared, edits, words)?;
+    let body = received.sent(&facts.request, &facts.left_out, &facts.spared, edits, words)?;
     let mut operations = Operations::from_iter([model(&body)?]);
     let offers = request::tools(body.list("tools")?, runs, &mut operations)?;
     included(&body)?;
@@ -82,7 +83,7 @@ fn unstored(body: &Node, edits: &mut Edits) -> Result<(), Fault> {
 }
 
 /// Who runs this tool.
-fn runs(tool: &Node) -> Result<Runs<'_>, Fault> {
+pub(in crate::api::openai) fn runs(tool: &Node) -> Result<Runs<'_>, Fault> {
     let unnamed = || ambiguous("a tool has no usable name");
     match tool.get("type").and_then(Node::text).ok_or_else(unnamed)? {
         "function" => {

@@ -59,11 +59,17 @@ fn what_is_not_known_of_a_request_is_refused() {
     for members in [
         r#","logprobs":true"#,
         r#","functions":[]"#,
+        r#","functions":false"#,
+        r#","top_logprobs":1"#,
+        r#","modalities":["audio"]"#,
+        r#","enable_thinking":false"#,
+        r#","x":0,"logprobs":null"#,
         r#","audio":{}"#,
         r#","model":"b""#,
         r#","tools":[{"type":"custom","custom":{"name":"c"}}]"#,
         r#","stream_options":{"include_usage":"a SECRET"}"#,
         r#","stream_options":{"x":1}"#,
+        r#","stream_options":{"include_obfuscation":"a SECRET"}"#,
         r#","n":17"#,
         r#","n":"2""#,
         r#","max_tokens":-1"#,
@@ -98,6 +104,21 @@ fn what_is_sent_is_masked_and_asks_for_the_count() {
     assert!(sent(r#","stream":true"#).starts_with(counted));
     assert!(sent(r#","stream":true,"stream_options":{}"#).ends_with(r#""stream_options":{"include_usage":true}}"#));
     assert!(!sent(r#","stream":false"#).contains("stream_options"));
+    for (given, wanted) in [
+        (r#"{"include_obfuscation":false}"#, r#"{"include_usage":true,"include_obfuscation":false}"#),
+        (
+            r#"{"include_usage":null,"include_obfuscation":true}"#,
+            r#"{"include_usage":true,"include_obfuscation":true}"#,
+        ),
+        (r#"{"include_obfuscation":null}"#, r#"{"include_usage":true}"#),
+        (
+            r#"{"include_usage":true,"include_obfuscation":false}"#,
+            r#"{"include_usage":true,"include_obfuscation":false}"#,
+        ),
+    ] {
+        let members = format!(r#","stream":true,"stream_options":{given}"#);
+        assert!(sent(&members).ends_with(&format!(r#""stream_options":{wanted}}}"#)), "{given}");
+    }
     let body = r#"{"model":"SECRET","messages":[{"role":"assistant","content":"a SECRET","tool_calls":[{"id":"SECRET","type":"function","function":{"name":"t","arguments":"{\"ssn\":5}"}}]},{"role":"tool","tool_call_id":"SECRET","content":"SECRET"}]}"#;
     let asked = asked(Method::Post, "/v1/chat/completions", body);
     let expected = r#"{"model":"SECRET","messages":[{"role":"assistant","content":"a [masked]","tool_calls":[{"id":"SECRET","type":"function","function":{"name":"t","arguments":"{\"ssn\":\"[masked]\"}"}}]},{"role":"tool","tool_call_id":"SECRET","content":"[masked]"}]}"#;
@@ -108,6 +129,39 @@ fn what_is_sent_is_masked_and_asks_for_the_count() {
         (said(&embedded).as_str(), &*embedded.request.body),
         ("generate model e", br#"{"model":"e","input":["a [masked]"]}"#.as_slice())
     );
+}
+
+/// Clients send every setting that they have.
+#[test]
+fn members_that_say_nothing_are_taken_out() {
+    let sent = |body: &str| {
+        let asked = asked(Method::Post, "/v1/chat/completions", body);
+        assert_eq!(
+            (said(&asked).as_str(), asked.command.digest),
+            ("generate model m", asked.request.digest()),
+            "{body}"
+        );
+        String::from_utf8(asked.request.body.to_vec()).unwrap()
+    };
+    for (body, expected) in [
+        (r#"{"model":"m","messages":[],"logprobs":null,"functions" : null}"#, r#"{"model":"m","messages":[]}"#),
+        (r#"{"logprobs":false, "a,b" : null ,"model":"m","x":null,"messages":[]}"#, r#"{"model":"m","messages":[]}"#),
+        (
+            r#"{ "l\u006fgprobs":false,"model":"m","top_logprobs":0 , "messages":[],"modalities":["text"] }"#,
+            r#"{"model":"m" , "messages":[] }"#,
+        ),
+        (
+            r#"{"x":null,"model":"m","stream":true,"messages":[{"role":"user","content":"a SECRET"}],"y":null}"#,
+            r#"{"stream_options":{"include_usage":true},"model":"m","stream":true,"messages":[{"role":"user","content":"a [masked]"}]}"#,
+        ),
+    ] {
+        assert_eq!(sent(body), expected);
+    }
+    for body in [r#"{"x":null}"#, r#"{"x":null,"y":null}"#, r#"{"x":null,"y":1,"model":"m","messages":[]}"#] {
+        assert!(said(&asked(Method::Post, "/v1/chat/completions", body)).starts_with("fault"), "{body}");
+    }
+    let embedded = asked(Method::Post, "/v1/embeddings", r#"{"user":"a","model":"e","x":null,"input":"a"}"#);
+    assert_eq!(&*embedded.request.body, br#"{"user":"a","model":"e","input":"a"}"#.as_slice());
 }
 
 #[test]

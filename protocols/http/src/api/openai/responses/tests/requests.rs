@@ -88,10 +88,32 @@ fn the_provider_is_asked_to_keep_nothing() {
     assert_eq!(said(&with(none)), r#"generate model "gpt-x""#);
 }
 
+/// What Codex says of itself stands for headers that do not pass either.
+#[test]
+fn what_a_client_says_of_itself_is_taken_out() {
+    let metadata = r#"{"x-codex-installation-id":"SECRET","ws_request_header_traceparent":"{\"ssn\":5}"}"#;
+    let expected = r#"{"store":false,"model":"gpt-x","input":"hi"}"#;
+    for members in [
+        format!(r#","client_metadata":{metadata}"#),
+        format!(r#","top_logprobs":0,"client_metadata": {metadata},"moderation":null"#),
+        r#","client_metadata":"a SECRET""#.to_owned(),
+    ] {
+        let asked = with(&members);
+        assert_eq!((said(&asked).as_str(), sent(&asked)), (r#"generate model "gpt-x""#, expected), "{members}");
+        assert_eq!(asked.command.digest, asked.request.digest());
+    }
+    let first = format!(r#"{{"client_metadata":{metadata},"store":null,"input":"hi","model":"m"}}"#);
+    assert_eq!(sent(&asked(Method::Post, "/v1/responses", &first)), r#"{"store":false,"input":"hi","model":"m"}"#);
+    let first = format!(r#"{{"client_metadata":{metadata},"input":"hi","model":"m"}}"#);
+    assert_eq!(sent(&asked(Method::Post, "/v1/responses", &first)), r#"{"store":false,"input":"hi","model":"m"}"#);
+}
+
 #[test]
 fn what_is_not_known_of_a_request_is_refused() {
     for members in [
         r#","top_logprobs":1"#,
+        r#","client_metadat":{}"#,
+        r#","metadata":{},"x":false"#,
         r#","x":1"#,
         r#","messages":[]"#,
         r#","moderation":{"model":"m"}"#,
