@@ -2,7 +2,8 @@
 //!
 //! Promises: says apart that there is no body, what its values are, and that they could not be told; at most
 //! [`Fields::MOST`] values, and a body of more is one that could not be told, never one cut short. Numbers keep the text
-//! they were sent as. A JSON Patch is told apart, with what it sets ([`Fields::sets`]). Printing one shows no value: bodies hold secrets.
+//! they were sent as. A JSON Patch is told apart, with what it sets ([`Fields::sets`]). Printing one shows no value: bodies
+//! hold secrets.
 //! Does not promise that the values are those of the body: its reader does, which also refuses a body that can be read two
 //! ways (a member twice, a second document). Held by: the tests below.
 

@@ -2,13 +2,17 @@
 //!
 //! A patch names the members of a document in its values, so a rule about `$.status` would not see that one sets it.
 //! Promises: what `add`, `replace` and `test` say is told at the place that they point to (RFC 6901), the digits of a
-//! pointer both as an element and as a member; what takes its value from elsewhere (`move`, `copy`), is not of the RFC or
-//! points nowhere makes the values of the whole body ones that could not be told. A list is taken for a patch by its
+//! pointer both as an element and as a member; what takes its value from elsewhere (`move`, `copy`), is not of the RFC,
+//! points nowhere or too deep makes the values of the whole body ones that could not be told. A list is taken for a patch by its
 //! shape, whatever type its sender declares. Does not promise that the service takes it for one.
 //! Held by: the tests below and `field/tests.rs` of the policy crate.
 
 use super::{Leaf, Scalar, Step};
 use std::sync::Arc;
+
+/// Steps of a pointer, at most: each value below it is told with all of them, no document is read deeper, and no path of
+/// a rule has more.
+const STEPS: usize = 64;
 
 /// What a body does to a document.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,6 +73,9 @@ fn places(pointer: &str) -> Option<(Vec<Step>, Vec<Step>)> {
     if pointer.is_empty() {
         return Some((Vec::new(), Vec::new()));
     }
+    if pointer.bytes().filter(|byte| *byte == b'/').count() > STEPS {
+        return None;
+    }
     let token = |token: &str| -> Arc<str> { token.replace("~1", "/").replace("~0", "~").into() };
     let members: Vec<_> = pointer.strip_prefix('/')?.split('/').map(|part| Step::Member(token(part))).collect();
     let element = |step: &Step| match step {
@@ -124,6 +131,14 @@ mod tests {
         for (op, path) in [("move", "/a"), ("copy", "/a"), ("increment", "/a"), ("add", "a"), ("ADD", "/a")] {
             assert_eq!(read(&edit(op, path)), Patch::Untold, "{op} {path}");
         }
+        assert_eq!(read(&edit("remove", &"/a".repeat(STEPS + 1))), Patch::Sets(Vec::new()));
+        let deep = |steps: usize| {
+            let mut leaves = edit("add", &"/a".repeat(steps));
+            leaves.extend(element(0, &[(&["value"], text("x"))]));
+            read(&leaves)
+        };
+        assert!(matches!(deep(STEPS), Patch::Sets(sets) if sets.len() == 1 && sets[0].path.len() == STEPS));
+        assert_eq!(deep(STEPS + 1), Patch::Untold);
         assert_eq!(read(&[]), Patch::None);
         assert_eq!(read(&element(0, &[(&["op"], text("add"))])), Patch::None);
         assert_eq!(read(&[Leaf { path: vec![member("op")], value: text("add") }]), Patch::None);
