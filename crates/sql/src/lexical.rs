@@ -5,6 +5,8 @@
 //! off: a plain `'…\…'` literal is lexed both ways, and refused where the borders of any token differ. So no setting of
 //! the server can make it see a statement that the reader did not.
 //!
+//! [`has_plain_names`] tells of a text whether every database reads its names alike, whatever encoding it keeps text in.
+//!
 //! Promises: lexes as PostgreSQL 18 does, in time linear in the text, and never panics. What it passes can still be
 //! refused by the grammar; a text that no server would accept may pass here.
 //! Held by: the table `fixtures/sql/lexical.tsv`, and the property in `lexical/tests.rs` that the borders of strings and
@@ -90,6 +92,39 @@ fn within_pace(tokens: &Tokens<'_>, text: &str, limits: &Limits) -> Result<(), F
 fn differs(text: &str) -> bool {
     let escapes = Tokens::new(text, Backslash::Escapes).map(|token| token.border());
     !Tokens::new(text, Backslash::Plain).map(|token| token.border()).eq(escapes)
+}
+
+/// Whether a server finds the same names in the text whatever encoding it keeps its text in: all are plain ASCII, and so are
+/// the tags of dollar quotes. Such a server converts a text before it cuts names at 63 bytes, may fold capitals beyond
+/// ASCII, and may make two characters one. What a DO block says is taken for names altogether, escapes included.
+#[must_use]
+pub fn has_plain_names(text: &str) -> bool {
+    let (mut begins, mut block) = (true, false);
+    for token in Tokens::new(text, Backslash::Plain) {
+        let Some(written) = text.get(token.start..token.end) else { return false };
+        let plain = match token.kind {
+            Kind::Word => {
+                block |= begins && written.eq_ignore_ascii_case("do");
+                written.is_ascii()
+            }
+            Kind::QuotedWord => written.is_ascii() && written.starts_with('"'),
+            Kind::Dollar => written.split('$').nth(1).is_some_and(str::is_ascii),
+            Kind::Number
+            | Kind::Parameter
+            | Kind::Plain
+            | Kind::Escape
+            | Kind::Bits
+            | Kind::Unicode
+            | Kind::Operator
+            | Kind::Semicolon
+            | Kind::Other => true,
+        };
+        if !plain {
+            return false;
+        }
+        begins = token.kind == Kind::Semicolon;
+    }
+    !block || (text.is_ascii() && !text.contains('\\') && !text.contains("U&") && !text.contains("u&"))
 }
 
 /// The bytes of the constant that starts here: a literal with all its parts, or a number with its sign.

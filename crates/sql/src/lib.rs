@@ -21,7 +21,7 @@ mod scope;
 
 pub use cache::Cache;
 pub use fuzz::{fuzz_read, fuzz_scope};
-pub use lexical::fuzz_lexical;
+pub use lexical::{fuzz_lexical, has_plain_names};
 pub use postgres::preview::{Foresight, Mentioned, Question};
 pub use postgres::{Unquoted, listed_names};
 pub use reading::{CopyDirection, CopyFormat, CopyOptions, Effect, ForceQuote, Reading, SearchPathValue, Statement};

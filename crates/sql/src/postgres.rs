@@ -22,6 +22,7 @@ mod lineage;
 mod lists;
 mod names;
 mod objects;
+mod older;
 mod parse;
 mod plpgsql;
 pub(crate) mod preview;

@@ -2,14 +2,19 @@
 //!
 //! Promises: `EXECUTE p` is judged as the text of `p` read under today's scope, also from inside EXPLAIN or CREATE TABLE
 //! AS; `FETCH c` as the query of `c`; a name that this session did not make is a fault, never a guess; names that stand
-//! for the gateway's refusals cannot be made by SQL either.
+//! for the gateway's refusals cannot be made by SQL either. Of a statement that the server does not plan ahead it is told
+//! that its names are looked up when it runs ([`Read::late`]). What is run by name is judged as whatever the server may have
+//! analysed it as ([`Analysed`]).
 //! Within one text, what follows a change of meaning is read in a scope that knows no search path.
 //!
 //! Does not promise to know cursors that functions open: their names are unknown, and refused.
-//! Held by: the tests below, and `tests/it/names.rs` against a real server.
+//! Held by: the tests below, `tests/it/names.rs` and `tests/it/scope.rs` against a real server.
 
+mod analysed;
 mod named;
 mod walk;
+
+pub(crate) use analysed::{Analysed, Executed, Meaning, Under};
 
 use crate::core::names::Found;
 use crate::message::RESERVED_PREFIX;
@@ -18,7 +23,9 @@ use portcullis_model::{
     Action, Catalogue, Command, Counted, Digest, Fault, Followed, Lineage, Mark, Name, Object, Operation, Part, Source,
     Text,
 };
-use portcullis_sql::{Cache, CopyDirection, CopyOptions, Dialect, Effect, Limits, Scope, Statement};
+use portcullis_sql::{
+    Cache, CopyDirection, CopyOptions, Dialect, Effect, Limits, Reading, Scope, SearchPathValue, Statement,
+};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,10 +43,19 @@ pub(crate) struct Reader {
 
 /// What names of this session mean.
 pub(crate) trait Lookup {
-    /// The text of a prepared statement.
-    fn prepared(&self, name: &str) -> Found<Arc<str>>;
+    /// A prepared statement.
+    fn prepared(&self, name: &str) -> Found<Made>;
+    /// The search path of this moment.
+    fn under(&self) -> Under;
     /// What the query of a cursor or portal does.
     fn cursor(&self, name: &str) -> Found<Opened>;
+}
+
+/// What a prepared statement is: its text, and what that named.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) text: Arc<str>,
+    pub(crate) analysed: Arc<Analysed>,
 }
 
 /// What the query of a cursor or portal does, and where its values come from.
@@ -79,12 +95,20 @@ pub(crate) struct Read {
     pub(crate) code: Code,
     /// Whether it runs statements or cursors by name, so that it means something else when they do.
     pub(crate) by_name: bool,
+    /// The prepared statements that it runs by name, and what they name now.
+    pub(crate) executed: Vec<Executed>,
+    /// Whether the server looks up what a statement of it names when it is run, not when it is bound.
+    pub(crate) late: bool,
     /// Whether its command tag says how many rows it wrote.
     pub(crate) counted: Counted,
     pub(crate) fault: Option<Fault>,
     /// The SQLSTATE of the fault, where it is not that of its kind.
     pub(crate) sqlstate: Option<&'static str>,
     secrets: Arc<[Range<usize>]>,
+    /// The text as it was read, without what it runs by name.
+    reading: Option<Arc<Reading>>,
+    /// What it may mean besides, if it is a prepared statement's.
+    besides: Option<Box<Meaning>>,
 }
 
 /// The form of what a COPY sends to the client.
@@ -145,10 +169,14 @@ impl Read {
             barrier: false,
             code: Code::Read,
             by_name: true,
+            executed: Vec::new(),
+            late: false,
             counted: Counted::not("its rows are fetched"),
             fault: None,
             sqlstate: None,
             secrets: Arc::new([]),
+            reading: None,
+            besides: None,
         }
     }
 
@@ -159,6 +187,11 @@ impl Read {
 
     /// Whether it was read as the same as the other: what it runs by name has not changed since.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.means_the_same(other) && self.catalogue.epoch() == other.catalogue.epoch()
+    }
+
+    /// Whether it means what the other does, whichever catalogue said so.
+    pub(crate) fn means_the_same(&self, other: &Self) -> bool {
         self.operations == other.operations
             && self.lineages == other.lineages
             && self.effects == other.effects
@@ -166,8 +199,35 @@ impl Read {
             && self.rewritten == other.rewritten
             && self.counted == other.counted
             && self.fault == other.fault
-            && self.catalogue.epoch() == other.catalogue.epoch()
             && (self.writes, self.copies_in, self.barrier) == (other.writes, other.copies_in, other.barrier)
+    }
+
+    /// Whether it sets no search path of schemas whose names are not plain ASCII.
+    pub(crate) fn has_plain_path(&self) -> bool {
+        self.effects.iter().flatten().all(|effect| match effect {
+            Effect::SearchPath { value: SearchPathValue::List(schemas), local: _ } => {
+                schemas.iter().all(|schema| schema.as_str().is_ascii())
+            }
+            Effect::SearchPath { value: SearchPathValue::Default | SearchPathValue::Unknown, local: _ }
+            | Effect::Begin
+            | Effect::Commit { .. }
+            | Effect::Rollback { .. }
+            | Effect::Savepoint(_)
+            | Effect::RollbackTo(_)
+            | Effect::Release(_)
+            | Effect::TwoPhase
+            | Effect::Prepare { .. }
+            | Effect::Deallocate(_)
+            | Effect::DeclareCursor { .. }
+            | Effect::CloseCursor(_)
+            | Effect::CreatesTemporary(_)
+            | Effect::DropsTemporary(_)
+            | Effect::ChangesCatalogue
+            | Effect::DiscardAll
+            | Effect::ResetAll
+            | Effect::Role
+            | Effect::Setting { .. } => true,
+        })
     }
 
     /// Whether it writes rows that a rule could limit and its command tag counts.
@@ -215,10 +275,14 @@ impl Reader {
             barrier: false,
             code: Code::Read,
             by_name: false,
+            executed: Vec::new(),
+            late: reading.statements.iter().any(is_late),
             counted: Counted::Nothing,
             fault: reading.fault.clone(),
             sqlstate: None,
             secrets: reading.secrets.as_slice().into(),
+            reading: Some(Arc::clone(&reading)),
+            besides: None,
         };
         let mut operations = reading.operations();
         let mut lineages = Vec::with_capacity(reading.statements.len());
@@ -263,11 +327,18 @@ impl Read {
         }
     }
 
-    fn refuse(&mut self, message: String) {
+    pub(crate) fn refuse(&mut self, message: String) {
         if self.fault.is_none() {
             self.fault = Some(Fault::Unsupported { message: message.into() });
         }
     }
+}
+
+/// Whether the server looks up what the statement names when it runs. Queries and writes are analysed and planned before, all
+/// else is not, or not as a whole: SELECT INTO makes its table when it runs.
+fn is_late(statement: &Statement) -> bool {
+    let planned = matches!(statement.tag, "SelectStmt" | "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt");
+    !planned || !statement.effects.is_empty()
 }
 
 /// Whether the command tag of a text's one statement says how many rows it wrote; of EXECUTE, whether that of what it runs

@@ -5,11 +5,14 @@
 //! - Every kind of frame is matched by name; what the place does not allow ends the session.
 //! - A refused frame is replaced by one that the server itself rejects ([`Own`]), and the server's error is swapped for
 //!   the refusal: order, skipping to Sync and transaction status stay the server's. No byte of a refused frame is sent.
-//! - What changes the meaning of later text is a barrier: the next command is judged after its reply was read.
+//! - What changes the meaning of later text is a barrier: the next command is judged after its reply was read. A portal
+//!   whose names the server looks up when it runs means then what was judged when it was bound, or is refused; so does a
+//!   prepared statement that the server may still have analysed as something else.
 //! - Where the bytes were split changes neither what is sent nor what is decided.
 //!
 //! Does not promise to know what functions do inside. Held by: `core/tests/*` without a server, `tests/it` with one.
 
+mod analysed;
 mod backend;
 mod client;
 mod completion;
@@ -32,7 +35,7 @@ mod words;
 pub use fuzz::fuzz_core;
 
 use crate::answer::Known;
-use crate::classify::{Lookup, Opened, Read, Reader, WaitFor};
+use crate::classify::{Analysed, Lookup, Made, Opened, Read, Reader, Under, WaitFor};
 use crate::expect::{Expectations, Slot};
 use crate::frame::{Frame, Phase};
 use crate::message::TransactionStatus;
@@ -88,6 +91,10 @@ pub(crate) struct Prepared {
     number: Option<u64>,
     /// What it was read as, and under which scope and catalogue.
     read: Option<(u64, u64, Arc<Read>)>,
+    /// What its text named whenever the server may have analysed it.
+    analysed: Arc<Analysed>,
+    /// The scope and catalogue under which that was kept last.
+    kept: Option<(u64, u64)>,
     /// Its part of what the session may hold.
     #[expect(dead_code, reason = "it counts until it is dropped")]
     held: Arc<Held>,
@@ -138,6 +145,10 @@ pub(crate) const TERMINATED: &str = "terminated";
 
 /// Discarded frames of one stretch beyond which the oldest are settled before their Sync comes.
 const MANY_DISCARDED: usize = 4096;
+
+/// Why a text is refused that names something beyond ASCII in such a database.
+const FOREIGN_NAMES: &str = "this database is not in UTF8: names beyond ASCII, and DO blocks with such text or escapes, \
+                             cannot be told for certain";
 
 /// The core of one session.
 pub(crate) struct Core {
@@ -193,6 +204,9 @@ pub(crate) struct Core {
     wrote: Slots,
     /// How values are read, and which state of the data is seen.
     surroundings: Surroundings,
+    /// The database keeps its text in another encoding than UTF8: it cuts, folds and compares names beyond ASCII in its
+    /// own way.
+    foreign_names: bool,
 }
 
 impl Core {
@@ -236,6 +250,7 @@ impl Core {
             touched: Touched::default(),
             wrote: Slots::default(),
             surroundings: Surroundings::default(),
+            foreign_names: false,
         }
     }
 
@@ -354,7 +369,11 @@ impl Core {
     fn read(&self, text: &Arc<str>) -> Result<Read, WaitFor> {
         let scope = self.scope.scope((self.snapshot)());
         let names = InForce { core: self };
-        self.reader.read(text, &scope, &names)
+        let mut read = self.reader.read(text, &scope, &names)?;
+        if self.foreign_names && !(portcullis_sql::has_plain_names(text) && read.has_plain_path()) {
+            read.refuse(FOREIGN_NAMES.to_owned());
+        }
+        Ok(read)
     }
 
     fn front_run(&self) -> Option<RunId> {
@@ -401,12 +420,19 @@ struct InForce<'a> {
 }
 
 impl Lookup for InForce<'_> {
-    fn prepared(&self, name: &str) -> Found<Arc<str>> {
+    fn prepared(&self, name: &str) -> Found<Made> {
         match self.core.statements.find(name, self.core.stretch) {
-            Found::Here(prepared) => Found::Here(Arc::clone(&prepared.text)),
+            Found::Here(prepared) => {
+                let (text, analysed) = (Arc::clone(&prepared.text), Arc::clone(&prepared.analysed));
+                Found::Here(Made { text, analysed })
+            }
             Found::Absent => Found::Absent,
             Found::Wait(slot) => Found::Wait(slot),
         }
+    }
+
+    fn under(&self) -> Under {
+        self.core.scope.under()
     }
 
     fn cursor(&self, name: &str) -> Found<Opened> {
@@ -416,8 +442,8 @@ impl Lookup for InForce<'_> {
         match self.core.portals.find(name, self.core.stretch) {
             Found::Here(Portal::Cursor { opened, .. }) => Found::Here(opened),
             Found::Here(Portal::Bound(run)) => match self.core.runs.get(run) {
-                // What it runs by name may be something else by then.
-                Some(run) if run.read.by_name => Found::Here(Opened {
+                // What it runs by name, or names, may be something else by then.
+                Some(run) if run.read.by_name || run.read.late => Found::Here(Opened {
                     operations: Arc::new([Operation::unknown()]),
                     lineage: Arc::new(Lineage::untold()),
                     catalogue: Arc::clone(&run.read.catalogue),

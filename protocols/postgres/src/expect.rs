@@ -29,7 +29,12 @@ pub(crate) enum Work {
     /// A judged Parse.
     Parse { name: Box<str>, permit: Permit },
     /// A judged Bind.
-    Bind { portal: Box<str>, run: RunId },
+    Bind {
+        portal: Box<str>,
+        run: RunId,
+        /// The statement, where this use of it is the first in its scope.
+        statement: Option<Box<str>>,
+    },
     /// Describe of a statement.
     DescribeStatement {
         name: Box<str>,

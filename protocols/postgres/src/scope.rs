@@ -11,6 +11,7 @@
 //! names that the catalogue does not have as uncertain.
 //! Held by: the tests below, and `tests/it/scope.rs` against a real server.
 
+use crate::classify::Under;
 use crate::message::TransactionStatus;
 use portcullis_model::{Catalogue, Digest, Name};
 use portcullis_sql::{Effect, Scope, SearchPath, SearchPathValue};
@@ -25,6 +26,12 @@ pub(crate) struct Tracker {
     uncertain: bool,
     /// The server must be asked.
     stale: bool,
+    /// Schemas that the server has named in a path: the session may use them.
+    listed: BTreeSet<Name>,
+    /// The session changed its role, so that this is not known of any.
+    roles: bool,
+    /// Schemas or the path itself may have been changed by other means than a setting since the server named it.
+    altered: bool,
     /// Until it was, no path that a statement sets is believed.
     doubted: bool,
     /// Path, temporary relations or role were changed in the open transaction.
@@ -49,6 +56,9 @@ impl Tracker {
             temporary: Arc::new(BTreeSet::new()),
             uncertain: false,
             stale: true,
+            listed: BTreeSet::new(),
+            roles: false,
+            altered: false,
             doubted: false,
             touched: false,
             redefined: false,
@@ -62,6 +72,19 @@ impl Tracker {
     /// Changes with every change of belief: what was read under another revision is read again.
     pub(crate) const fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// The path of this moment, and whether it is known to be the server's: a schema that the session may not use is left
+    /// out there, so one that the server has not named yet is only believed.
+    pub(crate) fn under(&self) -> Under {
+        match &self.path {
+            SearchPath::Known(path) if !self.altered => {
+                let named = |schema: &Name| !self.roles && self.listed.contains(schema);
+                let told = !self.stale || path.iter().all(named);
+                if told { Under::Told(Arc::clone(path)) } else { Under::Believed(Arc::clone(path)) }
+            }
+            SearchPath::Known(_) | SearchPath::Unknown => Under::Unknown,
+        }
     }
 
     /// The scope to read a text in.
@@ -125,17 +148,27 @@ impl Tracker {
                 self.redefined = true;
                 self.uncertain = true;
                 self.queried = true;
+                self.altered = true;
+                self.listed.clear();
                 // It may have dropped or renamed a temporary relation, which then hides nothing any more.
                 if !self.temporary.is_empty() {
                     self.doubt();
                 }
                 self.revision += 1;
             }
-            Effect::DiscardAll | Effect::ResetAll | Effect::Role => self.doubt(),
+            Effect::Role => {
+                self.roles = true;
+                self.doubt();
+            }
+            Effect::DiscardAll | Effect::ResetAll => self.doubt(),
             // What an end or a rollback takes back depends on what it was.
             Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_) | Effect::TwoPhase => {
                 if self.touched {
                     self.doubt();
+                }
+                if self.redefined {
+                    self.altered = true;
+                    self.revision += 1;
                 }
             }
             Effect::Begin
@@ -183,7 +216,9 @@ impl Tracker {
     pub(crate) fn ran_code(&mut self, dynamic: bool) {
         self.queried = true;
         self.uncertain = true;
+        self.altered = true;
         if dynamic {
+            self.listed.clear();
             // It may have run DDL as well.
             self.redefined = true;
             self.doubt();
@@ -216,15 +251,20 @@ impl Tracker {
             self.revision += 1;
         }
         (self.uncertain, self.touched, self.queried, self.failed) = (false, false, false, false);
+        // A schema that was made or renamed may be on the path now.
+        self.stale |= self.redefined;
         std::mem::take(&mut self.redefined)
     }
 
     /// The server was asked and said this: the four columns of [`ASK_SCOPE`](crate::own::ASK_SCOPE).
     pub(crate) fn answered(&mut self, row: Option<Answered>) {
-        (self.stale, self.doubted) = (false, false);
+        (self.stale, self.doubted, self.altered) = (false, false, false);
         self.revision += 1;
         match row {
             Some(row) => {
+                // A function may have changed the role.
+                self.roles |= self.user.as_ref().is_some_and(|user| *user != row.user);
+                self.listed.extend(row.path.iter().flatten().cloned());
                 self.path = row.path.map_or(SearchPath::Unknown, |path| SearchPath::Known(path.into()));
                 self.user = Some(row.user);
                 self.temporary = Arc::new(row.temporary);
@@ -356,6 +396,40 @@ mod tests {
         let named = [Some("[\"public\",\"pg_temp_3\"]"), Some("\"app\""), Some("[]"), Some("false")];
         tracker.answered(Answered::parse(&named));
         assert_eq!(path(&tracker), "?");
+    }
+
+    #[test]
+    fn a_path_is_the_servers_own_where_the_server_has_named_all_of_it() {
+        let catalogue = Arc::new(Catalogue::unknown());
+        let mut tracker = told();
+        assert!(matches!(tracker.under(), Under::Told(path) if path.len() == 1));
+        // It may not be allowed to use `hr`, and the server then leaves it out.
+        tracker.completed(&[set(&["hr", "public"], true)], &catalogue);
+        assert!(matches!(tracker.under(), Under::Believed(path) if path.len() == 2));
+        tracker.answered(Answered::parse(&[Some("[\"hr\"]"), Some("\"app\""), Some("[]"), Some("false")]));
+        tracker.completed(&[set(&["public", "hr"], true)], &catalogue);
+        assert!(matches!(tracker.under(), Under::Told(path) if path.len() == 2));
+        tracker.completed(&[Effect::CreatesTemporary(vec![Name::canonical("customers")])], &catalogue);
+        assert!(matches!(tracker.under(), Under::Told(_)), "the path is the same");
+        let mut other = told();
+        other.ran_code(false);
+        assert_eq!(other.under(), Under::Unknown);
+        tracker.completed(&[Effect::ChangesCatalogue, set(&["hr"], true)], &catalogue);
+        assert_eq!(tracker.under(), Under::Unknown, "it may have dropped the schema");
+        let mut role = told();
+        role.completed(&[Effect::Role, set(&["public"], false)], &catalogue);
+        assert!(matches!(role.under(), Under::Believed(_)));
+    }
+
+    #[test]
+    fn behind_ddl_the_server_is_asked_for_its_path() {
+        let mut tracker = told();
+        tracker.completed(&[Effect::ChangesCatalogue], &Arc::new(Catalogue::unknown()));
+        assert!(tracker.ready(TransactionStatus::Idle));
+        assert!(tracker.asks(TransactionStatus::Idle));
+        assert_eq!(tracker.under(), Under::Unknown);
+        tracker.answered(Answered::parse(&[Some("[\"public\"]"), Some("\"app\""), Some("[]"), Some("false")]));
+        assert!(matches!(tracker.under(), Under::Told(_)));
     }
 
     #[test]

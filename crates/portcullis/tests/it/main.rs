@@ -43,6 +43,7 @@ mod policy;
 mod previews;
 mod psql;
 mod raw;
+mod raw_names;
 mod record;
 mod respond_async;
 mod rust_drivers;

@@ -44,6 +44,31 @@ fn what_is_beyond_a_limit_is_refused_before_it_is_slow() {
 }
 
 #[test]
+fn names_are_plain_where_no_encoding_could_change_them() {
+    for text in [
+        "SELECT name FROM t WHERE name = 'José' AND note <> E'\\u00e9' AND n = U&'\\00e9' -- é",
+        "INSERT INTO t VALUES ('é') ON CONFLICT DO NOTHING",
+        "SELECT $$é$$, $a$é$a$, /* é */ \"u&\", u & 1, 'do'",
+        "DO $$ BEGIN DELETE FROM t WHERE id = 5; END $$",
+        "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT 1, ''é'' '; SELECT 'é'",
+    ] {
+        assert!(has_plain_names(text), "{text}");
+    }
+    for text in [
+        "SELECT 1 AS é",
+        "SELECT 1 AS \"é\"",
+        "SELECT 1 AS U&\"\\00e9\"",
+        "SELECT 1 AS u&\"e\"",
+        "SELECT $é$ x $é$",
+        "DO $$ BEGIN DELETE FROM é; END $$",
+        "SELECT 1; /* */ do E'BEGIN DELETE FROM \\u00e9; END'",
+        "DO U&'BEGIN DELETE FROM !00e9; END' UESCAPE '!'",
+    ] {
+        assert!(!has_plain_names(text), "{text}");
+    }
+}
+
+#[test]
 fn the_advice_of_a_refusal_names_the_way_out() {
     let Err(Fault::Ambiguous { message }) = check(r"select 'a\'", &Limits::default()) else { panic!("passed") };
     assert!(message.contains("E'…'") && message.contains("parameter"), "{message}");

@@ -2,12 +2,14 @@
 //!
 //! A generic walk: what has no arm of its own is walked through [`children`], so nothing inside can hide; a node that
 //! only the server's analysis makes is `unknown`. Promises: every call of something that is not a pure built-in is
-//! `execute function`, however it is written: as a call, an operator, a cast, or as a column (`c.f`, `(e).f`).
+//! `execute function`, however it is written: as a call, an operator, a cast, as a column (`c.f`, `(e).f`), or as what only
+//! newer servers have syntax for.
 //!
 //! Does not promise to choose overloads. Held by: `fixtures/sql/functions.tsv` and `fixtures/sql/query.tsv`.
 
 use super::children::{children, tag};
 use super::names::{self, CATALOGUE, Callee};
+use super::older;
 use super::reader::Reader;
 use crate::builtins::{self, FunctionClass};
 use pg_query::protobuf::{self, AExprKind, FuncCall, Node, a_const};
@@ -103,7 +105,12 @@ impl<'t> Reader<'_, 't> {
                 self.leave();
             }
             _ if tag(node).ends_with("Stmt") && !matches!(node, NodeRef::ReturnStmt(_)) => self.statement(node),
-            _ => self.walk_children(node),
+            _ => {
+                for function in self.standing.called_on_older(node) {
+                    self.add(Action::Execute, Object::Function(function), Marks::NONE);
+                }
+                self.walk_children(node);
+            }
         }
     }
 
@@ -304,7 +311,10 @@ impl<'t> Reader<'_, 't> {
             [.., schema, name] => (Some(*schema), *name),
             [] => return self.unknown(Marks::NONE),
         };
-        let callee = self.standing.function(schema, name);
+        if older::is_system_user(call, schema, name) {
+            self.touch_column(name);
+        }
+        let callee = self.standing.function(older::written_schema(schema, name), name);
         if callee.user.is_empty() && self.special(name, callee.builtin, &call.args) {
             return;
         }

@@ -210,9 +210,10 @@ impl<'s> Standing<'s> {
         let SearchPath::Known(path) = &self.path else { return self.anywhere(&name) };
         let listed = |schema: &str| path.iter().any(|entry| entry.as_str() == schema);
         let implicit = [TEMPORARY, CATALOGUE].into_iter().filter(|schema| !listed(schema)).map(Name::canonical);
+        let schemas: Vec<Name> = implicit.chain(path.iter().cloned()).collect();
         // Under uncertain DDL a schema searched before the one that is found may have the name as well.
         let mut shadowed = false;
-        for schema in implicit.chain(path.iter().cloned()) {
+        for (at, schema) in schemas.iter().enumerate() {
             if schema.as_str() == TEMPORARY {
                 if self.temporary.contains(&name) {
                     return Some(Place::named(QualifiedName::new(TEMPORARY, text)));
@@ -220,8 +221,11 @@ impl<'s> Standing<'s> {
                 continue;
             }
             let full = QualifiedName { schema: Part::Known(schema.clone()), name: Part::Known(name.clone()) };
-            if let Some(relation) = catalogue.relation_named(&schema, &name) {
-                return Some(if shadowed { self.stale(None, text) } else { Place::found(relation) });
+            if let Some(relation) = catalogue.relation_named(schema, &name) {
+                // Nor may the one that is found be there any more: then the name means what it hid.
+                let mut behind = schemas.iter().skip(at + 1);
+                let hides = self.uncertain && behind.any(|later| catalogue.relation_named(later, &name).is_some());
+                return Some(if shadowed || hides { self.stale(None, text) } else { Place::found(relation) });
             }
             let described = !catalogue.is_known()
                 && schema.as_str() == CATALOGUE
@@ -347,6 +351,12 @@ impl<'s> Standing<'s> {
         let catalogue = &self.scope.catalogue;
         let at = |schema: &Name, name: &str| catalogue.type_named(schema, &Name::canonical(name)).map(Arc::clone);
         match (parts, &self.path) {
+            // The grammar itself writes the schema of `json`; servers before 17 look the name up.
+            ([CATALOGUE, "json"], _) => {
+                let mut found = self.types(&["json"]);
+                found.extend(at(&Name::canonical(CATALOGUE), "json"));
+                found
+            }
             ([.., schema, name], _) => at(&Name::canonical(*schema), name).into_iter().collect(),
             ([name], SearchPath::Known(path)) => path.iter().filter_map(|schema| at(schema, name)).collect(),
             // Types cannot be listed by bare name: every schema that has a relation or function is tried.

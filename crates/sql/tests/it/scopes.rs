@@ -1,6 +1,7 @@
 //! The same text in different scopes, and scopes that change along a text.
 
 use crate::shop;
+use portcullis_model::catalogue::{RelKind, Type};
 use portcullis_model::{Catalogue, Fault, Name};
 use portcullis_sql::{Dialect, Effect, Limits, Reading, Scope, SearchPath, SearchPathValue, read};
 use std::collections::BTreeSet;
@@ -58,6 +59,54 @@ fn a_path_decides_which_relation_and_which_function_a_name_means() {
 }
 
 #[test]
+fn what_older_servers_take_for_a_call_counts_as_one_where_a_user_made_it() {
+    let called = [
+        ("json_array(5)", "json_array"),
+        ("json_arrayagg(5)", "json_arrayagg"),
+        ("json_object()", "json_object"),
+        ("json_object('{a,1}')", "json_object"),
+        ("json_scalar(5)", "json_scalar"),
+        ("json_serialize('1')", "json_serialize"),
+        ("json('1')", "json"),
+        ("json_value('1', '$')", "json_value"),
+        ("json_query('1', '$')", "json_query"),
+        ("json_exists('1', '$')", "json_exists"),
+        ("merge_action()", "merge_action"),
+    ];
+    let mut contents = shop::contents();
+    for (at, (_, name)) in (1000_u32..).zip(called) {
+        contents.functions.push(shop::function(at, &format!("hr.{name}"), false));
+    }
+    contents.relations.push(shop::relation(900, "public.logins", RelKind::Table, "id int, system_user text"));
+    let json = Type {
+        oid: 70_099,
+        schema: Name::canonical("hr"),
+        name: Name::canonical("json"),
+        relation: None,
+        functions: vec![107],
+    };
+    contents.types.push(json);
+    let catalogue = Arc::new(Catalogue::new(1, contents));
+    let plain = Scope { catalogue: Arc::clone(&catalogue), ..shop::scope() };
+    let hr = Scope { catalogue, search_path: path(&["public", "hr"]), ..shop::scope() };
+    for (call, name) in called {
+        let text = format!("SELECT {call}");
+        assert_eq!(operations(&text, &plain), ["session"], "{call}");
+        assert_eq!(operations(&text, &hr), [format!("execute function hr.{name}")], "{call}");
+        let lineage = Arc::clone(&reading(&text, &hr).statements[0].lineage);
+        assert_eq!(lineage.all_outputs().functions().len(), 1, "{call}");
+        assert!(reading(&text, &plain).statements[0].lineage.all_outputs().functions().is_empty(), "{call}");
+    }
+    assert_eq!(operations("SELECT * FROM json_array(5) a", &hr), ["execute function hr.json_array"]);
+    assert_eq!(operations("SELECT '1'::json", &plain), ["session"]);
+    assert_eq!(operations("SELECT '1'::json", &hr), ["execute function public.email_check"]);
+    let column = "SELECT upper(system_user) FROM logins";
+    assert_eq!(operations(column, &plain), ["read table public.logins (system_user)"]);
+    assert_eq!(reading(column, &plain).statements[0].lineage.all_outputs().columns().len(), 1);
+    assert_eq!(operations("SELECT system_user, id FROM products", &plain), ["read table public.products (id)"]);
+}
+
+#[test]
 fn a_temporary_relation_hides_every_other() {
     let scope = Scope { temporary: Arc::new(BTreeSet::from([Name::canonical("payments")])), ..shop::scope() };
     assert_eq!(operations("TRUNCATE payments", &scope), ["truncate table pg_temp.payments"]);
@@ -78,6 +127,23 @@ fn a_missing_relation_is_a_fault_only_where_the_catalogue_is_fresh() {
     assert_eq!(operations("SELECT a FROM hr.fresh", &uncertain), ["read table ?.fresh (a)"]);
     let unknown = Scope { catalogue: Arc::new(Catalogue::unknown()), ..shop::scope() };
     assert_eq!(reading(text, &unknown).fault, None);
+}
+
+#[test]
+fn what_a_dropped_relation_hid_may_be_meant_until_the_catalogue_is_fresh() {
+    let mut contents = shop::contents();
+    contents.relations.push(shop::relation(901, "hr.products", RelKind::Table, "id int, title text"));
+    let catalogue = Arc::new(Catalogue::new(1, contents));
+    let fresh = Scope { catalogue, search_path: path(&["hr", "public"]), ..shop::scope() };
+    let text = "SELECT title FROM products";
+    assert_eq!(operations(text, &fresh), ["read table hr.products (title)"]);
+    let both =
+        ["read table ?.products (title)", "read table public.products (title)", "read table hr.products (title)"];
+    assert_eq!(operations(text, &Scope { uncertain: true, ..fresh.clone() }), both);
+    assert_eq!(operations(&format!("DROP TABLE hr.products; {text}"), &fresh)[1..], both);
+    // What hides nothing is what it was.
+    let uncertain = Scope { uncertain: true, ..shop::scope() };
+    assert_eq!(operations(text, &uncertain), ["read table public.products (title)"]);
 }
 
 #[test]

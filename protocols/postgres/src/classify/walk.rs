@@ -1,11 +1,13 @@
 //! The statements of one text in order, with what each runs by name: prepared statements by their texts, cursors by their
 //! queries.
 //!
-//! Promises: a name means what the text so far and the session made of it; what cannot be found is a fault; prepared
+//! Promises: a name means what the text so far and the session made of it; what cannot be found is a fault; a prepared
+//! statement that the server may have analysed as something else is that too, or a fault; prepared
 //! statements that run each other end at a depth. Held by: `tests/it/names.rs` against a real server.
 
+use super::analysed::Judged;
 use super::named::{copies_out, is_rewritten, with_named};
-use super::{CopyOut, DEEPEST, Lookup, Opened, Read, Reader, WaitFor};
+use super::{CopyOut, DEEPEST, Executed, Lookup, Made, Meaning, Opened, Read, Reader, Under, WaitFor};
 use crate::core::names::Found;
 use portcullis_model::{Counted, Lineage, Name, Operation, Place};
 use portcullis_sql::{CopyDirection, Dialect, Effect, Reading, Scope, SearchPath, Statement};
@@ -79,12 +81,8 @@ impl Walk<'_> {
         read: &mut Read,
         depth: usize,
     ) -> Result<(), WaitFor> {
-        let prepared = match self.made.get(name) {
-            Some(made) => made.clone().map_or(Found::Absent, Found::Here),
-            None => self.names.prepared(name.as_str()),
-        };
-        let text = match prepared {
-            Found::Here(text) => text,
+        let made = match self.prepared(name) {
+            Found::Here(made) => made,
             Found::Wait(slot) => return Err(WaitFor(slot)),
             Found::Absent => {
                 read.missing("prepared statement", name.as_str(), "26000");
@@ -96,13 +94,15 @@ impl Walk<'_> {
             named.push(Arc::new(Lineage::untold()));
             return Ok(());
         }
-        let inner = self.read_inner(&text);
+        let (inner, meaning) = self.read_inner(&made.text);
         read.writes |= inner.writes();
         if read.fault.is_none() {
             read.fault.clone_from(&inner.fault);
         }
         add(operations, &inner.operations());
+        let more = self.judged(name, made, meaning, operations, read);
         self.counted = match inner.statements.as_slice() {
+            [_] if more.is_some() => None,
             [one] if one.executes.is_empty() => Some(one.counted.clone()),
             _ => None,
         };
@@ -115,6 +115,7 @@ impl Walk<'_> {
             self.statement(statement, operations, &mut deeper, &mut below, read, depth + 1)?;
             effects.append(&mut deeper);
             let lineage = with_named(statement, &below);
+            let lineage = more.as_ref().map_or_else(|| Arc::clone(&lineage), |more| more.blend(&lineage));
             // Places of values are those of the inner text; its parameters are the arguments of this one.
             let parameters = lineage.bound.iter().filter(|bound| matches!(bound.place, Place::Parameter(_)));
             let bound = parameters.cloned().collect();
@@ -123,13 +124,51 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn read_inner(&self, text: &str) -> Arc<Reading> {
+    fn prepared(&self, name: &Name) -> Found<Made> {
+        match self.made.get(name) {
+            // It was not analysed before this text.
+            Some(Some(text)) => Found::Here(Made { text: Arc::clone(text), analysed: Arc::default() }),
+            Some(None) => Found::Absent,
+            None => self.names.prepared(name.as_str()),
+        }
+    }
+
+    /// Notes that the statement is run, and what it may be besides what it reads as now.
+    fn judged(
+        &self,
+        name: &Name,
+        made: Made,
+        meaning: Meaning,
+        operations: &mut Vec<Operation>,
+        read: &mut Read,
+    ) -> Option<Box<Meaning>> {
+        let under = if self.unsure { Under::Unknown } else { self.names.under() };
+        let judged = made.analysed.judge(&meaning, &under);
+        read.executed.push(Executed { name: name.clone(), text: made.text, under, meaning: Arc::new(meaning) });
+        match judged {
+            Judged::Same => None,
+            Judged::Both(more) => {
+                more.add_to(operations);
+                Some(more)
+            }
+            Judged::Other | Judged::Many => {
+                read.moved(&judged);
+                None
+            }
+        }
+    }
+
+    fn read_inner(&self, text: &str) -> (Arc<Reading>, Meaning) {
         let (cache, limits) = (&self.reader.cache, &self.reader.limits);
         if !self.unsure {
-            return cache.read(text, Dialect::Postgres, self.scope, limits);
+            let reading = cache.read(text, Dialect::Postgres, self.scope, limits);
+            let meaning = Meaning::of(&reading, self.scope);
+            return (reading, meaning);
         }
         let scope = Scope { search_path: SearchPath::Unknown, uncertain: true, ..self.scope.clone() };
-        cache.read(text, Dialect::Postgres, &scope, limits)
+        let reading = cache.read(text, Dialect::Postgres, &scope, limits);
+        let meaning = Meaning::of(&reading, &scope);
+        (reading, meaning)
     }
 
     fn effect(&mut self, effect: &Effect, statement: &Statement, read: &mut Read) {
@@ -177,7 +216,7 @@ impl Walk<'_> {
     }
 }
 
-fn add(operations: &mut Vec<Operation>, more: &[Operation]) {
+pub(super) fn add(operations: &mut Vec<Operation>, more: &[Operation]) {
     for operation in more {
         if !operations.contains(operation) {
             operations.push(operation.clone());

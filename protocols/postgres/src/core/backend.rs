@@ -214,8 +214,11 @@ impl Core {
             (Front::Bind(id), ServerMessage::BindComplete) => {
                 self.release(Some(id), frame, steps);
                 if let Some(slot) = self.queue.pop()
-                    && let Work::Bind { portal, .. } = slot.work
+                    && let Work::Bind { portal, statement, run: _ } = slot.work
                 {
+                    if let Some(statement) = statement {
+                        self.confirm_use(&statement);
+                    }
                     let gone = self.portals.confirm(&portal, slot.number);
                     self.portal_gone(gone);
                 }

@@ -2,6 +2,7 @@
 //!
 //! Held by: `core/tests/*`.
 
+use super::analysed::Before;
 use super::run::RunId;
 use super::{Core, Discarded, MANY_DISCARDED, Portal, Prepared, State, Steps};
 use crate::answer::{Shape, parameter};
@@ -24,6 +25,9 @@ impl Core {
             Err(error) if error.is_fatal() => return self.malformed(&error.to_string(), steps),
             Err(error) => return self.unacceptable(held.tag(), error, &frame, steps),
         };
+        if self.foreign_names && !names(&message).iter().all(|name| name.is_ascii()) {
+            return self.unacceptable(held.tag(), DecodeError::ForeignName, &frame, steps);
+        }
         if self.copy.is_active() && !is_of_copy(&message) {
             // It was kept back before the server said that it reads COPY data, and may not come now.
             return self.malformed(&FrameError::Tag { tag: held.tag() }.to_string(), steps);
@@ -148,7 +152,8 @@ impl Core {
         }
         let digest = Digest::of(frame.bytes());
         let held = self.held.take(text.len());
-        let asked = |read| Asked::Parse {
+        let moment = self.moment();
+        let asked = |read, analysed| Asked::Parse {
             name: statement.into(),
             prepared: Box::new(Prepared {
                 text,
@@ -156,17 +161,20 @@ impl Core {
                 columns: None,
                 number: None,
                 read,
+                analysed,
+                kept: Some(moment),
                 held,
             }),
         };
         if self.statements.is_full() || self.held.exceeded() {
             let message = "this session holds as many prepared statements as it may; close some";
             let fault = Fault::TooLarge { message: message.into() };
-            return self.ask_faulty(Source::Sql, Text::plain(sql), fault, &frame, asked(None), steps);
+            return self.ask_faulty(Source::Sql, Text::plain(sql), fault, &frame, asked(None, Arc::default()), steps);
         }
         let command = read.command(digest).preparing();
-        let read = (self.scope.revision(), (self.snapshot)().epoch(), Arc::new(read));
-        self.ask(frame.into_bytes(), command, asked(Some(read)), steps);
+        let analysed = self.analysed(&read);
+        let read = (moment.0, moment.1, Arc::new(read));
+        self.ask(frame.into_bytes(), command, asked(Some(read), analysed), steps);
     }
 
     fn bind(
@@ -186,7 +194,7 @@ impl Core {
                 return self.unknown(&what, "26000", &frame, |sqlstate| Asked::Bind(sqlstate, None), steps);
             }
         };
-        let read = match self.read_prepared(statement, &prepared) {
+        let (read, used) = match self.read_prepared(statement, &prepared) {
             Ok(read) => read,
             Err(WaitFor(slot)) => return self.wait(slot, frame, steps),
         };
@@ -199,28 +207,8 @@ impl Core {
         command.context = Some(self.scope.context());
         let shape = Shape::of_portal(prepared.columns.as_ref(), results);
         let values = (Arc::clone(&prepared.types), frame.bytes().slice_ref(frame.body()));
-        let bound = super::ruling::Bound { portal: portal.into(), read, shape, values };
+        let bound = super::ruling::Bound { portal: portal.into(), read, used, shape, values };
         self.ask(frame.into_bytes(), command, Asked::Bind(None, Some(Box::new(bound))), steps);
-    }
-
-    /// What a prepared statement would do now. What it was read as holds while scope and catalogue are the same.
-    fn read_prepared(&mut self, name: &str, prepared: &Prepared) -> Result<Arc<Read>, WaitFor> {
-        let now = (self.scope.revision(), (self.snapshot)().epoch());
-        if let Some((revision, epoch, read)) = &prepared.read
-            && (*revision, *epoch) == now
-            && !read.by_name
-            && !read.is_missing()
-        {
-            return Ok(Arc::clone(read));
-        }
-        let read = Arc::new(self.read(&prepared.text)?);
-        let text = &prepared.text;
-        self.statements.amend(name, |entry| {
-            if Arc::ptr_eq(&entry.text, text) {
-                Arc::make_mut(entry).read = Some((now.0, now.1, Arc::clone(&read)));
-            }
-        });
-        Ok(read)
     }
 
     fn execute(&mut self, portal: &str, frame: Frame, steps: &mut Steps) {
@@ -244,13 +232,10 @@ impl Core {
                 if run.read.by_name && !run.ran {
                     return self.execute_by_name(id, portal, frame, steps);
                 }
-                if let Some(permit) = &run.permit {
-                    let cleared = self.session.follow(permit, frame.into_bytes());
-                    return self.executed(id, portal, cleared, steps);
+                if run.read.late && !run.ran {
+                    return self.execute_late(id, portal, frame, steps);
                 }
-                // It ran to its end before: what runs now is asked anew.
-                let (command, portal) = (run.command.clone(), portal.into());
-                return self.ask(frame.into_bytes(), command, Asked::Again { run: id, portal, read: None }, steps);
+                return self.execute_bound(id, portal, frame, steps);
             }
             Found::Here(Portal::Cursor { opened, .. }) => opened,
         };
@@ -262,6 +247,42 @@ impl Core {
         command.followed = Some(Followed::new(Arc::clone(&opened.catalogue), [Arc::new(lineage)], text, []));
         let read = Arc::new(Read::of_cursor(&opened));
         self.ask(frame.into_bytes(), command, Asked::Fetch { read, portal: portal.into() }, steps);
+    }
+
+    /// Execute of a portal that means what was judged when it was bound.
+    fn execute_bound(&mut self, id: RunId, portal: &str, frame: Frame, steps: &mut Steps) {
+        let Some(run) = self.runs.get(id) else { return };
+        if let Some(permit) = &run.permit {
+            let cleared = self.session.follow(permit, frame.into_bytes());
+            return self.executed(id, portal, cleared, steps);
+        }
+        // It ran to its end before: what runs now is asked anew.
+        let (command, portal) = (run.command.clone(), portal.into());
+        self.ask(frame.into_bytes(), command, Asked::Again { run: id, portal, read: None }, steps);
+    }
+
+    /// Execute of a portal that was never run and whose names the server looks up only now. It was judged, and perhaps
+    /// approved, as what they meant at Bind: where they mean something else it is refused. Another catalogue alone is no
+    /// other meaning, or a Bind that people let wait could never run.
+    fn execute_late(&mut self, id: RunId, portal: &str, frame: Frame, steps: &mut Steps) {
+        let Some(before) = self.runs.get(id).map(|run| Arc::clone(&run.read)) else { return };
+        let mut now = match self.read(&before.text) {
+            Ok(now) => now,
+            Err(WaitFor(slot)) => return self.wait(slot, frame, steps),
+        };
+        now.besides(&before);
+        if now.means_the_same(&before) {
+            return self.execute_bound(id, portal, frame, steps);
+        }
+        if now.is_missing() && !self.refreshed {
+            return self.await_catalogue(frame, steps);
+        }
+        let Some(bound) = self.runs.get(id).map(|run| run.command.clone()) else { return };
+        now.refuse("what it names means something else than when it was bound: bind it again".to_owned());
+        let mut command = now.command(bound.digest).with_parameters(bound.parameters);
+        command.prepared_by = bound.prepared_by;
+        command.context = Some(self.scope.context());
+        self.ask(frame.into_bytes(), command, Asked::Execute(now.sqlstate), steps);
     }
 
     /// Execute of a portal that was never run and runs something by name. The server looks the name up now, not at Bind:
@@ -280,6 +301,7 @@ impl Core {
         run.shape.doubt();
         if let Some(permit) = run.permit.as_ref().filter(|_| read.is_same(&before)) {
             let cleared = self.session.follow(permit, frame.into_bytes());
+            self.keep_executed(&read);
             return self.executed(id, portal, cleared, steps);
         }
         let mut anew = read.command(command.digest).with_parameters(command.parameters);
@@ -310,6 +332,11 @@ impl Core {
     }
 
     fn describe(&mut self, target: Target<'_>, frame: Frame, steps: &mut Steps) {
+        match self.keep_described(target) {
+            Ok(()) => {}
+            Err(Before::Answer(slot)) => return self.wait(slot, frame, steps),
+            Err(Before::Catalogue) => return self.await_catalogue(frame, steps),
+        }
         steps.up.push(self.session.pass(Passage::Describe(frame)));
         let work = match target {
             Target::Statement(name) => Work::DescribeStatement {
@@ -413,22 +440,41 @@ impl Core {
     }
 }
 
-/// Whether the frame is one that the gate judges.
+/// Whether the frame is one that the gate judges, or makes the server look names up: what they mean must be known then.
 const fn is_judged(message: &ClientMessage<'_>) -> bool {
     match message {
         ClientMessage::Query(_)
         | ClientMessage::Parse { .. }
         | ClientMessage::Bind { .. }
+        | ClientMessage::Describe(_)
         | ClientMessage::Execute { .. }
         | ClientMessage::FunctionCall { .. } => true,
         ClientMessage::Close(_)
         | ClientMessage::CopyData(_)
         | ClientMessage::CopyDone
         | ClientMessage::CopyFail(_)
-        | ClientMessage::Describe(_)
         | ClientMessage::Flush
         | ClientMessage::Sync
         | ClientMessage::Terminate => false,
+    }
+}
+
+/// The names of a portal and a prepared statement in a frame; empty where it has none.
+const fn names<'m>(message: &ClientMessage<'m>) -> [&'m str; 2] {
+    match message {
+        ClientMessage::Parse { statement, .. } => ["", *statement],
+        ClientMessage::Bind { portal, statement, .. } => [*portal, *statement],
+        ClientMessage::Execute { portal, .. } => [*portal, ""],
+        ClientMessage::Describe(Target::Portal(name) | Target::Statement(name))
+        | ClientMessage::Close(Target::Portal(name) | Target::Statement(name)) => [*name, ""],
+        ClientMessage::Query(_)
+        | ClientMessage::FunctionCall { .. }
+        | ClientMessage::CopyData(_)
+        | ClientMessage::CopyDone
+        | ClientMessage::CopyFail(_)
+        | ClientMessage::Flush
+        | ClientMessage::Sync
+        | ClientMessage::Terminate => ["", ""],
     }
 }
 

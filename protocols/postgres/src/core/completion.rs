@@ -5,8 +5,8 @@
 use super::backend::{Breach, Front};
 use super::copy::CopyIn;
 use super::run::RunId;
-use super::{Core, Portal, Prepared, Steps};
-use crate::classify::{Code, Opened};
+use super::{Core, Portal, Steps};
+use crate::classify::{Code, Opened, Read};
 use crate::frame::Frame;
 use crate::message::TransactionStatus;
 use portcullis_model::Lineage;
@@ -37,25 +37,19 @@ impl Core {
             self.scope.ran_code(read.code == Code::Dynamic);
         }
         for effect in effects {
-            self.names_change(effect, &opened);
+            self.names_change(effect, &opened, &read);
         }
+        self.confirm_executed(&read);
         if self.copy == CopyIn::Active(id) || self.copy == CopyIn::Refused {
             self.copy = CopyIn::None;
         }
     }
 
     /// What a statement does to the names of prepared statements and cursors.
-    fn names_change(&mut self, effect: &Effect, opened: &Opened) {
+    fn names_change(&mut self, effect: &Effect, opened: &Opened, read: &Read) {
         let gone = match effect {
             Effect::Prepare { name, text } => {
-                let prepared = Prepared {
-                    text: Arc::clone(text),
-                    types: Arc::new([]),
-                    columns: None,
-                    number: None,
-                    read: None,
-                    held: self.held.take(text.len()),
-                };
+                let prepared = self.made_by_sql(name, text, &read.executed);
                 self.statements.set(name.as_str(), Some(Arc::new(prepared)));
                 return;
             }

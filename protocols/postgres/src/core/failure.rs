@@ -147,7 +147,7 @@ impl Core {
                     let forget = failed && name.is_empty();
                     self.statements.reject(&name, slot.number, forget);
                 }
-                Work::Bind { portal, run } => {
+                Work::Bind { portal, run, statement: _ } => {
                     let forget = failed && portal.is_empty();
                     let gone = self.portals.reject(&portal, slot.number, forget);
                     if failed {

@@ -5,6 +5,7 @@
 //! and the transaction status are the server's own.
 //! Held by: `core/tests/refusal.rs`, `core/tests/holding.rs`, and `tests/it/refusal.rs` against a real server.
 
+use super::analysed::Used;
 use super::run::{Run, RunId};
 use super::{Core, Portal, Prepared, State, Steps};
 use crate::answer::Shape;
@@ -43,6 +44,8 @@ pub(super) enum Asked {
 pub(super) struct Bound {
     pub(super) portal: Box<str>,
     pub(super) read: Arc<Read>,
+    /// The use of its statement, where that is not kept yet.
+    pub(super) used: Option<Box<Used>>,
     pub(super) shape: Shape,
     /// The types of its parameters, as far as they are known, and the body of the message that has their values.
     pub(super) values: (Arc<[u32]>, Bytes),
@@ -67,6 +70,7 @@ impl Core {
                     return self.refuse(Asked::Query(read), denial, steps);
                 }
                 run.executed = true;
+                self.keep_executed(&read);
                 let limited = run.limited.is_some();
                 let id = self.runs.add(run);
                 let work = if limited {
@@ -100,19 +104,27 @@ impl Core {
                 self.statements.propose(&name, slot, self.stretch, Some(Arc::new(*prepared)));
             }
             Asked::Bind(_, Some(bound)) => {
-                let Bound { portal, read, shape, values: _ } = *bound;
-                let mut run = Run::new(&self.session, permit, read, shape);
+                let Bound { portal, read, used, shape, values: _ } = *bound;
+                let mut run = Run::new(&self.session, permit, Arc::clone(&read), shape);
                 if let Some(denial) = self.unmaskable_copy(&mut run) {
                     return self.refuse(Asked::Bind(None, None), denial, steps);
                 }
                 steps.up.push(cleared);
+                self.keep_executed(&read);
+                let statement = used.map(|used| {
+                    self.keep_use(&used);
+                    used.statement
+                });
                 let name = portal.clone();
                 let run = self.runs.add(run);
-                let slot = self.owe(Work::Bind { portal, run });
+                let slot = self.owe(Work::Bind { portal, run, statement });
                 self.portals.propose(&name, slot, self.stretch, Some(Portal::Bound(run)));
             }
             Asked::Again { run: id, portal, read } => {
                 self.runs.settle(&self.session, id);
+                if let Some(read) = &read {
+                    self.keep_executed(read);
+                }
                 if let Some(run) = self.runs.get_mut(id) {
                     if let Some(read) = read {
                         run.read = read;

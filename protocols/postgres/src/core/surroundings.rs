@@ -147,11 +147,13 @@ fn is_newest(isolation: &str) -> bool {
 }
 
 impl Core {
-    /// What the client chose at startup, and what the server said of its settings at login.
+    /// What the client chose at startup, and what the server said of its settings at login. One that does not say in which
+    /// encoding it keeps its text is not taken to keep it in UTF8.
     pub(crate) fn begins_with(&mut self, chosen: &[Setting], reported: &BTreeMap<String, String>) {
         for (name, value) in chosen {
             self.surroundings.began(name, value);
         }
+        self.foreign_names = reported.get("server_encoding").is_none_or(|encoding| encoding != "UTF8");
         for (name, value) in reported {
             self.surroundings.reported(name, value.as_bytes());
         }

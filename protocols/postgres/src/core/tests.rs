@@ -1,5 +1,6 @@
 //! The core without sockets: a gate over an in-memory record, and a server that keeps PostgreSQL's rules.
 
+mod analysed;
 mod breach;
 mod copying;
 mod holding;

@@ -14,6 +14,9 @@ pub enum DecodeError {
     /// A name is longer than PostgreSQL keeps, and would name something else after truncation.
     #[error("the name of a prepared statement or portal is longer than 63 bytes")]
     NameTooLong,
+    /// A name is not ASCII where the server keeps names in another encoding, and may then name something else.
+    #[error("the names of prepared statements and portals must be ASCII where the database is not in UTF8")]
+    ForeignName,
     /// A name begins like those the gateway uses for itself.
     #[error("names of prepared statements and portals must not begin with \"gw$\"")]
     ReservedName,
@@ -36,7 +39,7 @@ impl DecodeError {
     #[must_use]
     pub const fn is_fatal(self) -> bool {
         match self {
-            Self::NameTooLong | Self::ReservedName | Self::Text => false,
+            Self::ForeignName | Self::NameTooLong | Self::ReservedName | Self::Text => false,
             Self::Invalid(_) | Self::Short | Self::Trailing | Self::Unknown => true,
         }
     }
@@ -46,6 +49,7 @@ impl DecodeError {
     pub const fn sqlstate(self) -> &'static str {
         match self {
             Self::Text => "22021",
+            Self::ForeignName => "42602",
             Self::NameTooLong => "42622",
             Self::ReservedName => "42939",
             Self::Invalid(_) | Self::Short | Self::Trailing | Self::Unknown => "08P01",

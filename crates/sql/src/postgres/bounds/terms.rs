@@ -309,6 +309,10 @@ impl<'t> Term<'_, '_, '_, 't> {
     fn between(&mut self, column: &'t Node, ends: &'t Node, tight: bool) -> bool {
         let Some(NodeEnum::List(list)) = &ends.node else { return false };
         let [low, high] = list.items.as_slice() else { return false };
+        // As strict as `>=` is: `id BETWEEN 5 AND (SELECT max(id) …)` is whatever is there.
+        if !(self.settled(low) && self.settled(high)) {
+            return false;
+        }
         let (low, high) = (self.end(Side::Above, column, low), self.end(Side::Below, column, high));
         if tight { low && high } else { low || high }
     }

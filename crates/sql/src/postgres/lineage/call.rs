@@ -11,8 +11,9 @@ use super::{Tracer, kind, scalar};
 use crate::builtins::{self, FunctionClass, ResultFlow};
 use crate::postgres::expression::constant;
 use crate::postgres::names::{self, Callee};
-use pg_query::NodeEnum;
+use crate::postgres::older;
 use pg_query::protobuf::{FuncCall, Node};
+use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::Part;
 
 impl<'t> Tracer<'_, 't> {
@@ -25,7 +26,7 @@ impl<'t> Tracer<'_, 't> {
         let Some((schema, name)) = names::split(&parts) else {
             return (Value::of(all.clone().with(&Flow::unknown())), all);
         };
-        let callee = self.standing.function(schema, name);
+        let callee = self.standing.function(older::written_schema(schema, name), name);
         if let (None, [row]) = (schema, arguments.as_slice())
             && let Some(field) = self.field_as_function(&callee, row, name)
         {
@@ -35,7 +36,10 @@ impl<'t> Tracer<'_, 't> {
         if special && name == "current_setting" && is_plain_setting(call.args.first()) {
             return (Value::of(all.clone()), all);
         }
-        let flow = self.answer(&callee, name, &arguments, &all).with(&around);
+        let mut flow = self.answer(&callee, name, &arguments, &all).with(&around);
+        if older::is_system_user(call, schema, name) {
+            flow.add(&self.column_on_older());
+        }
         let is_scalar = callee.builtin.is_some() && callee.user.is_empty() && scalar::of_call(name, &arguments);
         let beside: Vec<_> = arguments.iter().zip(call.args.iter().map(Some)).collect();
         let settled = !call.func_variadic && is_settled(name, &beside);
@@ -54,6 +58,21 @@ impl<'t> Tracer<'_, 't> {
             (None, _) => (0, Some(Flow::none())),
         };
         (Value { type_oid, tame, ..Value::scalar(flow, is_scalar) }, all)
+    }
+
+    /// What flows into what only newer servers have syntax for, where older ones call a user's function.
+    pub(super) fn called_on_older(&mut self, node: NodeRef<'_>, arguments: &Flow) -> Flow {
+        let functions = self.standing.called_on_older(node);
+        functions.iter().fold(Flow::none(), |all, function| all.with(&self.user_function(function, arguments)))
+    }
+
+    /// What flows into `SYSTEM_USER` where older servers take it for a column.
+    fn column_on_older(&self) -> Flow {
+        match self.bare(older::SYSTEM_USER) {
+            Found::Certainly(value) => value.flow,
+            Found::Perhaps(flow) => flow,
+            Found::No => Flow::none(),
+        }
     }
 
     fn argument(&mut self, node: &'t Node) -> Value {

@@ -14,7 +14,7 @@ use crate::postgres::children::children;
 use crate::postgres::expression::inner;
 use crate::postgres::names;
 use crate::postgres::query::is_star;
-use pg_query::protobuf::{self, AIndirection, Node, SubLink, SubLinkType, WindowDef};
+use pg_query::protobuf::{self, AIndirection, BoolExprType, Node, SubLink, SubLinkType, WindowDef};
 use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::{ColumnId, Name, Part};
 
@@ -53,8 +53,8 @@ impl<'t> Tracer<'_, 't> {
             | NodeRef::SetToDefault(_)
             | NodeRef::GroupingFunc(_)
             | NodeRef::CurrentOfExpr(_)
-            | NodeRef::MergeSupportFunc(_)
             | NodeRef::String(_) => Value::none(),
+            NodeRef::MergeSupportFunc(_) => Value::of(self.called_on_older(node, &Flow::none())),
             NodeRef::FuncCall(call) => {
                 let (value, arguments) = self.called(call);
                 if self.may_give_rows(call) {
@@ -76,7 +76,9 @@ impl<'t> Tracer<'_, 't> {
                 }
                 Value::of(flow)
             }
-            // Which of them is computed depends on the others: an error in one tells of those before it.
+            NodeRef::BoolExpr(term) if term.boolop() == BoolExprType::NotExpr => kind::boolean(self.below(node)),
+            // Which of them is computed depends on the others: an error in one tells of those before it, and so does the
+            // time that a query in one takes.
             NodeRef::BoolExpr(_) => kind::boolean(self.guarded(node)),
             NodeRef::CaseExpr(case) => self.case(case),
             NodeRef::CoalesceExpr(coalesce) => self.coalesce(&coalesce.args),
@@ -117,7 +119,8 @@ impl<'t> Tracer<'_, 't> {
             | NodeRef::JsonScalarExpr(_) => {
                 let flow = self.below(node);
                 self.risk(&flow);
-                Value::of(flow)
+                let more = self.called_on_older(node, &flow);
+                Value::of(flow.with(&more))
             }
             _ => Value::of(self.below(node)),
         }
@@ -319,6 +322,8 @@ impl<'t> Tracer<'_, 't> {
 
     fn sub_link(&mut self, link: &'t SubLink) -> Value {
         let test = self.value(link.testexpr.as_deref());
+        // However little it tells, a query takes time: whether it ran at all can be measured.
+        self.risks += 1;
         let before = self.risks;
         let outside = std::mem::take(&mut self.conditions);
         let columns = self.query_node(link.subselect.as_deref());
@@ -332,11 +337,7 @@ impl<'t> Tracer<'_, 't> {
                 computed.for_each(|flow| self.condition(&flow));
                 kind::boolean(within)
             }
-            SubLinkType::ExprSublink => {
-                // More than one row is an error.
-                self.risks += 1;
-                single(columns)
-            }
+            SubLinkType::ExprSublink => single(columns),
             SubLinkType::AnySublink | SubLinkType::AllSublink | SubLinkType::RowcompareSublink => {
                 let all = test.flow.clone().with(&columns.all());
                 // Rows are read until one settles it.

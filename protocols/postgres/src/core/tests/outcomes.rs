@@ -62,6 +62,34 @@ async fn pg_p23_what_the_server_discards_is_recorded_as_skipped() {
 }
 
 #[tokio::test]
+async fn names_beyond_ascii_pass_only_where_the_database_says_that_it_is_in_utf8() {
+    let house = super::gate().await;
+    for (encoding, refused) in [(Some("LATIN1"), true), (Some("SQL_ASCII"), true), (None, true), (Some("UTF8"), false)]
+    {
+        let mut rig = Rig::new(&house).await;
+        rig.quiet();
+        let reported = encoding.map(|encoding| ("server_encoding".to_owned(), encoding.to_owned()));
+        rig.core.begins_with(&[], &reported.into_iter().collect());
+        for text in [
+            "SELECT id AS \"é\" FROM items",
+            "SELECT id AS é FROM items",
+            "SELECT set_config('search_path', 'é', false)",
+        ] {
+            rig.told();
+            rig.client(&says::query(text));
+            rig.quiet();
+            assert_eq!(rig.outline().contains("E0A000"), refused, "{encoding:?}: {text}");
+        }
+        rig.client(&says::query("SELECT id FROM items WHERE name = 'é'"));
+        rig.quiet();
+        assert!(!rig.outline().contains('E'), "{encoding:?}");
+        rig.client(&[says::parse("é", "SELECT id FROM items"), says::sync()].concat());
+        rig.quiet();
+        assert_eq!(rig.outline().contains("E42602"), refused, "{encoding:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_under_way_when_the_session_drops_is_interrupted() {
     let house = super::gate().await;
     let mut rig = Rig::new(&house).await;

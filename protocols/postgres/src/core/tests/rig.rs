@@ -51,6 +51,15 @@ rules:
     max_rows: 2
 "#;
 
+/// Everything may be read and made.
+const MAKING: &str = r#"
+bundle: test
+applies_to: { connections: [shop], principals: { groups: [agents] } }
+rules:
+  - id: all
+    allow: { actions: [read, create, configure], objects: ["*"] }
+"#;
+
 /// People decide about what deletes from `public.items` or truncates it.
 const HOLDING: &str = r#"
 bundle: test
@@ -113,6 +122,13 @@ pub(super) async fn detecting() -> House {
 pub(super) async fn holding() -> House {
     let house = House::new().await;
     house.gate.set_policy(policy(HOLDING));
+    house
+}
+
+/// A gate whose rules let everything be read and made.
+pub(super) async fn making() -> House {
+    let house = House::new().await;
+    house.gate.set_policy(policy(MAKING));
     house
 }
 

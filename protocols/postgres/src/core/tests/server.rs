@@ -33,6 +33,8 @@ pub(super) struct Server {
     pub(super) deferred: bool,
     /// It answers nothing: the test does.
     pub(super) silent: bool,
+    /// The temporary relations of the session, as JSON; none where it is not said.
+    pub(super) temporary: Option<&'static str>,
 }
 
 pub(super) fn frame(out: &mut BytesMut, tag: u8, body: &[u8]) {
@@ -227,7 +229,8 @@ impl Server {
                 return false;
             }
             read if read.contains("current_schemas") => {
-                row(&mut self.out, &["[\"public\"]", "\"app\"", "[]", "false"]);
+                let temporary = self.temporary.unwrap_or("[]");
+                row(&mut self.out, &["[\"public\"]", "\"app\"", temporary, "false"]);
                 complete(&mut self.out, "SELECT 1");
             }
             "COPY people TO STDOUT" => {
