@@ -183,6 +183,7 @@ impl Walker<'_> {
             .filter(|mark| matches!(mark, Mark::Recursive | Mark::Forced | Mark::Irreversible | Mark::Unbounded))
             .collect();
         let mut own = state.clone();
+        let placed = if row.style == Style::Tar { particular::unquoted(placed) } else { placed };
         let values = call.values.clone();
         let port = values
             .iter()
@@ -340,7 +341,12 @@ impl Walker<'_> {
             Role::Volume => self.volume(field, state),
             // What the operands behind it mean is known only from the directory itself.
             Role::Here if field.known() == Some(".") => {}
-            Role::Backup | Role::Here | Role::Unknown => self.unread(),
+            Role::Backup | Role::Here | Role::Unknown | Role::ShellOption => self.unread(),
+            Role::Jq if particular::may_import(field) => self.foreign_code(applied.name),
+            Role::Jq => {}
+            // A page with a slash in its name is a file.
+            Role::Page if field.known().is_some_and(|page| !page.contains('/')) => {}
+            Role::Page => self.file(Action::Read, field, Marks::NONE, state),
             Role::Host
             | Role::Url
             | Role::RemoteRead

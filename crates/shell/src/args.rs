@@ -1,8 +1,9 @@
 //! A program's arguments, read by its row: which are options, what each argument is.
 //!
-//! Promises: GNU long options are matched by unambiguous prefix as `getopt_long` does it; clusters of short options give
-//! their argument what is left of the cluster or the next word; what is no option of the row makes the call `troubled`;
-//! an argument that is not known and could be an option makes it `doubtful`. Held by: `fixtures/shell/programs.tsv`.
+//! Promises: GNU long options are matched by unambiguous prefix as `getopt_long` does it, where a row is one program's;
+//! clusters of short options give their argument what is left of the cluster or the next word; what is no option of the
+//! row, or is read otherwise by programs that do not use `getopt` (`tree`, `xxd`, `zip`), makes the call `troubled`; an
+//! argument that is not known and could be an option makes it `doubtful`. Held by: `fixtures/shell/programs.tsv`.
 
 use crate::expand::{Field, Sure};
 use crate::facts::{Argument, Effect, OptionFact, Role, Slot, Spec, Style};
@@ -44,8 +45,14 @@ impl Call {
 
 /// Reads arguments. With `stop`, or in a style that stops, everything from the first operand on is an operand.
 pub(crate) fn parse(arguments: &[Field], spec: &Spec, style: Style, stop: bool) -> Call {
-    let mut reader = Reader { spec, style, call: Call::default(), rest: arguments, first: true };
-    let stop = stop || style == Style::Stop;
+    let call = Call::default();
+    let mut reader = Reader { spec, style, call, words: arguments, rest: arguments, first: true };
+    let stop = stop || matches!(style, Style::Stop | Style::Letter);
+    // `@FILE`, wherever it stands: what the file holds is taken for arguments.
+    if let Some(fact) = reader.find("@").filter(|_| arguments.iter().any(|argument| argument.text.starts_with('@'))) {
+        reader.call.take(&fact, None);
+        reader.call.troubled = true;
+    }
     while let Some((argument, rest)) = reader.rest.split_first() {
         reader.rest = rest;
         let first = std::mem::replace(&mut reader.first, false);
@@ -80,6 +87,8 @@ struct Reader<'a> {
     spec: &'a Spec,
     style: Style,
     call: Call,
+    /// All arguments, and those that are left.
+    words: &'a [Field],
     rest: &'a [Field],
     first: bool,
 }
@@ -143,6 +152,8 @@ impl Reader<'_> {
             self.call.troubled = true;
             return;
         };
+        // In a row of several programs an abbreviation may mean another option of one of them.
+        self.call.troubled |= self.spec.whole && !fact.names.iter().any(|known| known.strip_prefix("--") == Some(name));
         let value = value.map(|value| Field { text: value.to_owned(), sure });
         let value = match (fact.argument, value) {
             (Argument::Required(_), None) => self.next(),
@@ -195,19 +206,28 @@ impl Reader<'_> {
             self.call.take(&fact, value);
             return;
         }
-        let letters = text.char_indices();
-        for (at, letter) in letters {
+        let mut number = false;
+        for (at, letter) in text.char_indices() {
             if letter.is_ascii_digit()
                 && let Some(fact) = self.find("-#")
             {
                 self.call.take(&fact, None);
+                number |= self.find(&format!("-{letter}")).is_none();
                 continue;
             }
             let Some(fact) = self.find(&format!("-{letter}")) else {
                 self.call.troubled = true;
                 return;
             };
+            if number && fact.effects.contains(&Effect::Unit) {
+                continue;
+            }
             let rest = text.get(at + letter.len_utf8()..).unwrap_or_default();
+            let inside = at > 0 && self.is_name_inside(text.get(at..).unwrap_or_default());
+            if inside || self.is_read_otherwise(&fact, rest, argument.sure, number) {
+                self.call.troubled = true;
+                return;
+            }
             match fact.argument {
                 Argument::None => self.call.take(&fact, None),
                 Argument::Required(_) if rest.is_empty() && argument.sure == Sure::Literal => {
@@ -234,6 +254,41 @@ impl Reader<'_> {
         }
     }
 
+    /// `zip -qTT`: a name of two letters stands inside the cluster.
+    fn is_name_inside(&self, text: &str) -> bool {
+        let names = self.spec.options.iter().flat_map(|fact| &fact.names);
+        let words = names.filter_map(|name| name.strip_prefix('-'));
+        words.filter(|word| word.len() > 1 && !word.starts_with('-')).any(|word| text.starts_with(word))
+    }
+
+    /// Whether the next word, or what is glued to a letter, may be something else to the program than it would be to
+    /// `getopt`: an option, or a file.
+    fn is_read_otherwise(&self, fact: &OptionFact, rest: &str, sure: Sure, number: bool) -> bool {
+        let required = matches!(fact.argument, Argument::Required(_));
+        match self.style {
+            Style::Apart => required && (sure != Sure::Literal || !rest.bytes().all(|b| b.is_ascii_digit())),
+            Style::Letter => {
+                let counts = rest.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'));
+                !(rest.is_empty() || (required && counts))
+            }
+            Style::Bsd => !rest.is_empty() && fact.names.iter().any(|name| is_bsd_flag(name)) && self.spells_e(),
+            Style::Gnu | Style::Stop | Style::Single | Style::Tar | Style::None => {
+                number && required && rest.is_empty()
+            }
+        }
+    }
+
+    /// Whether `ps`, which reads all words once more where one names no login, would then find the `e` that shows
+    /// environments. Behind a word without a dash the others are not seen here.
+    fn spells_e(&self) -> bool {
+        let letters = |field: &Field| {
+            let letters = field.text.strip_prefix('-').unwrap_or_default();
+            letters.starts_with(|c: char| c.is_ascii_alphabetic())
+                && (field.sure != Sure::Literal || letters.contains('e'))
+        };
+        self.spec.whole || self.words.iter().any(letters)
+    }
+
     /// `tar cvf file`: the letters' arguments follow in their order.
     fn old_cluster(&mut self, text: &str) {
         for letter in text.chars() {
@@ -245,6 +300,11 @@ impl Reader<'_> {
             self.call.take(&fact, value);
         }
     }
+}
+
+/// Options of `ps` with an argument that are letters without one in its BSD syntax.
+fn is_bsd_flag(name: &str) -> bool {
+    matches!(name, "-g" | "-s" | "-u")
 }
 
 /// Which operand is what: operands in their places, and `true` where there are more than places.

@@ -76,8 +76,7 @@ const BUILTINS: [&str; 59] = [
 ];
 
 /// Options of `set -o` that change nothing about how a line is read.
-const SET_OPTIONS: [&str; 8] =
-    ["allexport", "errexit", "errtrace", "functrace", "nounset", "pipefail", "verbose", "xtrace"];
+const SET_OPTIONS: [&str; 7] = ["errexit", "errtrace", "functrace", "nounset", "pipefail", "verbose", "xtrace"];
 
 const MORE: [&str; 2] = ["unset", "wait"];
 
@@ -238,9 +237,10 @@ impl Walker<'_> {
                 Some(text) if text.len() > 1 && text.starts_with(['-', '+']) => {
                     let named = text.ends_with('o').then(|| after.first().and_then(Field::known)).flatten();
                     let usual = text.starts_with('-') || text.bytes().all(|b| b"+euxo".contains(&b));
-                    let plain = text.bytes().skip(1).all(|b| b"euxvhmETbao".contains(&b));
+                    let plain = text.bytes().skip(1).all(|b| b"euxvhmETbo".contains(&b));
                     let kept = named.is_none_or(|name| SET_OPTIONS.contains(&name));
-                    // Globs, braces, assignments behind the command: what is read here may mean something else.
+                    // Globs, braces, assignments behind the command, variables that programs see (`-a`): what is read
+                    // here may mean something else.
                     if !usual || !plain || !kept {
                         self.configure("set");
                         self.unread();

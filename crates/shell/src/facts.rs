@@ -39,7 +39,7 @@ words! {
         MakeTarget = "make-target", SshOption = "ssh-option", Conninfo = "conninfo", Awk = "awk", Sed = "sed", Unknown = "unknown",
         Header = "header", Volume = "volume", MaybeShell = "maybe-sh", Port = "port", Output = "output",
         Repository = "repository", RepositoryUpdate = "repository-update", Here = "here", Checkpoint = "checkpoint", Compress = "compress", CompressKeep = "compress-keep",
-        Backup = "backup",
+        Backup = "backup", Jq = "jq", Page = "page", ShellOption = "shell-option",
     }
 }
 
@@ -48,13 +48,16 @@ words! {
     Effect {
         Operand = "operand", Alone = "alone", InPlace = "in-place", Removes = "removes", NoDefaults = "no-defaults",
         Directory = "directory", Exact = "exact", Stdin = "stdin", Listing = "listing", NoInto = "no-into", End = "end",
-        Deletes = "deletes",
+        Deletes = "deletes", Unit = "unit",
     }
 }
 
 words! {
     /// How a program reads its arguments.
-    Style { Gnu = "gnu", Stop = "stop", Single = "single", Tar = "tar", None = "none" }
+    Style {
+        Gnu = "gnu", Stop = "stop", Single = "single", Tar = "tar", Apart = "apart", Letter = "letter", Bsd = "bsd",
+        None = "none",
+    }
 }
 
 words! {
@@ -108,6 +111,8 @@ pub(crate) struct Spec {
     pub(crate) stdin: Option<Role>,
     /// Options end at the first operand.
     pub(crate) stop: bool,
+    /// Shared by programs or subcommands whose options differ: an abbreviation may mean another option of one of them.
+    pub(crate) whole: bool,
 }
 
 /// A row.
@@ -142,6 +147,7 @@ struct RawRow {
     words: Option<u8>,
     plain: Option<String>,
     foreign: Option<bool>,
+    same: Option<bool>,
     subcommands: Option<BTreeMap<String, RawSub>>,
 }
 
@@ -251,17 +257,20 @@ impl RawRow {
         };
         let mut subcommands = BTreeMap::new();
         for (names, raw) in self.subcommands.unwrap_or_default() {
-            let spec = raw.finished().map_err(|error| format!("{names}: {error}"))?;
+            let mut spec = raw.finished().map_err(|error| format!("{names}: {error}"))?;
+            spec.whole = names.contains(',');
             for name in names.split(',').map(str::trim) {
                 if subcommands.insert(name.to_owned(), spec.clone()).is_some() {
                     return Err(format!("{name} stands twice"));
                 }
             }
         }
+        let mut spec = sub.finished()?;
+        spec.whole = self.programs.split_whitespace().nth(1).is_some() && !self.same.unwrap_or(false);
         Ok(Row {
             style: word(self.style.as_deref(), Style::of, "style")?.unwrap_or(Style::Gnu),
             behaviour: word(self.behaviour.as_deref(), Behaviour::of, "behaviour")?,
-            spec: sub.finished()?,
+            spec,
             subcommands,
             words: self.words.unwrap_or(0).into(),
             plain: self.plain.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
@@ -284,6 +293,7 @@ impl RawSub {
             marks: marks(self.marks.as_deref().unwrap_or_default())?,
             stdin: word(self.stdin.as_deref(), Role::of, "role")?,
             stop: self.stop.unwrap_or(false),
+            whole: false,
         })
     }
 }
@@ -344,7 +354,7 @@ fn option(spec: &str) -> Result<OptionFact, String> {
             fact.effects.push(Effect::of(name).ok_or_else(|| format!("no effect `{name}` in `{spec}`"))?);
         }
     }
-    if fact.names.iter().any(|name| !name.starts_with(['-', '+'])) {
+    if fact.names.iter().any(|name| !name.starts_with(['-', '+', '@'])) {
         return Err(format!("`{spec}` is no option"));
     }
     Ok(fact)

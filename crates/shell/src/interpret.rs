@@ -9,7 +9,7 @@ mod psql;
 use crate::args;
 use crate::expand::Field;
 use crate::facts::{Effect, Role, Row};
-use crate::posix::{has_single_dash, is_posix};
+use crate::posix::{NAMED, has_odd_name, has_single_dash, is_posix};
 use crate::state::{Directories, State, Value};
 use crate::walk::{Input, Walker};
 use portcullis_model::{Action, Mark, Marks};
@@ -27,11 +27,12 @@ impl Walker<'_> {
 
     fn own_shell(&mut self, name: &str, row: &Row, arguments: &[Field], state: &mut State) {
         let call = args::parse(arguments, &row.spec, row.style, true);
-        self.execute(name, None, if call.doubtful { portcullis_model::Mark::Dynamic.into() } else { Marks::NONE });
+        let marks = if call.doubtful { call.marks.with(Mark::Dynamic) } else { call.marks };
+        self.execute(name, None, marks);
         if call.troubled {
             self.unread();
         }
-        if has_single_dash(arguments) {
+        if has_single_dash(arguments) || has_odd_name(arguments) {
             // Read as letters here, of which one may be `c`.
             self.dynamic_code();
         }
@@ -40,7 +41,10 @@ impl Walker<'_> {
         }
         for (role, field) in &call.values {
             if role == &Role::Execute {
-                self.run_file(field, state)
+                self.run_file(field, state);
+            } else if role == &Role::ShellOption && field.known().is_none_or(|name| !NAMED.contains(&name)) {
+                // Which words are assignments, or what is exported, may be others then.
+                self.unread();
             }
         }
         let has = |mode: &str| call.modes.iter().any(|found| found == mode);

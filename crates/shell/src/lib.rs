@@ -40,6 +40,7 @@ mod wrappers;
 
 pub use complete::Completeness;
 pub use reading::{Glob, Left, Limits, Reading, Scope, Simple};
+pub use variables::is_charset_safe;
 
 /// Reads a command line. Synchronous; takes a large stack for itself.
 #[must_use]

@@ -34,6 +34,24 @@ const LONG: [&str; 18] = [
     "wordexp",
 ];
 
+/// Names for `-o` and `-O` that change nothing about how a line is read.
+pub(crate) const NAMED: [&str; 14] = [
+    "errexit",
+    "errtrace",
+    "expand_aliases",
+    "extglob",
+    "functrace",
+    "huponexit",
+    "inherit_errexit",
+    "lastpipe",
+    "noclobber",
+    "nounset",
+    "pipefail",
+    "posix",
+    "verbose",
+    "xtrace",
+];
+
 impl Walker<'_> {
     /// Reads a line that a program gives to a shell.
     pub(crate) fn other_shell(&mut self, line: &str, state: &State) {
@@ -72,6 +90,29 @@ impl Walker<'_> {
 pub(crate) fn is_posix(name: &str, arguments: &[Field]) -> bool {
     !matches!(name, "bash" | "rbash" | "zsh" | "ksh" | "mksh")
         || arguments.iter().any(|field| matches!(field.known(), Some("--posix" | "posix")))
+}
+
+/// Whether the name for an `o` or `O` stands elsewhere than `getopt` would look: it is the next word wherever the
+/// letter stands, and behind a plus too.
+pub(crate) fn has_odd_name(arguments: &[Field]) -> bool {
+    let mut rest = arguments.iter();
+    while let Some(text) = rest.next().and_then(Field::known).filter(|text| text.starts_with(['-', '+'])) {
+        match text.strip_prefix("--") {
+            Some("") => return false,
+            Some("init-file" | "rcfile") => {
+                rest.next();
+            }
+            Some(_) => {}
+            None => match text.find(['o', 'O']) {
+                Some(at) if text.starts_with('+') || at + 1 < text.len() => return true,
+                Some(_) => {
+                    rest.next();
+                }
+                None => {}
+            },
+        }
+    }
+    false
 }
 
 /// Whether a long option stands behind one dash, where bash looks for those before it reads letters.

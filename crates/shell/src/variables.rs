@@ -1,8 +1,9 @@
 //! Assignments, and which of them change what programs do.
 //!
 //! A shell variable in small letters is the text's own business; one that programs look at (`PATH`, `LD_PRELOAD`,
-//! `GIT_SSH_COMMAND`, any in capitals that is not known to be harmless) is `configure setting NAME`. Variables that the
-//! shell itself runs are read as code. Promises: an array, a subscript or an appended value is never taken for known;
+//! `GIT_SSH_COMMAND`, any in capitals that is not known to be harmless, and a harmless one whose value is more than
+//! plain words) is `configure setting NAME`. Variables that the shell itself runs are read as code. Promises: an array,
+//! a subscript or an appended value is never taken for known;
 //! subscripts, also those inside an array's brackets, are evaluated as bash evaluates them.
 //! Held by: `fixtures/shell/dynamic.tsv`.
 
@@ -57,6 +58,25 @@ const SPECIAL: [&str; 17] = [
 
 /// Variables that are whole numbers from the start: what they are given is evaluated.
 pub(crate) const NUMBERS: [&str; 6] = ["EPOCHSECONDS", "HISTCMD", "OPTIND", "RANDOM", "SECONDS", "SRANDOM"];
+
+/// Harmless variables that the shell alone looks at, or sets itself: what they hold matters where the text exports them.
+const OWN: [&str; 15] = [
+    "COLUMNS",
+    "COMP_WORDBREAKS",
+    "COPROC",
+    "HISTCONTROL",
+    "HISTFILESIZE",
+    "HISTSIZE",
+    "LINES",
+    "MAPFILE",
+    "OPTARG",
+    "OPTERR",
+    "OPTIND",
+    "RANDOM",
+    "REPLY",
+    "SECONDS",
+    "TIMEFORMAT",
+];
 
 /// Prompts: their values are expanded each time they are shown.
 const PROMPTS: [&str; 5] = ["PS0", "PS1", "PS2", "PS3", "PS4"];
@@ -190,7 +210,7 @@ impl Walker<'_> {
 
     /// The shell's variable is this from now on.
     pub(crate) fn assigned(&mut self, name: &str, value: Value, state: &mut State) {
-        if is_configuring(name) {
+        if is_configuring(name) || (self.is_inherited(name) && !is_plain(name, Some(&value))) {
             self.configures(name, Some(&value), state);
         }
         if self.numbers.contains(name) {
@@ -229,7 +249,9 @@ impl Walker<'_> {
                 name: name.clone(),
                 value: known(name),
                 exported: *exported,
-                configures: is_configuring(name) || (*exported && !facts::is_harmless_variable(name)),
+                configures: is_configuring(name)
+                    || (*exported && !facts::is_harmless_variable(name))
+                    || (self.is_inherited(name) && !is_plain(name, Some(&state.get(name)))),
             })
             .collect()
     }
@@ -241,9 +263,14 @@ impl Walker<'_> {
 
     /// The environment of what runs holds this.
     pub(crate) fn exported(&mut self, name: &str, value: Option<&Value>, state: &State) {
-        if !facts::is_harmless_variable(name) {
+        if !facts::is_harmless_variable(name) || !is_plain(name, value) {
             self.configures(name, value, state);
         }
+    }
+
+    /// Whether what runs may see a harmless variable without a word of `export`: the environment may hold it already.
+    fn is_inherited(&self, name: &str) -> bool {
+        facts::is_harmless_variable(name) && (!OWN.contains(&name) || self.left.get(name) == Some(&true))
     }
 
     fn configures(&mut self, name: &str, value: Option<&Value>, state: &State) {
@@ -262,6 +289,13 @@ impl Walker<'_> {
 
     /// A variable without its value and its attributes.
     pub(crate) fn unset(&mut self, field: &Field, state: &mut State) {
+        let harmless = |name: &&str| facts::is_harmless_variable(name) && !NUMBERS.contains(name);
+        if let Some(name) = field.known().filter(harmless).map(str::to_owned) {
+            // Presentation as it is without one.
+            self.leave(&name, false);
+            state.set(&name, Value::Unknown);
+            return;
+        }
         match field.known().filter(|name| NUMBERS.contains(name)).map(str::to_owned) {
             Some(name) => {
                 // From now on a variable as any other: what it is given later need not be a number.
@@ -306,6 +340,46 @@ fn closing(pieces: &[Piece]) -> Option<usize> {
 fn is_configuring(name: &str) -> bool {
     let capitals = name.chars().any(|c| c.is_ascii_uppercase());
     (capitals && !facts::is_harmless_variable(name)) || facts::is_dangerous_variable(name)
+}
+
+/// Whether the value of a harmless variable is no code and names nothing: `make` expands what it holds, the locale says
+/// which bytes are a character, `TZ` and `LANGUAGE` are looked up as paths.
+fn is_plain(name: &str, value: Option<&Value>) -> bool {
+    let text = match value {
+        None | Some(Value::Integer) => return true,
+        Some(Value::Unknown) => return false,
+        Some(Value::Known(text)) => text.as_ref(),
+    };
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "./:_-@+,=% ".contains(c));
+    let named = match name {
+        "TZ" => !text.starts_with(['/', ':']) && !text.contains(".."),
+        "TERM" | "LANGUAGE" => !text.contains('/'),
+        "LANG" => is_charset_safe(text),
+        _ => !name.starts_with("LC_") || is_charset_safe(text),
+    };
+    plain && named
+}
+
+/// Whether the characters of a locale are those that are read here: UTF-8, or bytes of which each is one. In others
+/// (GBK, BIG5, SJIS) a backslash or a quote can be half of a character, and bash reads the line otherwise.
+#[must_use]
+pub fn is_charset_safe(locale: &str) -> bool {
+    // Where the modifier is not known, the C library leaves it out.
+    let name = locale.split('@').next().unwrap_or_default();
+    if let Some((_, charset)) = name.split_once('.') {
+        let charset = charset.to_ascii_lowercase();
+        return matches!(charset.as_str(), "utf-8" | "utf8")
+            || charset.starts_with("iso-8859-")
+            || charset.starts_with("iso8859-");
+    }
+    let western = |(language, territory): (&str, &str)| {
+        (2..=3).contains(&language.len())
+            && language.bytes().all(|b| b.is_ascii_lowercase())
+            && !matches!(language, "ja" | "ko" | "zh")
+            && territory.len() == 2
+            && territory.bytes().all(|b| b.is_ascii_uppercase())
+    };
+    matches!(name, "" | "C" | "POSIX") || name.split_once('_').is_some_and(western)
 }
 
 /// Whether a value is one expansion that gives a whole number, and nothing beside it.

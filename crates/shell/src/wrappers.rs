@@ -116,7 +116,7 @@ impl Walker<'_> {
             .unwrap_or(arguments.len());
         let (head, tail) = arguments.split_at_checked(end).unwrap_or((arguments, &[]));
         let call = args::parse(head, &row.spec, row.style, true);
-        self.execute(name, None, if call.doubtful { Mark::Dynamic.into() } else { Marks::NONE });
+        self.execute(name, None, if call.doubtful { call.marks.with(Mark::Dynamic) } else { call.marks });
         if call.troubled {
             self.unread();
         }

@@ -71,7 +71,7 @@ const VALUE: usize = 64;
 
 impl Locale {
     /// This variable, where it is one of the short list and its value is harmless: a path in `TZ` would be a file that
-    /// programs read.
+    /// programs read, and in some charsets the target's shell would read lines otherwise than they were judged.
     pub(crate) fn new(name: &str, value: &str) -> Option<Self> {
         let known = matches!(name, "LANG" | "LANGUAGE" | "TERM" | "COLORTERM" | "TZ" | "COLUMNS" | "LINES")
             || name.strip_prefix("LC_").is_some_and(|rest| {
@@ -81,6 +81,8 @@ impl Locale {
         let zone = |c: char| plain(c) || c == '/';
         let harmless = match name {
             "TZ" => value.chars().all(zone) && !value.starts_with(['/', ':']) && !value.contains(".."),
+            "LANG" => value.chars().all(plain) && portcullis_shell::is_charset_safe(value),
+            _ if name.starts_with("LC_") => value.chars().all(plain) && portcullis_shell::is_charset_safe(value),
             _ => value.chars().all(plain),
         };
         let good = known && harmless && value.len() <= VALUE;
@@ -106,6 +108,8 @@ mod tests {
             ("TZ", ":/etc/shadow", false),
             ("TZ", "../../../etc/shadow", false),
             ("LANG", "$(id)", false),
+            ("LANG", "zh_CN.GBK", false),
+            ("LC_CTYPE", "ja_JP.SJIS", false),
             ("LANG", "C\nLD_PRELOAD=x", false),
             ("LC_", "C", false),
             ("LC_ALL=x", "C", false),

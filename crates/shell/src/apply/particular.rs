@@ -1,15 +1,37 @@
-//! Roles that take more than one operation to say: archives, compressed files, targets of `make`, mounts, repositories.
+//! Roles that take more than one operation to say: archives, compressed files, targets of `make`, mounts, repositories;
+//! and those that take a look at the text: names for `tar`, programs of `jq`.
 //!
-//! Promises: a name that is not wholly known is an operation on an unknown file. Held by: `fixtures/shell/programs.tsv`.
+//! Promises: a name that is not wholly known is an operation on an unknown file; a program of `jq` that is not known at
+//! its start may name files. Does not promise to read `jq` any further. Held by: `fixtures/shell/programs.tsv`.
 
 use super::Applied;
 use crate::expand::{Field, Sure};
+use crate::facts::Role;
 use crate::state::State;
 use crate::walk::Walker;
 use portcullis_model::{Action, Mark, Marks, Object, Operation, Part};
 
 /// What compressors put behind a name; the first six also what they may make.
 const SUFFIXES: [&str; 9] = [".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z", ".tgz", ".txz", ".lzma"];
+
+/// What a program of `jq` starts with that reads files, and what it cannot be told from.
+const IMPORTS: [&str; 4] = ["import", "include", "module", "#"];
+
+/// `tar` undoes escapes in the names of its operands: `\144` is a letter.
+pub(super) fn unquoted(placed: Vec<(Role, Field)>) -> Vec<(Role, Field)> {
+    let plain = |field: Field| if field.text.contains('\\') { Field::unknown() } else { field };
+    placed.into_iter().map(|(role, field)| (role, plain(field))).collect()
+}
+
+/// Whether a program of `jq` may read modules or data beside its input. Only what stands first can.
+pub(super) fn may_import(field: &Field) -> bool {
+    let start = field.text.trim_start();
+    let unsure = field.sure != Sure::Literal && IMPORTS.iter().any(|word| word.starts_with(start));
+    field.sure == Sure::Splits
+        || unsure
+        || IMPORTS.iter().any(|word| start.starts_with(word))
+        || field.text.contains("modulemeta")
+}
 
 impl Walker<'_> {
     /// `tar -f`: written or read, by what the other options ask for.
