@@ -41,6 +41,7 @@ pub use settings::{
     MediaRange, OidcIssuer, Password, PlainSource, Postgres, Results, Roles, SecretSource, SessionRole, Ssh,
     SshIdentity, SshLogin, SshUserKey, Store, Tls, ToolField, Upstream,
 };
+pub use values::parse_duration;
 pub use vault::{VaultKey, VaultLogin, VaultServer, Vaults};
 
 use portcullis_model::{Problem, Severity};

@@ -20,6 +20,7 @@
 //! | `DELETE /api/v1/grants/ID` | approver, admin | ends one |
 //! | `GET /api/v1/sessions`, `/sessions/ID/events`, `/sessions/ID/export`, `/export` | auditor | the record |
 //! | `GET /api/v1/sessions/ID/asciicast` | auditor | a session for players |
+//! | `GET /api/v1/commands?since=TIME` | auditor | what was asked and decided since then |
 //! | `GET /api/v1/verify`, `/checkpoint`, `/public-key`, `/tail` | auditor | proofs; events as they come |
 //! | `GET /api/v1/live`, `DELETE /api/v1/live/ID` | admin | open sessions; ending one |
 //!
@@ -174,6 +175,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/grants/{id}", delete(approvals::revoke))
         .route("/sessions", get(record::sessions))
         .route("/sessions/{id}/events", get(record::events))
+        .route("/commands", get(record::commands))
         .route("/sessions/{id}/export", get(record::export_one))
         .route("/sessions/{id}/asciicast", get(record::asciicast))
         .route("/export", get(record::export_all))

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use portcullis_audit::{
     AuditError, Checkpoint, Finding, Reader, Recorder, SessionInfo, VerifyError, asciicast as cast, export, verify,
 };
-use portcullis_model::{SessionId, StreamKind};
+use portcullis_model::{EventBody, SessionId, StreamKind};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -124,6 +124,42 @@ pub(crate) async fn events(
         }
         Ok(())
     }))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Since {
+    since: Timestamp,
+}
+
+/// What was asked and decided since then: of each session the event that began it, and its commands received and decided.
+pub(crate) async fn commands(
+    State(api): State<Arc<Api>>,
+    _: Auditor,
+    Query(Since { since }): Query<Since>,
+) -> Response {
+    let reader = api.reader.clone();
+    streamed(NDJSON, move |out| write_commands(&reader, since, out))
+}
+
+fn write_commands(reader: &Reader, since: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let mut before = None;
+    loop {
+        let (page, more) = reader.sessions(before.as_ref(), 500).map_err(io::Error::other)?;
+        let lasted = |info: &&SessionInfo| info.ended.is_none_or(|ended| ended >= since);
+        for info in page.iter().filter(|info| info.kind == StreamKind::Session).filter(lasted) {
+            for event in reader.events(info.id, 0) {
+                let event = event.map_err(io::Error::other)?;
+                let is_command =
+                    matches!(event.body, EventBody::CommandReceived { .. } | EventBody::CommandDecided { .. });
+                if matches!(event.body, EventBody::SessionStarted { .. }) || (is_command && event.at >= since) {
+                    serde_json::to_writer(&mut *out, &event)?;
+                    out.write_all(b"\n")?;
+                }
+            }
+        }
+        let Some(more) = more else { return Ok(()) };
+        before = Some(more);
+    }
 }
 
 pub(crate) async fn export_one(

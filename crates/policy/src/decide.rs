@@ -255,6 +255,15 @@ impl PolicySet {
         self.scope_of(case).decide(case.operations, case.at)
     }
 
+    /// Whether rules with `fields:` are about operations of the case: what is decided may depend on its body.
+    #[must_use]
+    pub fn looks_into_bodies(&self, case: &Case<'_>) -> bool {
+        let wanted = case.operations.iter().fold(Actions::default(), |set, operation| set.with(operation.action));
+        let scoped = self.scope_of(case);
+        let mut rules = scoped.rules(wanted).filter(|rule| rule.fields.is_some());
+        rules.any(|rule| case.operations.iter().any(|operation| rule.meets(operation, case.home).is_some()))
+    }
+
     /// Decides whether a session of this kind opens for the principal on the connection: `connect session KIND`. `sql`,
     /// `http` and `exec` are implied by any allow or hold rule that applies there, the other kinds must be named; a deny
     /// on it wins.

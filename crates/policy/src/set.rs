@@ -136,6 +136,20 @@ impl PolicySet {
     }
 }
 
+impl SourceFile {
+    /// These files with this one in the place of that whose bundle has the same name; behind them where none has it.
+    #[must_use]
+    pub fn in_place(mut files: Vec<Self>, file: Self) -> Vec<Self> {
+        let name = |file: &Self| Bundle::read(file, &|_, _| Err(String::new())).name.map(|(name, _)| name);
+        let wanted = name(&file);
+        match files.iter_mut().find(|other| wanted.is_some() && name(other) == wanted) {
+            Some(other) => *other = file,
+            None => files.push(file),
+        }
+        files
+    }
+}
+
 impl BundleInfo {
     fn of(bundle: &Bundle) -> Self {
         let rules = bundle.rules.iter().map(|rule| RuleInfo {

@@ -134,11 +134,30 @@ pub(crate) enum PolicyCommand {
     },
     /// Show what a command would do, every rule that matches, and the decision.
     Explain(ExplainArgs),
+    /// Show which recorded commands changed bundles would have decided otherwise.
+    Diff(DiffArgs),
     /// Make the running gateway read its bundles again, and take them even when they are weaker.
     Reload {
         #[command(flatten)]
         gateway: GatewayArgs,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// A changed or a new bundle: it stands in the place of the one of its name. May be given several times.
+    #[arg(long = "bundle", value_name = "FILE", required = true)]
+    pub(crate) bundles: Vec<PathBuf>,
+    /// How far back commands are judged, as in `30d` or `12h`.
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    pub(crate) since: String,
+    /// The bundles in force; with `--config` the configured ones when none is named.
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+    /// One changed decision a line.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

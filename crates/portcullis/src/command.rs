@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod demo;
+pub(crate) mod diff;
 pub(crate) mod exchange;
 pub(crate) mod explain;
 pub(crate) mod login;

@@ -179,3 +179,15 @@ proptest! {
         crate::fuzz_set(text.into_iter().collect::<String>().as_bytes());
     }
 }
+
+#[test]
+fn a_bundle_stands_in_the_place_of_its_namesake() {
+    let file = |path: &str, text: &str| SourceFile::new(path, text);
+    let paths = |files: &[SourceFile]| files.iter().map(|file| file.path.to_string()).collect::<Vec<_>>();
+    let files = || vec![file("1", "bundle: a\nrules: []"), file("2", "bundle: b\nrules: []")];
+    let changed = |text: &str| paths(&SourceFile::in_place(files(), file("new", text)));
+    assert_eq!(changed("bundle: b\nrules: [x]"), ["1", "new"]);
+    assert_eq!(changed("bundle: c\nrules: []"), ["1", "2", "new"]);
+    // What has no name that can be read stands behind the others, and loading them says what is wrong with it.
+    assert_eq!(changed("- x"), ["1", "2", "new"]);
+}

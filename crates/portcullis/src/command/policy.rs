@@ -1,4 +1,5 @@
-//! `portcullis policy`: run the bundles' tests, put a changed set into force; `explain.rs` explains a decision.
+//! `portcullis policy`: run the bundles' tests, put a changed set into force; `explain.rs` explains a decision, `diff.rs` says
+//! what changed bundles would have decided about what is recorded.
 //!
 //! Promises: `test` and `explain` use the same reader and the same policy code as the gateway; there is no backend here,
 //! so an unqualified name that nothing is known of is taken to lie in `public`. Held by: `tests/it`.
@@ -6,14 +7,13 @@
 use crate::args::{PolicyArgs, PolicyCommand};
 use crate::assemble;
 use crate::client::Client;
-use crate::command::explain;
+use crate::command::{diff, explain};
 use crate::error::{Failure, print_problems};
 use hyper::Method;
 use portcullis_model::{Action, Connection, Decision, Name, Object, Operation, Part, Protocol, Verdict};
 use portcullis_policy::{PolicySet, PolicyTest, SourceFile, TestCommand, TestOutcome, run_test};
 use portcullis_sql::{Dialect, Limits, Scope};
 use serde_json::{Value, json};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ pub(crate) fn run(args: PolicyArgs, runtime: impl FnOnce() -> Result<Runtime, Fa
     match args.command {
         PolicyCommand::Test { files, config, json } => test(&files, config.as_deref(), json),
         PolicyCommand::Explain(args) => explain::run(&args, runtime),
+        PolicyCommand::Diff(args) => runtime()?.block_on(diff::run(&args)),
         PolicyCommand::Reload { gateway } => runtime()?.block_on(async {
             let client = Client::open(&gateway).await?;
             let answer: Value = client.json(Method::POST, "/api/v1/policy/reload", None).await?;
@@ -41,34 +42,50 @@ pub(crate) fn run(args: PolicyArgs, runtime: impl FnOnce() -> Result<Runtime, Fa
     }
 }
 
-/// The bundles named, or those of the configuration.
-pub(crate) fn load(files: &[PathBuf], config: Option<&Path>) -> Result<PolicySet, Failure> {
-    let (sources, databases) = match config.filter(|_| files.is_empty()) {
-        Some(file) => {
-            let config = assemble::load(file)?;
-            (assemble::policy_sources(&config)?, Some(assemble::databases(&config)))
-        }
-        None if files.is_empty() => return Err(Failure::Usage("name bundles, or --config FILE".to_owned())),
-        None => (files.iter().map(|file| source(file)).collect::<Result<_, _>>()?, None),
-    };
-    match assemble::opa::load(&sources) {
-        Ok(loaded) => {
-            print_problems(&loaded.warnings);
-            Ok(match databases {
-                Some(databases) => loaded.set.with_connections(databases),
-                None => loaded.set,
-            })
-        }
-        Err(problems) => {
-            let errors = print_problems(&problems);
-            Err(Failure::Refused(format!("{errors} problems in the bundles")))
+/// The texts of bundles, and the databases that statements inside other commands may go to, where they are known.
+pub(crate) struct Sources {
+    pub(crate) files: Vec<SourceFile>,
+    pub(crate) databases: Option<Vec<Connection>>,
+}
+
+impl Sources {
+    /// As one set, its problems printed.
+    pub(crate) fn compile(self) -> Result<PolicySet, Failure> {
+        match assemble::opa::load(&self.files) {
+            Ok(loaded) => {
+                print_problems(&loaded.warnings);
+                Ok(match self.databases {
+                    Some(databases) => loaded.set.with_connections(databases),
+                    None => loaded.set,
+                })
+            }
+            Err(problems) => {
+                let errors = print_problems(&problems);
+                Err(Failure::Refused(format!("{errors} problems in the bundles")))
+            }
         }
     }
 }
 
-fn source(file: &Path) -> Result<SourceFile, Failure> {
-    let text = fs::read_to_string(file).map_err(|error| Failure::refused(&file.display().to_string(), error))?;
-    Ok(SourceFile { path: file.display().to_string().into(), text: text.into() })
+/// The bundles named, or those of the configuration.
+pub(crate) fn sources(files: &[PathBuf], config: Option<&Path>) -> Result<Sources, Failure> {
+    match config.filter(|_| files.is_empty()) {
+        Some(file) => {
+            let config = assemble::load(file)?;
+            let files = assemble::policy_sources(&config)?;
+            Ok(Sources { files, databases: Some(assemble::databases(&config)) })
+        }
+        None if files.is_empty() => Err(Failure::Usage("name bundles, or --config FILE".to_owned())),
+        None => {
+            let files = files.iter().map(|file| assemble::read_source(file)).collect::<Result<_, _>>()?;
+            Ok(Sources { files, databases: None })
+        }
+    }
+}
+
+/// The same as one set.
+pub(crate) fn load(files: &[PathBuf], config: Option<&Path>) -> Result<PolicySet, Failure> {
+    sources(files, config)?.compile()
 }
 
 /// What the text would do, read without a backend.
@@ -147,7 +164,8 @@ fn report(test: &PolicyTest, sql: &str, outcome: &TestOutcome, json: bool) {
     }
 }
 
-fn told(decision: &Decision) -> String {
+/// What was decided, and by which rules.
+pub(crate) fn told(decision: &Decision) -> String {
     let rules: Vec<String> = decision.matches.iter().map(|m| format!("{} {}", m.effect.word(), m.rule)).collect();
     match &decision.verdict {
         Verdict::Allow => "allow".to_owned(),

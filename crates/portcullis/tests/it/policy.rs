@@ -1,7 +1,7 @@
 //! What the policy commands say of a database: which columns would be masked and why, and where masks may not say what was
 //! meant.
 
-use crate::surroundings::{AGENTS, BINARY, server};
+use crate::surroundings::{AGENTS, BINARY, libpq_client, server};
 use portcullis_testkit::gateway::{Gateway, Settings};
 use portcullis_testkit::shop;
 
@@ -144,4 +144,36 @@ tests:
     assert!(told.contains("crm/small-orders") && told.contains("[$.amount is 5000]"), "{told}");
     assert_eq!(asked(&["GET /orders/7"]).0, Some(0));
     assert_eq!(asked(&["GET /orders//7"]).0, Some(2));
+}
+
+#[test]
+fn a_changed_bundle_is_tried_on_what_is_recorded() {
+    let Some(gateway) = gateway() else { return };
+    let dsn = gateway.dsn("shop", "token", &gateway.token("agent-7", &["agents"]).unwrap()).unwrap();
+    let run = |sql: &str| libpq_client("psql", &dsn).unwrap().args(["-Xc", sql]).output().unwrap().status.success();
+    let erase = "DELETE FROM order_items WHERE order_id = 1";
+    assert!(run("SELECT count(*) FROM products") && run(erase) && run(erase) && !run("DELETE FROM order_items"));
+    let changed = AGENTS
+        .replace("rules:\n", "rules:\n  - id: kept\n    deny: { actions: [delete], objects: [\"table public.*\"] }\n");
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("changed.yaml");
+    std::fs::write(&file, changed).unwrap();
+    let diff = |more: &[&str]| {
+        let words = [&["policy", "diff", "--bundle", file.to_str().unwrap()], more].concat();
+        gateway.command(&words).unwrap()
+    };
+    let told = diff(&[]);
+    assert!(told.contains("agent-7 on shop: allow -> deny: ") && told.contains("agents/kept"), "{told}");
+    assert!(told.contains("recorded: allow, 2 times\n") && told.contains(erase), "{told}");
+    let summary = told.lines().last().unwrap();
+    // What the clients asked by themselves is judged, too, and what was refused stays refused.
+    assert!(summary.starts_with("2 of ") && summary.ends_with(" commands would be decided otherwise"), "{told}");
+    let lines = diff(&["--json"]);
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!((&lines[0]["recorded"], &lines[0]["changed"]), (&"allow".into(), &"deny".into()));
+    assert_eq!(diff(&["--since", "0ms"]), "0 of 0 commands would be decided otherwise\n");
+    let output = gateway.command_line(&["policy", "diff", "--bundle", "none.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    gateway.stop(&[]).unwrap();
 }
