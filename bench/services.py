@@ -3,8 +3,8 @@
 Started by scripts/bench-http. The service, the proxies and the load (wrk) are on one machine and share its cores, so that
 absolute figures belong to the machine and the ratios carry. The service is nginx with files; the stream is a small
 server's of its own. Measured: requests per second and latency of a 1 KiB JSON document, the rate of a 1 MiB document with
-100 fields that are masked (and the same without masks), and the time to the first event of a stream. Prints Markdown, for
-docs/performance.md.
+100 fields that are masked (and the same without masks), the small one over a single connection too, where what the proxies
+add is not hidden in queues, and the time to the first event of a stream. Prints Markdown, for docs/performance.md.
 """
 
 import argparse
@@ -68,9 +68,9 @@ class Contender:
     def __init__(self, name, port, prefix="", headers=(), process=None):
         self.name, self.port, self.prefix, self.headers, self.process = name, port, prefix, dict(headers), process
 
-    def load(self, path, options):
+    def load(self, path, options, clients):
         """Requests per second, median and 99th percentile in milliseconds, and bytes per second."""
-        words = ["wrk", "-t1", f"-c{options.clients}", f"-d{options.seconds}s", "--latency"]
+        words = ["wrk", "-t1", f"-c{clients}", f"-d{options.seconds}s", "--latency"]
         for name, value in self.headers.items():
             words += ["-H", f"{name}: {value}"]
         said = subprocess.run([*words, f"http://127.0.0.1:{self.port}{self.prefix}{path}"], capture_output=True, text=True, check=True).stdout
@@ -174,18 +174,22 @@ def contenders(binary, work, durability):
 # --- the run -----------------------------------------------------------------------------------------------------------
 
 def measure(plain, masked, options):
-    print("| what | contender | requests a second | of nginx | p50 ms | p99 ms | MiB/s | CPU us a request |")
-    print("|---|---|---|---|---|---|---|---|")
-    for name, path, ways in (("1 KiB JSON", "/small.json", plain), ("1 MiB JSON", "/large.json", [*plain, masked])):
-        of = None
+    print("| what | contender | requests a second | of nginx | p50 ms | p99 ms | added p50 ms | added p99 ms | MiB/s | CPU us a request |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    loads = (("1 KiB JSON, one connection", "/small.json", 1, plain), ("1 KiB JSON", "/small.json", options.clients, plain),
+             ("1 MiB JSON", "/large.json", options.clients, [*plain, masked]))
+    for name, path, clients, ways in loads:
+        of = direct = None
         for way in ways:
             before = cpu_seconds(way.process) if way.process else 0.0
-            requests, median, worst, rate = way.load(path, options)
+            requests, median, worst, rate = way.load(path, options, clients)
             spent = f"{1e6 * (cpu_seconds(way.process) - before) / (requests * options.seconds):.0f}" if way.process else ""
             if way.name == "nginx":
                 of = requests
             ratio = f"{requests / of:.2f}" if of else ""
-            print(f"| {name} | {way.name} | {requests:.0f} | {ratio} | {median:.2f} | {worst:.2f} | {rate / (1 << 20):.0f} | {spent} |", flush=True)
+            added = f"{median - direct[0]:+.2f} | {worst - direct[1]:+.2f}" if direct else " | "
+            direct = direct or (median, worst)
+            print(f"| {name} | {way.name} | {requests:.0f} | {ratio} | {median:.2f} | {worst:.2f} | {added} | {rate / (1 << 20):.0f} | {spent} |", flush=True)
     print("\n| what | contender | ms |\n|---|---|---|")
     for way in plain:
         took = statistics.median(way.first_event() for _ in range(options.rounds))

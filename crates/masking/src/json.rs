@@ -13,6 +13,7 @@
 //!
 //! Held by: `tests.rs` and `tests/documents.rs` beside this file, property tests against serde_json among them.
 
+mod member;
 mod path;
 mod scan;
 mod walk;
@@ -20,6 +21,7 @@ mod walk;
 use crate::detect::{Detectors, Value};
 use crate::key::Key;
 use crate::transform::REDACTED;
+pub use member::has_member;
 pub use path::{BadPath, JsonPath};
 use portcullis_model::Transform;
 use walk::Walk;
@@ -104,20 +106,6 @@ fn is_container(text: &str) -> bool {
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     text.starts_with(['{', '[']) && text.ends_with(['}', ']'])
 }
-
-/// Whether a name and its colon are in a text, as JSON writes them, escaped or not, whatever else the text is.
-#[must_use]
-pub fn has_member(text: &str) -> bool {
-    let is_named = |(at, quote): (usize, &str)| {
-        let rest = text.get(at + quote.len()..).unwrap_or_default().trim_start();
-        // Behind the name some readers take a comment.
-        [":", "%3A", "%3a", "/*"].iter().any(|colon| rest.starts_with(colon))
-    };
-    QUOTES.iter().any(|quote| text.match_indices(quote).any(is_named))
-}
-
-/// The quote behind a name: as it is, and as JSON, HTML and queries escape it.
-const QUOTES: [&str; 6] = ["\"", "\\u0022", "&quot;", "&#34;", "&#x22;", "%22"];
 
 fn count(counts: &mut [u64], nth: usize) {
     counts.iter_mut().skip(nth).take(1).for_each(|count| *count += 1);

@@ -220,10 +220,19 @@ fn unsure(operation: &str) -> &'static str {
     if bare == "unknown" {
         " (a part of it is not understood: leave that out, or write it another way)"
     } else if bare.ends_with(" file ?") {
-        " (which file is not known: write its path from the root, or begin the line with cd /DIRECTORY &&)"
+        " (which file is not known: write paths from the root, or all of the line behind one cd: cd /DIRECTORY && { …; })"
     } else {
         ""
     }
+}
+
+/// How a client says why it sends something.
+const SAY_WHY: &str = "Say why as the session opens, and send it again: PGOPTIONS='-c portcullis.reason=…' for a database, \
+     PORTCULLIS_REASON in the environment that ssh sends, the header portcullis-reason of a request.";
+
+/// Whether it sets the setting that a reason would have, which nobody reads inside of a session.
+fn sets_the_reason(operation: &str) -> bool {
+    operation.strip_prefix("configure setting ").is_some_and(|setting| setting.contains("portcullis.reason"))
 }
 
 /// What a refused client is told: [`Denial::told`].
@@ -321,6 +330,7 @@ impl Denial {
             return message;
         }
         match &self.reason {
+            Reason::Rule { operation, .. } | Reason::NoRule { operation } if sets_the_reason(operation) => SAY_WHY,
             Reason::Rule { .. } | Reason::NoRule { .. } => {
                 "Ask whoever keeps the policy of this connection for a rule that allows it."
             }
@@ -343,10 +353,7 @@ impl Denial {
             Reason::Expired { .. } | Reason::Recalled { .. } | Reason::GrantEnded { .. } | Reason::Withdrawn => {
                 "Send the command again to ask again."
             }
-            Reason::ReasonMissing { .. } => {
-                "Say why and send it again: PGOPTIONS='-c portcullis.reason=…' for a database, PORTCULLIS_REASON in the \
-                 environment that ssh sends, the header portcullis-reason of a request."
-            }
+            Reason::ReasonMissing { .. } => SAY_WHY,
             Reason::HeldInTransaction { .. } => "Send it outside a transaction.",
             Reason::IdentityRevoked => "Connect again with a valid token.",
             Reason::OverBudget { spent: Spent::Tokens, .. } => {
@@ -430,6 +437,25 @@ mod tests {
             assert_eq!(told.decided, Some(format!("rule shop/ask, decision {decision}")));
             assert!(told.next.is_some_and(|next| !next.is_empty()));
         }
+    }
+
+    #[test]
+    fn a_reason_that_is_set_inside_a_session_is_told_where_it_belongs() {
+        let next = |operation: &str| {
+            let denial = denial(Reason::NoRule { operation: operation.into() });
+            denial.next_step().to_owned()
+        };
+        assert!(next("configure setting \"portcullis.reason\"").contains("PGOPTIONS"));
+        assert!(next("configure setting portcullis.reason +dynamic").contains("PGOPTIONS"));
+        assert!(next("configure setting work_mem").contains("keeps the policy"));
+        assert!(next("read file /srv/portcullis.reason").contains("keeps the policy"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_known_is_told_how_to_be() {
+        let reason = Reason::NoRule { operation: "read file ? +dynamic".into() };
+        assert!(reason.to_string().contains("cd /DIRECTORY && { …; }"), "{reason}");
+        assert_eq!(Reason::NoRule { operation: "read file /x".into() }.to_string(), "no rule allows read file /x");
     }
 
     #[test]

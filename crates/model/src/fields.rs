@@ -80,12 +80,22 @@ impl Fields {
     /// All values of a body: every scalar, and every object and list with nothing in it.
     #[must_use]
     pub fn of(leaves: impl IntoIterator<Item = Leaf>) -> Self {
+        Self::read(leaves, false)
+    }
+
+    /// The same of a body whose sender declares it to be a JSON Patch: one that is none could not be told.
+    #[must_use]
+    pub fn of_patch(leaves: impl IntoIterator<Item = Leaf>) -> Self {
+        Self::read(leaves, true)
+    }
+
+    fn read(leaves: impl IntoIterator<Item = Leaf>, declared: bool) -> Self {
         let mut leaves = leaves.into_iter();
         let known: Vec<Leaf> = leaves.by_ref().take(Self::MOST).collect();
         if leaves.next().is_some() {
             return Self::unknown();
         }
-        match patch::read(&known) {
+        match patch::read(&known, declared) {
             Patch::None => Self(Reading::Known { leaves: known, sets: Vec::new() }),
             Patch::Sets(sets) => Self(Reading::Known { leaves: known, sets }),
             Patch::Untold => Self::unknown(),

@@ -129,7 +129,7 @@ impl Client {
                 let address: Address = address.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
                 let host = address.host().unwrap_or_default().to_owned();
                 let dialed = dial(&address, DialOptions::default()).await.map_err(unreachable)?;
-                let io = tls.connect(dialed.io, &host).await.map_err(unreachable)?;
+                let io = tls.connect(dialed.io, &host).await.map_err(unproven)?;
                 exchange(io, request).await
             }
         }
@@ -161,6 +161,15 @@ impl Answer {
 
 fn text_of(bytes: &[u8]) -> Result<&str, Failure> {
     std::str::from_utf8(bytes).map_err(|_| Failure::Refused("the answer is not text".to_owned()))
+}
+
+/// It answers, and does not prove that it is the one.
+fn unproven(error: impl std::fmt::Display) -> Failure {
+    let mut told = error.to_string();
+    if told.contains("UnknownIssuer") {
+        told.push_str("; name its certificate authority with --ca FILE");
+    }
+    Failure::Unreachable(told)
 }
 
 fn unreachable(error: impl std::fmt::Display) -> Failure {

@@ -15,6 +15,9 @@ pub(crate) enum Failure {
     /// No gateway answers.
     #[error("the gateway cannot be reached: {0}")]
     Unreachable(String),
+    /// Whoever reads the output has enough of it.
+    #[error("the output is not read to its end")]
+    EnoughRead,
 }
 
 impl Failure {
@@ -24,7 +27,13 @@ impl Failure {
             Self::Refused(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
             Self::Unreachable(_) => ExitCode::from(3),
+            Self::EnoughRead => ExitCode::SUCCESS,
         }
+    }
+
+    /// What could not be written for whoever reads the output: `| head` closes its pipe, and that is no failure.
+    pub(crate) fn of_output(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe { Self::EnoughRead } else { error.into() }
     }
 
     /// A refusal with this cause.

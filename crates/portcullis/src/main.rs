@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,
+        Err(failure @ Failure::EnoughRead) => failure.exit_code(),
         Err(failure) => {
             eprintln!("portcullis: {failure}");
             failure.exit_code()

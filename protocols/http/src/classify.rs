@@ -1,11 +1,13 @@
 //! What a request is, as the command that the gate is asked about.
 //!
 //! Promises: every request has a command, also one that cannot be read, so that its refusal is recorded like any other; the
-//! digest is over everything that would be sent but the credential; the text of record is the request line, the body a
-//! parameter beside it, which the gate masks as the document that it is and cuts where it is long.
+//! digest is over everything that would be sent but the credential; the text of record is the request line as it was
+//! written, the operation has the one spelling of its path that rules see; the body is a parameter beside them, which the
+//! gate masks as the document that it is and cuts where it is long.
 //! Does not promise to know what a body means: the readers under `api/` do.
 //! Held by: the tests below.
 
+use crate::api::rest::Media;
 use crate::frame::{Method, Request};
 use crate::json::{self, Node};
 use crate::path::Path;
@@ -24,7 +26,7 @@ const BEGINNING: usize = 256 * 1024;
 /// # Errors
 /// Why no such request would get as far as a rule.
 pub fn endpoint_of(method: &str, path: &str) -> Result<Operation, String> {
-    let path = Path::read(path).map_err(|why| format!("`{}`: {why}", path.escape_debug()))?;
+    let path = Path::received(path).map_err(|why| format!("`{}`: {why}", path.escape_debug()))?;
     let method = Method::of(method).ok_or_else(|| format!("`{}` is no method that passes", method.escape_debug()))?;
     Ok(endpoint(&method, &path))
 }
@@ -34,7 +36,7 @@ pub fn endpoint_of(method: &str, path: &str) -> Result<Operation, String> {
 /// # Errors
 /// Why no such request would get as far as a rule.
 pub fn upgrade_of(path: &str) -> Result<Operation, String> {
-    let path = Path::read(path).map_err(|why| format!("`{}`: {why}", path.escape_debug()))?;
+    let path = Path::received(path).map_err(|why| format!("`{}`: {why}", path.escape_debug()))?;
     Ok(upgrade(&path))
 }
 
@@ -55,14 +57,14 @@ pub(crate) fn endpoint(method: &Method, path: &Path) -> Operation {
         Method::Delete => Action::Delete,
         Method::Other(_) => Action::Unknown,
     };
-    let object = Object::Endpoint { method: Name::canonical(method.word()), path: Name::canonical(path.as_str()) };
+    let object = Object::Endpoint { method: Name::canonical(method.word()), path: Name::canonical(path.judged()) };
     Operation::new(action, object)
 }
 
 /// The operation of a socket: nobody knows before what is said over it, so that a right to read gives none to open one.
 pub(crate) fn upgrade(path: &Path) -> Operation {
     let method = Name::canonical(Method::Get.word());
-    Operation::new(Action::Connect, Object::Endpoint { method, path: Name::canonical(path.as_str()) })
+    Operation::new(Action::Connect, Object::Endpoint { method, path: Name::canonical(path.judged()) })
 }
 
 /// What a client says over a socket that this request opened, as a command of its own. The digest is over the request and
@@ -95,7 +97,15 @@ pub(crate) fn request(request: &Request, operations: Vec<Operation>) -> Command 
 
 /// A request that does this. `body` is what was read as JSON: rules see all of its values.
 pub(crate) fn document(request: &Request, operations: Vec<Operation>, body: Option<&Node>) -> Command {
-    told(request, operations, body, &[])
+    let command = told(request, operations, body, &[]);
+    match body {
+        Some(node) if is_patch(request) => command.with_fields(node.fields_of_patch()),
+        Some(_) | None => command,
+    }
+}
+
+fn is_patch(request: &Request) -> bool {
+    request.header("content-type").and_then(Media::of).is_some_and(|media| media.is_json_patch())
 }
 
 fn told(request: &Request, operations: Vec<Operation>, body: Option<&Node>, apart_from: &[&str]) -> Command {
@@ -162,6 +172,23 @@ mod tests {
         }
     }
 
+    /// A deny of `/$batch` is not walked round by `/%24batch`, which is sent as it was written and approved as that.
+    #[test]
+    fn a_path_is_judged_in_one_spelling_and_sent_in_its_own() {
+        let asks = |path: &str| {
+            let (path, query) = (Path::read(path).unwrap(), Query::default());
+            Request { method: Method::Post, path, query, headers: HeaderMap::new(), body: Bytes::new() }
+        };
+        let (plain, escaped) = (asks("/v1/x:delete"), asks("/v1/x%3Adelete"));
+        let command = |request: &Request| document(request, vec![endpoint(&request.method, &request.path)], None);
+        assert_eq!(command(&plain).operations(), command(&escaped).operations());
+        assert_eq!(command(&escaped).operations()[0].to_string(), "insert endpoint POST /v1/x:delete");
+        assert_eq!(command(&escaped).text.as_str(), "POST /v1/x%3Adelete");
+        assert_ne!(command(&plain).digest, command(&escaped).digest);
+        assert_eq!(endpoint_of("GET", "/%24batch"), endpoint_of("GET", "/$batch"));
+        assert_eq!(upgrade_of("/live/a%40b"), upgrade_of("/live/a@b"));
+    }
+
     #[test]
     fn a_message_is_a_command_of_its_own_over_what_opened_its_socket() {
         let (path, query) = (Path::read("/live/7").unwrap(), Query::default());
@@ -183,6 +210,42 @@ mod tests {
         assert_ne!(message(&other, &ToPeer::Text(Bytes::from("a"))).digest, text("a").digest);
         assert_eq!(upgrade_of("/live/7").unwrap(), upgrade(&opens.path));
         assert!(upgrade_of("/live/../x").is_err());
+    }
+
+    #[test]
+    fn what_is_declared_a_patch_and_is_none_could_not_be_told() {
+        let told = |kind: &'static str, body: &'static str| {
+            let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind))]);
+            let (path, query) = (Path::read("/orders/7").unwrap(), Query::default());
+            let request = Request { method: Method::Patch, path, query, headers, body: Bytes::from(body) };
+            let read = json::read(&request.body).ok();
+            let command = document(&request, vec![endpoint(&request.method, &request.path)], read.as_ref());
+            command.fields.as_deref().is_some_and(|fields| fields.leaves().is_some())
+        };
+        let (patch, json) = ("application/json-patch+json", "application/json");
+        for body in [
+            r#"[{"op":"replace","path":"/note","value":"x"}]"#,
+            r#"[{"op":"remove","path":"/note"}]"#,
+            r#"[{"op":"add","path":"/tags/-","value":{"a":[1]}},{"op":"test","path":"/b","value":null}]"#,
+            "[]",
+        ] {
+            assert!(told(patch, body) && told(json, body), "{body}");
+        }
+        for body in [
+            r#"{"op":"replace","path":"/refund","value":500}"#,
+            r#"{"patch":[{"op":"replace","path":"/refund","value":500}]}"#,
+            r#"[[{"op":"replace","path":"/refund","value":500}]]"#,
+            r#"[{"op":"test","path":"/a","value":1},{"replace":"/refund"}]"#,
+        ] {
+            assert!(!told(patch, body) && told(json, body), "{body}");
+        }
+        // Whatever it is declared.
+        for body in [
+            r#"[{"Op":"replace","Path":"/refund","Value":500}]"#,
+            r#"[{"op":"replace","path":["refund"],"value":500}]"#,
+        ] {
+            assert!(!told(patch, body) && !told(json, body), "{body}");
+        }
     }
 
     #[test]

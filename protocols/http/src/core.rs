@@ -355,7 +355,10 @@ impl Core {
                 self.session.settle(permit, Outcome::Failed { status: error.status().as_str().into(), message }, None);
                 // What was sent may run, whoever stopped waiting for it.
                 steps.used = prepared.reservation.filter(|_| never_sent(error)).map(|reservation| (reservation, 0));
-                let (head, body) = failed(self.target.api, prepared.request.as_ref(), error.status(), error.told());
+                let (mut head, body) = failed(self.target.api, prepared.request.as_ref(), error.status(), error.told());
+                if !error.may_pass() {
+                    reply::no_retry(&mut head);
+                }
                 self.say(head, body, steps);
             }
             Phase::Fresh | Phase::Held(..) | Phase::Reserving(..) | Phase::Over => steps.end = true,
@@ -444,7 +447,11 @@ impl Core {
 const fn never_sent(error: &Error) -> bool {
     match error {
         Error::Net(_) | Error::Credential(_) => true,
-        Error::Client(_) | Error::Backend(_) | Error::Timeout { .. } | Error::RecordUnavailable => false,
+        Error::Client(_)
+        | Error::Backend(_)
+        | Error::Redirects(_)
+        | Error::Timeout { .. }
+        | Error::RecordUnavailable => false,
     }
 }
 

@@ -31,6 +31,9 @@ pub enum Error {
     /// Backend: it broke the protocol, or went away.
     #[error("the connection to the backend: {0}")]
     Backend(Arc<str>),
+    /// Backend: it redirects, with this status.
+    #[error("the backend redirects ({0})")]
+    Redirects(u16),
     /// Backend: it cannot be reached, or does not prove itself.
     #[error(transparent)]
     Net(#[from] portcullis_net::Error),
@@ -56,7 +59,7 @@ impl Error {
     pub const fn side(&self) -> Side {
         match self {
             Self::Client(_) => Side::Client,
-            Self::Backend(_) | Self::Net(_) => Side::Backend,
+            Self::Backend(_) | Self::Redirects(_) | Self::Net(_) => Side::Backend,
             Self::Timeout { side, .. } => *side,
             Self::Credential(_) | Self::RecordUnavailable => Side::Gateway,
         }
@@ -68,6 +71,15 @@ impl Error {
         match self {
             Self::Client(_) => "the connection broke the protocol",
             Self::Backend(_) => "the service behind the gateway broke off or answered what is no HTTP",
+            // What was asked for is done, or is answered elsewhere (RFC 9110 §15.4.4).
+            Self::Redirects(303) => {
+                "the service took the request and tells of it elsewhere (303), and redirects are not passed on: look at what \
+                 became of it before you send it again"
+            }
+            Self::Redirects(_) => {
+                "the service redirects, and redirects are not passed on: ask for the address itself (often the same path with \
+                 or without a slash at its end)"
+            }
             Self::Net(_) => "the service behind the gateway cannot be reached",
             Self::Timeout { side: Side::Client, .. } => "the request took too long to arrive",
             Self::Timeout { .. } => "the service behind the gateway took too long to answer",
@@ -84,9 +96,21 @@ impl Error {
         match self {
             Self::Client(_) => StatusCode::BAD_REQUEST,
             Self::Timeout { side: Side::Client, .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::Backend(_) | Self::Net(_) => StatusCode::BAD_GATEWAY,
+            Self::Backend(_) | Self::Redirects(_) | Self::Net(_) => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Credential(_) | Self::RecordUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Whether the same request may fare better later.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            // The answer will be the same.
+            Self::Redirects(_) | Self::Client(_) => false,
+            Self::Backend(_) | Self::Net(_) | Self::Timeout { .. } | Self::Credential(_) | Self::RecordUnavailable => {
+                true
+            }
         }
     }
 }
@@ -101,6 +125,7 @@ mod tests {
             Error::Backend("connection closed by 10.0.0.9:443".into()),
             Error::Credential("environment variable KEY is not set".into()),
             Error::Timeout { side: Side::Backend, doing: "login at 10.0.0.9" },
+            Error::Redirects(308),
         ];
         for error in errors {
             for secret in ["10.0.0.9", "KEY"] {
@@ -108,5 +133,15 @@ mod tests {
             }
             assert!(error.status().is_server_error());
         }
+    }
+
+    #[test]
+    fn a_redirect_is_told_as_one() {
+        for status in [301, 302, 303, 307, 308] {
+            let error = Error::Redirects(status);
+            assert!(error.told().contains("redirects are not passed on") && !error.may_pass(), "{status}");
+        }
+        assert!(Error::Redirects(303).told().contains("before you send it again"));
+        assert!(Error::Backend("reset".into()).may_pass());
     }
 }

@@ -16,6 +16,7 @@ mod upgrade;
 
 pub(crate) use names::{names_a_method, put};
 
+use crate::addresses::Mount;
 use crate::coding::{Coding, Undecodable};
 use crate::frame::{Method, Request};
 use crate::path::{Path, Query};
@@ -80,6 +81,8 @@ pub(crate) struct Received {
     pub(crate) contradicted: bool,
     /// What its client proves itself with.
     pub(crate) credential: Option<SecretString>,
+    /// Where its client reaches the connection.
+    pub(crate) mount: Mount,
     /// Without its body.
     pub(crate) request: Request,
     /// How the body is encoded.
@@ -156,10 +159,10 @@ pub(crate) fn read(parts: &Parts, sends_body: bool, routes: &Routes) -> Result<R
     let upgrade = upgrade::read(parts, sends_body)?;
     check_framing(&parts.headers)?;
     if sends_body && matches!(method, Method::Get | Method::Head) {
-        return Err(bad("GET and HEAD have no body here"));
+        return Err(bad("GET and HEAD have no body here; send it with POST, where the service takes that"));
     }
     let host = host(parts)?;
-    let path = Path::read(parts.uri.path()).map_err(|why| bad(why.0))?;
+    let path = Path::received(parts.uri.path()).map_err(|why| bad(why.0))?;
     let query = Query::read(parts.uri.query().unwrap_or_default()).map_err(|why| bad(why.0))?;
     check_query(&query)?;
     let coding = Coding::of(&parts.headers).map_err(unsupported)?;
@@ -167,14 +170,16 @@ pub(crate) fn read(parts: &Parts, sends_body: bool, routes: &Routes) -> Result<R
         return Err(unsupported(Undecodable::Unknown));
     }
     let credential = credential(&parts.headers)?;
+    let whole = path.clone();
     let (connection, contradicted, path) = place(&host, path, routes)?;
+    let mount = Mount::new(named_host(parts).unwrap_or_default(), &whole, &path);
     let agent = agent(&parts.headers);
     let mut headers = passing(&parts.headers);
     let stays = prefer::take(&mut headers);
     let reason = reason::take(&mut headers)?;
     let upgrade = upgrade.map(|upgrade| upgrade.go_on(credential.as_ref(), &mut headers)).transpose()?;
     let request = Request { method, path, query, headers, body: Bytes::new() };
-    Ok(Received { connection, contradicted, credential, request, coding, stays, reason, agent, upgrade })
+    Ok(Received { connection, contradicted, credential, mount, request, coding, stays, reason, agent, upgrade })
 }
 
 fn unsupported(_: Undecodable) -> Refusal {
@@ -256,6 +261,11 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
 fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = String> {
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(|option| option.trim().to_ascii_lowercase())
+}
+
+/// What stands for the host, with its port.
+fn named_host(parts: &Parts) -> Option<&str> {
+    text(&parts.headers, header::HOST).or_else(|| parts.uri.authority().map(Authority::as_str))
 }
 
 /// The one host that a request names, in lower case and without its port.

@@ -134,6 +134,13 @@ impl Node {
         Fields::of(leaves)
     }
 
+    /// The same of a body that its sender declares to be a JSON Patch.
+    pub(crate) fn fields_of_patch(&self) -> Fields {
+        let mut leaves = Vec::new();
+        self.leaves(&mut Vec::new(), &mut leaves);
+        Fields::of_patch(leaves)
+    }
+
     /// Appends its values, up to one more than [`Fields`] takes.
     fn leaves(&self, path: &mut Vec<Step>, leaves: &mut Vec<Leaf>) {
         if leaves.len() > Fields::MOST {

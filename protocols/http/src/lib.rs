@@ -9,6 +9,7 @@
 //! backend -> hyper -> coding -> api::Reader -> core -> answer | reply -> downstream -> hyper -> client
 //! ```
 
+mod addresses;
 mod answer;
 mod api;
 mod classify;

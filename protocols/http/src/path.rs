@@ -2,9 +2,13 @@
 //!
 //! Promises: a text that two readers could take for different paths is rejected, never repaired: empty segments, `.` and
 //! `..` in any spelling, encoded slashes, backslashes, `%25`, NUL, encodings of characters that need none, lower-case
-//! escapes, `;` and `#`, anything outside ASCII. What is accepted is written exactly as it was read, so two texts that are
-//! accepted are the same path only where they are the same text. A query is a list of names and values, decoded for
-//! whoever looks at them and written anew.
+//! escapes, `;` and `#`, anything outside ASCII. What is accepted is sent on exactly as it was read; of what a client sends,
+//! escapes in lower case alone are written anew, before it is read ([`Path::received`]). Characters that a path
+//! may have as they are and that clients escape all the same (`@`, `:`, `$`) are one path to most services, however they are
+//! written: rules see one spelling of them ([`Path::judged`]), so two accepted texts are one path to a rule only where they
+//! are one but for that. A query is a list of names and values, decoded for whoever looks at them and written anew; a plus in
+//! a value stays one, since services differ about it and no rule asks, and in a name there is none. Does not
+//! promise that a service takes `%3A` and `:` for one: to one that does not, both are what a rule says of either.
 //! Held by: the tests below and `fixtures/http/paths.tsv`.
 
 use portcullis_model::is_unseen;
@@ -45,9 +49,34 @@ impl Path {
         Ok(Self(text.into()))
     }
 
+    /// Reads one as clients write it: an escape in lower case is the same (RFC 3986 §6.2.2.1), and goes on in upper case.
+    ///
+    /// # Errors
+    /// [`Ambiguous`].
+    pub(crate) fn received(text: &str) -> Result<Self, Ambiguous> {
+        Self::read(&with_upper_escapes(text))
+    }
+
     /// As it is written.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// As rules see it: what a path may have as it is stands as it is (RFC 3986 §3.3), every other escape stays.
+    pub(crate) fn judged(&self) -> String {
+        let mut out = String::with_capacity(self.0.len());
+        let mut rest = &*self.0;
+        while let Some((before, behind)) = rest.split_once('%') {
+            out.push_str(before);
+            let (digits, behind) = behind.split_at_checked(2).unwrap_or((behind, ""));
+            match u8::from_str_radix(digits, 16) {
+                Ok(byte) if is_plain(byte) => out.push(char::from(byte)),
+                Ok(_) | Err(_) => out.extend(["%", digits]),
+            }
+            rest = behind;
+        }
+        out.push_str(rest);
+        out
     }
 
     /// Its first segment, and the path below it; `None` for `/` alone.
@@ -82,13 +111,13 @@ fn check_segment(segment: &str) -> Result<(), Ambiguous> {
                 if is_unreserved(escaped) {
                     return Err(Ambiguous("the path encodes a character that needs no encoding"));
                 }
-                if matches!(escaped, b'/' | b'\\' | b'%' | b';' | 0..=0x1f | 0x7f) {
-                    return Err(Ambiguous("the path encodes a character that would change its meaning"));
+                if let Some(why) = changes_the_meaning(escaped) {
+                    return Err(Ambiguous(why));
                 }
             }
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' => {}
-            byte if is_unreserved(byte) => {}
-            _ => return Err(Ambiguous("the path has a character that no path has unencoded")),
+            byte if is_plain(byte) || is_unreserved(byte) => {}
+            b';' => return Err(Ambiguous("the path has a `;`: services differ about what stands behind it")),
+            _ => return Err(Ambiguous("the path has a character that no path has unencoded; write it as `%XX`")),
         }
     }
     // Encoded dots are encodings of a character that needs none: they are gone by now.
@@ -96,6 +125,34 @@ fn check_segment(segment: &str) -> Result<(), Ambiguous> {
         return Err(Ambiguous("the path has a `.` or `..` segment"));
     }
     check_text(&decode(segment)?)
+}
+
+/// Why a character may not be encoded in a path: decoded, it is no part of a name any more.
+const fn changes_the_meaning(byte: u8) -> Option<&'static str> {
+    match byte {
+        b'/' => Some(
+            "the path encodes a `/` (`%2F`), which some readers take for one that parts names; use a numeric id if the \
+             service has one",
+        ),
+        b'\\' => Some("the path encodes a backslash (`%5C`), which some readers take for a `/`"),
+        b'%' => Some("the path encodes a `%` (`%25`), and some readers decode twice"),
+        b';' => Some("the path encodes a `;` (`%3B`): services differ about what stands behind it"),
+        0..=0x1f | 0x7f => Some("the path encodes a control character"),
+        _ => None,
+    }
+}
+
+/// The same text with the digits of its escapes in upper case.
+fn with_upper_escapes(text: &str) -> String {
+    let mut upper = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        upper.push(c);
+        if c == '%' {
+            upper.extend(chars.by_ref().take(2).map(|digit| digit.to_ascii_uppercase()));
+        }
+    }
+    upper
 }
 
 /// What an escape of two upper-case digits stands for.
@@ -107,6 +164,11 @@ fn escape(bytes: &mut impl Iterator<Item = u8>) -> Result<u8, Ambiguous> {
         Some(_) | None => Err(Ambiguous("a `%` is not followed by two hexadecimal digits")),
     };
     Ok(digit()? << 4 | digit()?)
+}
+
+/// What a segment may have beside what is unreserved (RFC 3986 §3.3), but for `;`, behind which some readers cut.
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@')
 }
 
 /// RFC 3986 §2.3.
@@ -138,10 +200,28 @@ fn check_text(text: &str) -> Result<(), Ambiguous> {
 
 /// The parameters of a query, decoded, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Query(Vec<(String, Option<String>)>);
+pub(crate) struct Query(Vec<(String, Option<Given>)>);
+
+/// The value of a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Given {
+    /// Decoded, but for a plus.
+    text: String,
+    /// As it goes on.
+    written: String,
+}
+
+impl Given {
+    /// A plus goes on as a plus, and an encoded one encoded: whether it is a space is the service's matter.
+    fn read(text: &str) -> Result<Self, Ambiguous> {
+        let pieces = text.split('+').map(decode_parameter).collect::<Result<Vec<_>, _>>()?;
+        let written: Vec<String> = pieces.iter().map(|piece| encoded(piece)).collect();
+        Ok(Self { text: pieces.join("+"), written: written.join("+") })
+    }
+}
 
 impl Query {
-    /// Reads one, without its `?`. `+` is a space only in forms, and readers differ: it is rejected.
+    /// Reads one, without its `?`. `+` is a space only in forms, and readers differ: in a name it is rejected.
     ///
     /// # Errors
     /// [`Ambiguous`].
@@ -161,11 +241,14 @@ impl Query {
             if name.is_empty() {
                 return Err(Ambiguous("a parameter of the query has no name"));
             }
-            if !text_of_query(name) || !value.is_none_or(text_of_query) {
+            if part.contains(';') {
+                return Err(Ambiguous("the query has a `;`, which some services take for a `&`; write it as `%3B`"));
+            }
+            if !text_of_query(name, b"") || !value.is_none_or(|value| text_of_query(value, IN_VALUES)) {
                 return Err(Ambiguous("the query has a character that readers take differently; write it as `%XX`"));
             }
             let name = decode_parameter(name)?;
-            let value = value.map(decode_parameter).transpose()?;
+            let value = value.map(Given::read).transpose()?;
             parameters.push((name, value));
         }
         if parameters.len() > PARAMETERS {
@@ -176,7 +259,7 @@ impl Query {
 
     /// The parameters in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_ref().map(|value| value.text.as_str())))
     }
 
     /// Whether it has none.
@@ -185,7 +268,11 @@ impl Query {
     }
 }
 
-fn text_of_query(text: &str) -> bool {
+/// What values have besides, since libraries write it so (WHATWG URL §1.3, the query percent-encode set): no reader takes
+/// any of these for the end of a value, nor for the same character encoded and not.
+const IN_VALUES: &[u8] = b"+|{}^`";
+
+fn text_of_query(text: &str, besides: &[u8]) -> bool {
     let known = |byte: u8| {
         is_unreserved(byte)
             || matches!(
@@ -193,20 +280,12 @@ fn text_of_query(text: &str) -> bool {
                 b'%' | b'!' | b'$' | b'\'' | b'(' | b')' | b'*' | b',' | b':' | b'@' | b'/' | b'?' | b'[' | b']'
             )
     };
-    text.bytes().all(|byte| known(byte) || byte == b'=')
+    text.bytes().all(|byte| known(byte) || byte == b'=' || besides.contains(&byte))
 }
 
 fn decode_parameter(text: &str) -> Result<String, Ambiguous> {
-    let mut upper = String::with_capacity(text.len());
-    let mut chars = text.chars();
     // Escapes of a query are written in either case by clients; they mean the same and are written anew.
-    while let Some(c) = chars.next() {
-        upper.push(c);
-        if c == '%' {
-            upper.extend(chars.by_ref().take(2).map(|digit| digit.to_ascii_uppercase()));
-        }
-    }
-    let decoded = decode(&upper)?;
+    let decoded = decode(&with_upper_escapes(text))?;
     if decoded.chars().any(|c| c == '\0') {
         return Err(Ambiguous("the query has a NUL in it"));
     }
@@ -215,29 +294,30 @@ fn decode_parameter(text: &str) -> Result<String, Ambiguous> {
 
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, (name, value)) in self.iter().enumerate() {
+        for (at, (name, value)) in self.0.iter().enumerate() {
             if at > 0 {
                 f.write_str("&")?;
             }
-            write_parameter(f, name)?;
+            f.write_str(&encoded(name))?;
             if let Some(value) = value {
                 f.write_str("=")?;
-                write_parameter(f, value)?;
+                f.write_str(&value.written)?;
             }
         }
         Ok(())
     }
 }
 
-fn write_parameter(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if is_unreserved(byte) || matches!(byte, b':' | b'@' | b'/' | b',') {
-            write!(f, "{}", char::from(byte))?;
+            out.push(char::from(byte));
         } else {
-            write!(f, "%{byte:02X}")?;
+            out.push_str(&format!("%{byte:02X}"));
         }
     }
-    Ok(())
+    out
 }
 
 #[cfg(test)]
@@ -259,6 +339,49 @@ mod tests {
             rows += 1;
         }
         assert!(rows > 40, "{rows}");
+    }
+
+    #[test]
+    fn what_needs_no_escape_is_judged_alike_with_and_without() {
+        for (path, judged) in [
+            ("/", "/"),
+            ("/%24batch", "/$batch"),
+            ("/$batch", "/$batch"),
+            ("/v1/users%3Adelete", "/v1/users:delete"),
+            ("/users/a%40b.c/", "/users/a@b.c/"),
+            ("/%40org%2Cx/%21%24%26%27%28%29%2A%2B%2C%3D%3A%40", "/@org,x/!$&'()*+,=:@"),
+            // What has no other spelling.
+            ("/a%20b/%C3%A9/%22/%7Bid%7D/%5B1%5D", "/a%20b/%C3%A9/%22/%7Bid%7D/%5B1%5D"),
+        ] {
+            let path = Path::read(path).unwrap();
+            assert_eq!(path.judged(), judged);
+            // It is a path, and judged as itself.
+            assert_eq!(Path::read(judged).unwrap().judged(), judged);
+        }
+        // Sent as it was written.
+        assert_eq!(Path::read("/a%40b").unwrap().as_str(), "/a%40b");
+    }
+
+    #[test]
+    fn a_client_may_write_escapes_in_lower_case_and_nothing_else_differs() {
+        for (sent, read) in [
+            ("/files/%c3%a9.txt", Some("/files/%C3%A9.txt")),
+            ("/files/%C3%a9.txt", Some("/files/%C3%A9.txt")),
+            ("/a%2cb/Orders", Some("/a%2Cb/Orders")),
+            ("/orders/7", Some("/orders/7")),
+            ("/a%2fb", None),
+            ("/%2e%2e/a", None),
+            ("/a%5cb", None),
+            ("/a%3bb", None),
+            ("/%6dessages", None),
+            ("/a%c3", None),
+            ("/a%zz", None),
+            ("/a%%2c", None),
+            ("/a%2", None),
+        ] {
+            assert_eq!(Path::received(sent).ok().as_ref().map(Path::as_str), read, "{sent}");
+            assert!(read.is_none_or(|read| Path::read(read).is_ok()), "{sent}");
+        }
     }
 
     #[test]
@@ -286,15 +409,45 @@ mod tests {
             ("q=a%20b&q=%c3%a9", "q=a%20b&q=%C3%A9"),
             ("filter[name]=x", "filter%5Bname%5D=x"),
             ("a=b=c", "a=b%3Dc"),
+            ("q=is%3Aopen+label%3Abug", "q=is:open+label:bug"),
+            ("q=a%2bb+c%20d", "q=a%2Bb+c%20d"),
+            ("q=+", "q=+"),
+            ("q=a|b&f={x}^`", "q=a%7Cb&f=%7Bx%7D%5E%60"),
         ] {
             let query = Query::read(text).unwrap();
             assert_eq!(query.to_string(), written);
             assert_eq!(Query::read(written).unwrap(), query, "{text}");
         }
         for text in [
-            "a=b+c", "a&&b", "=x", "&", "a=%", "a=%zz", "a=%00", "a=%ff", "a=b#c", "a=b;c=d", "a=\u{e9}", "a=\"", "a=<",
+            "a=b#c",
+            "a&&b",
+            "=x",
+            "&",
+            "a=%",
+            "a=%zz",
+            "a=%00",
+            "a=%ff",
+            "a=b;c=d",
+            "a;b",
+            "a=\u{e9}",
+            "a=\"",
+            "a=<",
+            "a+b=c",
+            "a+b",
+            "+_method=x",
+            "a|b=c",
+            "{a}=b",
+            "a=b+%",
+            "a=%C3+%A9",
+            "a=%+41",
+            "a=b\\c",
         ] {
             assert!(Query::read(text).is_err(), "{text}");
         }
+        // What looks at a value sees its plus, written or encoded.
+        let query = Query::read("a=b+c&d=b%2Bc").unwrap();
+        assert_eq!(query.iter().map(|(_, value)| value).collect::<Vec<_>>(), [Some("b+c"), Some("b+c")]);
+        assert_ne!(Query::read("a=b+c"), Query::read("a=b%2Bc"));
+        assert_ne!(Query::read("a=b+c"), Query::read("a=b%20c"));
     }
 }

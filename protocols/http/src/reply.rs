@@ -8,12 +8,14 @@
 //! | over a budget | 429 | problem+json | `rate_limit_error` | `rate_limit_exceeded` | |
 //! | identity refused or revoked | 401 | problem+json | `authentication_error` | `invalid_api_key` | JSON-RPC error |
 //! | the record or the backend failed | 502, 503, 504 | problem+json | `api_error` | `server_error` | JSON-RPC error |
+//! | the answer came and may not pass | the backend's of an error, else 502 | problem+json | `api_error` | `server_error` | JSON-RPC error |
 //!
 //! What is told of a request to a tool server before its message was read has no id of its own: it is null, and the
 //! problem is the error's `data`. Clients of the protocol show nothing else of an answer that is no success.
 //!
 //! Promises: each text names rule, reason, decision and next step; `x-should-retry: false` stands where trying again
-//! cannot help, since clients of models try again by themselves; nothing here is made of what the backend said.
+//! cannot help, since clients of models try again by themselves; nothing here is made of what the backend said, but for the
+//! status of an answer that is withheld.
 //! Held by: the tests below.
 
 use crate::api::{Api, anthropic};
@@ -26,7 +28,7 @@ use portcullis_model::{Denial, Fault, HoldTerms, Reason, Spent};
 use serde_json::{Value, json};
 
 /// Tells the clients of models whether to try again; others pass it over.
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Seconds until it is worth to look again whether people have decided.
 const RETRY_AFTER: u64 = 10;
@@ -220,7 +222,11 @@ pub(crate) fn left(api: Api, left: &LeftOpen) -> (Head, Bytes) {
     (head, body)
 }
 
+/// What to do about a request that cannot be read, where no rule says it: `detail` says what is wrong.
+const CHANGE: &str = "Change the request as `detail` says, and send it again.";
+
 fn problem(denial: &Denial) -> Problem<'_> {
+    let unread = matches!(&denial.reason, Reason::Unreadable(_)) && denial.message.is_none();
     let (status, title) = match &denial.reason {
         Reason::Unreadable(Fault::TooLarge { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large"),
         Reason::Unreadable(Fault::Syntax { .. } | Fault::Ambiguous { .. }) => {
@@ -265,7 +271,7 @@ fn problem(denial: &Denial) -> Problem<'_> {
             | Reason::Recalled { approval, .. } => Some(approval.to_string()),
             _ => None,
         },
-        next_step: denial.told().next,
+        next_step: denial.told().next.map(|next| if unread { CHANGE } else { next }),
         sentence: format!("portcullis: {}", refusal_text(denial)),
         details: match &denial.reason {
             Reason::Unreadable(fault) => anthropic::details(fault),
@@ -298,6 +304,34 @@ pub(crate) fn failed(api: Api, status: StatusCode, why: &str) -> (Head, Bytes) {
     Problem::plain(status, "the request failed", why, passing).reply(Some(api))
 }
 
+/// Says that the same request again cannot help.
+pub(crate) fn no_retry(head: &mut Head) {
+    head.headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+}
+
+/// An answer of a plain API that came, with this status, and may not pass. An error keeps its status: it holds no value, and
+/// tells a client whether to try again. A success is none to a client that gets nothing of it, but what was asked for is
+/// done: its words say so, since a client that tries again would have it done twice.
+pub(crate) fn withheld(answered: StatusCode, why: &str) -> (Head, Bytes) {
+    let code = answered.as_u16();
+    let (status, detail, passing) = if answered.is_client_error() || answered.is_server_error() {
+        let passing = answered.is_server_error() || matches!(code, 408 | 425 | 429);
+        (answered, format!("the service answered {code}, and its answer is withheld: {why}"), passing)
+    } else if answered.is_success() {
+        let detail = format!(
+            "the request was carried out: the service answered {code}. Its answer is withheld: {why}. Look at what became of it \
+             before you send it again"
+        );
+        (StatusCode::BAD_GATEWAY, detail, false)
+    } else {
+        (StatusCode::BAD_GATEWAY, format!("the service answered {code}, and its answer is withheld: {why}"), false)
+    };
+    let (mut head, body) = Problem::plain(status, "the answer is withheld", detail, passing).reply(Some(Api::Rest));
+    // It is not the gateway that wants to know who asks.
+    head.headers.remove(header::WWW_AUTHENTICATE);
+    (head, body)
+}
+
 /// A request whose head or body is refused before anybody is asked.
 pub(crate) fn malformed(api: Option<Api>, status: StatusCode, why: &str) -> (Head, Bytes) {
     Problem::plain(status, "the request cannot be read in one way only", why, false).reply(api)
@@ -324,7 +358,8 @@ pub(crate) fn not_entered(api: Option<Api>, why: &NotEntered, connection: &str) 
             (head, body)
         }
         _ => {
-            let detail = "send a token as `Authorization: Bearer TOKEN` or `x-api-key: TOKEN`";
+            let detail = "send a token that is still good as `Authorization: Bearer TOKEN` or `x-api-key: TOKEN`; tokens end, \
+                          after 24 hours at the latest";
             Problem::plain(StatusCode::UNAUTHORIZED, "the identity was refused", detail, false).reply(api)
         }
     }
@@ -338,6 +373,43 @@ mod tests {
     fn denial(reason: Reason) -> Denial {
         let decision = DecisionId { session: SessionId::new(), number: 3 };
         Denial { decision: Some(decision), reason, message: Some("Ask the owner.".into()) }
+    }
+
+    #[test]
+    fn what_came_and_may_not_pass_is_told_with_what_the_service_said_of_it() {
+        for (answered, told, passing, done) in [
+            (200, 502, false, true),
+            (202, 502, false, true),
+            (304, 502, false, false),
+            (401, 401, false, false),
+            (404, 404, false, false),
+            (429, 429, true, false),
+            (500, 500, true, false),
+            (503, 503, true, false),
+        ] {
+            let (head, body) = withheld(StatusCode::from_u16(answered).unwrap(), "it is no JSON");
+            assert_eq!(head.status.as_u16(), told);
+            assert_eq!(head.headers.get(SHOULD_RETRY).is_none(), passing, "{answered}");
+            assert!(!head.headers.contains_key(header::WWW_AUTHENTICATE));
+            let said: Value = serde_json::from_slice(&body).unwrap();
+            let detail = said.pointer("/detail").unwrap().as_str().unwrap();
+            assert!(detail.contains(&answered.to_string()) && detail.contains("it is no JSON"), "{detail}");
+            assert_eq!(detail.contains("was carried out"), done, "{detail}");
+        }
+    }
+
+    #[test]
+    fn who_sends_what_cannot_be_read_is_told_about_a_request() {
+        let fault = || Fault::Ambiguous { message: "the body has no content-type".into() };
+        let denial = Denial { message: None, ..denial(Reason::Unreadable(fault())) };
+        let (_, body) = refused(Api::Rest, &denial);
+        let said: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(said.pointer("/next_step").unwrap(), CHANGE);
+        // A file that is not there has no next step.
+        let missing = Fault::Missing { message: "no such file".into(), position: None };
+        let denial = Denial { reason: Reason::Unreadable(missing), ..denial };
+        let (_, body) = refused(Api::Rest, &denial);
+        assert!(!String::from_utf8_lossy(&body).contains("next_step"));
     }
 
     #[test]

@@ -14,18 +14,20 @@ mod body;
 mod exchange;
 mod front;
 mod giving;
+mod held;
 mod line;
 mod socket;
 mod switching;
 
 #[cfg(test)]
-pub(crate) use body::collect;
+pub(crate) use body::collected;
 pub(crate) use front::listener;
 
 use crate::error::Result;
 use crate::head::Routes;
 use crate::upstream::{Destination, Way};
 use front::Front;
+use held::Bodies;
 use hyper_util::rt::TokioIo;
 use line::Line;
 use portcullis_gate::Gate;
@@ -60,6 +62,7 @@ pub struct Http {
     gate: Gate,
     routes: Routes,
     ways: HashMap<Name, Arc<Way>>,
+    bodies: Arc<Bodies>,
 }
 
 impl Http {
@@ -76,7 +79,8 @@ impl Http {
             routes.names.insert(name.clone());
             ways.insert(name, Arc::new(Way::new(&destination)?));
         }
-        Ok(Self { settings, gate, routes, ways })
+        let bodies = Bodies::new(settings.body.max(settings.model_body));
+        Ok(Self { settings, gate, routes, ways, bodies })
     }
 
     /// Takes an accepted connection to its end.

@@ -2,7 +2,8 @@
 //!
 //! Promises: every call is `call tool NAME`, and what its input does is said besides: command lines through
 //! `portcullis-shell`, SQL through `portcullis-sql`, files and hosts. What tools do with which field is data
-//! (`data/tools.yaml`, and the configuration before it); fields that nobody described are searched for code. Input that
+//! (`data/tools.yaml`, and the configuration before it); fields that nobody described are searched for code, a program and
+//! its words in two of them together (`spawn.rs`), and JSON in them as readers that forgive take it (`loose.rs`). Input that
 //! can be read two ways, that is too large or holds code that cannot be read is a fault. SQL may be for any database, so
 //! the denies and masks of each are about it. What is recorded has the secrets of that code replaced. Does not promise to
 //! see what an agent hides in a file and runs later: what it does then is judged where it arrives.
@@ -10,9 +11,11 @@
 
 mod facts;
 mod lines;
+mod loose;
 mod places;
 mod search;
 mod shown;
+mod spawn;
 #[cfg(test)]
 mod tests;
 
@@ -175,10 +178,12 @@ impl Walk {
         if named.any(|other| other != self.directory) {
             self.directory = None;
         }
+        let spawned = self.spawned(members, |field| tool.role(field));
         for (field, node) in members {
             match tool.role(field) {
                 Some(_) if tool.is_nothing(field, node) => {}
                 Some(role) => self.field(role, node),
+                None if spawned.contains(&node.span.start) => {}
                 None => self.member(field, node),
             }
         }
@@ -206,7 +211,7 @@ impl Walk {
             Role::Dynamic => self.marks = self.marks.with(Mark::Dynamic),
             Role::Forced => self.marks = self.marks.with(Mark::Forced),
             Role::Privileged => self.marks = self.marks.with(Mark::Privileged),
-            Role::Patch => match node.text().and_then(places::patch) {
+            Role::Patch => match node.text().and_then(|text| places::patch(text, self.directory.as_deref())) {
                 Some(operations) => self.emit(operations),
                 None => self.emit([Operation::unknown()]),
             },
@@ -256,11 +261,38 @@ impl Walk {
                 }
                 self.one_by_one(parts, |walk, part| walk.member(field, part));
             }
+            (Named::Words, Value::Array(_)) => self.argv(node),
             (named @ (Named::Sql | Named::Query), Value::String(text)) => self.sql(text, node, named),
             (Named::Sql | Named::Query, Value::Array(texts)) => {
                 texts.iter().for_each(|node| self.member(field, node));
             }
+            (named @ (Named::Sql | Named::Query), Value::Object(members)) => self.query(field, named, members),
             (_, _) => self.search(node),
+        }
+    }
+
+    /// An object where SQL is asked for, as drivers take it (`{text, values}`, `{sql, values}`). What of it is SQL its names
+    /// say, and where nothing else can stand, how it begins.
+    fn query(&mut self, field: &str, named: Named, members: &[(String, Node)]) {
+        let spawned = self.spawned(members, |_| None);
+        for (inner, node) in members.iter().filter(|(_, node)| !spawned.contains(&node.span.start)) {
+            match &node.value {
+                Value::String(_) | Value::Array(_) | Value::Object(_) if search::is_text_of_query(inner) => {
+                    self.member(if search::named(inner) >= named { inner } else { field }, node);
+                }
+                // The name of a statement is one word.
+                Value::String(text)
+                    if named == Named::Sql && search::begins_as_sql(text) && !search::is_one_word(text) =>
+                {
+                    self.sql(text, node, named);
+                }
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_) => self.member(inner, node),
+            }
         }
     }
 
@@ -286,7 +318,7 @@ impl Walk {
                 Named::Sql => drop(self.fault.get_or_insert(fault)),
                 // It begins like SQL, in a field for queries, and is not PostgreSQL's: another system may run it.
                 Named::Query if begins => self.emit([Operation::unknown()]),
-                Named::Query | Named::Shell | Named::Other => {}
+                Named::Query | Named::Words | Named::Shell | Named::Other => {}
             }
             return;
         }
@@ -302,7 +334,11 @@ impl Walk {
         match &node.value {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
             Value::Array(elements) => elements.iter().for_each(|element| self.search(element)),
-            Value::Object(members) => members.iter().for_each(|(field, member)| self.member(field, member)),
+            Value::Object(members) => {
+                let spawned = self.spawned(members, |_| None);
+                let others = members.iter().filter(|(_, member)| !spawned.contains(&member.span.start));
+                others.for_each(|(field, member)| self.member(field, member));
+            }
             Value::String(text) => {
                 if search::begins_as_sql(text) {
                     self.sql(text, node, Named::Other);
@@ -317,12 +353,18 @@ impl Walk {
 
     /// JSON inside a string.
     fn document(&mut self, text: &str, node: &Node) {
-        if self.depth >= DOCUMENTS || !text.trim_start().starts_with(['{', '[']) {
+        let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+        if self.depth >= DOCUMENTS || !text.starts_with(['{', '[']) {
             return;
         }
-        let Ok(inner) = json::read(text.as_bytes()) else { return };
+        let read = json::read(text.as_bytes()).map(|inner| vec![inner]);
+        // Whoever reads it may forgive more than we do.
+        let Some(documents) = read.ok().or_else(|| loose::read(text)) else {
+            self.marks = self.marks.with(Mark::Dynamic);
+            return;
+        };
         self.depth += 1;
-        self.search(&inner);
+        documents.iter().for_each(|inner| self.search(inner));
         self.depth -= 1;
         // Places of the inner text are no places of the input: a secret in it hides all of it.
         if self.depth == 0 && std::mem::take(&mut self.secret_below) {

@@ -2,9 +2,11 @@
 //!
 //! A patch names the members of a document in its values, so a rule about `$.status` would not see that one sets it.
 //! Promises: what `add`, `replace` and `test` say is told at the place that they point to (RFC 6901), the digits of a
-//! pointer both as an element and as a member; what takes its value from elsewhere (`move`, `copy`), is not of the RFC,
-//! points nowhere or too deep makes the values of the whole body ones that could not be told. A list is taken for a patch by its
-//! shape, whatever type its sender declares. Does not promise that the service takes it for one.
+//! pointer both as an element and as a member; what takes its value from elsewhere (`move`, `copy`), is not of the RFC (a
+//! pointer that is no text, names in capitals, which some readers take for the same), points nowhere or too deep makes the
+//! values of the whole body ones that could not be told. A list is taken for a patch by its shape, whatever type its sender
+//! declares; a body that is declared one and has another shape could not be told. Does not promise that the service takes
+//! it for one.
 //! Held by: the tests below and `field/tests.rs` of the policy crate.
 
 use super::{Leaf, Scalar, Step};
@@ -31,24 +33,46 @@ struct Edit<'a> {
     op: Option<&'a str>,
     pointer: Option<&'a str>,
     value: Vec<(&'a [Step], &'a Scalar)>,
+    /// It says what is done, and where, to a reader who takes names without case and places in another form.
+    acts: bool,
+    points: bool,
+    /// And to no other.
+    odd: bool,
 }
 
-/// Reads the values of a body as a patch.
-pub(super) fn read(leaves: &[Leaf]) -> Patch {
+/// Reads the values of a body as a patch. `declared` says that its sender calls it one.
+pub(super) fn read(leaves: &[Leaf], declared: bool) -> Patch {
     let mut sets = Vec::new();
-    let mut is_patch = false;
+    let mut is_patch = declared;
+    // A list or an object with nothing in it does nothing.
+    if let [Leaf { path, value: Scalar::Empty }] = leaves
+        && path.is_empty()
+    {
+        return Patch::None;
+    }
     for element in leaves.chunk_by(|left, right| left.path.first() == right.path.first()) {
         let mut edit = Edit::default();
         for leaf in element {
             let [Step::Element(_), Step::Member(name), below @ ..] = leaf.path.as_slice() else { continue };
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            edit.acts |= is("op") && below.is_empty() && matches!(leaf.value, Scalar::Text(_));
+            edit.points |= is("path");
             match (&**name, below, &leaf.value) {
                 ("op", [], Scalar::Text(text)) => edit.op = Some(text),
                 ("path", [], Scalar::Text(text)) => edit.pointer = Some(text),
                 ("value", below, value) => edit.value.push((below, value)),
-                _ => {}
+                _ => edit.odd |= ["op", "path", "value"].into_iter().any(is),
             }
         }
-        let (Some(op), Some(pointer)) = (edit.op, edit.pointer) else { continue };
+        if edit.acts && edit.points && edit.odd {
+            return Patch::Untold;
+        }
+        let (Some(op), Some(pointer)) = (edit.op, edit.pointer) else {
+            if declared {
+                return Patch::Untold;
+            }
+            continue;
+        };
         is_patch = true;
         match op {
             "remove" => {}
@@ -121,7 +145,7 @@ mod tests {
             sku(Step::Element(u32::MAX)),
             sku(member("-")),
         ];
-        assert_eq!(read(&leaves), Patch::Sets(expected));
+        assert_eq!(read(&leaves, false), Patch::Sets(expected));
     }
 
     #[test]
@@ -129,18 +153,58 @@ mod tests {
         let edit =
             |op: &str, path: &str| element(0, &[(&["op"], text(op)), (&["path"], text(path)), (&["from"], text("/b"))]);
         for (op, path) in [("move", "/a"), ("copy", "/a"), ("increment", "/a"), ("add", "a"), ("ADD", "/a")] {
-            assert_eq!(read(&edit(op, path)), Patch::Untold, "{op} {path}");
+            assert_eq!(read(&edit(op, path), false), Patch::Untold, "{op} {path}");
         }
-        assert_eq!(read(&edit("remove", &"/a".repeat(STEPS + 1))), Patch::Sets(Vec::new()));
+        assert_eq!(read(&edit("remove", &"/a".repeat(STEPS + 1)), false), Patch::Sets(Vec::new()));
         let deep = |steps: usize| {
             let mut leaves = edit("add", &"/a".repeat(steps));
             leaves.extend(element(0, &[(&["value"], text("x"))]));
-            read(&leaves)
+            read(&leaves, false)
         };
         assert!(matches!(deep(STEPS), Patch::Sets(sets) if sets.len() == 1 && sets[0].path.len() == STEPS));
         assert_eq!(deep(STEPS + 1), Patch::Untold);
-        assert_eq!(read(&[]), Patch::None);
-        assert_eq!(read(&element(0, &[(&["op"], text("add"))])), Patch::None);
-        assert_eq!(read(&[Leaf { path: vec![member("op")], value: text("add") }]), Patch::None);
+        assert_eq!(read(&[], false), Patch::None);
+        assert_eq!(read(&element(0, &[(&["op"], text("add"))]), false), Patch::None);
+        assert_eq!(read(&[Leaf { path: vec![member("op")], value: text("add") }], false), Patch::None);
+    }
+
+    #[test]
+    fn a_patch_that_only_some_readers_see_could_not_be_told() {
+        let odd: [&[(&[&str], Scalar)]; 7] = [
+            &[(&["Op"], text("replace")), (&["Path"], text("/refund")), (&["Value"], text("500"))],
+            &[(&["OP"], text("replace")), (&["path"], text("/refund")), (&["value"], text("500"))],
+            &[(&["op"], text("replace")), (&["Path"], text("/refund")), (&["value"], text("500"))],
+            &[(&["op"], text("replace")), (&["path"], text("/refund")), (&["Value"], text("500"))],
+            &[(&["op"], text("replace")), (&["path", "a"], text("refund")), (&["value"], text("500"))],
+            &[(&["op"], text("replace")), (&["path"], Scalar::Empty), (&["value"], text("500"))],
+            &[(&["op"], text("test")), (&["path"], text("/x")), (&["Op"], text("replace")), (&["Path"], text("/y"))],
+        ];
+        for members in odd {
+            assert_eq!(read(&element(0, members), false), Patch::Untold, "{members:?}");
+            assert_eq!(read(&element(0, members), true), Patch::Untold, "{members:?}");
+        }
+        // Lists of other things.
+        let other: [&[(&[&str], Scalar)]; 4] = [
+            &[(&["Path"], text("/a")), (&["Value"], text("b"))],
+            &[(&["op"], text("login")), (&["Value"], text("b"))],
+            &[(&["op", "a"], text("b")), (&["path"], text("c"))],
+            &[(&["name"], text("a")), (&["path"], text("b"))],
+        ];
+        for members in other {
+            assert_eq!(read(&element(0, members), false), Patch::None, "{members:?}");
+            assert_eq!(read(&element(0, members), true), Patch::Untold, "{members:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_declared_a_patch_and_is_none_could_not_be_told() {
+        let member_of = |name: &str| Leaf { path: vec![member(name)], value: text("x") };
+        assert_eq!(read(&[member_of("op"), member_of("path")], true), Patch::Untold);
+        assert_eq!(read(&[Leaf { path: Vec::new(), value: text("x") }], true), Patch::Untold);
+        let nested = Leaf { path: vec![Step::Element(0), Step::Element(0), member("op")], value: text("add") };
+        assert_eq!(read(&[nested], true), Patch::Untold);
+        assert_eq!(read(&[Leaf { path: Vec::new(), value: Scalar::Empty }], true), Patch::None);
+        let remove = element(0, &[(&["op"], text("remove")), (&["path"], text("/a"))]);
+        assert_eq!(read(&remove, true), Patch::Sets(Vec::new()));
     }
 }

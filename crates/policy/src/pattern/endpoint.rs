@@ -1,10 +1,11 @@
 //! `endpoint METHOD PATH`.
 //!
 //! Promises: the method is taken as it is sent, capitals and all; a path is compared segment by segment with the one
-//! canonical spelling that a request is judged by, in which an unreserved character is itself and every other byte a `%`
-//! and two capital hexadecimal digits. What that spelling never holds is refused here, since a rule that has it would
-//! match nothing and a deny would silently be none: a query, a blank, a character beyond ASCII, `%2f` in small letters,
-//! `%61` for `a`, an escape cut by a `*`. Segments are compared as they are spelled: `*` takes escapes as it takes letters.
+//! canonical spelling that a request is judged by, in which what a segment may have as it is (RFC 3986 §3.3) is itself and
+//! every other byte a `%` and two capital hexadecimal digits. What that spelling never holds is refused here, since a rule
+//! that has it would match nothing and a deny would silently be none: a query, a blank, a character beyond ASCII, `%2f` in
+//! small letters, `%61` for `a`, `%40` for `@`, an escape cut by a `*`. Segments are compared as they are spelled: `*` takes
+//! escapes as it takes letters.
 //! Does not promise that a request's path is canonical: the reader of requests does. Held by: `pattern/tests.rs`.
 
 use super::{Pattern, Refused, path};
@@ -70,9 +71,11 @@ fn escape(tokens: &mut std::slice::Iter<'_, Token>) -> Result<(), (String, Strin
         return Err(("has a `%` that is no escape".to_owned(), help.to_owned()));
     };
     let c = u8::try_from(high * 16 + low).map_or('\0', char::from);
-    if c.is_ascii_alphanumeric() || "-._~".contains(c) {
+    if c.is_ascii_alphanumeric() || "-._~!$&'()*+,=:@".contains(c) {
         let what = format!("escapes `{c}`, which a canonical path never does");
-        return Err((what, format!("write `{c}`")));
+        // These two mean something else in a pattern.
+        let quote = if matches!(c, '*' | ',') { "\\" } else { "" };
+        return Err((what, format!("write `{quote}{c}`")));
     }
     if matches!(c, '/' | '\\' | '%') || c.is_ascii_control() {
         let what = format!("has an escaped `{}`, which no canonical path holds", c.escape_debug());

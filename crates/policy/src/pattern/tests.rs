@@ -132,6 +132,9 @@ fn nouns_match_their_objects() {
         ("endpoint GET /caf%C3%A9/*", endpoint("GET", "/caf%C3%A9/7"), true),
         (r"endpoint GET /a\*", endpoint("GET", "/a*"), true),
         (r"endpoint GET /a\*", endpoint("GET", "/ab"), false),
+        ("endpoint * /**/$batch", endpoint("POST", "/odata/$batch"), true),
+        ("endpoint * /v1/*:delete", endpoint("POST", "/v1/users:delete"), true),
+        (r"endpoint * /{a\,b,c}", endpoint("GET", "/a,b"), true),
         ("endpoint GET /**/admin/**", endpoint("GET", "/a/b/admin"), true),
         ("endpoint P* /orders", endpoint("PATCH", "/orders"), true),
         ("session sql", Object::Session(SessionKind::Sql), true),
@@ -333,6 +336,17 @@ fn what_would_silently_match_nothing_is_refused_with_help() {
             "`endpoint GET /%61dmin` escapes `a`, which a canonical path never does",
             "write `a`",
         ),
+        (
+            "endpoint GET /users/a%40b.c",
+            "`endpoint GET /users/a%40b.c` escapes `@`, which a canonical path never does",
+            "write `@`",
+        ),
+        (
+            "endpoint * /{a,%24batch}",
+            "`endpoint * /{a,%24batch}` escapes `$`, which a canonical path never does",
+            "write `$`",
+        ),
+        ("endpoint GET /a%2A", "`endpoint GET /a%2A` escapes `*`, which a canonical path never does", r"write `\*`"),
         (
             "endpoint GET /a%2Fb",
             "`endpoint GET /a%2Fb` has an escaped `/`, which no canonical path holds",

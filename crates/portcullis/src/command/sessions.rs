@@ -10,6 +10,7 @@ use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use portcullis_model::Event;
 use serde_json::Value;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::Path;
@@ -68,13 +69,19 @@ async fn show(args: &ListArgs, session: &str) -> Result<(), Failure> {
     answer
         .lines(async |line| {
             if args.json {
-                println!("{line}");
+                put(line)
             } else if let Some(told) = timeline.tell(&serde_json::from_str::<Event>(line)?) {
-                println!("{told}");
+                put(&told)
+            } else {
+                Ok(())
             }
-            Ok(())
         })
         .await
+}
+
+/// Prints a line of what can be long.
+fn put(line: impl Display) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{line}").map_err(Failure::of_output)
 }
 
 async fn export(
@@ -100,14 +107,13 @@ async fn export(
     let progress = progress(output.is_some());
     answer
         .lines(async |line| {
-            writeln!(out, "{line}")?;
+            writeln!(out, "{line}").map_err(Failure::of_output)?;
             progress.inc(1);
             Ok(())
         })
         .await?;
     progress.finish_and_clear();
-    out.flush()?;
-    Ok(())
+    out.flush().map_err(Failure::of_output)
 }
 
 async fn tail(args: &ListArgs) -> Result<(), Failure> {
@@ -116,13 +122,12 @@ async fn tail(args: &ListArgs) -> Result<(), Failure> {
     answer
         .lines(async |line| {
             if args.json {
-                println!("{line}");
-                return Ok(());
+                return put(line);
             }
             let event: Event = serde_json::from_str(line)?;
             if let Some(told) = Timeline::default().tell(&event) {
                 let id = event.stream.to_string();
-                println!("{} {}\n{told}", event.at, id.get(..8).unwrap_or(&id));
+                put(format_args!("{} {}\n{told}", event.at, id.get(..8).unwrap_or(&id)))?;
             }
             Ok(())
         })

@@ -39,6 +39,13 @@ fn script() -> Answers {
         "/base/redirect" => vec![Act::Write(
             "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".into(),
         )],
+        "/base/made" => {
+            let host = asked.header("host").unwrap_or_default();
+            let head = format!(
+                "HTTP/1.1 201 Created\r\nlocation: /base/orders/7\r\nlink: <http://{host}/base/orders?page=2>; rel=\"next\"\r\ncontent-length: 0\r\n\r\n"
+            );
+            vec![Act::Write(head.into())]
+        }
         "/base/cookie" => vec![Act::Write(
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nset-cookie: a=b\r\nalt-svc: h3=\":1\"\r\nconnection: x-hop\r\nx-hop: 1\r\ncontent-length: 2\r\n\r\n{}".into(),
         )],
@@ -192,6 +199,9 @@ fn an_answer_that_breaks_off_never_looks_whole() {
         let heard = world.curl(path, &["--http1.1"]);
         assert_eq!((heard.status.as_str(), heard.curl), (status, 0), "{path}: {}", heard.body);
         assert!(!heard.head.contains("location"), "{}", heard.head);
+        let redirects = path == "/crm/redirect";
+        assert_eq!(heard.body.contains("redirects are not passed on"), redirects, "{}", heard.body);
+        assert_eq!(heard.head.contains("x-should-retry: false"), redirects, "{}", heard.head);
     }
     for path in ["/crm/broken", "/crm/short"] {
         for version in ["--http1.1", "--http2"] {
@@ -202,6 +212,46 @@ fn an_answer_that_breaks_off_never_looks_whole() {
     // The gateway is as good as before.
     assert_eq!(world.curl("/crm/orders", &[]).status, "200");
     world.gateway.stop(&["an answer failed"]).unwrap();
+}
+
+#[test]
+fn an_address_of_the_service_is_told_as_one_of_the_gateway() {
+    let world = world();
+    let address = world.gateway.address("http").unwrap();
+    for version in ["--http1.1", "--http2"] {
+        let heard = world.curl("/crm/made", &[version, "-X", "POST"]);
+        assert_eq!(heard.status, "201", "{}", heard.body);
+        assert!(heard.head.lines().any(|line| line == "location: /crm/orders/7"), "{}", heard.head);
+        let next = format!("link: <https://{address}/crm/orders?page=2>; rel=\"next\"");
+        assert!(heard.head.contains(&next), "{}", heard.head);
+        // By its host the connection needs no name in the path.
+        let heard = world.curl("/made", &[version, "-X", "POST", "-H", "host: crm.example"]);
+        assert!(heard.head.lines().any(|line| line == "location: /orders/7"), "{}", heard.head);
+        assert!(heard.head.contains("link: <https://crm.example/orders?page=2>"), "{}", heard.head);
+    }
+    world.gateway.stop(&[]).unwrap();
+}
+
+/// What libraries write of a blank and of letters beyond ASCII is what the service gets.
+#[test]
+fn a_request_goes_on_as_libraries_write_it() {
+    let world = world();
+    for (asked, sent) in [
+        ("/crm/search?q=is%3Aopen+label%3Abug", "GET /base/search?q=is:open+label:bug HTTP/1.1"),
+        ("/crm/files/%c3%a9.txt", "GET /base/files/%C3%A9.txt HTTP/1.1"),
+    ] {
+        let heard = world.curl(asked, &[]);
+        assert!(heard.status == "200" && heard.body.contains(sent), "{asked}: {} {}", heard.status, heard.body);
+    }
+    let form = ["-d", "expand[]=a", "-d", "expand[]=b"];
+    assert_eq!(world.curl("/crm/charges", &form).status, "200");
+    let lines = ["-H", "content-type: application/x-ndjson", "--data-binary", "{\"index\":{}}\n{\"a\":1}\n"];
+    assert_eq!(world.curl("/crm/_bulk", &lines).status, "200");
+    let heard = world.curl("/crm/orders", &["-d", "{\"a\": 1}"]);
+    assert_eq!(heard.status, "400");
+    assert!(heard.body.contains("send `content-type: application/json`"), "{}", heard.body);
+    assert!(heard.body.contains("Change the request as"), "{}", heard.body);
+    world.gateway.stop(&[]).unwrap();
 }
 
 #[test]

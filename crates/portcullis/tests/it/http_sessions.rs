@@ -105,7 +105,7 @@ fn a_callers_requests_that_cannot_be_read_are_in_the_record() {
     let large = "x".repeat(200 << 10);
     let long = format!("content-type: application/json\r\ncontent-length: {}\r\n", large.len());
     for (line, headers, body, status, recorded) in [
-        ("GET /a%2Fone", "", "", "400", "the path encodes a character"),
+        ("GET /a%2Fone", "", "", "400", "the path encodes a `/` (`%2F`)"),
         ("GET /two?access_token=hunter2", "", "", "400", "a credential stands in the query"),
         ("POST /three", long.as_str(), large.as_str(), "413", "the body is larger than its limit"),
         ("POST /four", "content-encoding: br\r\ncontent-length: 1\r\n", "x", "415", "as gzip and nothing else"),

@@ -495,3 +495,54 @@ fn nodes_own_client_reads_what_is_said_and_why_it_is_closed() {
     assert!(lines[1].starts_with("1008 true refused by live/no-refunds"), "{said}");
     world.gateway.stop(&[]).unwrap();
 }
+
+/// Asks for a socket over HTTP/2 (RFC 8441), and then for a document, and tells what becomes of each.
+const NODE_HTTP_2: &str = r#"
+const session = require("node:http2").connect(process.env.ADDRESS);
+const authorization = `Bearer ${process.env.TOKEN}`;
+const ask = (headers, then) => {
+  let told = "nothing";
+  const stream = session.request({ authorization, ...headers });
+  stream.on("response", (head) => { told = head[":status"]; });
+  stream.on("error", ({ code }) => { told = code; });
+  stream.on("close", () => { console.log(told, stream.rstCode); then(); });
+  stream.resume();
+};
+session.on("remoteSettings", ({ enableConnectProtocol }) => {
+  console.log("sockets", enableConnectProtocol);
+  ask({ ":method": "CONNECT", ":protocol": "websocket", ":path": "/crm/live/a", "sec-websocket-version": "13" }, () =>
+    ask({ ":path": "/crm/never" }, () => session.close()));
+});
+"#;
+
+#[test]
+fn a_socket_passes_over_tls_to_its_service_and_is_not_opened_over_http_2() {
+    let (Some(mut socket), Some(mut http_2)) = (node(NODE), node(NODE_HTTP_2)) else { return };
+    let service = Service::start();
+    // A service over TLS that would speak HTTP/2 with whoever offers it: a gateway of its own.
+    let upstream = format!("{{ protocol: http, upstream: \"http://{}\", api: rest }}", service.address);
+    let inner = Settings::new(BINARY).connection("crm", &upstream).policy("live", POLICY).start().unwrap();
+    let bearer = format!("Bearer {}", inner.token("gateway", &["agents"]).unwrap());
+    let upstream = format!(
+        "{{ protocol: http, upstream: \"https://{}/crm\", tls_ca: \"{}\", api: rest, headers: {{ authorization: {{ env: INNER }} }} }}",
+        inner.address("http").unwrap(),
+        inner.ca_file().display(),
+    );
+    let settings = Settings::new(BINARY).environment("INNER", &bearer).connection("crm", &upstream);
+    let gateway = settings.policy("live", POLICY).start().unwrap();
+    let (token, address) = (gateway.token("agent", &["agents"]).unwrap(), gateway.address("http").unwrap());
+    for (node, scheme, path) in [(&mut socket, "wss", "/crm/live/a"), (&mut http_2, "https", "")] {
+        node.env("ADDRESS", format!("{scheme}://{address}{path}")).env("TOKEN", &token);
+        node.env("NODE_EXTRA_CA_CERTS", gateway.ca_file());
+    }
+    let said = succeed(&mut socket);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "note masked 300 chat", "{said}");
+    assert!(lines[1].starts_with("1008 true refused by live/no-refunds"), "{said}");
+    assert!(service.sees().starts_with("get /live/a http/1.1\r\n"));
+    let refused = succeed(&mut http_2);
+    assert_eq!(refused, "sockets false\nERR_HTTP2_STREAM_ERROR 1\n404 0\n");
+    for gateway in [gateway, inner] {
+        gateway.stop(&[]).unwrap();
+    }
+}

@@ -5,6 +5,7 @@
 //! | [`List`] | words that a data file names |
 //! | [`Spared`] | values masked in place, but for what the API made itself |
 //! | [`request`] | the body as it is sent: masked first, then read |
+//! | [`members`] | which members objects in it may have |
 //! | [`without`] | the same body without tools that are refused |
 //! | [`Call`], [`Ready`] | a tool call: masked first, then judged, recorded and released as that |
 //! | [`Speech`] | a streamed text; JSON in it waits until it is whole |
@@ -17,6 +18,7 @@
 mod answering;
 mod call;
 mod list;
+pub(super) mod members;
 mod offered;
 mod pump;
 pub(super) mod request;
@@ -27,7 +29,7 @@ mod tests;
 mod turn;
 mod words;
 
-pub(super) use answering::{Answering, Dialect, Document, error, failure};
+pub(super) use answering::{Answering, Dialect, Document, Told, error, failure};
 pub(super) use call::{Call, Ready};
 pub(super) use list::List;
 pub(super) use offered::without;

@@ -14,9 +14,10 @@
 //! parts of an answer (206), answers about bytes that a client has (304), redirects and trailers do not pass; what tells of
 //! the unmasked bytes (validators, digests) is dropped. Which masks bind is asked when the answer comes: a request may have
 //! waited for people under others. While masks bind, conditions of a read are taken out and those of a write go on
-//! (`rest/conditions.rs`). A request's JSON is read strictly; forms of several parts, types not named in `opaque` and
-//! bodies that name another method than the request has are refused. The record keeps what passes as it comes, masked as
-//! what it is (`rest/kept.rs`).
+//! (`rest/conditions.rs`). A request's JSON is read strictly, each line of a stream of it too; text, XML, types not named in
+//! `opaque` and bodies that name another method than the request has are refused. Rules see the values of one document;
+//! of JSON lines, forms and opaque bodies they are told that there are some. The record keeps what passes as it comes,
+//! masked as what it is (`rest/kept.rs`).
 //! Does not promise to find fields in text that is not JSON: it is withheld.
 //! Held by: `rest/tests.rs`, `tests/it/http*.rs` of the binary.
 
@@ -33,8 +34,8 @@ use crate::frame::Request;
 use crate::head::names_a_method;
 use crate::json::{self, Node};
 use crate::path::Query;
-use answer::Answering;
 pub(crate) use answer::message;
+use answer::{Answering, looks_like_json};
 pub(crate) use media::Media;
 pub use media::Opaque;
 use portcullis_model::{Command, Fault};
@@ -74,36 +75,58 @@ fn body(request: &Request, opaque: &Opaque) -> Result<Option<Node>, Fault> {
     }
     let ambiguous = |message: String| Fault::Ambiguous { message: message.into() };
     let Some(named) = request.header("content-type") else {
-        return Err(ambiguous("the body has no content-type".to_owned()));
+        let message = "the body has no content-type; say what it is (`content-type: application/json`)";
+        return Err(ambiguous(message.to_owned()));
     };
     let media = Media::of(named).ok_or_else(|| ambiguous("the content-type cannot be read".to_owned()))?;
     if !media.is_utf8() {
         return Err(ambiguous("the body is in another charset than UTF-8".to_owned()));
     }
     if media.is_json() {
-        let read = json::read(&request.body).map_err(|error| ambiguous(error.to_string()))?;
-        if read.members().iter().any(|(name, _)| names_a_method(name)) {
-            return Err(ambiguous(ANOTHER_METHOD.to_owned()));
-        }
-        return Ok(Some(read));
+        return document(&request.body).map(Some).map_err(ambiguous);
+    }
+    if media.is_json_lines() {
+        // Which of the values belong together only the service knows: rules are told that there are some.
+        let lines = request.body.split(|byte| matches!(byte, b'\n' | 0x1e)).map(<[u8]>::trim_ascii);
+        let read = lines.filter(|line| !line.is_empty()).try_for_each(|line| document(line).map(drop));
+        return read.map(|()| None).map_err(ambiguous);
     }
     if media.is_form() {
-        let text = std::str::from_utf8(&request.body).map_err(|_| ambiguous("the form is not UTF-8".to_owned()))?;
-        // In a form, and only there, a plus is a space.
-        let form = Query::read(&text.replace('+', "%20")).map_err(|error| ambiguous(error.to_string()))?;
-        let mut names: Vec<&str> = form.iter().map(|(name, _)| name).collect();
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair.first() == pair.last()) {
-            return Err(ambiguous("the form has a name twice".to_owned()));
-        }
-        if names.iter().any(|name| names_a_method(name)) {
-            return Err(ambiguous(ANOTHER_METHOD.to_owned()));
-        }
-        return Ok(None);
+        return form(&request.body).map(|()| None).map_err(ambiguous);
     }
     if opaque.covers(&media) {
         return Ok(None);
     }
-    let message = format!("bodies of the type {media} do not pass; the connection can name it under `opaque`");
-    Err(Fault::Unsupported { message: message.into() })
+    let way = match media.kind() {
+        None => "whoever runs the gateway can name the type under the connection's `opaque`",
+        Some(_) if looks_like_json(&request.body) => "it looks like JSON: send `content-type: application/json`",
+        Some(_) => "send JSON or a form",
+    };
+    Err(Fault::Unsupported { message: format!("bodies of the type {media} do not pass; {way}").into() })
+}
+
+fn document(body: &[u8]) -> Result<Node, String> {
+    let read = json::read(body).map_err(|error| error.to_string())?;
+    if read.members().iter().any(|(name, _)| names_a_method(name)) {
+        return Err(ANOTHER_METHOD.to_owned());
+    }
+    Ok(read)
+}
+
+/// A form is looked through for its names alone. One that stands twice is one of a list, as many services have it: nothing
+/// here is decided by a value.
+fn form(body: &[u8]) -> Result<(), String> {
+    let text = std::str::from_utf8(body).map_err(|_| "the form is not UTF-8".to_owned())?;
+    // In a form, and only there, a plus is a space.
+    let form = Query::read(&text.replace('+', "%20")).map_err(|error| {
+        if looks_like_json(body) {
+            "the body is called a form and looks like JSON: send `content-type: application/json`".to_owned()
+        } else {
+            error.to_string().replace("the query", "the form")
+        }
+    })?;
+    if form.iter().any(|(name, _)| names_a_method(name)) {
+        return Err(ANOTHER_METHOD.to_owned());
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! Promises: a head leaves with the first bytes that its reader gives, with their length where they are all there is; what an
 //! answer proposes is asked about before anything behind it is read; what follows a proposal leaves once that is in the
 //! record. What ends early is settled as failed and never looks whole to a client that was told of a length or of chunks.
+//! Of a plain API's answer that came and may not pass, its client learns the status and that the request was carried out.
 //! Held by: `core/tests.rs`.
 
 use crate::answer::Output;
@@ -53,6 +54,8 @@ pub(super) struct Relay {
     early: bool,
     /// People decide about what it proposed.
     waiting: Option<ApprovalId>,
+    /// The backend broke off.
+    cut: bool,
 }
 
 impl Relay {
@@ -79,6 +82,7 @@ impl Relay {
             begun: early,
             early,
             waiting: None,
+            cut: false,
         }
     }
 
@@ -160,6 +164,7 @@ impl Relay {
         if self.permit.is_none() {
             return;
         }
+        self.cut |= ended == Ended::Broken;
         let mut parts = Vec::new();
         self.reader.on_end(ended, &mut self.output, &mut parts);
         self.take(parts, steps);
@@ -317,7 +322,7 @@ impl Relay {
     }
 
     fn broken(&mut self, why: &Unfit, steps: &mut Steps) {
-        let status = StatusCode::BAD_GATEWAY;
+        let mut status = StatusCode::BAD_GATEWAY;
         if self.begun {
             // What its reader says last may tell the client why.
             if self.early && self.bytes == 0 {
@@ -328,7 +333,13 @@ impl Relay {
             steps.down.push(self.output.release(ToClient::Abort));
         } else {
             self.gathered.clear();
-            let (head, body) = failed(self.api, self.request.as_ref(), status, why.0);
+            let (head, body) = if self.api == Api::Rest && !self.cut {
+                let withheld = reply::withheld(self.status, why.0);
+                status = withheld.0.status;
+                withheld
+            } else {
+                failed(self.api, self.request.as_ref(), status, why.0)
+            };
             steps.down.push(self.session.say(ToClient::Head(head)));
             if !self.head_only {
                 steps.down.push(self.session.say(ToClient::Data(body)));

@@ -137,7 +137,12 @@ async fn a_tool_that_no_rule_lets_be_called_is_left_out_of_what_is_offered() {
         };
         assert!(refused("other") && refused("last") && !refused("Bash"), "{told:?}");
         // Where it insists on one, or has no other, it is refused as a whole.
-        let choice = format!(r#","tool_choice":{}"#, tool("other"));
+        let insists = match path {
+            MESSAGES => r#"{"type":"tool","name":"other"}"#,
+            "/v1/responses" => r#"{"type":"function","name":"other"}"#,
+            _ => r#"{"type":"function","function":{"name":"other"}}"#,
+        };
+        let choice = format!(r#","tool_choice":{insists}"#);
         for body in [body(&["other", "Bash"], &choice), body(&["other"], "")] {
             let mut rig = house.exchange(api).await;
             rig.ask("POST", path, &body).await;
@@ -162,6 +167,38 @@ async fn a_backend_that_breaks_off_is_an_error_before_the_head_and_an_abort_behi
     behind.broken(broken()).await;
     assert_eq!((behind.told.status, behind.told.ended), (200, Some(false)));
     assert_eq!(house.told(&behind).await.last().unwrap(), "1 failed 502");
+}
+
+/// Told of another address it would be asked for it by itself; told of a broken service, again.
+#[tokio::test]
+async fn a_redirect_is_told_as_one_and_not_to_be_tried_again() {
+    let house = House::new().await;
+    let mut rig = house.exchange(Api::Rest).await;
+    rig.ask("GET", "/orders", "").await;
+    rig.broken(Error::Redirects(308)).await;
+    assert_eq!((rig.told.status, rig.told.ended), (502, Some(true)));
+    assert!(rig.told.body.contains("redirects are not passed on"), "{}", rig.told.body);
+    assert_eq!(house.told(&rig).await.last().unwrap(), "1 failed 502");
+}
+
+/// An error of the service stays that error; of a write that was done its client learns that it was.
+#[tokio::test]
+async fn an_answer_that_may_not_pass_keeps_what_its_status_says() {
+    let house = House::new().await;
+    for (answered, told, words) in [
+        (200, 502, "was carried out"),
+        (201, 502, "was carried out"),
+        (404, 404, "answered 404"),
+        (500, 500, "answered 500"),
+    ] {
+        let mut rig = house.exchange(Api::Rest).await;
+        rig.ask("GET", "/orders", "").await;
+        // In a coding that nobody here reads.
+        rig.answer(answered, "application/json", Some("x-unknown"), b"").await;
+        assert_eq!((rig.told.status, rig.told.ended), (told, Some(true)), "{answered}");
+        assert!(rig.told.body.contains(words), "{}", rig.told.body);
+        assert_eq!(house.told(&rig).await.last().unwrap(), &format!("1 failed {told}"));
+    }
 }
 
 #[tokio::test]

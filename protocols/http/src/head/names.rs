@@ -88,8 +88,16 @@ pub(super) const OF_THE_BACKEND: [&str; 10] = [
 ];
 
 /// What puts another method behind the one that is judged, folded: headers (Google, OData, and IBM's), and parameters of
-/// those names or of Rails', Symfony's, Laravel's, CakePHP's and Yii's.
-const OVERRIDES: [&str; 4] = ["_method", "x_http_method", "x_http_method_override", "x_method_override"];
+/// those names or of Rails', Symfony's, Laravel's, CakePHP's and Yii's, of Salesforce's REST API and of Catalyst's actions.
+const OVERRIDES: [&str; 7] = [
+    "_http_method",
+    "_httpmethod",
+    "_method",
+    "x_http_method",
+    "x_http_method_override",
+    "x_method_override",
+    "x_tunneled_method",
+];
 /// Parameters of a query that carry credentials (RFC 6750 §2.3, RFC 6749 §2.3.1, RFC 7523 §2.2, AWS Signature Versions 2
 /// and 4, Azure's shared access signatures, and what APIs made of them), without what stands between their words: they end
 /// in logs. And GitLab's that makes the request another user's.
@@ -130,6 +138,9 @@ const SECRET_PARAMETERS: [&str; 35] = [
     "xgoogcredential",
     "xgoogsignature",
 ];
+/// What gateways put before the name of a header that they take for one without it (grpc-gateway, "Mapping from HTTP request
+/// headers to gRPC client metadata"; Amazon API Gateway, remapped headers).
+const BEFORE: [&str; 3] = ["grpc-metadata-", "grpcgateway-", "x-amzn-remapped-"];
 /// A parameter of MCP's own: what follows is the name of an argument, which its server chose.
 const ARGUMENT: &str = "mcp-param-";
 
@@ -170,9 +181,15 @@ pub(super) fn says_one_thing(name: &str) -> bool {
     name.strip_prefix(ARGUMENT).is_some_and(|argument| !argument.is_empty()) || plain(name)
 }
 
-/// Whether a header of this name is for the gateway alone.
+/// A name without what gateways put before it, each at most once.
+fn behind_prefixes(name: &str) -> &str {
+    BEFORE.iter().fold(name, |name, prefix| name.strip_prefix(prefix).unwrap_or(name))
+}
+
+/// Whether a header of this name is for the gateway alone, or becomes one that is.
 pub(super) fn goes_no_further(name: &str) -> bool {
     let (whole, begin) = &*CREDENTIALS_OF_OTHERS;
+    let name = behind_prefixes(name);
     OF_ONE_HOP.contains(&name)
         || CREDENTIALS.contains(&name)
         || FORWARDING.contains(&name)
@@ -188,7 +205,8 @@ pub(super) fn goes_no_further(name: &str) -> bool {
 /// Puts a header of the gateway's own where none is left that a reader could take for it.
 pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     let known = folded(name.as_str());
-    let same: Vec<HeaderName> = headers.keys().filter(|other| folded(other.as_str()) == known).cloned().collect();
+    let is_taken = |other: &str| folded(other) == known || folded(behind_prefixes(other)) == known;
+    let same: Vec<HeaderName> = headers.keys().filter(|other| is_taken(other.as_str())).cloned().collect();
     for other in same {
         headers.remove(other);
     }
@@ -216,10 +234,26 @@ mod tests {
             "X-HTTP-Method-Override",
             "x.http.method.override",
             "x_http_method",
+            "_HttpMethod",
+            "_HTTPMETHOD",
+            "-httpmethod",
+            "_http_method",
+            "X-Tunneled-Method",
+            "x.tunneled.method",
         ] {
             assert!(names_a_method(name), "{name:?}");
         }
-        for name in ["method", "payment_method", "_methods", "__method", "", "method[]", "http_method"] {
+        for name in [
+            "method",
+            "payment_method",
+            "_methods",
+            "__method",
+            "",
+            "method[]",
+            "http_method",
+            "httpMethod",
+            "tunneled_method",
+        ] {
             assert!(!names_a_method(name), "{name:?}");
         }
     }
@@ -258,10 +292,28 @@ mod tests {
         assert!(seen.len() > 50);
     }
 
+    /// What passes under another name is what it becomes.
+    #[test]
+    fn a_header_that_becomes_another_is_that_one() {
+        for name in [
+            "grpc-metadata-authorization",
+            "grpc-metadata-x-forwarded-for",
+            "grpc-metadata-grpcgateway-authorization",
+            "grpc-metadata-x-vault-token",
+            "grpcgateway-authorization",
+            "x-amzn-remapped-authorization",
+        ] {
+            assert!(goes_no_further(name), "{name}");
+        }
+        for name in ["grpc-metadata-x-request-id", "grpc-timeout", "x-amzn-trace-id", "grpc-metadata-"] {
+            assert!(!goes_no_further(name), "{name}");
+        }
+    }
+
     #[test]
     fn the_gateways_own_header_leaves_none_that_is_taken_for_it() {
         let mut headers = HeaderMap::new();
-        for name in ["x-crm-key", "x.crm.key", "x-crm"] {
+        for name in ["x-crm-key", "x.crm.key", "x-crm", "grpc-metadata-x-crm-key"] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("the client's"));
         }
         put(&mut headers, HeaderName::from_static("x_crm_key"), HeaderValue::from_static("ours"));

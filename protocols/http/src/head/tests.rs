@@ -1,6 +1,6 @@
 use super::names::{FORWARDING, OF_ONE_HOP};
 use super::*;
-use crate::serve::collect;
+use crate::serve::collected;
 use crate::serve::listener;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -27,7 +27,7 @@ async fn verdict(request: http::Request<Incoming>) -> (StatusCode, String) {
         return (StatusCode::CONFLICT, String::new());
     }
     let request = received.request;
-    match collect(body, received.coding, 1 << 20, Duration::from_secs(10)).await {
+    match collected(body, received.coding, 1 << 20, Duration::from_secs(10)).await {
         Ok(body) => {
             let path = request.line().split_once(' ').map(|(_, path)| path.to_owned()).unwrap();
             let socket = if received.upgrade.is_some() { " socket" } else { "" };

@@ -8,6 +8,7 @@
 use super::body::{Unread, collect};
 use super::exchange::Relay;
 use super::front::{Asks, Responder, closing, whole};
+use super::held::Share;
 use super::socket::Opened;
 use super::switching::Switching;
 use crate::api::Api;
@@ -36,6 +37,8 @@ pub(super) struct Exchange {
     pub(super) way: Arc<Way>,
     /// Bytes of its body.
     pub(super) most: usize,
+    /// What its body holds of what its principal may.
+    pub(super) share: Share,
     /// For each pause within its body.
     pub(super) patience: Duration,
     /// What a socket that it becomes is ended by, and who is told that its connection is the socket's.
@@ -46,7 +49,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// From the body to the end of the answer. What its client leaves before it is whole was never asked.
-    pub(super) async fn run(self, asks: Asks, mut body: Unread, responder: Responder) {
+    pub(super) async fn run(mut self, asks: Asks, mut body: Unread, responder: Responder) {
         let gone = responder.gone.clone();
         let received = match asks {
             Asks::This(received) if received.contradicted => {
@@ -63,7 +66,7 @@ impl Exchange {
             return self.refuse(command, refusal, body, responder).await;
         }
         let (mut request, stays) = (received.request, received.stays);
-        let collected = collect(&mut body.body, received.coding, self.most, self.patience);
+        let collected = collect(&mut body.body, received.coding, self.most, &mut self.share, self.patience);
         match gone.run_until_cancelled(collected).await {
             None => return,
             Some(Ok(body)) => request.body = body,
@@ -75,12 +78,17 @@ impl Exchange {
         if gone.run_until_cancelled(self.session.room()).await.is_none() || gone.is_cancelled() {
             return;
         }
-        let Self { session, way, most, idle, drain, switched, .. } = self;
+        // The share is held until it is over.
+        let Self { session, way, most, share: _share, idle, drain, switched, patience: _ } = self;
         let Responder { answer, stream, upgrade, .. } = responder;
         let opens = received.upgrade.map(|key| (key, answer, request.clone()));
         let opaque = way.target.opaque.covers_any_bytes();
+        let plain = way.target.api == Api::Rest;
         // A token of its own: an answer that is dropped unbegun says so there, and behind a socket none begins.
         let mut relay = Relay::new(Arc::clone(&session), way, stream, &gone.child_token());
+        if plain {
+            relay.reached_at(received.mount);
+        }
         relay.ask(request, stays, received.reason);
         if let (Some((permit, backend)), Some((key, answer, request))) = (relay.run().await, opens) {
             let opened = Opened { session, request, permit, opaque, most, idle, drain };

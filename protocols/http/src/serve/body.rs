@@ -1,10 +1,11 @@
 //! The body of a request, whole or thrown away.
 //!
-//! Promises: never more than its limit, as sent and as decoded; a client that stops sending is not waited for; a body that
+//! Promises: never more than its limit, as sent and as decoded, nor than its principal may have (`held.rs`); a client that stops sending is not waited for; a body that
 //! breaks its framing is an error and never a shorter body; trailers are dropped. What is refused unread is read off where
 //! its client would else read no answer, as far as that is soon and little.
 //! Held by: the raw table of `head/tests.rs` and the tests below.
 
+use super::held::Share;
 use crate::coding::{self, Coding, Undecodable};
 use crate::head::Refusal;
 use bytes::{Bytes, BytesMut};
@@ -49,10 +50,11 @@ async fn read_off<B: Body<Data = Bytes>>(body: B) {
 ///
 /// # Errors
 /// [`Refusal`].
-pub(crate) async fn collect<B>(
+pub(super) async fn collect<B>(
     body: B,
     coding: Option<Coding>,
     most: usize,
+    share: &mut Share,
     patience: Duration,
 ) -> Result<Bytes, Refusal>
 where
@@ -73,9 +75,10 @@ where
         if whole.len() + data.len() > most {
             return Err(too_large);
         }
+        share.holds(whole.len() + data.len())?;
         whole.extend_from_slice(&data);
     }
-    coding::request(coding, whole.freeze(), most as u64).map_err(|why| match why {
+    let decoded = coding::request(coding, whole.freeze(), most as u64).map_err(|why| match why {
         Undecodable::TooLarge => too_large,
         Undecodable::Unknown | Undecodable::Layered => Refusal {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -84,7 +87,23 @@ where
         Undecodable::Malformed | Undecodable::Truncated | Undecodable::Trailing => {
             Refusal { status: StatusCode::BAD_REQUEST, why: "the body is not what its content coding says" }
         }
-    })
+    })?;
+    share.holds(decoded.len())?;
+    Ok(decoded)
+}
+
+/// The body of a request whose principal sends nothing else.
+#[cfg(test)]
+pub(crate) async fn collected<B>(
+    body: B,
+    coding: Option<Coding>,
+    most: usize,
+    patience: Duration,
+) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes>,
+{
+    collect(body, coding, most, &mut super::held::Share::alone(most), patience).await
 }
 
 #[cfg(test)]
@@ -99,14 +118,14 @@ mod tests {
     #[tokio::test]
     async fn a_body_has_its_limit_announced_or_not() {
         let full = |text: &'static str| Full::new(Bytes::from(text));
-        assert_eq!(collect(full("abc"), None, 3, PATIENCE).await.unwrap(), "abc");
-        assert_eq!(collect(full("abcd"), None, 3, PATIENCE).await.unwrap_err().status, 413);
+        assert_eq!(collected(full("abc"), None, 3, PATIENCE).await.unwrap(), "abc");
+        assert_eq!(collected(full("abcd"), None, 3, PATIENCE).await.unwrap_err().status, 413);
         let pieces = |count: usize| {
             let frame = |_| Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"ab")));
             StreamBody::new(futures_util::stream::iter((0..count).map(frame)))
         };
-        assert_eq!(collect(pieces(2), None, 4, PATIENCE).await.unwrap(), "abab");
-        assert_eq!(collect(pieces(3), None, 4, PATIENCE).await.unwrap_err().status, 413);
+        assert_eq!(collected(pieces(2), None, 4, PATIENCE).await.unwrap(), "abab");
+        assert_eq!(collected(pieces(3), None, 4, PATIENCE).await.unwrap_err().status, 413);
     }
 
     #[tokio::test]
@@ -123,6 +142,6 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_is_not_waited_for() {
         let never = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        assert_eq!(collect(never, None, 4, Duration::from_millis(1)).await.unwrap_err().status, 408);
+        assert_eq!(collected(never, None, 4, Duration::from_millis(1)).await.unwrap_err().status, 408);
     }
 }

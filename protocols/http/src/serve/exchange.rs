@@ -1,12 +1,15 @@
 //! One request and its answer: what the core says, done.
 //!
 //! Promises: the backend is read only while the client's side and the record have room; a backend that goes silent is not waited for longer than its connection
-//! says; what an answer did not use of its budgets is given back before its client has the end of it, within a second
+//! says; a client that takes nothing of what waits for it (a piece of 64 KiB, or what is left) for as long, and for two
+//! minutes at least, is gone: what it holds is let go of, and its connection ends by the idle limit; one that reads slowly is
+//! not cut, and while people decide nobody is; what an answer did not use of its budgets is given back before its client has the end of it, within a second
 //! (`giving.rs`); a client that goes away ends what runs and withdraws what waits at once, also where the store has not yet
 //! taken what is given back; where the record fails nothing more is released, and the client is not left waiting.
 //! Held by: `exchange/tests.rs` for budgets, and `tests/it/http*.rs` of the binary.
 
 use super::giving::GivingBack;
+use crate::addresses::Mount;
 use crate::api::KEEP_ALIVE;
 use crate::core::{Core, Proposal, Reserve, Steps, Waiting};
 use crate::error::{Error, Side};
@@ -29,6 +32,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Bytes that may wait for the client before the backend is read no more.
 const HIGH: usize = 256 * 1024;
+/// The shortest that a client may take nothing for.
+const DEAF: Duration = Duration::from_secs(120);
 /// Rounds before other tasks get their turn.
 const TURNS: usize = 32;
 
@@ -40,6 +45,9 @@ enum Held {
 /// One exchange, from the asking to the end of the answer.
 pub(super) struct Relay {
     session: Arc<Session>,
+    way: Arc<Way>,
+    /// Where its client reaches the connection; addresses in the head of the answer are written so.
+    mount: Option<Mount>,
     core: Core,
     steps: Steps,
     up: Upstream<RequestSender>,
@@ -54,6 +62,8 @@ pub(super) struct Relay {
     reminder: Reminder,
     /// When the backend has been silent for too long.
     silence: Option<Pin<Box<Sleep>>>,
+    /// When the client has taken nothing for too long.
+    deaf: Option<Pin<Box<Sleep>>>,
     patience: Duration,
     room: Option<BoxFuture<'static, ()>>,
     gone: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -71,6 +81,8 @@ impl Relay {
         let (sender, answered) = oneshot::channel();
         let patience = way.timeout;
         Self {
+            way: Arc::clone(&way),
+            mount: None,
             core: Core::new(Arc::clone(&session), Arc::clone(&way.target)),
             steps: Steps::default(),
             up: Upstream::new(RequestSender::new(way, Arc::clone(&session), sender), &session),
@@ -82,12 +94,18 @@ impl Relay {
             giving_back: GivingBack::default(),
             reminder: Reminder::every(KEEP_ALIVE),
             silence: None,
+            deaf: None,
             patience,
             room: None,
             gone: Box::pin(gone.clone().cancelled_owned()),
             switched: None,
             session,
         }
+    }
+
+    /// Says where its client reaches the connection.
+    pub(super) fn reached_at(&mut self, mount: Mount) {
+        self.mount = Some(mount);
     }
 
     /// Asks about the request, which is whole.
@@ -124,15 +142,19 @@ impl Relay {
             self.poll_silence(progress, cx);
             // Behind all that takes from budgets and gives back to them: what began is asked before it is waited for.
             progress |= self.poll_budgets(cx);
-            let full = self.down.backlog() >= HIGH;
+            let waited = self.down.backlog();
             if !self.write(cx) {
                 return Poll::Ready(());
             }
             if self.switched.is_some() || (self.steps.end && self.is_told() && self.giving_back.is_over()) {
                 return Poll::Ready(());
             }
+            if self.is_deaf(waited, cx) {
+                self.leave();
+                return Poll::Ready(());
+            }
             // What was not asked because too much waited wakes nobody: it is asked again once there is room.
-            let freed = full && self.down.backlog() < HIGH;
+            let freed = waited >= HIGH && self.down.backlog() < HIGH;
             let unseen = self.room.is_none() && !self.session.has_room();
             if !progress && !freed && !unseen {
                 return Poll::Pending;
@@ -253,6 +275,27 @@ impl Relay {
         }
     }
 
+    /// Whether the client has taken nothing for too long. Before it was written to, `waited` bytes waited for it.
+    fn is_deaf(&mut self, waited: usize, cx: &mut Context<'_>) -> bool {
+        let waits = self.down.backlog();
+        // While people decide, the answer is theirs to wait for.
+        if waits == 0 || self.hold.is_some() {
+            self.deaf = None;
+            return false;
+        }
+        let due = Instant::now() + self.patience.max(DEAF);
+        let deaf = self.deaf.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if waits < waited {
+            deaf.as_mut().reset(due);
+        }
+        let over = deaf.as_mut().poll(cx).is_ready();
+        if over {
+            let connection = self.session.connection().name.as_str();
+            tracing::info!(connection, session = %self.session.id(), waits, "a client does not read its answer");
+        }
+        over
+    }
+
     /// What the backend says, through the core. True if there was anything.
     fn take_backend(&mut self, cx: &mut Context<'_>) -> bool {
         let mut taken = 0;
@@ -285,10 +328,19 @@ impl Relay {
                 let (parts, body) = response.into_parts();
                 if leads_elsewhere(parts.status) {
                     // Followed, the client would go round the gateway, with what it has of the backend's (RFC 9110 §15.4).
-                    self.broken(&Error::Backend(format!("it redirects ({})", parts.status.as_u16()).into()));
+                    let status = parts.status.as_u16();
+                    let error = if parts.status.is_redirection() {
+                        Error::Redirects(status)
+                    } else {
+                        Error::Backend(format!("it answers {status}, and was not asked to change protocols").into())
+                    };
+                    self.broken(&error);
                     return true;
                 }
-                let headers = head::answered(&parts.headers);
+                let mut headers = head::answered(&parts.headers);
+                if let Some(mount) = &self.mount {
+                    self.way.readdress(&mut headers, mount);
+                }
                 self.body = Some(body);
                 self.core.on_head(Head { status: parts.status, headers }, &mut self.steps);
             }

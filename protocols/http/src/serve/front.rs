@@ -99,6 +99,7 @@ impl Service<Request<Incoming>> for Front {
         let responder = Responder { answer, stream, gone: CancellationToken::new(), upgrade };
         let arrived = match head::read(&parts, sends_body, routes) {
             Ok(mut received) => {
+                received.mount.tls = self.http.settings.tls.is_some();
                 let Some(credential) = received.credential.take() else {
                     let nobody = NotEntered::Identity { retry_after: None };
                     return told((whole(reply::not_entered(shape, &nobody, "")), body));

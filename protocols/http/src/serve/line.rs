@@ -316,7 +316,8 @@ impl Line {
             Api::Rest | Api::Mcp => settings.body,
         };
         let (idle, drain, switched) = (settings.idle, self.drain.clone(), self.switched.clone());
-        let exchange = Exchange { session, way, most, patience: settings.handshake, idle, drain, switched };
+        let (share, patience) = (self.http.bodies.of(session.principal()), settings.handshake);
+        let exchange = Exchange { session, way, most, share, patience, idle, drain, switched };
         self.exchanges.spawn(exchange.run(asks, body, responder));
     }
 }

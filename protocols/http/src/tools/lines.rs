@@ -6,9 +6,11 @@
 //! record shows nothing that could be the secret of one of them.
 //! Held by: `fixtures/http/tools.tsv`, and `tests.rs` for the record.
 
-use super::Walk;
 use super::facts::Role;
+use super::{Walk, places};
 use crate::json::{Node, Value};
+use portcullis_model::{Action, Object, Operation, Part};
+use std::ops::Range;
 
 impl Walk {
     /// A command line. What a list in its place is nobody says: the words of one, or one each. It is read as both.
@@ -90,17 +92,88 @@ impl Walk {
         if text.trim().is_empty() {
             return false;
         }
+        match self.secrets_of(text) {
+            Some(secrets) => {
+                self.hide(node, text, &secrets);
+                !secrets.is_empty()
+            }
+            None => {
+                self.conceal(node);
+                true
+            }
+        }
+    }
+
+    /// The same of a line that stands nowhere as it is read: whoever made it hides what it was made of.
+    pub(super) fn line_unshown(&mut self, text: &str) -> bool {
+        !text.trim().is_empty() && self.secrets_of(text).is_none_or(|secrets| !secrets.is_empty())
+    }
+
+    /// Reads a command line. The places of the secrets in it; `None` where there was no room to read it.
+    fn secrets_of(&mut self, text: &str) -> Option<Vec<Range<usize>>> {
         if !self.has_room() {
-            self.conceal(node);
-            return true;
+            return None;
+        }
+        let patch = handed_patch(text).and_then(|patch| places::patch(patch, self.directory.as_deref()));
+        if let Some(operations) = patch {
+            // Whether the harness takes it or a program of that name is nobody's to say here.
+            let program = Object::Program { name: Part::known("apply_patch"), subcommand: None };
+            self.emit([Operation::new(Action::Execute, program)]);
+            self.emit(operations);
+            return Some(Vec::new());
         }
         let scope = portcullis_shell::Scope { directory: self.directory.clone(), ..portcullis_shell::Scope::unknown() };
         let reading = portcullis_shell::read(text, &scope, &portcullis_shell::Limits::default());
-        self.hide(node, text, &reading.secrets);
         if let Some(fault) = reading.fault {
             self.fault.get_or_insert(fault);
         }
         self.emit(reading.operations);
-        !reading.secrets.is_empty()
+        Some(reading.secrets)
+    }
+}
+
+/// The text that `apply_patch <<'END'` is given, where the line is this alone and the shell takes the text as it stands.
+fn handed_patch(line: &str) -> Option<&str> {
+    let blanks = [' ', '\t'];
+    let behind = line.trim_matches([' ', '\t', '\n']).strip_prefix("apply_patch")?.trim_start_matches(blanks);
+    let behind = behind.strip_prefix("<<")?.trim_start_matches(blanks);
+    let quote = behind.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    let (end, body) = behind.strip_prefix(quote)?.split_once(quote)?;
+    let text = body.strip_prefix('\n')?.strip_suffix(end)?.strip_suffix('\n')?;
+    // The first line that is the word ends it: what follows is another command.
+    let ends_once = !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let ends_once = ends_once && !text.split('\n').any(|line| line == end);
+    (ends_once && !line.contains(['\r', '\0'])).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_is_handed_on_only_by_a_line_that_does_nothing_else() {
+        for (line, handed) in [
+            ("apply_patch <<'EOF'\na\nb\nEOF", Some("a\nb")),
+            ("apply_patch <<'EOF'\na\nEOF\n", Some("a")),
+            (" apply_patch<< \"PATCH\"\na $(b)\nPATCH", Some("a $(b)")),
+            ("apply_patch <<EOF\na\nEOF", None),
+            ("apply_patch <<-'EOF'\na\nEOF", None),
+            ("apply_patch <<<'EOF'\na\nEOF", None),
+            ("apply_patch <<'EOF' | sh\na\nEOF", None),
+            ("apply_patch -x <<'EOF'\na\nEOF", None),
+            ("apply_patch <<'EOF'\na\nEOF\nrm x", None),
+            ("apply_patch <<'EOF'\na\nEOF\nrm x\nEOF", None),
+            ("apply_patch <<'EOF'\nEOF\nrm x\nEOF", None),
+            ("apply_patch <<'EOF'\na\nxEOF", None),
+            ("apply_patch <<''\na\n", None),
+            ("apply_patch <<'E F'\na\nE F", None),
+            ("apply_patch <<'EOF'\na\r\nEOF", None),
+            ("apply_patches <<'EOF'\na\nEOF", None),
+            ("x=1 apply_patch <<'EOF'\na\nEOF", None),
+            ("cd /srv && apply_patch <<'EOF'\na\nEOF", None),
+            ("apply_patch", None),
+        ] {
+            assert_eq!(handed_patch(line), handed, "{line:?}");
+        }
     }
 }

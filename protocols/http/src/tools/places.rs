@@ -32,6 +32,17 @@ pub(super) fn file(path: &str) -> Part {
     }
 }
 
+/// A file by this path, in this directory where the path does not begin elsewhere.
+fn file_in(directory: Option<&str>, path: &str) -> Part {
+    match directory {
+        // Backslashes are steps to some.
+        Some(directory) if !path.is_empty() && !path.starts_with(['/', '~']) && !path.contains('\\') => {
+            file(&format!("{directory}/{path}"))
+        }
+        Some(_) | None => file(path),
+    }
+}
+
 /// The operations of one action on a file that may exist.
 pub(super) fn on(action: Action, file: Part) -> Vec<Operation> {
     let one = |action| Operation::new(action, Object::File(file.clone()));
@@ -172,15 +183,15 @@ fn host(text: &str) -> Part {
     }
 }
 
-/// What a patch of `apply_patch` does to files; `None` where it is no such patch.
-pub(super) fn patch(text: &str) -> Option<Vec<Operation>> {
+/// What a patch of `apply_patch` does to files, by names from the directory it is run in; `None` where it is no such patch.
+pub(super) fn patch(text: &str, directory: Option<&str>) -> Option<Vec<Operation>> {
     let mut operations = Vec::new();
     let mut updated: Option<Part> = None;
     for line in text.lines() {
         // Lines of a hunk begin with a space, `+`, `-` or `@`. Where a hunk may begin, spaces before a header are passed over,
         // so a line of context that looks like one is taken for it.
         let Some(header) = line.trim().strip_prefix("*** ") else { continue };
-        let named = |kind: &str| header.strip_prefix(kind).map(|path| file(path.trim()));
+        let named = |kind: &str| header.strip_prefix(kind).map(|path| file_in(directory, path.trim()));
         if let Some(file) = named("Add File:") {
             operations.extend(on(Action::Insert, file));
         } else if let Some(file) = named("Update File:") {
@@ -228,6 +239,29 @@ mod tests {
         ] {
             assert_eq!(file(path).as_str(), expected, "{path:?}");
         }
+    }
+
+    #[test]
+    fn a_name_below_a_directory_steps_nowhere_else() {
+        for (path, expected) in [
+            ("src/a.rs", Some("/srv/app/src/a.rs")),
+            ("./a", Some("/srv/app/a")),
+            ("a b", Some("/srv/app/a b")),
+            ("/etc/x", Some("/etc/x")),
+            ("~/x", Some("~/x")),
+            ("~root/x", None),
+            ("~", None),
+            ("../x", None),
+            ("a/../../x", None),
+            ("..\\x", None),
+            ("", None),
+            ("a\u{feff}", None),
+        ] {
+            assert_eq!(file_in(Some("/srv/app"), path).as_str(), expected, "{path:?}");
+        }
+        assert_eq!(file_in(Some("/"), "a").as_str(), Some("/a"));
+        assert_eq!(file_in(Some("~"), "a").as_str(), Some("~/a"));
+        assert_eq!(file_in(None, "a"), Part::Unknown);
     }
 
     #[test]

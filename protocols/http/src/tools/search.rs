@@ -82,6 +82,8 @@ const STATEMENTS: &[&str] = &[
 pub(super) enum Named {
     /// Nothing that its name would tell.
     Other,
+    /// The words of one command line.
+    Words,
     /// A command line.
     Shell,
     /// SQL, or words to search for.
@@ -116,9 +118,22 @@ fn of_word(word: &str) -> Named {
         "sql" | "sqls" | "sqlquery" | "sqltext" | "sqlstatement" | "sqlstring" | "rawsql" | "tsql" | "plsql"
         | "pgsql" | "ddl" | "dml" | "stmt" | "stmts" | "statement" | "statements" => Named::Sql,
         "query" | "queries" => Named::Query,
-        "command" | "commands" | "cmd" | "cmds" | "script" | "scripts" | "shell" | "bash" => Named::Shell,
+        "command" | "commands" | "cmd" | "cmds" | "script" | "scripts" | "shell" | "bash" | "cmdline"
+        | "commandline" | "shellcommand" | "shellscript" | "bashcommand" => Named::Shell,
+        "argv" => Named::Words,
         _ => Named::Other,
     }
+}
+
+/// Whether a member of this name holds the text of a query, in an object where one is asked for.
+pub(super) fn is_text_of_query(field: &str) -> bool {
+    let names = ["query", "raw", "rawsql", "sql", "sqltext", "statement", "stmt", "string", "text"];
+    names.iter().any(|name| field.eq_ignore_ascii_case(name))
+}
+
+/// Whether there is nothing in it that could stand between two words.
+pub(super) fn is_one_word(text: &str) -> bool {
+    text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':'))
 }
 
 /// Whether the text begins as SQL does.
@@ -179,6 +194,45 @@ pub(super) fn looks_like_shell(text: &str) -> bool {
         || words.any(|word| word.contains('/') || (word.len() > 1 && word.starts_with('-')))
 }
 
+/// Whether a shell that is given these words in one line would run or touch more than they say as words: an operator by
+/// itself or before what could be run, a further path inside a word, a pattern of absolute paths.
+pub(super) fn shows_more(words: &[&str]) -> bool {
+    // The end of what `find` executes.
+    let words = match words {
+        [before @ .., ";"] => before,
+        words => words,
+    };
+    let is_operator = |byte: u8| matches!(byte, b';' | b'&' | b'|' | b'<' | b'>');
+    let alone = |word: &&str| {
+        word.bytes().any(is_operator) && word.bytes().all(|byte| is_operator(byte) || byte.is_ascii_digit())
+    };
+    let pattern = |word: &&str| {
+        is_absolute(word) && (word.contains(['*', '?', '[']) || (word.contains('{') && word.contains(',')))
+    };
+    words.iter().any(alone)
+        || words.iter().any(pattern)
+        || words.iter().any(|word| word.split_whitespace().skip(1).any(is_absolute))
+        || runs_behind_operator(&words.join(" ").replace("$(", "`"))
+}
+
+/// Whether what follows an operator could be run or written to.
+fn runs_behind_operator(line: &str) -> bool {
+    line.split([';', '&', '|', '<', '>', '`', '\n', '\r']).skip(1).any(|behind| {
+        let begins = |word: &&str| {
+            is_assignment(word) || matches!(*word, "!" | "(" | "{" | "do" | "else" | "if" | "then" | "until" | "while")
+        };
+        let word = behind.split_whitespace().find(|word| !begins(word)).unwrap_or_default();
+        let word = word.trim_start_matches(['(', '{', '!', '\'', '"', '\\']);
+        let word = word.trim_end_matches([')', '}', '\'', '"']);
+        let program = word.rsplit('/').next().unwrap_or(word);
+        is_absolute(word) || word.starts_with("./") || word.starts_with("../") || portcullis_shell::knows(program)
+    })
+}
+
+fn is_absolute(word: &str) -> bool {
+    word.len() > 1 && word.starts_with('/') || word.starts_with("~/")
+}
+
 fn is_assignment(word: &str) -> bool {
     word.split_once('=').is_some_and(|(name, _)| {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -210,6 +264,9 @@ mod tests {
             ("search_query", Named::Query),
             ("cmd", Named::Shell),
             ("cmds", Named::Shell),
+            ("commandline", Named::Shell),
+            ("argv", Named::Words),
+            ("command_argv", Named::Shell),
             ("setupScripts", Named::Shell),
             ("shell-command", Named::Shell),
             ("startScript", Named::Shell),
@@ -226,6 +283,41 @@ mod tests {
     #[test]
     fn the_list_is_in_order() {
         assert!(STATEMENTS.is_sorted() && STATEMENTS.iter().all(|word| word.len() <= 12));
+    }
+
+    #[test]
+    fn words_are_a_line_only_where_a_shell_would_do_more_with_them() {
+        for words in [
+            &["x", ";", "rm", "-rf", "/srv"][..],
+            &["x", "&&", "frobnicate"],
+            &["x", ">", "y"],
+            &["x; rm -rf /srv"],
+            &["x;rm", "-rf", "/srv"],
+            &["$(reboot)"],
+            &["`/srv/x.sh`"],
+            &["x\nrm -rf /srv"],
+            &["x; X=1 then ./y"],
+            &["-f", "/srv/x /etc/shadow"],
+            &["/etc/shado?"],
+            &["/etc/{shadow,passwd}"],
+            &["x>/etc/passwd"],
+        ] {
+            assert!(shows_more(words), "{words:?}");
+        }
+        for words in [
+            &["-rf", "/srv"][..],
+            &["commit", "-m", "it's done; remove the rest (of it) & others"],
+            &["commit", "-m", "take --json as well"],
+            &["-E", "a|b", "/srv/x"],
+            &["-e", "s/a/b/;s/c/d/", "x"],
+            &["-c", "print(1)"],
+            &["{print $1}", "/srv/x"],
+            &["/srv", "-name", "*.rs", "-exec", "grep", "x", "{}", ";"],
+            &["https://a.example/?x=1&y=2", "-o", "out"],
+            &["either / or"],
+        ] {
+            assert!(!shows_more(words), "{words:?}");
+        }
     }
 
     #[test]

@@ -60,6 +60,11 @@ fn the_record_shows_the_call_without_its_secrets() {
         ("x", r#"{"commands":["ls","PGPASSWORD=hunter2 psql -c 'select 1'"]}"#),
         ("x", r#"{"commands":["bash","-c","PGPASSWORD=hunter2 psql -c 'select 1'"]}"#),
         ("shell", r#"{"commands":["ls","PGPASSWORD=hunter2 psql -c 'select 1'"]}"#),
+        // And of a program whose words stand in another field.
+        ("x", r#"{"command":"psql","args":["-c","ALTER ROLE a PASSWORD 'hunter2'"]}"#),
+        ("x", r#"{"program":"psql","args":["postgres://a:hunter2@b/c"]}"#),
+        ("x", r#"{"command":"psql","args":"postgres://a:hunter2@b/c"}"#),
+        ("x", r#"{"q":"{\"sql\":\"ALTER ROLE a PASSWORD 'hunter2'\",}"}"#),
         // Also where the code has a fault.
         ("x", r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2' )"}"#),
         ("x", r#"{"query":"ALTER ROLE a PASSWORD 'hunter2' )"}"#),

@@ -2,7 +2,8 @@
 //!
 //! Promises: the head comes first and once; data waits until hyper has taken what is before it; a body that was not
 //! ended is an error to hyper, which then cuts the connection or resets the stream, but not before what was given of it
-//! had its turn to be written; a client that goes away before the end is told to the exchange.
+//! had its turn to be written; what was given to hyper keeps nothing else of the body in memory; a client that goes away
+//! before the end is told to the exchange.
 //! Held by: the tests of `upstream.rs`.
 
 use crate::frame::{Head, ToClient};
@@ -96,10 +97,15 @@ impl ClientBody {
                         return Poll::Pending;
                     }
                 }
-                let piece = data.split_to(data.len().min(PIECE));
-                if !data.is_empty() {
-                    self.unstage(ToClient::Data(data));
-                }
+                let piece = if data.len() > PIECE {
+                    // Copies: as a part of a large body each would keep all of it for as long as it waits to be written.
+                    let piece = Bytes::copy_from_slice(&data.split_to(PIECE));
+                    let rest = if data.len() > PIECE { data } else { Bytes::copy_from_slice(&data) };
+                    self.unstage(ToClient::Data(rest));
+                    piece
+                } else {
+                    data
+                };
                 if !piece.is_empty() {
                     self.send(Piece::Data(piece))?;
                 }

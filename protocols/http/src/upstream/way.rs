@@ -5,6 +5,7 @@
 //! is told without the address.
 //! Held by: the tests of `upstream.rs`.
 
+use crate::addresses::{Addresses, Mount};
 use crate::api::{Api, mcp::Seal, rest::Opaque};
 use crate::core::Target;
 use crate::error::{Error, Result, Side};
@@ -163,6 +164,12 @@ impl Way {
         let target = if query.is_empty() { path.as_str().to_owned() } else { format!("{}?{query}", path.as_str()) };
         let target = PathAndQuery::from_maybe_shared(Bytes::from(target));
         target.map_err(|_| Error::Client("a path that no request has".into()))
+    }
+
+    /// Writes what the head of an answer says of this destination as its client reaches it.
+    pub(crate) fn readdress(&self, headers: &mut HeaderMap, mount: &Mount) {
+        let (scheme, authority, prefix) = (self.scheme.as_str(), &self.authority, self.prefix.as_str());
+        Addresses { scheme, authority, prefix, mount }.rewrite(headers);
     }
 
     fn uri(&self, request: &Request) -> Result<Uri> {

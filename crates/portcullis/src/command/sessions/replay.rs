@@ -74,8 +74,9 @@ pub(super) async fn run(gateway: &GatewayArgs, session: &str, pace: Pace) -> Res
             Ok(())
         }
     };
-    show(&player.leave())?;
-    outcome?;
+    // What went wrong first is told.
+    let left = show(&player.leave());
+    outcome.and(left)?;
     match player.sought {
         Some(command) => Err(Failure::Refused(format!("there is no command {command} in this session"))),
         None => Ok(()),
@@ -84,9 +85,7 @@ pub(super) async fn run(gateway: &GatewayArgs, session: &str, pace: Pace) -> Res
 
 fn show(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::of_output)
 }
 
 /// What to show for one event, and how many seconds after what came before.

@@ -1,13 +1,13 @@
 //! The answer of the Messages API: what it has of its own of what answers of models are.
 //!
-//! Promises: errors are those of the API; counts are taken as they are said. Does not promise that the provider counts as
-//! it charges. Held by: `tests.rs`.
+//! Promises: errors are those of the API; counts are taken as they are said, with those that are in no total. Does not
+//! promise that the provider counts as it charges. Held by: `tests.rs`.
 
 use super::facts::facts;
 use super::stream::Stream;
 use super::whole::Whole;
-use crate::api::model::{self, Dialect, List};
-use crate::json::{Node, quoted};
+use crate::api::model::{self, Dialect, List, Told};
+use crate::json::{Node, Value, quoted};
 use portcullis_model::Tokens;
 
 /// The Messages API.
@@ -25,15 +25,40 @@ impl Dialect for Messages {
         &facts().headers
     }
 
-    fn error(kind: &str, message: &str) -> String {
-        let (kind, message) = (quoted(kind), quoted(message));
+    fn error(told: &Told) -> String {
+        let (kind, message) = (quoted(&told.kind), quoted(&told.message));
         format!(r#"{{"type":"error","error":{{"type":{kind},"message":{message}}}}}"#)
     }
 
     fn count(usage: &Node) -> Tokens {
         let mut used = Tokens::default();
         count(usage, &mut used);
-        used
+        beside(usage).map_or(used, |more| sum(used, more))
+    }
+}
+
+/// What is in no total: what the provider made summaries with, and what other models were asked beside. `None` where the
+/// usage does not say it.
+pub(super) fn beside(usage: &Node) -> Option<Tokens> {
+    let mut all = Tokens::default();
+    for turn in usage.get("iterations").filter(|turns| matches!(turns.value, Value::Array(_)))?.elements() {
+        if matches!(turn.get("type").and_then(Node::text), Some("compaction" | "advisor_message")) {
+            let mut used = Tokens::default();
+            count(turn, &mut used);
+            all = sum(all, used);
+        }
+    }
+    Some(all)
+}
+
+/// Both together.
+pub(super) fn sum(one: Tokens, other: Tokens) -> Tokens {
+    let both = |of: fn(&Tokens) -> u64| of(&one).saturating_add(of(&other)).min(Tokens::MOST);
+    Tokens {
+        input: both(|used| used.input),
+        output: both(|used| used.output),
+        cache_read: both(|used| used.cache_read),
+        cache_write: both(|used| used.cache_write),
     }
 }
 

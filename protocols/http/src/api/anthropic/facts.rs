@@ -3,6 +3,7 @@
 //! Promises: a list is data and code only asks it; where the data could not be read, nothing is listed, so every request is
 //! refused. Held by: the ledger test below.
 
+use crate::api::model::members::Within;
 use crate::api::model::{List, Spared};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -19,7 +20,13 @@ pub(super) struct Facts {
     versions: BTreeMap<String, List>,
     pub(super) kept: String,
     pub(super) kept_error: String,
-    pub(super) parts: List,
+    /// Members of a message, of its parts by type, of what the provider's tools found, and of the client's own tools.
+    pub(super) turn: List,
+    pub(super) parts: BTreeMap<String, List>,
+    pub(super) found: List,
+    pub(super) tool: List,
+    /// Members of the objects in all of these.
+    pub(super) within: Within,
     pub(super) sources: List,
     pub(super) client_tools: List,
     pub(super) spared: Spared,
@@ -54,15 +61,22 @@ mod tests {
         let facts = load().unwrap();
         assert!(facts.source.len() > 20);
         assert_eq!(facts.versions.len(), 2);
-        let Facts { parts, sources, client_tools, spared, results, request_headers, headers, .. } = &facts;
+        let Facts { turn, parts, found, tool, within, sources, client_tools, spared, results, .. } = &facts;
+        let Facts { request_headers, headers, .. } = &facts;
         let Spared { own, sealed, signed, foreign, documents } = spared;
-        let lists =
-            [parts, sources, client_tools, own, sealed, signed, foreign, documents, results, request_headers, headers];
-        for list in facts.versions.values().chain(lists) {
+        let lists = [sources, client_tools, own, sealed, signed, foreign, documents, results, request_headers, headers];
+        let members = parts.values().chain(within.values()).chain([turn, found, tool]);
+        for list in facts.versions.values().chain(lists).chain(members) {
             assert!(list.is_sound(), "{list:?}");
         }
         assert!(facts.versions.values().all(|members| !members.has(&facts.kept)) && !facts.kept_error.is_empty());
         assert!(client_tools.has("bash_20250124") && !client_tools.has("web_fetch_20250910"));
+        assert!(client_tools.has("computer_20251124") && !client_tools.has("computer_toolset_20260801"));
+        assert!(parts.values().all(|members| members.has("type")) && turn.has("role") && turn.has("content"));
+        for never in ["definition", "tools", "file_id", "mcp_servers", "container", "model"] {
+            let listed = |(name, members): (&String, &List)| members.has(never) && name != "citations";
+            assert!(!parts.iter().chain(within).any(listed) && !turn.has(never) && !tool.has(never), "{never}");
+        }
         for never in ["text", "content", "input", "cited_text", "title", "data", "thinking", "signature", "user_id"] {
             assert!(!own.has(never) && !sealed.has(never), "{never}");
         }
@@ -70,6 +84,6 @@ mod tests {
             assert!(!headers.has(never) && !request_headers.has(never), "{never}");
         }
         // What is not in the conversation but with the provider.
-        assert!(!parts.has("container_upload") && !sources.has("file"));
+        assert!(!parts.contains_key("container_upload") && !sources.has("file"));
     }
 }

@@ -3,8 +3,9 @@
 //! Promises: a request whose meaning is not known whole is a command with a fault: an unknown path, method, version,
 //! parameter, member or part, a body that can be read two ways. Every model that may answer is `generate model NAME`, every
 //! tool that the provider runs is `call tool NAME` of the request; those that the client would run are on offer, and judged
-//! before; what the provider fetches is `connect host H:P`. What is forwarded is masked before it is judged. Does not
-//! promise that the tools are what their names say.
+//! before; what the provider fetches is `connect host H:P`. Members of messages, of their parts and of settings are listed:
+//! no tool is defined but in `tools`. What is forwarded is masked before it is judged. Does not promise that the tools are
+//! what their names say, nor to know what a tool of the provider's may be told.
 //! Held by: `tests.rs`.
 
 use super::answer::Messages;
@@ -14,7 +15,7 @@ use crate::api::model::request::{
     self, Answer, Body, Message, Operations, Received, Runs, Understood, ambiguous, asked, is_listing, keep_headers,
     unsupported,
 };
-use crate::api::model::{List, is_word};
+use crate::api::model::{List, is_word, members};
 use crate::api::{Read, Words, model};
 use crate::frame::{Method, Request};
 use crate::json::{Edits, Node, Value};
@@ -91,6 +92,7 @@ fn message(request: &Request, counts: bool, words: &mut dyn Words) -> Result<Mes
         None => return Err(ambiguous("max_tokens is no whole number")),
     };
     let streams = body.is_true("stream")? && !counts;
+    members::settings(&body.node, &["messages", "system", "tools"], &facts().within)?;
     conversation(&body)?;
     fetched(&body.node, &mut operations)?;
     Ok(Message {
@@ -116,6 +118,14 @@ fn models(body: &Body) -> Result<Operations, Fault> {
         let only = fallback.members().iter().all(|(name, _)| name == "model");
         models.push(model.filter(|_| only).ok_or_else(|| unsupported("a fallback is more than a model"))?);
     }
+    // An adviser is asked beside, about the conversation.
+    for tool in body.list("tools")? {
+        match tool.get("model").map(|node| &node.value) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(model)) => models.push(model),
+            Some(_) => return Err(ambiguous("the model of a tool is no text")),
+        }
+    }
     models.dedup();
     if models.len() > MODELS || !models.iter().all(|model| tools::is_name(model)) {
         return Err(ambiguous("the name of a model is empty, too long, or not plain text"));
@@ -138,6 +148,7 @@ fn runs(tool: &Node) -> Result<Runs<'_>, Fault> {
     };
     let name = tool.get("name").and_then(Node::text);
     if facts().client_tools.has(kind) {
+        members::only(format_args!("a tool"), tool, &facts().tool, &facts().within)?;
         name.map(Runs::Client).ok_or_else(|| ambiguous("a tool has no usable name"))
     } else {
         // The provider goes by the type, which begins with the tool's name (`web_search_20250305`). A name that it does not
@@ -179,6 +190,7 @@ fn conversation(body: &Body) -> Result<(), Fault> {
         if !known || said.is_none() {
             return Err(ambiguous("a message has no known role, or its content is neither text nor blocks"));
         }
+        members::only(format_args!("a message"), turn, &facts().turn, &facts().within)?;
         said.map_or(Ok(()), parts)?;
     }
     body.node.get("system").map_or(Ok(()), parts)
@@ -192,13 +204,20 @@ fn is_said(content: &Node) -> bool {
     }
 }
 
-/// Blocks are of kinds that are known. What the provider's own tools found is the provider's.
+/// Blocks are of kinds that are known, with the members of their kind. What the provider's own tools found is the
+/// provider's: it has the members of what they find.
 fn parts(content: &Node) -> Result<(), Fault> {
+    let facts = facts();
     for block in content.elements() {
-        let kind = block.get("type").and_then(Node::text).filter(|kind| facts().parts.has(kind));
-        let kind =
-            kind.ok_or_else(|| unsupported("a message has a part that the gateway does not know; leave it out"))?;
-        if !facts().results.has(kind) {
+        let kind = block.get("type").and_then(Node::text).unwrap_or_default();
+        let listed = facts.parts.get(kind);
+        let listed =
+            listed.ok_or_else(|| unsupported("a message has a part that the gateway does not know; leave it out"))?;
+        members::only(format_args!("a part `{kind}`"), block, listed, &facts.within)?;
+        if facts.results.has(kind) {
+            let found = block.get("content");
+            found.map_or(Ok(()), |found| members::throughout(format_args!("a part `{kind}`"), found, &facts.found))?;
+        } else {
             block.get("content").map_or(Ok(()), parts)?;
             block.get("source").and_then(|source| source.get("content")).map_or(Ok(()), parts)?;
         }

@@ -9,10 +9,10 @@
 mod event;
 mod open;
 
-use super::answer::Messages;
+use super::answer::{Messages, beside, count, sum};
 use super::block::{BLOCKS, Calls, text, written};
 use super::facts::facts;
-use crate::api::model::{self, Failure, Grammar, Ready, STRANGE, Turn, UNREADABLE};
+use crate::api::model::{self, Failure, Grammar, Ready, STRANGE, Told, Turn, UNREADABLE};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Edits, Node, Value, quoted};
 use crate::sse::Event;
@@ -35,6 +35,8 @@ pub(super) struct Stream {
     calls: Calls,
     turn: Turn,
     usage: Tokens,
+    /// What is in no total of it.
+    beside: Tokens,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,8 +123,8 @@ impl Grammar for Stream {
         self.state == State::Stopped
     }
 
-    fn error(&self, kind: &str, message: &str) -> Event {
-        Event::new(Some(Name::Error.word()), <Messages as model::Dialect>::error(kind, message))
+    fn error(&self, told: &Told) -> Event {
+        Event::new(Some(Name::Error.word()), <Messages as model::Dialect>::error(told))
     }
 
     fn record(&mut self, broke: Option<&Unfit>, words: &mut dyn Words) {
@@ -145,6 +147,7 @@ impl Stream {
             calls: Calls::default(),
             turn: Turn::default(),
             usage: Tokens::default(),
+            beside: Tokens::default(),
         }
     }
 
@@ -191,7 +194,7 @@ impl Stream {
         self.state = State::Ending;
         if node.get("usage").is_some() {
             self.count(node.get("usage"));
-            parts.push(Part::Used(self.usage));
+            parts.push(Part::Used(sum(self.usage, self.beside)));
         }
         Ok(())
     }
@@ -199,7 +202,8 @@ impl Stream {
     /// Counts are of the whole answer so far, wherever they are given.
     fn count(&mut self, usage: Option<&Node>) {
         if let Some(usage) = usage {
-            super::answer::count(usage, &mut self.usage);
+            count(usage, &mut self.usage);
+            self.beside = beside(usage).unwrap_or(self.beside);
         }
     }
 

@@ -7,8 +7,8 @@
 //! as a command that is only prepared.
 //! Does not promise that a server learns why what it asks of its client (sampling, elicitation, roots) stays unanswered: the
 //! gateway does not speak for a client. A server that keeps to the protocol does not ask, since `message.rs` takes those
-//! capabilities out of what the client says it can do; of the newer kind, the whole answer becomes an error. The record
-//! has no words of what did not pass.
+//! capabilities out of what the client says it can do; an answer that asks all the same, as a result or as an error, becomes
+//! an error of the gateway's. The record has no words of what did not pass.
 //! Held by: `tests.rs`.
 
 mod list;
@@ -35,6 +35,9 @@ use std::sync::Arc;
 const LONGEST: usize = 16 << 20;
 /// Bytes of an event's id.
 const EVENT_ID: usize = 256;
+
+/// The error by which a server sends the client's person to an address first (2025-11-25, URLElicitationRequiredError).
+const ELICITATION: f64 = -32042.0;
 
 const BROKE_OFF: Unfit = Unfit("the tool server broke off its answer");
 const NO_MESSAGE: Unfit = Unfit("the tool server answered with what is no message of the protocol");
@@ -185,15 +188,22 @@ impl Answering {
         let Some(id) = self.answers(id, node.get("error").is_some(), words) else { return Ok(Passed::Dropped) };
         let mut masker = self.masker(text, words);
         match (node.get("result"), node.get("error")) {
+            (None, Some(error)) if asks(error) => Ok(Passed::Answered(self.unanswerable(&id))),
             (None, Some(error)) => {
                 Ok(Passed::Answered(format!(r#"{{"jsonrpc":"2.0",{id}"error":{}}}"#, masker.error(error)?)))
             }
             (Some(result), None) if matches!(result.value, Value::Object(_)) => {
-                if !matches!(result.get("resultType").map(Node::text), None | Some(Some("complete"))) {
+                if asks_for_input(result) {
                     return Ok(Passed::Answered(self.unanswerable(&id)));
                 }
-                if self.lists_tools() && result.get("tools").is_some() {
-                    return Ok(Passed::Listed(id, node));
+                if self.lists_tools() {
+                    // Some clients take another spelling for the list, which is read in one alone.
+                    if result.members().iter().any(|(name, _)| name != "tools" && is(name, "tools")) {
+                        return Err(NO_MESSAGE);
+                    }
+                    if result.get("tools").is_some() {
+                        return Ok(Passed::Listed(id, node));
+                    }
                 }
                 Ok(Passed::Answered(format!(r#"{{"jsonrpc":"2.0",{id}"result":{}}}"#, masker.result(result, None)?)))
             }
@@ -290,6 +300,35 @@ impl Answering {
         self.queue.push_back(Event { data, ..Event::default() });
         Ok(())
     }
+}
+
+/// Whether a reader that takes names without case takes this one for that (Go's folds two letters beyond ASCII as well).
+fn is(name: &str, known: &str) -> bool {
+    name.replace('\u{17f}', "s").replace('\u{212a}', "k").eq_ignore_ascii_case(known)
+}
+
+/// Whether a result is the request for one more answer of the client.
+fn asks_for_input(result: &Node) -> bool {
+    result
+        .members()
+        .iter()
+        .any(|(name, node)| (is(name, "resultType") && node.text() != Some("complete")) || is(name, "inputRequests"))
+}
+
+/// Whether an error asks its client for something.
+fn asks(error: &Node) -> bool {
+    let is_code = |node: &Node| {
+        let number: Option<f64> = match &node.value {
+            Value::Number(digits) => digits.parse().ok(),
+            Value::String(text) => text.trim().parse().ok(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        number.is_some_and(|number| (number - ELICITATION).abs() < 1.0)
+    };
+    let is_asked =
+        |node: &Node| node.members().iter().any(|(name, _)| is(name, "elicitations") || is(name, "inputRequests"));
+    let mut members = error.members().iter();
+    members.any(|(name, node)| (is(name, "code") && is_code(node)) || (is(name, "data") && is_asked(node)))
 }
 
 /// Records what passes: as the client gets it, or as it is when it is made `again` with the masks of the record.

@@ -348,7 +348,7 @@ fn things<'a>(method: &str, node: &'a Node) -> Option<Vec<(&'static str, &'a str
 /// Reading a thing is reading the endpoint VERB /THINGS/NAME, in the one spelling of names (`names.rs`).
 fn read(verb: &str, thing: &str, name: &str) -> Result<Operation, Refusal> {
     let path = if thing == "resources" { names::resource(name)? } else { names::prompt(name)? };
-    let (method, path) = (Name::canonical(verb), Name::canonical(path.as_str()));
+    let (method, path) = (Name::canonical(verb), Name::canonical(path.judged()));
     Ok(Operation::new(Action::Read, Object::Endpoint { method, path }))
 }
 

@@ -6,7 +6,8 @@
 //! | the resource `SCHEME:///A/B` or `SCHEME:A/B`, which has no authority | `/resources/SCHEME/-/A/B` |
 //! | the prompt `code review` | `/prompts/code%20review` |
 //!
-//! Promises: the path is a canonical one (`path.rs`), so a rule can name it, and `*` and `**` mean segments of the address.
+//! Promises: the path is a canonical one (`path.rs`), so a rule can name it, and `*` and `**` mean segments of the address;
+//! what is escaped and need not be (`%40` for `@`) is judged as itself, since servers decode it.
 //! A query is no part of it, since a server may leave it out; the text of the command has it. A name that two readers could
 //! take for different things is refused, never repaired: steps up or in place, empty segments, escapes that need not be or
 //! that change a path, upper case where it means nothing (RFC 3986 §6.2.2); of the schemes that every library knows also

@@ -1,15 +1,17 @@
 //! The answer of a model.
 //!
 //! Promises: how an answer is read follows from what was asked, never from what the answer says it is; of its head only
-//! listed fields pass. An error of the provider's passes as its type and its message, masked; one about the credential of
-//! the gateway's own is said as that. However an answer ends, what was read of it is in the record, and of what was not read
-//! how much came. Does not promise that the provider counts as it charges.
+//! listed fields pass. An error of the provider's passes as its type, its message and its codes, masked; one about the
+//! credential of the gateway's own is said as that, and that to try again does not help. However an answer ends, what was
+//! read of it is in the record, and of what was not read how much came. Does not promise that the provider counts as it
+//! charges.
 //! Held by: the tests of each API.
 
 use super::{Failure, Grammar, List, Pump, is_word};
 use crate::api::{Ended, Part, Reader, Unfit, Words};
 use crate::frame::Head;
 use crate::json::{self, Node, Value, quoted};
+use crate::reply::SHOULD_RETRY;
 use crate::sse;
 use crate::tools::ToolTable;
 use bytes::Bytes;
@@ -22,13 +24,29 @@ use std::sync::Arc;
 const DOCUMENT: usize = 64 << 20;
 /// Bytes of an error.
 const ERROR: usize = 1 << 20;
-/// Bytes of an error's type.
+/// Bytes of an error's type, and of a code of it.
 const KIND: usize = 64;
 
 const BROKE_OFF: Unfit = Unfit("the answer of the model broke off");
 const TOO_LONG: Unfit = Unfit("the answer of the model is too long");
 const NO_ERROR: Unfit = Unfit("an error that is not one of the API");
 const CREDENTIAL: Unfit = Unfit("an error about the credential of the gateway's own");
+
+/// What an error says: its type and its message, and words by which clients tell what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::api) struct Told {
+    pub(in crate::api) kind: String,
+    pub(in crate::api) message: String,
+    pub(in crate::api) param: Option<String>,
+    pub(in crate::api) code: Option<String>,
+}
+
+impl Told {
+    /// An error of the gateway's own.
+    pub(in crate::api) fn own(message: String) -> Self {
+        Self { kind: "api_error".to_owned(), message, param: None, code: None }
+    }
+}
 
 /// What an API has of its own.
 pub(in crate::api) trait Dialect: Send + 'static {
@@ -39,7 +57,7 @@ pub(in crate::api) trait Dialect: Send + 'static {
     fn headers() -> &'static List;
 
     /// An error in the API's words.
-    fn error(kind: &str, message: &str) -> String;
+    fn error(told: &Told) -> String;
 
     /// What is counted, where it is said.
     fn count(usage: &Node) -> Tokens;
@@ -145,6 +163,9 @@ impl<D: Dialect> Reader for Answering<D> {
         for name in unlisted {
             head.headers.remove(name);
         }
+        if matches!(self.mode, Mode::Error(_, StatusCode::UNAUTHORIZED)) {
+            head.headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
         let kind = match &self.mode {
             Mode::Stream(_) => "text/event-stream; charset=utf-8",
             Mode::Plain { .. } | Mode::Message(..) | Mode::Whole(_) | Mode::Error(..) | Mode::Over => {
@@ -207,8 +228,8 @@ impl<D: Dialect> Reader for Answering<D> {
                 }
             }
             Mode::Error(body, status) => {
-                let (kind, message) = failed(&body, status, words);
-                parts.extend([Part::Data(Bytes::from(D::error(&kind, &message))), Part::End]);
+                let told = failed(&body, status, words);
+                parts.extend([Part::Data(Bytes::from(D::error(&told))), Part::End]);
             }
             Mode::Whole(whole) => self.mode = Mode::Whole(whole),
             Mode::Over => {}
@@ -262,23 +283,24 @@ fn plain(
     Ok(masked.unwrap_or(document).into())
 }
 
-/// What the provider says went wrong: type and message; nothing of an answer that is not its API's.
-fn failed(body: &[u8], status: StatusCode, words: &mut dyn Words) -> (String, String) {
+/// What the provider says went wrong; nothing of an answer that is not its API's.
+fn failed(body: &[u8], status: StatusCode, words: &mut dyn Words) -> Told {
     if status == StatusCode::UNAUTHORIZED {
         let message =
             "portcullis: the provider of the model refused the gateway's own credential; nothing is wrong with yours";
         unread(body.len(), &CREDENTIAL, words);
-        return ("api_error".to_owned(), message.to_owned());
+        return Told::own(message.to_owned());
     }
     let said = json::read(body).ok().and_then(|node| told(node.get("error")?, "type", words));
     said.unwrap_or_else(|| {
         unread(body.len(), &NO_ERROR, words);
-        ("api_error".to_owned(), format!("portcullis: the provider of the model answered {status}"))
+        Told::own(format!("portcullis: the provider of the model answered {status}"))
     })
 }
 
-/// What kind of error it is, by the member of this name, and its message, masked.
-fn told(error: &Node, kind: &str, words: &mut dyn Words) -> Option<(String, String)> {
+/// What kind of error it is, by the member of this name, and its message, masked. Codes pass where they are words in which
+/// no mask finds anything.
+fn told(error: &Node, kind: &str, words: &mut dyn Words) -> Option<Told> {
     let kind = error.get(kind).and_then(Node::text).unwrap_or("api_error");
     let message = error.get("message").and_then(Node::text)?;
     if kind.is_empty() || kind.len() > KIND || !is_word(kind) {
@@ -286,7 +308,14 @@ fn told(error: &Node, kind: &str, words: &mut dyn Words) -> Option<(String, Stri
     }
     words.record(message);
     let message = super::string(message, words).unwrap_or_else(|| message.to_owned());
-    Some((kind.to_owned(), message))
+    let mut word = |name: &str| {
+        let text = error.get(name).and_then(Node::text)?;
+        // A place in a list is written in brackets.
+        let is_plain = !text.is_empty() && text.len() <= KIND && is_word(&text.replace(['[', ']'], ""));
+        (is_plain && words.whole(text).is_none()).then(|| text.to_owned())
+    };
+    let (param, code) = (word("param"), word("code"));
+    Some(Told { kind: kind.to_owned(), message, param, code })
 }
 
 /// The error that a stream says instead of going on.

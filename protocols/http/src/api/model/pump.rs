@@ -2,20 +2,26 @@
 //!
 //! Promises: nothing behind a proposed call is read before its verdict; an answer that broke off, at whatever place and
 //! whoever broke it, ends with an error of the API and never with its last event, and the record has what was read of it.
+//! While much of it waits, a client hears that it goes on.
 //! Does not know any event: the [`Grammar`] of an API does. Held by: the tests of each API.
 
+use super::Told;
 use crate::api::{Ended, Part, Unfit, Words};
-use crate::sse::{Event, Parser};
+use crate::sse::{self, Event, Parser};
 use portcullis_model::Denial;
 use std::collections::VecDeque;
 
 const BROKE_OFF: Unfit = Unfit("the answer of the model broke off");
 const UNREADABLE: Unfit = Unfit("the answer of the model cannot be read");
 
-/// Why a stream cannot go on, and what the provider said of it, if it did: type and message, masked.
+/// Bytes of events of which nothing leaves, until a comment does: a long call or a masked text is said for minutes, and
+/// clients leave a stream that is silent for as long.
+const QUIET: usize = 8 << 10;
+
+/// Why a stream cannot go on, and what the provider said of it, if it did, masked.
 pub(in crate::api) struct Failure {
     pub(in crate::api) why: Unfit,
-    pub(in crate::api) told: Option<(String, String)>,
+    pub(in crate::api) told: Option<Told>,
 }
 
 impl From<Unfit> for Failure {
@@ -50,7 +56,7 @@ pub(in crate::api) trait Grammar: Send {
     fn is_whole(&self) -> bool;
 
     /// An error, as the API says it in a stream.
-    fn error(&self, kind: &str, message: &str) -> Event;
+    fn error(&self, told: &Told) -> Event;
 
     /// Gives the record what was read: all of it, or what came before it broke.
     fn record(&mut self, broke: Option<&Unfit>, words: &mut dyn Words);
@@ -66,11 +72,13 @@ pub(in crate::api) struct Pump<G> {
     after: Option<Result<Ended, Unfit>>,
     /// Nothing more comes out.
     over: bool,
+    /// Bytes of events since something left.
+    quiet: usize,
 }
 
 impl<G: Grammar> Pump<G> {
     pub(in crate::api) fn new(grammar: G) -> Self {
-        Self { grammar, parser: Parser::default(), queue: VecDeque::new(), after: None, over: false }
+        Self { grammar, parser: Parser::default(), queue: VecDeque::new(), after: None, over: false, quiet: 0 }
     }
 
     pub(in crate::api) fn on_data(&mut self, data: &[u8], words: &mut dyn Words, parts: &mut Vec<Part>) {
@@ -107,7 +115,7 @@ impl<G: Grammar> Pump<G> {
     fn run(&mut self, words: &mut dyn Words, parts: &mut Vec<Part>) {
         while !self.over && !self.grammar.is_asking() {
             let went = match self.queue.pop_front() {
-                Some(event) => self.grammar.on_event(&event, &mut self.queue, words, parts),
+                Some(event) => self.next(&event, words, parts),
                 None => match self.after.take() {
                     None => return,
                     Some(Ok(Ended::Whole)) if self.grammar.is_whole() => {
@@ -126,14 +134,26 @@ impl<G: Grammar> Pump<G> {
         }
     }
 
+    /// The next event, and a sign of life where nothing came of it and of those before. It goes by what the events are and
+    /// not by time, so it is the same however the stream was cut.
+    fn next(&mut self, event: &Event, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Failure> {
+        let before = parts.len();
+        self.grammar.on_event(event, &mut self.queue, words, parts)?;
+        self.quiet = if parts.len() == before { self.quiet.saturating_add(event.data.len()) } else { 0 };
+        if self.quiet >= QUIET {
+            self.quiet = 0;
+            parts.push(Part::Data(sse::comment("goes on")));
+        }
+        Ok(())
+    }
+
     /// The client must not take what it has for an answer.
     fn fail(&mut self, failure: Failure, words: &mut dyn Words, parts: &mut Vec<Part>) {
         self.over = true;
         self.queue.clear();
         self.grammar.record(Some(&failure.why), words);
-        let (kind, message) =
-            failure.told.unwrap_or_else(|| ("api_error".to_owned(), format!("portcullis: {}", failure.why.0)));
-        parts.push(Part::Data(self.grammar.error(&kind, &message).written()));
+        let told = failure.told.unwrap_or_else(|| Told::own(format!("portcullis: {}", failure.why.0)));
+        parts.push(Part::Data(self.grammar.error(&told).written()));
         parts.push(Part::Broken(failure.why));
     }
 }

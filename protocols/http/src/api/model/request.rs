@@ -5,6 +5,7 @@
 //! any else is a fault. Of the client's headers those that are listed and that no mask finds anything in go on.
 //! Held by: the tests of each API.
 
+use super::members::unlisted;
 use super::{Answering, Dialect, List, Spared};
 use crate::api::{Asked, Read, Words};
 use crate::classify;
@@ -116,9 +117,7 @@ fn take_out(node: &mut Node, text: &str, known: &List, left_out: &List, edits: &
     for (name, member) in members.iter() {
         let stays = known.has(name);
         if !stays && !says_nothing(name, member, text, left_out) {
-            let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-            let message = format!("the request has a member `{name}` that the gateway does not pass on; leave it out");
-            return Err(unsupported(message));
+            return Err(unlisted(format_args!("the request"), name));
         }
         match (stays, first) {
             // With the comma before it.

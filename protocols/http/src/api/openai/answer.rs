@@ -6,7 +6,7 @@
 use super::facts::facts;
 use super::stream::Stream;
 use super::whole::Whole;
-use crate::api::model::{self, Call, Dialect, List, Ready};
+use crate::api::model::{self, Call, Dialect, List, Ready, Told};
 use crate::json::{Node, Value, quoted};
 use portcullis_model::Tokens;
 
@@ -31,9 +31,10 @@ impl Dialect for Completions {
         &facts().headers
     }
 
-    fn error(kind: &str, message: &str) -> String {
-        let (kind, message) = (quoted(kind), quoted(message));
-        format!(r#"{{"error":{{"message":{message},"type":{kind},"param":null,"code":null}}}}"#)
+    fn error(told: &Told) -> String {
+        let (kind, message) = (quoted(&told.kind), quoted(&told.message));
+        let (param, code) = (or_null(told.param.as_deref()), or_null(told.code.as_deref()));
+        format!(r#"{{"error":{{"message":{message},"type":{kind},"param":{param},"code":{code}}}}}"#)
     }
 
     fn count(usage: &Node) -> Tokens {
@@ -47,6 +48,11 @@ impl Dialect for Completions {
             ..Tokens::default()
         }
     }
+}
+
+/// A word, or that there is none.
+pub(super) fn or_null(word: Option<&str>) -> String {
+    word.map_or_else(|| "null".to_owned(), quoted)
 }
 
 /// Whether this member of a message is a text of it.

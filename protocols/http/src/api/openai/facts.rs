@@ -4,8 +4,10 @@
 //! refused. Held by: the ledger test below.
 
 use super::responses;
+use crate::api::model::members::Within;
 use crate::api::model::{List, Spared};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 const SOURCE: &str = include_str!("../../../data/openai.yaml");
@@ -20,7 +22,12 @@ pub(super) struct Facts {
     /// What is taken out of it, as `NAME=VALUE`.
     pub(super) left_out: List,
     pub(super) embeddings: List,
-    pub(super) parts: List,
+    /// Members of a message, of its parts by type, and of the client's own tools.
+    pub(super) turn: List,
+    pub(super) parts: BTreeMap<String, List>,
+    pub(super) tool: List,
+    /// Members of the objects in all of these.
+    pub(super) within: Within,
     /// Tokens of an answer that nobody limits.
     pub(super) ceiling: u64,
     /// Members of an answer that is a document, of a choice, and of a message or a piece of one.
@@ -55,7 +62,10 @@ mod tests {
             chat,
             left_out,
             embeddings,
+            turn,
             parts,
+            tool,
+            within,
             ceiling,
             answer,
             choice,
@@ -67,8 +77,9 @@ mod tests {
         } = &facts;
         let Spared { own, sealed, signed: _, foreign, documents } = spared;
         let of_answers = [answer, choice, message];
-        let others = [chat, left_out, embeddings, parts, own, sealed, foreign, documents, request_headers, headers];
-        for list in of_answers.into_iter().chain(others) {
+        let others = [chat, left_out, embeddings, own, sealed, foreign, documents, request_headers, headers];
+        let members = parts.values().chain(within.values()).chain([turn, tool]);
+        for list in of_answers.into_iter().chain(others).chain(members) {
             assert!(list.is_sound(), "{list:?}");
         }
         assert!(chat.has("messages") && embeddings.has("input") && headers.has("x-request-id"));
@@ -86,7 +97,12 @@ mod tests {
         }
         assert!(left_out.has("logprobs=false") && !left_out.has("logprobs=true") && !left_out.has("top_logprobs=1"));
         for never in ["video_url", "input_audio", "file"] {
-            assert!(!parts.has(never), "{never}");
+            assert!(!parts.contains_key(never), "{never}");
+        }
+        assert!(parts.values().all(|members| members.has("type")) && turn.has("role") && turn.has("content"));
+        for never in ["audio", "function_call", "file_id", "file", "server_url", "custom"] {
+            let listed = parts.values().chain(within.values()).any(|members| members.has(never));
+            assert!(!listed && !turn.has(never) && !tool.has(never), "{never}");
         }
         for never in ["openai-organization", "openai-project", "set-cookie", "location", "authorization"] {
             assert!(!headers.has(never) && !request_headers.has(never), "{never}");

@@ -9,11 +9,11 @@ use super::answer::{CHOICES, Completions};
 use super::facts::facts;
 use super::responses;
 use super::stream::Stream;
-use crate::api::model::List;
 use crate::api::model::request::{
     self, Answer, Body, Message, Operations, Received, Runs, Understood, ambiguous, asked, is_listing, keep_headers,
     unsupported,
 };
+use crate::api::model::{List, members};
 use crate::api::{self, Read, Words};
 use crate::frame::{Method, Request};
 use crate::json::{Edits, Node, Value};
@@ -114,7 +114,10 @@ fn chat(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
     if body.node.get("web_search_options").is_some() {
         operations.add(tools::offered("web_search"));
     }
+    members::settings(&body.node, &["messages", "tools"], &facts.within)?;
     turns(&body)?;
+    // What is expected of the answer is said in parts, too.
+    said(body.node.get("prediction").and_then(|prediction| prediction.get("content")))?;
     fetched(&body.node, &mut operations);
     // Nothing is no limit, and no choices are one.
     let limit = body.number("max_completion_tokens")?.max(body.number("max_tokens")?);
@@ -167,6 +170,7 @@ fn runs(tool: &Node) -> Result<Runs<'_>, Fault> {
     let unnamed = || ambiguous("a tool has no usable name");
     match tool.get("type").and_then(Node::text).ok_or_else(unnamed)? {
         "function" => {
+            members::only(format_args!("a tool"), tool, &facts().tool, &facts().within)?;
             let name = tool.get("function").and_then(|function| function.get("name")).and_then(Node::text);
             name.map(Runs::Client).ok_or_else(unnamed)
         }
@@ -177,7 +181,7 @@ fn runs(tool: &Node) -> Result<Runs<'_>, Fault> {
     }
 }
 
-/// The conversation is a list of turns of known roles, each of text or of parts that are known.
+/// The conversation is a list of turns of known roles and members, each of text or of parts that are known.
 fn turns(body: &Body) -> Result<(), Fault> {
     let Some(Value::Array(turns)) = body.node.get("messages").map(|node| &node.value) else {
         return Err(ambiguous("messages is no list"));
@@ -187,20 +191,24 @@ fn turns(body: &Body) -> Result<(), Fault> {
         if !matches!(role, Some("system" | "developer" | "user" | "assistant" | "tool")) {
             return Err(ambiguous("a message has no role that is known"));
         }
-        let known = |part: &Node| part.get("type").and_then(Node::text).is_some_and(|kind| facts().parts.has(kind));
-        let said = match turn.get("content").map(|content| &content.value) {
-            None | Some(Value::Null | Value::String(_)) => true,
-            Some(Value::Array(parts)) => parts.iter().all(known),
-            Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => false,
-        };
-        if !said {
-            return Err(unsupported("a message has a part that the gateway does not know; leave it out"));
-        }
-        if turn.get("audio").is_some_and(|audio| audio.value != Value::Null) {
-            return Err(unsupported("a message names a sound that is with the provider; leave it out"));
-        }
+        members::only(format_args!("a message"), turn, &facts().turn, &facts().within)?;
+        said(turn.get("content"))?;
     }
     Ok(())
+}
+
+/// What is said is a text, or parts that are known, with the members of their kind.
+fn said(content: Option<&Node>) -> Result<(), Fault> {
+    let unknown = || unsupported("a message has a part that the gateway does not know; leave it out");
+    match content.map(|content| &content.value) {
+        None | Some(Value::Null | Value::String(_)) => Ok(()),
+        Some(Value::Array(parts)) => parts.iter().try_for_each(|part| {
+            let kind = part.get("type").and_then(Node::text).unwrap_or_default();
+            let listed = facts().parts.get(kind).ok_or_else(unknown)?;
+            members::only(format_args!("a part `{kind}`"), part, listed, &facts().within)
+        }),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => Err(unknown()),
+    }
 }
 
 /// What the provider fetches for the conversation.

@@ -9,7 +9,7 @@
 
 use super::answer::{CHOICES, Completions, TEXTS, about, is_beside, reason, written};
 use super::facts::facts;
-use crate::api::model::{self, Call, Dialect, Failure, Grammar, Ready, STRANGE, Speech, Turn, UNREADABLE};
+use crate::api::model::{self, Call, Dialect, Failure, Grammar, Ready, STRANGE, Speech, Told, Turn, UNREADABLE};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Node, Value, quoted};
 use crate::sse::Event;
@@ -130,8 +130,8 @@ impl Grammar for Stream {
         self.done
     }
 
-    fn error(&self, kind: &str, message: &str) -> Event {
-        Event::new(None, Completions::error(kind, message))
+    fn error(&self, told: &Told) -> Event {
+        Event::new(None, Completions::error(told))
     }
 
     fn record(&mut self, broke: Option<&Unfit>, words: &mut dyn Words) {

@@ -33,10 +33,15 @@ const TELLING: [&str; 9] = [
     "age",
 ];
 
-const NOT_MASKABLE: Unfit =
-    Unfit("the answer is of a type that cannot be masked; the connection can name it under `opaque`");
-const NOT_JSON: Unfit = Unfit("the answer is not JSON that could be masked");
-const TOO_LONG: Unfit = Unfit("the answer is too long to be masked");
+const NOT_MASKABLE: Unfit = Unfit(
+    "it is of a type that cannot be masked; whoever runs the gateway can name that under the connection's `opaque`",
+);
+const NO_TYPE: Unfit = Unfit("it has no content-type that says one thing, and cannot be masked");
+const NOT_UTF8: Unfit = Unfit("it is not text in UTF-8, and in other characters nothing can be masked");
+const NOT_JSON: Unfit = Unfit("it is not JSON that could be masked; ask for JSON (`accept: application/json`)");
+const TOO_LONG: Unfit = Unfit("it is too long to be masked");
+const NO_TEXT: Unfit = Unfit("a message of the service has bytes that no text has, and cannot be masked");
+const NO_DOCUMENT: Unfit = Unfit("a message of the service is not JSON that could be masked");
 
 /// Reads an answer.
 pub(super) struct Answering {
@@ -55,8 +60,8 @@ enum Mode {
     Events(Box<Parser>),
     /// By detectors, once it is known to be no JSON where fields are masked.
     Text(Utf8),
-    /// Nothing of it may pass: the body must be empty.
-    Nothing,
+    /// Nothing of it may pass, for this reason: the body must be empty.
+    Nothing(Unfit),
     Over,
 }
 
@@ -65,7 +70,7 @@ const STREAM: u32 = 0;
 
 impl Answering {
     pub(super) const fn new(opaque: Arc<Opaque>) -> Self {
-        Self { opaque, mode: Mode::Nothing, kept: Kept::Nothing }
+        Self { opaque, mode: Mode::Nothing(NO_TYPE), kept: Kept::Nothing }
     }
 
     fn broken(&mut self, why: Unfit, words: &mut dyn Words, parts: &mut Vec<Part>) {
@@ -141,7 +146,7 @@ impl Answering {
 }
 
 /// Whether a reader would take it for an object or a list.
-fn looks_like_json(text: &[u8]) -> bool {
+pub(super) fn looks_like_json(text: &[u8]) -> bool {
     text.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| matches!(byte, b'{' | b'['))
 }
 
@@ -167,7 +172,7 @@ impl Reader for Answering {
             return Ok(());
         }
         if matches!(head.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED) {
-            return Err(Unfit("parts of an answer, and answers about bytes the client has, cannot be masked"));
+            return Err(Unfit("a part of an answer, or an answer about bytes the client has, cannot be masked"));
         }
         for name in TELLING {
             head.headers.remove(name);
@@ -176,11 +181,11 @@ impl Reader for Answering {
         head.headers.insert(header::VARY, HeaderValue::from_static("authorization"));
         mask_headers(head, words);
         self.mode = match named {
-            _ if differ => return Err(NOT_MASKABLE),
+            _ if differ => return Err(NO_TYPE),
             // Without a type it may only be empty.
-            None => Mode::Nothing,
-            Some(None) => return Err(NOT_MASKABLE),
-            Some(Some(media)) if !media.is_utf8() => return Err(NOT_MASKABLE),
+            None => Mode::Nothing(NO_TYPE),
+            Some(None) => return Err(NO_TYPE),
+            Some(Some(media)) if !media.is_utf8() => return Err(NOT_UTF8),
             Some(Some(media)) if media.is_json_lines() => Mode::Lines(Vec::new()),
             Some(Some(media)) if media.is_json() => Mode::Document(Vec::new()),
             Some(Some(media)) if media.is_events() => Mode::Events(Box::default()),
@@ -191,7 +196,7 @@ impl Reader for Answering {
                 self.kept = Kept::of(Some(&media), words);
                 Mode::Text(Utf8::default())
             }
-            Some(Some(_)) => Mode::Nothing,
+            Some(Some(_)) => Mode::Nothing(NOT_MASKABLE),
         };
         Ok(())
     }
@@ -212,14 +217,14 @@ impl Reader for Answering {
             }
             Mode::Lines(held) => Self::lines(held, data, words, parts),
             Mode::Events(parser) => Self::events(parser, data, words, parts),
-            Mode::Text(utf8) => utf8.take(data).map_err(|NotUtf8| NOT_MASKABLE).map(|text| {
+            Mode::Text(utf8) => utf8.take(data).map_err(|NotUtf8| NOT_UTF8).map(|text| {
                 self.kept.take(text.as_bytes(), STREAM, words);
                 let shown = words.piece(STREAM, &text);
                 if !shown.is_empty() {
                     parts.push(Part::Data(shown.into()));
                 }
             }),
-            Mode::Nothing => Err(NOT_MASKABLE),
+            Mode::Nothing(why) => Err(why.clone()),
             Mode::Over => Ok(()),
         };
         if let Err(why) = done {
@@ -241,7 +246,7 @@ impl Reader for Answering {
             Mode::Document(held) => document(held, words).map(|shown| parts.push(Part::Data(shown))),
             Mode::Lines(held) => Self::documents(&held, words, parts),
             // An event that did not end is none (WHATWG HTML §9.2.6).
-            Mode::Pass | Mode::Events(_) | Mode::Nothing => Ok(()),
+            Mode::Pass | Mode::Events(_) | Mode::Nothing(_) => Ok(()),
             Mode::Text(utf8) if utf8.is_between() => {
                 let rest = words.last(STREAM);
                 if !rest.is_empty() {
@@ -249,7 +254,7 @@ impl Reader for Answering {
                 }
                 Ok(())
             }
-            Mode::Text(_) => Err(NOT_MASKABLE),
+            Mode::Text(_) => Err(NOT_UTF8),
             Mode::Over => return,
         };
         parts.push(match done {
@@ -286,11 +291,11 @@ pub(crate) fn message(text: &str, words: &mut dyn Words) -> Result<Option<String
         return Ok(None);
     }
     if memchr::memchr(0, text.as_bytes()).is_some() {
-        return Err(NOT_MASKABLE);
+        return Err(NO_TEXT);
     }
     match words.json_kept(text) {
         Ok(masked) => Ok(masked),
-        Err(NotJson) if words.binds_fields() => Err(NOT_JSON),
+        Err(NotJson) if words.binds_fields() => Err(NO_DOCUMENT),
         Err(NotJson) => {
             words.record(text);
             Ok(words.whole(text))

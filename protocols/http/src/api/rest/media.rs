@@ -59,6 +59,11 @@ impl Media {
         self.kind() == Some(MediaKind::Json)
     }
 
+    /// Whether it says that the body is a JSON Patch (RFC 6902 §6, and types made after it).
+    pub(crate) fn is_json_patch(&self) -> bool {
+        self.is_json() && self.essence.contains("json-patch")
+    }
+
     pub(crate) fn is_json_lines(&self) -> bool {
         self.kind() == Some(MediaKind::JsonLines)
     }
@@ -158,6 +163,11 @@ mod tests {
         assert!(Media::of("application/problem+json").unwrap().is_json());
         assert!(!Media::of("application/json; charset=utf-16").unwrap().is_utf8());
         assert!(Media::of("text/event-stream").unwrap().is_events());
+        let is_patch = |text| Media::of(text).unwrap().is_json_patch();
+        assert!(
+            is_patch("application/JSON-Patch+json; charset=utf-8") && is_patch("application/json-patch-query+json")
+        );
+        assert!(!is_patch("application/merge-patch+json") && !is_patch("application/json"));
         for text in [
             "application/json;",
             "application/json; charset=utf-8;",

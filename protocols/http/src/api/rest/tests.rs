@@ -59,7 +59,22 @@ fn a_body_that_can_be_read_two_ways_is_no_request() {
         (Some("application/json; charset=utf-16"), br#"{"a":1}"#, false),
         (Some("application/json, text/plain"), br#"{"a":1}"#, false),
         (Some("application/json"), b"\xef\xbb\xbf{}", false),
-        (Some("application/x-www-form-urlencoded"), b"a=1&a=2", false),
+        (Some("application/x-www-form-urlencoded"), b"a=1&a=2", true),
+        (Some("application/x-www-form-urlencoded"), b"expand[]=a&expand[]=b", true),
+        (Some("application/x-www-form-urlencoded"), b"a=1&_method=get&_method=delete", false),
+        (Some("application/x-www-form-urlencoded"), b"a+b=1&q=x|y", true),
+        (Some("application/x-www-form-urlencoded"), br#"{"a": 1}"#, false),
+        (Some("application/x-ndjson"), b"{\"index\":{}}\n{\"a\":1}\r\n\n{\"a\":2}", true),
+        (Some("application/json-seq"), b"\x1e{\"a\":1}\n\x1e{\"a\":2}\n", true),
+        (Some("application/jsonl"), b"\n", true),
+        (Some("application/x-ndjson"), b"{\"a\":1}\n{\"_method\":\"DELETE\"}", false),
+        (Some("application/x-ndjson"), b"{\"_method\":\"DELETE\"}", false),
+        (Some("application/x-ndjson"), b"{\"a\":1}\n{\"a\":", false),
+        (Some("application/x-ndjson"), b"{\"a\":1,\"a\":2}\n", false),
+        (Some("application/x-ndjson"), b"{\n\"a\":1}", false),
+        (Some("application/x-ndjson; charset=utf-16"), b"{}\n", false),
+        (Some("application/xml"), b"<a/>", false),
+        (Some("text/csv"), b"a,b", false),
         (Some("application/x-www-form-urlencoded"), b"a=1;b=2", false),
         (Some("application/x-www-form-urlencoded"), b"a=1&_method=delete", false),
         (Some("application/x-www-form-urlencoded"), b"_METHOD=delete", false),
@@ -71,6 +86,9 @@ fn a_body_that_can_be_read_two_ways_is_no_request() {
         (Some("application/json"), br#"{"_method":"DELETE"}"#, false),
         (Some("application/json"), br#"{"a":1,"_m\u0065thod":"DELETE"}"#, false),
         (Some("application/json"), br#"{"X-HTTP-Method-Override":"DELETE"}"#, false),
+        (Some("application/json"), br#"{"_HttpMethod":"DELETE"}"#, false),
+        (Some("application/json"), br#"{"httpMethod":"DELETE"}"#, true),
+        (Some("application/x-www-form-urlencoded"), b"x-tunneled-method=DELETE", false),
         (Some("application/json"), br#"{"method":"card","o":{"_method":"x"}}"#, true),
         (Some("multipart/form-data; boundary=x"), b"--x", false),
         (Some("application/octet-stream"), b"x", false),
@@ -84,6 +102,43 @@ fn a_body_that_can_be_read_two_ways_is_no_request() {
     }
     let Read::Asked(asked) = read(request(None, b""), &opaque(), &mut TestWords::binding()) else { panic!() };
     assert!(!asked.request.headers.contains_key(header::RANGE));
+}
+
+#[test]
+fn a_body_that_does_not_pass_is_told_what_would() {
+    let told = |kind: &str, body: &[u8]| {
+        let Read::Asked(asked) = read(request(Some(kind), body), &opaque(), &mut TestWords::default()) else {
+            panic!()
+        };
+        asked.command.fault.unwrap().message().to_owned()
+    };
+    for (kind, body, part) in [
+        (
+            "application/x-www-form-urlencoded",
+            &br#" {"a": 1}"#[..],
+            "looks like JSON: send `content-type: application/json`",
+        ),
+        ("application/x-www-form-urlencoded", b"a=1;b=2", "the form has a `;`"),
+        ("text/plain", br#"[{"a":1}]"#, "looks like JSON: send `content-type: application/json`"),
+        ("text/plain", b"a", "send JSON or a form"),
+        ("application/xml", b"<a/>", "send JSON or a form"),
+        ("application/octet-stream", b"x", "under the connection's `opaque`"),
+    ] {
+        assert!(told(kind, body).contains(part), "{kind}: {}", told(kind, body));
+    }
+}
+
+/// Rules about values are told that there are some: none allows by them, and each refusal meets them.
+#[test]
+fn of_lines_and_forms_rules_see_no_value_and_know_it() {
+    for (kind, body) in
+        [("application/x-ndjson", &b"{\"a\":1}\n"[..]), ("application/x-www-form-urlencoded", b"a=1&a=2")]
+    {
+        let Read::Asked(asked) = read(request(Some(kind), body), &opaque(), &mut TestWords::default()) else {
+            panic!()
+        };
+        assert!(asked.command.fields.as_deref().unwrap().leaves().is_none(), "{kind}");
+    }
 }
 
 /// What is left of these headers, in words; `refused` where the request is.
@@ -279,6 +334,35 @@ fn detectors_alone_let_text_pass() {
     for text in [&b"S\0E\0C\0R\0E\0T\0"[..], b"\0S\0E\0C\0R\0E\0T"] {
         assert_eq!(answered(Some("text/plain"), text, 3, words()), None);
     }
+}
+
+/// What helps its client is another thing for each.
+#[test]
+fn an_answer_that_is_withheld_says_why() {
+    let why = |kind: Option<&str>, body: &[u8], mut words: TestWords| match reader(kind, &mut words) {
+        Err(Unfit(why)) => why,
+        Ok((mut reader, _)) => {
+            let (_, parts) = feed(&mut *reader, &mut words, body, body.len());
+            let broken = parts.into_iter().find_map(|part| match part {
+                Part::Broken(Unfit(why)) => Some(why),
+                _ => None,
+            });
+            broken.unwrap()
+        }
+    };
+    for (kind, body, part) in [
+        (Some("text/html"), &b"<p>no</p>"[..], "ask for JSON"),
+        (Some("application/json"), b"{", "ask for JSON"),
+        (Some("text/plain; charset=iso-8859-1"), b"x", "not text in UTF-8"),
+        (Some("image/png"), b"x", "under the connection's `opaque`"),
+        (None, b"x", "no content-type"),
+        (Some("gibberish"), b"x", "no content-type"),
+    ] {
+        let said = why(kind, body, TestWords::binding());
+        assert!(said.contains(part), "{kind:?}: {said}");
+    }
+    let text = TestWords { binds: true, ..TestWords::default() };
+    assert!(why(Some("text/plain"), b"\xff", text).contains("not text in UTF-8"));
 }
 
 #[test]

@@ -185,6 +185,51 @@ async fn what_was_used_is_charged_and_no_more_whoever_breaks_off_behind_it() {
     }
 }
 
+/// More pieces of an answer than wait on the way to a client, a chunk each.
+fn pieces() -> String {
+    let start = concat!(
+        "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,",
+        "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+    );
+    let delta = concat!(
+        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,",
+        "\"delta\":{\"type\":\"text_delta\",\"text\":\"some words\"}}\n\n",
+    );
+    let events = std::iter::once(start).chain(std::iter::repeat_n(delta, 40));
+    events.map(|event| format!("{:x}\r\n{event}\r\n", event.len())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_is_not_waited_for_and_one_that_reads_slowly_is() {
+    // One piece in nearly all of the time that it may take, for several times as long.
+    for reads in [0_u64, 8] {
+        let (mut relay, mut world) = answering().await;
+        world.says(BEGINS).await;
+        world.budgets.probe.let_go.add_permits(8);
+        let mut body = meanwhile(&mut relay, &mut world.streamed).await.unwrap().into_body();
+        let patience = relay.patience;
+        let began = Instant::now();
+        world.backend.write_all(pieces().as_bytes()).await.unwrap();
+        let listens = async {
+            for _ in 0..reads {
+                tokio::time::sleep(patience - Duration::from_secs(10)).await;
+                assert!(next(&mut body).await.is_some(), "cut while it reads");
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            _ = relay.run() => {}
+            () = listens => {}
+            () = tokio::time::sleep(Duration::from_secs(1 << 20)) => panic!("it is waited for"),
+        }
+        let waited = began.elapsed();
+        let read = (patience - Duration::from_secs(10)) * u32::try_from(reads).unwrap();
+        assert!(waited >= read + patience - Duration::from_secs(10), "{reads}: {waited:?}");
+        assert!(waited < read + patience * 2, "{reads}: {waited:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_runs_for_a_client_that_is_gone_ends_while_the_store_stalls() {
     let (mut relay, mut world) = answering().await;

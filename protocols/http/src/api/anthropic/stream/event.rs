@@ -68,6 +68,14 @@ pub(super) fn wrote(index: usize, delta: &str, member: &str, text: &str, parts: 
     written(Name::BlockDelta, &data, parts);
 }
 
+/// What earlier turns come to, whole, with what the provider sealed of them.
+pub(super) fn compacted(index: usize, summary: Option<&str>, sealed: Option<&str>, parts: &mut Vec<Part>) {
+    let summary = summary.map_or_else(|| "null".to_owned(), quoted);
+    let sealed = sealed.map(|sealed| format!(r#","encrypted_content":{}"#, quoted(sealed))).unwrap_or_default();
+    let delta = format!(r#"{{"type":"compaction_delta","content":{summary}{sealed}}}"#);
+    written(Name::BlockDelta, &format!(r#"{{"type":"content_block_delta","index":{index},"delta":{delta}}}"#), parts);
+}
+
 /// A text has a source.
 pub(super) fn cited(index: usize, citation: &str, parts: &mut Vec<Part>) {
     let data = format!(

@@ -2,14 +2,14 @@
 //!
 //! Promises: text passes as it comes but for what a match or a document may still need; a tool call waits from its start to
 //! its verdict, since clients run it when it stops; thinking waits while a mask binds, and is left out (its signature
-//! stays) where a mask finds something in it, because it cannot be changed. The record gets what was said, without a gap,
-//! and the sources of it.
+//! stays) where a mask finds something in it, because it cannot be changed. A compaction waits, since clients take the last
+//! piece of it for the whole. The record gets what was said, without a gap, and the sources of it.
 //! Held by: `tests.rs` of the API.
 
 use super::super::block::{Calls, Kind, call, kind, redacted, shown, signature, text};
 use super::super::facts::facts;
 use super::event::{self, started, wrote};
-use crate::api::model::{Call, Ready, STRANGE, Speech, Turn, UNREADABLE};
+use crate::api::model::{self, Call, Ready, STRANGE, Speech, Turn, UNREADABLE, is_sealed};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{Node, quoted};
 use crate::tools::{self, ToolTable};
@@ -27,6 +27,7 @@ pub(super) struct Place<'a> {
 pub(super) enum Open {
     /// Text that passes as it comes.
     Text(Said),
+    Compaction(Summary),
     Thinking(Thought),
     Call(Call),
     /// Came whole with its start: this, for the record.
@@ -42,30 +43,21 @@ pub(super) enum Stopped {
     Asks(Box<Ready>),
 }
 
-/// The words of a kind of text: for itself, for its deltas, and for the member in both.
-pub(super) struct Spoken {
-    kind: &'static str,
-    delta: &'static str,
-    member: &'static str,
-    start: &'static str,
-}
-
-const TEXT: Spoken =
-    Spoken { kind: "text", delta: "text_delta", member: "text", start: r#"{"type":"text","text":""}"# };
-const COMPACTION: Spoken = Spoken {
-    kind: "compaction",
-    delta: "compaction_delta",
-    member: "content",
-    start: r#"{"type":"compaction","content":null}"#,
-};
-
 /// A text, and its sources as they came.
 pub(super) struct Said {
-    spoken: &'static Spoken,
     speech: Speech,
     cited: Vec<String>,
     /// Bytes of them.
     size: usize,
+}
+
+/// What the provider made of earlier turns.
+#[derive(Default)]
+pub(super) struct Summary {
+    /// What it began with besides, as it came.
+    begun: Option<String>,
+    said: Option<String>,
+    sealed: Option<String>,
 }
 
 /// Thinking, and its signature.
@@ -83,8 +75,14 @@ impl Open {
     pub(super) fn start(block: &Node, data: &str, calls: &Calls, place: &mut Place<'_>) -> Result<Self, Unfit> {
         let given = |member: &str| block.get(member).and_then(Node::text).unwrap_or_default();
         Ok(match kind(text(block, "type")?) {
-            Some(Kind::Text) => Self::spoken(&TEXT, given(TEXT.member), place)?,
-            Some(Kind::Compaction) => Self::spoken(&COMPACTION, given(COMPACTION.member), place)?,
+            Some(Kind::Text) => {
+                started(place.out, r#"{"type":"text","text":""}"#, place.parts);
+                let speech = Speech::new(u32::try_from(place.out).unwrap_or(u32::MAX));
+                let mut said = Said { speech, cited: Vec::new(), size: 0 };
+                said.say(given("text"), place)?;
+                Self::Text(said)
+            }
+            Some(Kind::Compaction) => Self::Compaction(Summary::start(block, data, place)?),
             Some(Kind::Thinking) => {
                 started(place.out, r#"{"type":"thinking","thinking":"","signature":""}"#, place.parts);
                 let waits = place.words.binds();
@@ -114,24 +112,17 @@ impl Open {
         })
     }
 
-    fn spoken(spoken: &'static Spoken, given: &str, place: &mut Place<'_>) -> Result<Self, Unfit> {
-        started(place.out, spoken.start, place.parts);
-        let mut speech = Speech::new(u32::try_from(place.out).unwrap_or(u32::MAX));
-        spoken.say(&mut speech, given, place)?;
-        Ok(Self::Text(Said { spoken, speech, cited: Vec::new(), size: 0 }))
-    }
-
     /// It goes on.
     pub(super) fn on_delta(&mut self, delta: &Node, data: &str, place: &mut Place<'_>) -> Result<(), Unfit> {
         let kind = text(delta, "type")?;
         match self {
-            Self::Text(said) if kind == "citations_delta" && said.spoken.kind == TEXT.kind => {
+            Self::Text(said) if kind == "citations_delta" => {
                 said.cite(delta.get("citation").ok_or(STRANGE)?, data, place)
             }
-            // A compaction that came to nothing has no text.
-            Self::Text(Said { spoken, speech, .. }) if kind == spoken.delta => {
-                spoken.say(speech, delta.get(spoken.member).and_then(Node::text).unwrap_or_default(), place)
+            Self::Text(said) if kind == "text_delta" => {
+                said.say(delta.get("text").and_then(Node::text).unwrap_or_default(), place)
             }
+            Self::Compaction(summary) if kind == "compaction_delta" => summary.on(delta),
             Self::Thinking(thought) if kind == "thinking_delta" => thought.on(text(delta, "thinking")?, "", place),
             Self::Thinking(thought) if kind == "signature_delta" => thought.on("", text(delta, "signature")?, place),
             Self::Call(call) if kind == "input_json_delta" => {
@@ -139,7 +130,7 @@ impl Open {
                 if call.input.len() > tools::LONGEST { Err(TOO_LONG) } else { Ok(()) }
             }
             Self::Dropped => Ok(()),
-            Self::Text(_) | Self::Thinking(_) | Self::Call(_) | Self::Whole(_) => Err(STRANGE),
+            Self::Text(_) | Self::Compaction(_) | Self::Thinking(_) | Self::Call(_) | Self::Whole(_) => Err(STRANGE),
         }
     }
 
@@ -152,8 +143,12 @@ impl Open {
             Self::Dropped => return Ok(Stopped::Dropped),
             Self::Text(mut said) => {
                 let rest = said.speech.end(place.words);
-                said.spoken.show(&rest, place);
+                Said::show(&rest, place);
                 said.keep(turn);
+            }
+            Self::Compaction(summary) => {
+                summary.show(place);
+                summary.keep(turn);
             }
             Self::Thinking(thought) => {
                 thought.show(place);
@@ -168,6 +163,7 @@ impl Open {
     pub(super) fn keep(self, turn: &mut Turn) {
         match self {
             Self::Text(said) => said.keep(turn),
+            Self::Compaction(summary) => summary.keep(turn),
             Self::Thinking(thought) => thought.keep(turn),
             Self::Call(call) => turn.keep_unasked("", &call.kind, &call.name),
             Self::Whole(block) => turn.keep(block),
@@ -176,22 +172,20 @@ impl Open {
     }
 }
 
-impl Spoken {
-    /// What may pass of a text now.
-    fn say(&self, speech: &mut Speech, given: &str, place: &mut Place<'_>) -> Result<(), Unfit> {
-        let shown = speech.push(given, place.words)?;
-        self.show(&shown, place);
+impl Said {
+    /// What may pass of it now.
+    fn say(&mut self, given: &str, place: &mut Place<'_>) -> Result<(), Unfit> {
+        let shown = self.speech.push(given, place.words)?;
+        Self::show(&shown, place);
         Ok(())
     }
 
-    fn show(&self, shown: &str, place: &mut Place<'_>) {
+    fn show(shown: &str, place: &mut Place<'_>) {
         if !shown.is_empty() {
-            wrote(place.out, self.delta, self.member, shown, place.parts);
+            wrote(place.out, "text_delta", "text", shown, place.parts);
         }
     }
-}
 
-impl Said {
     /// It has a source.
     fn cite(&mut self, citation: &Node, data: &str, place: &mut Place<'_>) -> Result<(), Unfit> {
         let masked = facts().spared.masked(citation, data, place.words).map_err(|_| UNREADABLE)?;
@@ -205,12 +199,59 @@ impl Said {
     }
 
     fn keep(&self, turn: &mut Turn) {
-        turn.keep_speech(&format!(r#""type":"{}""#, self.spoken.kind), self.spoken.member, &self.speech);
+        turn.keep_speech(r#""type":"text""#, "text", &self.speech);
         if !self.cited.is_empty() {
-            turn.keep(format!(r#"{{"type":"{}","citations":[{}]}}"#, self.spoken.kind, self.cited.join(",")));
+            turn.keep(format!(r#"{{"type":"text","citations":[{}]}}"#, self.cited.join(",")));
         }
         if self.size > tools::LONGEST {
             turn.cut();
+        }
+    }
+}
+
+impl Summary {
+    /// It begins, mostly without its text: with a signature, and with the tools that its turns took in.
+    fn start(block: &Node, data: &str, place: &mut Place<'_>) -> Result<Self, Unfit> {
+        if let Some(said) = block.get("content").and_then(Node::text).filter(|said| !said.is_empty()) {
+            started(place.out, r#"{"type":"compaction","content":null}"#, place.parts);
+            return Ok(Self { said: Some(said.to_owned()), ..Self::default() });
+        }
+        let masked = facts().spared.masked(block, data, place.words).map_err(|_| UNREADABLE)?;
+        started(place.out, &masked, place.parts);
+        let says_more = block.members().iter().any(|(_, member)| !model::is_plain(&member.value));
+        let begun = says_more.then(|| data.get(block.span.clone()).unwrap_or_default().to_owned());
+        Ok(Self { begun, ..Self::default() })
+    }
+
+    /// Each piece is all of it. One that came to nothing has no text.
+    fn on(&mut self, delta: &Node) -> Result<(), Unfit> {
+        let given = |member: &str| delta.get(member).and_then(Node::text).map(ToOwned::to_owned);
+        self.said = given("content");
+        self.sealed = given("encrypted_content").or_else(|| self.sealed.take());
+        let size = self.said.as_ref().map_or(0, String::len) + self.sealed.as_ref().map_or(0, String::len);
+        if size > tools::LONGEST { Err(TOO_LONG) } else { Ok(()) }
+    }
+
+    fn show(&self, place: &mut Place<'_>) {
+        let said = self.said.as_ref().map(|said| model::string(said, place.words).unwrap_or_else(|| said.clone()));
+        let sealed = self.sealed.as_ref().map(|sealed| {
+            let masked = if is_sealed(sealed) { None } else { model::string(sealed, place.words) };
+            masked.unwrap_or_else(|| sealed.clone())
+        });
+        if said.is_some() || sealed.is_some() {
+            event::compacted(place.out, said.as_deref(), sealed.as_deref(), place.parts);
+        }
+    }
+
+    fn keep(self, turn: &mut Turn) {
+        if let Some(begun) = self.begun {
+            turn.keep(begun);
+        }
+        if let Some(said) = self.said {
+            turn.keep(format!(r#"{{"type":"compaction","content":{}}}"#, quoted(&said)));
+        }
+        if let Some(sealed) = self.sealed.filter(|sealed| !is_sealed(sealed)) {
+            turn.keep(format!(r#"{{"type":"compaction","encrypted_content":{}}}"#, quoted(&sealed)));
         }
     }
 }

@@ -135,6 +135,12 @@ fn errors_keep_their_type_and_message_and_nothing_else() {
     let (status, body) =
         failed(401, r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}"#);
     assert!(status == 502 && body.contains("the gateway's own credential"), "{body}");
+    // The same credential is refused again; of others the provider says whether to try again.
+    for (status, says) in [(401, Some("false")), (429, None), (529, None)] {
+        let mut head = Head { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new() };
+        message(true).on_head(&mut head, &mut TestWords::binding()).unwrap();
+        assert_eq!(head.headers.get("x-should-retry").map(|value| value.to_str().unwrap()), says, "{status}");
+    }
     let (status, body) = failed(500, "<html>SECRET</html>");
     assert!(status == 500 && body.contains("api_error") && !body.contains("SECRET"), "{body}");
     assert!(failed(500, r#"{"error":{"type":"a b","message":"x"}}"#).1.contains("answered 500"));

@@ -1,12 +1,13 @@
 //! Requests: what each is judged as, and which are refused.
 
-use super::super::read;
+use super::super::{read, without};
 use super::*;
 use crate::api::{Asked, Read};
 use crate::frame::{Method, Request};
 use crate::path::{Path, Query};
 use bytes::Bytes;
 use portcullis_model::{Denial, Reason};
+use std::collections::BTreeSet;
 
 fn request(method: Method, target: &str, body: &str) -> Request {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -63,6 +64,16 @@ fn a_request_is_its_models_and_the_providers_tools() {
             r#","tools":[{"type":"web_search_20250305","name":"Read"},{"type":"mcp_toolset","name":"Read"}]"#,
             r#"generate model "claude-x" ; call tool web_search_20250305 ; call tool mcp_toolset"#,
         ),
+        // An adviser is a model, too.
+        (
+            r#","tools":[{"type":"advisor_20260301","name":"advisor","model":"claude-y","max_tokens":9},{"name":"a"}]"#,
+            r#"generate model "claude-x" ; generate model "claude-y" ; call tool advisor"#,
+        ),
+        // The client runs them, but by calls that are not read.
+        (
+            r#","tools":[{"type":"computer_toolset_20260801"},{"type":"browser_toolset_20260801","configs":{}}]"#,
+            r#"generate model "claude-x" ; call tool computer_toolset_20260801 ; call tool browser_toolset_20260801"#,
+        ),
     ] {
         let asked = post(&with(members));
         assert_eq!(said(&asked), expected, "{members}");
@@ -95,6 +106,8 @@ fn what_is_not_known_of_a_request_is_refused() {
         r#","tools":[{"name":"a b"}]"#,
         r#","tools":[{"type":5,"name":"a"}]"#,
         r#","tools":[{}]"#,
+        r#","tools":[{"type":"advisor_20260301","name":"advisor","model":["b"]}]"#,
+        r#","tools":[{"type":"advisor_20260301","name":"advisor","model":"a b"}]"#,
         r#","fallbacks":[{"model":"b","tools":[]}]"#,
         r#","fallbacks":"b""#,
     ] {
@@ -196,7 +209,7 @@ fn talk(secret: &str, ssn: &str, thought: &str) -> String {
          {{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{SEALED}"}}}},
          {{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{secret} is no picture"}}}},
          {{"type":"document","source":{{"type":"text","media_type":"text/plain","data":"{secret}"}}}},
-         {{"type":"text","text":"t","id":"a {secret} in a text","more":{{"type":"thinking","thinking":"{secret}"}}}},
+         {{"type":"text","text":"t","citations":[{{"type":"a {secret} in a text","title":"{secret}"}},{{"type":"thinking","cited_text":"{secret}"}}]}},
          {{"type":"web_search_tool_result","content":[{{"encrypted_content":"{SEALED}"}},{{"encrypted_content":"{secret}"}}]}}]}}],
          "metadata":{{"id":"{secret}","ssn":{ssn},"type":"thinking"}},
          "tools":[{{"name":"t","input_schema":{{"type":"object","properties":{{"id":"{secret}","ssn":{{"type":"string"}}}}}}}}]}}"#,
@@ -257,6 +270,95 @@ fn parts_and_sources_that_are_not_known_are_refused() {
     ] {
         assert_eq!(message(part), "generate model m", "{part}");
     }
+}
+
+/// A member that is not listed could define a tool, or name a file or a model, and nobody would be asked.
+#[test]
+fn members_that_are_not_listed_are_refused_by_their_names() {
+    let of = |members: &str| said(&post(&format!(r#"{{"model":"m","max_tokens":1{members}}}"#)));
+    let turn = |turn: &str| of(&format!(r#","messages":[{turn}]"#));
+    let part = |part: &str| turn(&format!(r#"{{"role":"assistant","content":[{part}]}}"#));
+    let change = |definition: &str| {
+        part(&format!(
+            r#"{{"type":"compaction","content":"s","tool_changes":[{{"type":"tool_addition","tool":{{"type":"tool_definition","definition":{definition}}}}}]}}"#
+        ))
+    };
+    let set = |member: &str| of(&format!(r#","messages":[],{member}"#));
+    for (name, told) in [
+        ("definition", change(r#"{"type":"web_search_20250305","name":"web_search"}"#)),
+        ("definition", change(r#"{"name":"mcp__x__y","input_schema":{}}"#)),
+        ("tool_changes", part(r#"{"type":"text","text":"a","tool_changes":[{"type":"tool_addition"}]}"#)),
+        ("file", part(r#"{"type":"text","text":"a","file":{"file_id":"f"}}"#)),
+        ("tools", part(r#"{"type":"text","text":"a","cache_control":{"type":"ephemeral","tools":[1]}}"#)),
+        ("source2", part(r#"{"type":"document","source":{"type":"text","data":"a"},"source2":{"type":"file"}}"#)),
+        ("file_id", part(r#"{"type":"image","source":{"type":"base64","data":"AAAA","file_id":"f"}}"#)),
+        ("definition", part(r#"{"type":"tool_result","tool_use_id":"a","content":"x","definition":{"name":"t"}}"#)),
+        ("file", part(r#"{"type":"tool_result","tool_use_id":"a","content":[{"type":"text","text":"a","file":1}]}"#)),
+        ("tools", part(r#"{"type":"web_search_tool_result","tool_use_id":"a","content":[{"tools":[{"name":"t"}]}]}"#)),
+        ("tools", turn(r#"{"role":"user","content":"a","tools":[{"name":"t"}]}"#)),
+        ("attachments", turn(r#"{"role":"user","content":"a","attachments":[{"file_id":"f"}]}"#)),
+        ("format", turn(r#"{"role":"system","content":"a","output_config":{"effort":"low"},"format":{}}"#)),
+        ("tool", of(r#","messages":[],"system":[{"type":"text","text":"a","tool":{"type":"tool_definition"}}]"#)),
+        ("tools", set(r#""context_management":{"edits":[],"tools":[{"name":"t"}]}"#)),
+        ("model", set(r#""context_management":{"edits":[{"type":"compact_20260112","model":"b"}]}"#)),
+        ("tools", set(r#""output_config":{"effort":"high","tools":[{"name":"t"}]}"#)),
+        ("tools", set(r#""thinking":{"type":"adaptive","tools":[1]}"#)),
+        ("tools", set(r#""tool_choice":{"type":"any","tools":[1]}"#)),
+        ("model", set(r#""tools":[{"name":"t","model":"b"}]"#)),
+    ] {
+        assert!(told.starts_with("fault") && told.contains(&format!("a member `{name}`")), "{name}: {told}");
+    }
+}
+
+/// What the SDKs and Claude Code send, by their types.
+#[test]
+fn members_of_ordinary_requests_pass() {
+    let cache = r#""cache_control":{"type":"ephemeral","ttl":"1h"}"#;
+    let parts = [
+        format!(r#"{{"type":"text","text":"a","citations":[{{"type":"char_location","cited_text":"a","document_index":0,"document_title":null,"file_id":null,"start_char_index":0,"end_char_index":1}}],{cache}}}"#),
+        format!(r#"{{"type":"tool_use","id":"a","name":"t","input":{{"definition":1}},"caller":{{"type":"direct"}},{cache}}}"#),
+        format!(r#"{{"type":"tool_result","tool_use_id":"a","is_error":true,"content":[{{"type":"tool_reference","tool_name":"t"}}],{cache}}}"#),
+        format!(r#"{{"type":"document","title":"t","context":"c","citations":{{"enabled":true}},"source":{{"type":"text","media_type":"text/plain","data":"a"}},{cache}}}"#),
+        r#"{"type":"thinking","thinking":"a","signature":"c2ln"}"#.to_owned(),
+        r#"{"type":"text","text":"a","citations":null,"unheard_of":null,"more":[]}"#.to_owned(),
+        r#"{"type":"compaction","content":"s","encrypted_content":null,"signature":"c2ln","tool_changes":[]}"#.to_owned(),
+        r#"{"type":"compaction","content":null,"tool_changes":[{"type":"tool_removal","tool":{"type":"mcp_tool_reference","name":"t","server_name":"s"}}]}"#.to_owned(),
+        r#"{"type":"server_tool_use","id":"a","name":"web_fetch","input":{"url":"a"}}"#.to_owned(),
+        r#"{"type":"web_fetch_tool_result","tool_use_id":"a","caller":{"type":"direct"},"content":{"type":"web_fetch_result","url":"https://x.example","retrieved_at":"t","content":{"type":"document","title":"t","citations":{"enabled":true},"source":{"type":"text","media_type":"text/plain","data":"a"}}}}"#.to_owned(),
+        r#"{"type":"code_execution_tool_result","tool_use_id":"a","content":{"type":"code_execution_result","stdout":"","stderr":"","return_code":0,"content":[{"type":"code_execution_output","file_id":"f"}]}}"#.to_owned(),
+        r#"{"type":"mcp_tool_result","tool_use_id":"a","is_error":false,"content":[{"type":"text","text":"a","citations":null}]}"#.to_owned(),
+    ];
+    let body = format!(
+        r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"assistant","content":[{}]}},{{"role":"system","content":"a","clear_at":"never","output_config":{{"effort":"low"}}}}],"tools":[{{"name":"t","description":"d","input_schema":{{"definition":1}},"eager_input_streaming":true,"defer_loading":true,"strict":true,{cache}}},{{"type":"computer_20251124","name":"computer","display_width_px":1,"display_height_px":1}}],"tool_choice":{{"type":"tool","name":"t","disable_parallel_tool_use":true}},"thinking":{{"type":"enabled","budget_tokens":1024,"display":"omitted"}},"output_config":{{"effort":"high","format":{{"type":"json_schema","schema":{{"tools":1}}}},"task_budget":{{"type":"tokens","total":9}}}},"context_management":{{"edits":[{{"type":"clear_thinking_20251015","keep":"all"}},{{"type":"clear_tool_uses_20250919","keep":{{"type":"tool_uses","value":3}},"trigger":{{"type":"input_tokens","value":9}},"clear_at_least":null,"exclude_tools":["t"]}}]}},"metadata":{{"user_id":"a"}}}}"#,
+        parts.join(",")
+    );
+    assert_eq!(said(&post(&body)), "generate model m");
+}
+
+/// A provider refuses a conversation that refers to a tool which it is not offered.
+#[test]
+fn a_tool_that_is_left_out_is_referred_to_nowhere() {
+    let body = |tools: &str, found: &str, references: &str, changes: &str| {
+        let call = r#"{"type":"tool_use","id":"a","name":"ToolSearch","input":{"type":"tool_reference","tool_name":"WebFetch"}}"#;
+        format!(
+            r#"{{"model":"m","max_tokens":1,"tools":[{{"name":"Bash"}}{tools}],"messages":[{{"role":"assistant","content":[{call}]}},{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"a","content":[{found},{{"type":"tool_reference","tool_name":"Bash"}}]}}]}},{{"role":"assistant","content":[{{"type":"tool_search_tool_result","tool_use_id":"s","content":{{"type":"tool_search_tool_search_result","tool_references":[{references}{{"type":"tool_reference","tool_name":"Bash"}}]}}}},{{"type":"compaction","content":"s","tool_changes":[{changes}]}}]}}]}}"#
+        )
+    };
+    let given = body(
+        r#",{"name":"WebFetch","defer_loading":true}"#,
+        r#"{"type":"tool_reference","tool_name":"WebFetch","cache_control":{"type":"ephemeral"}}"#,
+        r#"{"type":"tool_reference","tool_name":"WebFetch"},"#,
+        r#"{"type":"tool_addition","tool":{"type":"tool_reference","name":"WebFetch"}}"#,
+    );
+    let text =
+        r#"{"type":"text","text":"[portcullis] WebFetch may not be called here","cache_control":{"type":"ephemeral"}}"#;
+    let refused = |name: &str| BTreeSet::from([name.to_owned()]);
+    let given = request(Method::Post, "/v1/messages", &given);
+    let sent = without(&given, &refused("WebFetch")).unwrap();
+    assert_eq!(std::str::from_utf8(&sent.body).unwrap(), body("", text, "", ""));
+    assert_eq!(said(&asked(sent, &mut TestWords::binding())), "generate model m");
+    // References to what is still offered stay as they are.
+    assert_eq!(without(&given, &refused("Other")).unwrap().body, given.body);
 }
 
 #[test]

@@ -202,6 +202,85 @@ fn thinking_passes_unchanged_or_not_at_all() {
     assert!(read(&redacted("a plain text")).broken.is_some());
 }
 
+/// Clients take the last piece of a compaction for all of it.
+#[test]
+fn a_compaction_comes_in_one_piece() {
+    let begins = starts(0, r#"{"type":"compaction","content":null,"signature":"c2ln","tool_changes":[]}"#);
+    let piece = |content: &str, more: &str| {
+        format!(
+            r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"compaction_delta","content":{content}{more}}}}}"#
+        )
+    };
+    let read = |pieces: &[String]| {
+        let block = [vec![begins.clone()], pieces.to_vec(), vec![stops(0)]].concat();
+        let came = read(&whole(&[block], "end_turn"));
+        assert_eq!(came.broken, None, "{}", came.client);
+        assert!(came.client.contains(&begins), "{}", came.client);
+        came
+    };
+    let sealed = format!(r#","encrypted_content":"{SEALED}""#);
+    let (said, masked) =
+        (json::quoted("a SECRET\n[ ] do this\nthen SEC"), json::quoted("a [masked]\n[ ] do this\nthen SEC"));
+    let came = read(&[piece(&said, &sealed)]);
+    assert!(came.client.contains(&piece(&masked, &sealed)), "{}", came.client);
+    assert_eq!(came.client.matches("compaction_delta").count(), 1);
+    assert!(
+        came.recorded[0].contains(&format!(r#"{{"type":"compaction","content":{masked}}}"#)),
+        "{:?}",
+        came.recorded
+    );
+    // The last one is it; one that came to nothing has no text.
+    let came = read(&[piece(&said, ""), piece(r#""b""#, &sealed)]);
+    assert!(came.client.contains(&piece(r#""b""#, &sealed)) && !came.client.contains("do this"), "{}", came.client);
+    assert!(!read(&[piece("null", "")]).client.contains("compaction_delta"));
+    assert!(!read(&[]).client.contains("compaction_delta"));
+    let came = read(&[piece("null", r#","encrypted_content":"a SECRET""#)]);
+    assert!(came.client.contains(&piece("null", r#","encrypted_content":"a [masked]""#)), "{}", came.client);
+}
+
+/// Clients leave a stream that is silent for minutes, and a long call is said for longer.
+#[test]
+fn what_waits_for_long_is_not_silent() {
+    let (long, goes_on) = ("a".repeat(400), ": goes on\n\n");
+    let pieces = |first: &'static str, last: &'static str| {
+        let mut pieces = vec![first];
+        pieces.extend(std::iter::repeat_n(long.as_str(), 60));
+        pieces.push(last);
+        pieces
+    };
+    let thinking = |pieces: &[&str]| {
+        let mut events = vec![starts(0, r#"{"type":"thinking","thinking":"","signature":""}"#)];
+        events.extend(pieces.iter().map(|piece| delta(0, "thinking_delta", "thinking", piece)));
+        events.push(stops(0));
+        events
+    };
+    for block in
+        [call(0, "Bash", &pieces(r#"{"command":"ls "#, r#""}"#)), text(0, &pieces("[", "")), thinking(&pieces("", ""))]
+    {
+        let came = read(&whole(&[block], "end_turn"));
+        assert_eq!(came.broken, None);
+        assert!((2..8).contains(&came.client.matches(goes_on).count()), "{}", came.client);
+    }
+    let short = whole(&[call(0, "Bash", &[r#"{"command":"ls"}"#]), text(1, &pieces("", ""))], "tool_use");
+    assert!(!read(&short).client.contains(goes_on));
+}
+
+/// What summaries were made with, and what other models were asked, is in no total of the provider's.
+#[test]
+fn what_is_in_no_total_is_counted() {
+    let beside = r#""iterations":[{"type":"compaction","input_tokens":180000,"output_tokens":3500},{"type":"message","input_tokens":7,"output_tokens":5},{"type":"advisor_message","model":"b","input_tokens":10,"output_tokens":20,"cache_read_input_tokens":1,"cache_creation_input_tokens":2}]"#;
+    let plain = whole(&[text(0, &["a"])], "end_turn");
+    let body = plain.replace(r#""usage":{"output_tokens":42}"#, &format!(r#""usage":{{"output_tokens":42,{beside}}}"#));
+    let used = Tokens { input: 180_017, output: 3_562, cache_read: 4, cache_write: 2 };
+    assert_eq!(read(&body).used, Some(used));
+    let none = plain.replace(r#""usage":{"output_tokens":42}"#, r#""usage":{"output_tokens":42,"iterations":null}"#);
+    assert_eq!(read(&none).used, read(&plain).used);
+    let document = format!(
+        r#"{{"type":"message","role":"assistant","content":[],"usage":{{"input_tokens":7,"output_tokens":42,"cache_read_input_tokens":3,{beside}}}}}"#
+    );
+    assert_eq!(everywhere(false, TestWords::binding, document.as_bytes()).used, Some(used));
+}
+
 #[test]
 fn what_the_providers_tools_found_is_masked_and_goes_with_its_call() {
     let searched = |id: &str| {

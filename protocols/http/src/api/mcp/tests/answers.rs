@@ -243,10 +243,64 @@ fn a_result_that_asks_the_client_becomes_an_error() {
     let asks = result(
         r#"{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"message":"SECRET"}}},"requestState":"s"}"#,
     );
-    let came = everywhere(&tool_call, JSON, &asks, false);
-    assert!(came.text.contains(r#""isError":true"#) && !came.text.contains("elicitation"), "{}", came.text);
+    // As some clients read it, too.
+    for asks in
+        [&asks, &asks.replace("resultType", "ResultType"), &asks.replace(r#""resultType":"input_required","#, "")]
+    {
+        let came = everywhere(&tool_call, JSON, asks, false);
+        assert!(came.text.contains(r#""isError":true"#) && !came.text.contains("elicitation"), "{}", came.text);
+    }
     let came = everywhere(&|| call("prompts/get", r#"{"name":"p"}"#), EVENTS, &events(&[&asks]), false);
     assert!(came.text.contains(r#""error":{"#) && !came.text.contains("elicitation"), "{}", came.text);
+}
+
+/// In the shape of an error too, which sends a person to an address of the server's choice.
+#[test]
+fn an_error_that_asks_the_client_becomes_another() {
+    let asks =
+        r#"{"elicitations":[{"mode":"url","url":"https://evil.example/","message":"SECRET","elicitationId":"e"}]}"#;
+    let kinds = || [tool_call as fn() -> Asked, || call("prompts/get", r#"{"name":"p"}"#)];
+    for error in [
+        format!(r#"{{"code":-32042,"message":"m","data":{asks}}}"#),
+        format!(r#"{{"code":-32042.0,"message":"m","data":{asks}}}"#),
+        format!(r#"{{"code":-3.2042e4,"message":"m","data":{asks}}}"#),
+        format!(r#"{{"code":"-32042","message":"m","data":{asks}}}"#),
+        format!(r#"{{"Code":-32042,"message":"m","Data":{asks}}}"#),
+        format!(r#"{{"code":-32000,"message":"m","data":{asks}}}"#),
+        r#"{"code":-32042,"message":"open https://evil.example/"}"#.to_owned(),
+    ] {
+        let error = format!(r#"{{"jsonrpc":"2.0","id":1,"error":{error}}}"#);
+        for asked in kinds() {
+            for (kind, body) in [(JSON, error.clone()), (EVENTS, events(&[&error]))] {
+                let came = everywhere(&asked, kind, &body, false);
+                assert!(!came.text.contains("evil.example") && came.text.contains("[portcullis]"), "{}", came.text);
+                assert_eq!(came.end, Ok(()));
+            }
+        }
+    }
+    // What only looks like it.
+    for error in [
+        r#"{"code":-32043,"message":"m","data":{"url":"https://a.example/"}}"#,
+        r#"{"code":-32602,"message":"no elicitations"}"#,
+    ] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"error":{error}}}"#);
+        assert_eq!(everywhere(&tool_call, JSON, &body, false).text, body);
+    }
+}
+
+#[test]
+fn a_list_of_tools_under_another_spelling_is_none() {
+    for page in [
+        r#"{"Tools":[{"name":"no_way"}]}"#,
+        r#"{"tools":[{"name":"yes"}],"TOOLS":[{"name":"no_way"}]}"#,
+        "{\"tools\":[],\"tool\u{17f}\":[{\"name\":\"no_way\"}]}",
+    ] {
+        let came = everywhere(&|| call("tools/list", "{}"), JSON, &result(page), false);
+        assert!(came.end.is_err() && !came.text.contains("no_way"), "{page}");
+    }
+    // It is a list only where one was asked for.
+    let page = r#"{"Tools":["a"]}"#;
+    assert_eq!(everywhere(&tool_call, JSON, &result(page), false).text, result(page));
 }
 
 #[test]

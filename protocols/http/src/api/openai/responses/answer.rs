@@ -8,7 +8,7 @@ use super::facts::facts;
 use super::item;
 use super::stream::Stream;
 use super::whole::Whole;
-use crate::api::model::{self, Dialect, List, STRANGE, Turn, UNREADABLE, is_plain};
+use crate::api::model::{self, Dialect, List, STRANGE, Told, Turn, UNREADABLE, is_plain};
 use crate::api::{Unfit, Words};
 use crate::json::{Node, Value, quoted};
 use portcullis_model::Tokens;
@@ -31,8 +31,8 @@ impl Dialect for Responses {
         &super::super::facts::facts().headers
     }
 
-    fn error(kind: &str, message: &str) -> String {
-        super::super::answer::Completions::error(kind, message)
+    fn error(told: &Told) -> String {
+        super::super::answer::Completions::error(told)
     }
 
     fn count(usage: &Node) -> Tokens {

@@ -3,6 +3,7 @@
 //! Promises: a list is data and code only asks it; where the data could not be read, nothing is listed, so every request is
 //! refused. Held by: the ledger test below.
 
+use crate::api::model::members::Within;
 use crate::api::model::{List, Spared};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub(in crate::api::openai) struct Facts {
     pub(super) parts: BTreeMap<String, List>,
     /// Members of a tool that the client runs.
     pub(super) function: List,
+    /// Members of the objects in the body.
+    pub(super) within: Within,
     pub(super) provider_tools: List,
     pub(super) answer: List,
     pub(super) annotations: List,
@@ -47,6 +50,7 @@ mod tests {
             items,
             parts,
             function,
+            within,
             provider_tools,
             answer,
             annotations,
@@ -55,7 +59,8 @@ mod tests {
         let Spared { own, sealed, signed: _, foreign, documents } = spared;
         let lists = [request, left_out, kept, include, function, provider_tools, answer, annotations];
         let of_spared = [own, sealed, foreign, documents];
-        for list in lists.into_iter().chain(of_spared).chain(items.values()).chain(parts.values()) {
+        let members = items.values().chain(parts.values()).chain(within.values());
+        for list in lists.into_iter().chain(of_spared).chain(members) {
             assert!(list.is_sound(), "{list:?}");
         }
         assert!(items.values().chain(parts.values()).all(|members| members.has("type")));

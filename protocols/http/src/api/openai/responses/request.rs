@@ -13,10 +13,10 @@ use super::super::request::{fetched, model, unquestioned};
 use super::answer::Responses;
 use super::facts::facts;
 use super::stream::Stream;
-use crate::api::model::List;
 use crate::api::model::request::{
     self, Answer, Body, Message, Operations, Received, Runs, Understood, ambiguous, asked, unsupported,
 };
+use crate::api::model::{List, members};
 use crate::api::{Read, Words};
 use crate::frame::{Method, Request};
 use crate::json::{Edits, Node, Value};
@@ -50,6 +50,7 @@ fn response(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> 
     let mut operations = Operations::from_iter([model(&body)?]);
     let offers = request::tools(body.list("tools")?, runs, &mut operations)?;
     included(&body)?;
+    members::settings(&body.node, &["input", "tools"], &facts.within)?;
     conversation(&body)?;
     fetched(&body.node, &mut operations);
     // Nothing is no limit.
@@ -145,7 +146,7 @@ fn item(node: &Node) -> Result<(), Fault> {
                 return Err(unsupported(UNSEALED));
             }
             for (name, kind) in [("summary", "summary_text"), ("content", "reasoning_text")] {
-                node.get(name).filter(|node| !is_nothing(node)).map_or(Ok(()), |list| parts(list, &[kind]))?;
+                node.get(name).filter(|node| !members::is_nothing(node)).map_or(Ok(()), |list| parts(list, &[kind]))?;
             }
             true
         }
@@ -181,12 +182,5 @@ fn parts(list: &Node, kinds: &[&str]) -> Result<(), Fault> {
 
 /// Of other members than these, there is nothing in any.
 fn only(node: &Node, listed: &List) -> Result<(), Fault> {
-    if node.members().iter().all(|(name, member)| listed.has(name) || is_nothing(member)) {
-        return Ok(());
-    }
-    Err(unsupported("a tool, an item or a part of one has a member that the gateway does not pass on; leave it out"))
-}
-
-fn is_nothing(node: &Node) -> bool {
-    node.value == Value::Null || node.value == Value::Array(Vec::new())
+    members::only(format_args!("a tool, an item or a part of one"), node, listed, &facts().within)
 }

@@ -10,10 +10,11 @@ mod event;
 mod open;
 mod said;
 
+use super::super::answer::or_null;
 use super::answer::{self, ITEMS, Responses};
 use super::facts::facts;
 use super::item::{self, Ids};
-use crate::api::model::{self, Dialect, Failure, Grammar, STRANGE, Turn, UNREADABLE};
+use crate::api::model::{self, Dialect, Failure, Grammar, STRANGE, Told, Turn, UNREADABLE};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Node, Value, quoted};
 use crate::sse::{self, Event};
@@ -105,13 +106,14 @@ impl Grammar for Stream {
         self.state == State::Over
     }
 
-    fn error(&self, kind: &str, message: &str) -> Event {
+    fn error(&self, told: &Told) -> Event {
         // Some clients read it as an event of the API, others know errors by this member.
-        let (number, error) = (self.out.number(), Responses::error(kind, message));
+        let (number, error) = (self.out.number(), Responses::error(told));
         let nested = error.strip_prefix('{').unwrap_or_default();
-        let (kind, message) = (quoted(kind), quoted(message));
+        let code = quoted(told.code.as_deref().unwrap_or(&told.kind));
+        let (message, param) = (quoted(&told.message), or_null(told.param.as_deref()));
         let data = format!(
-            r#"{{"type":"error","sequence_number":{number},"code":{kind},"message":{message},"param":null,{nested}"#
+            r#"{{"type":"error","sequence_number":{number},"code":{code},"message":{message},"param":{param},{nested}"#
         );
         Event::new(Some(Name::Error.word()), data)
     }

@@ -80,6 +80,14 @@ fn what_is_not_known_of_a_request_is_refused() {
         r#","tools":[{}]"#,
         r#","tools":[{"type":"function","function":{}}]"#,
         r#","tools":[{"type":"a b"}]"#,
+        r#","tools":[{"type":"function","function":{"name":"t"},"server_url":"https://x.example/"}]"#,
+        r#","tools":[{"type":"function","function":{"name":"t","server_url":"https://x.example/"}}]"#,
+        r#","tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"mcp","server_url":"https://x.example/"}]}}"#,
+        r#","tool_choice":{"type":"custom","custom":{"name":"t"}}"#,
+        r#","prediction":{"type":"content","content":[{"type":"file","file":{"file_id":"f"}}]}"#,
+        r#","prediction":{"type":"content","content":[{"type":"text","text":"a","file":{"file_id":"f"}}]}"#,
+        r#","prediction":{"type":"content","content":"a","file_id":"f"}"#,
+        r#","web_search_options":{"tools":[{"type":"mcp"}]}"#,
     ] {
         assert!(said(&chat(members)).starts_with("fault"), "{members}");
     }
@@ -177,17 +185,35 @@ fn parts_that_are_not_known_are_refused() {
         r#""content":["a"]"#,
         r#""content":{"type":"text"}"#,
         r#""content":null,"audio":{"id":"a"}"#,
+        r#""content":[{"type":"text","text":"a","file":{"file_id":"f"}}]"#,
+        r#""content":[{"type":"image_url","image_url":{"url":"data:,","file_id":"f"}}]"#,
+        r#""content":[{"type":"image_url","image_url":{"url":"data:,"},"file_id":"f"}]"#,
+        r#""content":"a","tools":[{"type":"function","function":{"name":"t"}}]"#,
+        r#""content":"a","file_ids":["f"]"#,
+        r#""content":"a","attachments":[{"file_id":"f"}]"#,
+        r#""content":null,"tool_calls":[{"id":"a","type":"custom","custom":{"name":"t","input":"a"}}]"#,
+        r#""content":null,"function_call":{"name":"t","arguments":""}"#,
     ] {
         assert!(message(members).starts_with("fault"), "{members}");
     }
-    assert_eq!(message(r#""content":[{"type":"text","text":"a"}],"audio":null"#), "generate model m");
+    assert!(message(r#""content":"a","file_ids":["f"]"#).contains("a message has a member `file_ids`"));
+    for members in [
+        r#""content":[{"type":"text","text":"a"}],"audio":null"#,
+        r#""content":null,"refusal":null,"annotations":[],"audio":null,"function_call":null,"tool_calls":[{"id":"a","index":0,"type":"function","function":{"name":"t","arguments":"{}"}}]"#,
+        r#""content":"a","name":"n","reasoning_content":"b","reasoning":"c","tool_call_id":"d","file_ids":[]"#,
+        r#""content":[{"type":"image_url","image_url":{"url":"data:,","detail":"low"}},{"type":"refusal","refusal":"a"}]"#,
+    ] {
+        assert_eq!(message(members), "generate model m", "{members}");
+    }
+    let settings = r#","tools":[{"type":"function","function":{"name":"t","description":"d","parameters":{"file_id":1},"strict":true}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"t"}}]}},"prediction":{"type":"content","content":[{"type":"text","text":"a"}]},"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"file_id":1},"strict":true}}"#;
+    assert_eq!(said(&chat(settings)), r#"generate model "gpt-x""#);
 }
 
 #[test]
 fn nothing_is_spared_for_what_it_calls_itself() {
     let talk = |secret: &str, ssn: &str| {
         format!(
-            r#"{{"model":"m","messages":[{{"role":"assistant","content":"a","thinking_blocks":[{{"type":"thinking","thinking":"{secret}","signature":"{secret}"}}]}},{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{secret} no picture"}}}}]}}],"metadata":{{"id":"{secret}","ssn":{ssn}}},"response_format":{{"type":"json_schema","json_schema":{{"id":"{secret}"}}}},"tools":[{{"type":"function","function":{{"name":"t","parameters":{{"id":"{secret}"}}}}}}]}}"#
+            r#"{{"model":"m","messages":[{{"role":"assistant","content":"a","annotations":[{{"type":"thinking","thinking":"{secret}","signature":"{secret}"}}]}},{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{secret} no picture"}}}}]}}],"metadata":{{"id":"{secret}","ssn":{ssn}}},"response_format":{{"type":"json_schema","json_schema":{{"id":"{secret}"}}}},"tools":[{{"type":"function","function":{{"name":"t","parameters":{{"id":"{secret}"}}}}}}]}}"#
         )
     };
     let asked = asked(Method::Post, "/v1/chat/completions", &talk("SECRET", "5"));

@@ -88,5 +88,5 @@ fn of_a_head_only_what_is_listed_passes_and_errors_are_those_of_the_api() {
     assert_eq!(names, ["cache-control", "content-type", "x-request-id"]);
     let error = r#"{"error":{"message":"SECRET","type":"invalid_request_error","param":"input","code":"x"}}"#;
     let (out, _) = testing::feed(&mut reader, &mut words, error.as_bytes(), 7);
-    assert_eq!(out, br#"{"error":{"message":"[masked]","type":"invalid_request_error","param":null,"code":null}}"#);
+    assert_eq!(out, br#"{"error":{"message":"[masked]","type":"invalid_request_error","param":"input","code":"x"}}"#);
 }

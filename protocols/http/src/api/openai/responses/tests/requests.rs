@@ -148,6 +148,10 @@ fn what_is_not_known_of_a_request_is_refused() {
         r#","tools":[{"type":"namespace","name":"a","tools":[]}]"#,
         r#","tools":[{"type":"tool_search"}]"#,
         r#","tools":[{"type":"programmatic_tool_calling"}]"#,
+        r#","tool_choice":{"type":"mcp","server_label":"a"}"#,
+        r#","tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"mcp","server_url":"https://x.example/"}]}"#,
+        r#","text":{"format":{"type":"text","file_id":"f"}}"#,
+        r#","reasoning":{"effort":"low","tools":[{"type":"mcp"}]}"#,
     ] {
         assert!(said(&with(members)).starts_with("fault"), "{members}");
     }
