@@ -204,30 +204,11 @@ impl Read {
 
     /// Whether it sets no search path of schemas whose names are not plain ASCII.
     pub(crate) fn has_plain_path(&self) -> bool {
-        self.effects.iter().flatten().all(|effect| match effect {
-            Effect::SearchPath { value: SearchPathValue::List(schemas), local: _ } => {
-                schemas.iter().all(|schema| schema.as_str().is_ascii())
-            }
-            Effect::SearchPath { value: SearchPathValue::Default | SearchPathValue::Unknown, local: _ }
-            | Effect::Begin
-            | Effect::Commit { .. }
-            | Effect::Rollback { .. }
-            | Effect::Savepoint(_)
-            | Effect::RollbackTo(_)
-            | Effect::Release(_)
-            | Effect::TwoPhase
-            | Effect::Prepare { .. }
-            | Effect::Deallocate(_)
-            | Effect::DeclareCursor { .. }
-            | Effect::CloseCursor(_)
-            | Effect::CreatesTemporary(_)
-            | Effect::DropsTemporary(_)
-            | Effect::ChangesCatalogue
-            | Effect::DiscardAll
-            | Effect::ResetAll
-            | Effect::Role
-            | Effect::Setting { .. } => true,
-        })
+        let is_foreign = |effect: &Effect| {
+            matches!(effect, Effect::SearchPath { value: SearchPathValue::List(schemas), .. }
+                if !schemas.iter().all(|schema| schema.as_str().is_ascii()))
+        };
+        !self.effects.iter().flatten().any(is_foreign)
     }
 
     /// Whether it writes rows that a rule could limit and its command tag counts.
