@@ -3,7 +3,8 @@
 //! Promises: frames leave in the order they were pushed; the longest prefix whose record is durable leaves, the rest
 //! waits; one write for whatever has gathered, never one for each frame; polling never blocks, so a peer that does not
 //! read stalls only its own direction. Once the record has failed, what waits is never sent, and every later asking says
-//! so.
+//! so. What waits for its record when somebody ends the session is never sent to the backend, however soon the record has
+//! it.
 //! Does not promise a bound on the queue: the session's pump reads no more while [`Upstream::backlog`] is high.
 //! Held by: `tests/it/durability.rs`.
 
@@ -18,7 +19,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
+use tokio_util::sync::CancellationToken;
 
 /// Bytes staged in an outlet before they are written: past it a batch is written even if more could be staged.
 const BATCH: usize = 64 * 1024;
@@ -102,6 +105,11 @@ impl<O: Outlet> Writer<O> {
         }
     }
 
+    /// Whether there is anything that waits for its record, or behind what does.
+    fn waits(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     fn discard(&mut self) {
         self.queue.clear();
         self.queued = 0;
@@ -125,28 +133,33 @@ impl<O: Outlet> Writer<O> {
 }
 
 /// The writer half of a backend: takes only [`Cleared`] frames.
-pub struct Upstream<O: Outlet>(Writer<O>);
+pub struct Upstream<O: Outlet> {
+    writer: Writer<O>,
+    /// Somebody else ended the session.
+    ended: CancellationToken,
+    record: watch::Receiver<Watermark>,
+}
 
 impl<O: Outlet> Upstream<O> {
     /// The one writer to this backend; after login no other handle that writes exists.
     pub fn new(outlet: O, session: &Session) -> Self {
-        Self(Writer::new(outlet, session))
+        Self { writer: Writer::new(outlet, session), ended: session.ended(), record: session.watermark() }
     }
 
     /// Queues a frame. It leaves with [`Upstream::poll_send`].
     pub fn push(&mut self, cleared: Cleared<O::Frame>) {
-        self.0.push(cleared.wait_for, cleared.frame);
+        self.writer.push(cleared.wait_for, cleared.frame);
     }
 
-    /// Drops what waits, so that it is never sent: its session ended first.
+    /// Drops what waits, so that it is never sent: its client is gone.
     pub fn discard(&mut self) {
-        self.0.discard();
+        self.writer.discard();
     }
 
     /// Bytes queued and not yet written.
     #[must_use]
     pub fn backlog(&self) -> usize {
-        self.0.backlog()
+        self.writer.backlog()
     }
 
     /// Sends what may be sent; ready when nothing is left.
@@ -154,7 +167,11 @@ impl<O: Outlet> Upstream<O> {
     /// # Errors
     /// [`SendError`]: the session ends.
     pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.0.poll_send(cx)
+        // A record that failed ends sessions too, and is told as what it is.
+        if self.writer.waits() && self.ended.is_cancelled() && !matches!(*self.record.borrow(), Watermark::Failed) {
+            self.writer.discard();
+        }
+        self.writer.poll_send(cx)
     }
 }
 

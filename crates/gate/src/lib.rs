@@ -33,6 +33,7 @@ mod mask;
 mod masking;
 mod reason;
 mod reminder;
+mod room;
 mod session;
 mod text;
 
@@ -53,6 +54,7 @@ pub use live::{Counts, LiveSession};
 pub use mask::{Mask, MaskKind, Plan, Plans, ResultColumn};
 pub use masking::Touches;
 pub use reminder::Reminder;
+pub use room::Room;
 pub use session::Session;
 
 /// Which members of JSON documents are meant.

@@ -5,11 +5,12 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use portcullis_approvals::Desk;
 use portcullis_audit::Durability;
-use portcullis_gate::{Cleared, Downstream, Permit, Ruling, SendError, Session, Upstream};
+use portcullis_gate::{Cleared, Downstream, Permit, Room, Ruling, SendError, Session, Upstream};
 use portcullis_model::Command;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
 
 fn allowed(session: &Session, command: Command) -> (Cleared<Bytes>, Permit) {
     match session.ask(session.seal(Bytes::from_static(b"frame"), command)) {
@@ -131,6 +132,19 @@ async fn what_is_discarded_while_it_waits_is_never_sent() {
 }
 
 #[tokio::test]
+async fn what_waits_when_its_session_is_killed_is_never_sent() {
+    let mut seat = Seat::open().await;
+    seat.world.log.block();
+    let _write = seat.pushes_a_write();
+    assert!(seat.send_now().is_none());
+    assert!(seat.world.gate.kill(seat.session.id()));
+    seat.world.log.release();
+    seat.world.settle(&seat.session).await;
+    assert!(matches!(seat.send_now(), Some(Ok(()))));
+    assert_eq!((seat.sent(), seat.upstream.backlog()), (0, 0));
+}
+
+#[tokio::test]
 async fn a_command_asked_after_the_record_failed_ends_its_session() {
     let mut seat = Seat::open().await;
     let session = seat.world.session().await;
@@ -143,6 +157,30 @@ async fn a_command_asked_after_the_record_failed_ends_its_session() {
     let ruling = session.ask(session.seal(Bytes::new(), reads("select 1 from orders")));
     assert!(matches!(ruling, Ruling::Refuse(_)));
     assert!(session.ended().is_cancelled(), "a session outlived its record");
+}
+
+#[tokio::test]
+async fn who_polls_is_woken_once_a_record_without_room_has_some_again() {
+    let seat = Seat::open().await;
+    let session = Arc::new(seat.session);
+    seat.world.log.block();
+    let long = format!("select '{}' from orders", "x".repeat(100 * 1024));
+    let mut permits = Vec::new();
+    let mut room = Room::default();
+    let mut cx = Context::from_waker(Waker::noop());
+    room.poll(&session, &mut cx);
+    while session.has_room() {
+        assert!(!room.is_unseen(&session));
+        permits.push(allowed(&session, reads(&long)));
+    }
+    // Nobody looked since: nothing would wake for it.
+    assert!(room.is_unseen(&session));
+    let waits = poll_fn(|cx| {
+        room.poll(&session, cx);
+        assert!(!room.is_unseen(&session));
+        if session.has_room() { Poll::Ready(()) } else { Poll::Pending }
+    });
+    tokio::join!(waits, async { seat.world.log.release() });
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::preview::Place;
 use crate::upstream::{Closer, Socket};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use portcullis_gate::{Downstream, Reminder, SendError, Session, Settled, Upstream};
+use portcullis_gate::{Downstream, Reminder, Room, SendError, Session, Settled, Upstream};
 use portcullis_net::{Drain, Io};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -85,7 +85,7 @@ struct Pump {
     renewal: Option<BoxFuture<'static, ()>>,
     renew_at: Pin<Box<Sleep>>,
     cancelling: Option<BoxFuture<'static, ()>>,
-    room: Option<BoxFuture<'static, ()>>,
+    room: Room,
     killed: BoxFuture<'static, ()>,
     draining: Option<BoxFuture<'static, ()>>,
     is_draining: bool,
@@ -134,7 +134,7 @@ impl Pump {
             renewal: None,
             renew_at: Box::pin(tokio::time::sleep(around.catalogue.fresh_for())),
             cancelling: None,
-            room: None,
+            room: Room::default(),
             killed: Box::pin(around.session.ended().cancelled_owned()),
             draining: Some(Box::pin(async move { draining.draining().await })),
             is_draining: false,
@@ -281,11 +281,11 @@ impl Pump {
         self.around.session.has_room()
     }
 
-    /// Once the session ended, what waits for the record is not sent to the backend, however soon the record has it. Who
-    /// said goodbye behind a command, as some clients do without waiting for its answer, had it sent.
+    /// Once the session ended here, what waits for the record is not sent to the backend, however soon the record has it;
+    /// the gate sees to what others end. Who said goodbye behind a command, as some clients do without waiting for its
+    /// answer, had it sent.
     fn discard(&mut self) {
-        let leaves = self.ending.is_some_and(|reason| reason != TERMINATED);
-        if leaves || self.around.session.ended().is_cancelled() {
+        if self.ending.is_some_and(|reason| reason != TERMINATED) {
             self.up.discard();
         }
     }

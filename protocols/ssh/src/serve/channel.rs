@@ -21,7 +21,7 @@ use crate::upstream::{ClientChannel, TargetChannel};
 use crate::wire::Brake;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use portcullis_gate::{Downstream, Gate, Reminder, SendError, Session, Settled, Upstream};
+use portcullis_gate::{Downstream, Gate, Reminder, Room, SendError, Session, Settled, Upstream};
 use portcullis_model::{SessionKind, Verdict};
 use portcullis_shell::Limits;
 use russh::{ChannelWriteHalf, client};
@@ -59,7 +59,7 @@ pub(super) struct Line {
     work: Option<BoxFuture<'static, (Done, Asker)>>,
     /// Asks the target about its files; away while something asks.
     asker: Option<Asker>,
-    room: Option<BoxFuture<'static, ()>>,
+    room: Room,
     /// Set while output is held back: when the program counts as quiet.
     quiet: Option<Pin<Box<Sleep>>>,
     client_left: bool,
@@ -92,7 +92,7 @@ impl Line {
             reminder: Reminder::default(),
             work: None,
             asker: Some(Asker::new(connecting)),
-            room: None,
+            room: Room::default(),
             quiet: None,
             client_left: false,
             leaving: false,
@@ -155,7 +155,7 @@ impl Line {
             }
             // A side that was not asked because too much waited wakes nobody: it is asked again once there is room.
             let freed = full.into_iter().zip(self.full()).any(|(before, now)| before && !now);
-            let unseen = self.room.is_none() && !self.session.has_room();
+            let unseen = self.room.is_unseen(&self.session);
             if !progress && !freed && !unseen {
                 return Poll::Pending;
             }
@@ -169,8 +169,8 @@ impl Line {
         [self.down.backlog() >= HIGH, self.up.as_ref().is_some_and(|up| up.backlog() >= HIGH)]
     }
 
-    /// What happens beside the two streams. True where the core was told: what it began by that, as the hold of a line that was
-    /// read, was not asked yet, and would wake nobody.
+    /// What happens beside the two streams. True where the core was told: what it began by that, as the hold of a line
+    /// that was read, was not asked yet, and would wake nobody.
     fn poll_events(&mut self, cx: &mut Context<'_>) -> bool {
         let mut told = false;
         if let Some(hold) = &mut self.hold
@@ -201,18 +201,7 @@ impl Line {
             self.apply();
             told = true;
         }
-        if let Some(room) = &mut self.room
-            && room.as_mut().poll(cx).is_ready()
-        {
-            self.room = None;
-        }
-        if self.room.is_none() && !self.session.has_room() {
-            let session = Arc::clone(&self.session);
-            let mut room: BoxFuture<'static, ()> = Box::pin(async move { session.room().await });
-            if room.as_mut().poll(cx).is_pending() {
-                self.room = Some(room);
-            }
-        }
+        self.room.poll(&self.session, cx);
         if !self.steps.end && self.inbox.poll_closed(cx).is_ready() {
             self.core.on_gone(&mut self.steps);
             self.apply();

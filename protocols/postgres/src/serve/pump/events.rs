@@ -6,7 +6,6 @@
 
 use super::{HIGH, Pump, ready};
 use portcullis_gate::SendError;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -35,12 +34,7 @@ impl Pump {
         }
         ready(&mut self.renewal, cx);
         ready(&mut self.cancelling, cx);
-        ready(&mut self.room, cx);
-        if self.room.is_none() && !self.around.session.has_room() {
-            let session = Arc::clone(&self.around.session);
-            self.room = Some(Box::pin(async move { session.room().await }));
-            ready(&mut self.room, cx);
-        }
+        self.room.poll(&self.around.session, cx);
         if self.renewal.is_none() && self.renew_at.as_mut().poll(cx).is_ready() {
             self.renew();
             ready(&mut self.renewal, cx);
