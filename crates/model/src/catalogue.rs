@@ -39,6 +39,8 @@ pub struct Column {
     pub name: Name,
     /// `pg_attribute.atttypid`.
     pub type_oid: Oid,
+    /// `pg_attribute.attcollation`: 0 where its type has none, 100 where it is the database's own.
+    pub collation: Oid,
     /// NOT NULL.
     pub not_null: bool,
     /// The expression of a stored or virtual generated column, as the server deparses it.

@@ -80,6 +80,7 @@ fn relation(oid: Oid, name: &str, kind: RelKind) -> Relation {
         number,
         name: Name::canonical(name),
         type_oid: 25,
+        collation: 100,
         not_null: false,
         generated: None,
         derived: None,

@@ -1,8 +1,9 @@
 //! PostgreSQL: the grammar's own tree, walked whole.
 //!
 //! `parse` makes the tree or a fault; `statement` maps every statement to what it does; `query` and `expression` walk
-//! the rest; `lineage` follows values; `names` resolves; `bounds` decides what is unbounded; `block` reads DO through `plpgsql`;
-//! `preview` finds what can be asked before a write; `spread` follows writes through the catalogue.
+//! the rest; `lineage` follows values; `names` resolves; `bounds` decides what is unbounded; `block` reads DO through
+//! `plpgsql`; `preview` finds what can be asked before a write; `spread` follows writes through the catalogue; `steps`
+//! counts it all.
 //! Promises: a text is read with one scope that changes along it as its statements change the session: behind DDL, a
 //! relation that was touched by it has schema `?`; behind a path or transaction end that cannot be told, every
 //! unqualified name has. Held by: `postgres/tests.rs` over `fixtures/sql/`.
@@ -32,6 +33,7 @@ mod server;
 mod session;
 mod spread;
 mod statement;
+mod steps;
 mod types;
 mod writes;
 
@@ -50,6 +52,7 @@ use portcullis_model::{Action, Fault, Object, Operation, Part};
 use reader::Reader;
 use std::ops::Range;
 use std::sync::Arc;
+use steps::Steps;
 
 /// The stack that a text of this many bytes can need: a level of nesting takes a byte at least, and no level more than
 /// this much. Most texts are short and are read where they are; for others a new stack is taken.
@@ -61,6 +64,11 @@ fn stack_needed(text: &str) -> usize {
 
 /// Reads a PostgreSQL text.
 pub(crate) fn read(text: &str, scope: &Scope, limits: &Limits) -> Reading {
+    read_within(text, scope, limits, &Steps::new(steps::MOST))
+}
+
+/// Reads a text in so many steps.
+fn read_within(text: &str, scope: &Scope, limits: &Limits, steps: &Steps) -> Reading {
     if let Err(fault) = lexical::check(text, limits) {
         return refused(text, fault);
     }
@@ -69,7 +77,7 @@ pub(crate) fn read(text: &str, scope: &Scope, limits: &Limits) -> Reading {
             Ok(tree) => tree,
             Err(fault) => return refused(text, fault),
         };
-        read_tree(text, &tree, scope, limits)
+        read_tree(text, &tree, scope, limits, steps)
     })
 }
 
@@ -78,8 +86,9 @@ fn refused(text: &str, fault: Fault) -> Reading {
     Reading { secrets, ..Reading::faulty(text, fault) }
 }
 
-fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &Limits) -> Reading {
-    let mut course = Course { standing: Standing::new(scope), began: false };
+fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &Limits, steps: &Steps) -> Reading {
+    let standing = Standing { steps: steps.clone(), ..Standing::new(scope) };
+    let mut course = Course { standing, began: false };
     let mut statements = Vec::with_capacity(tree.stmts.len());
     for raw in &tree.stmts {
         let span = span(text, raw);
@@ -87,11 +96,18 @@ fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &L
             statements.push(Statement::unknown(span, ""));
             continue;
         };
+        // What is known so far is copied for each statement.
+        if !steps.take(1 + course.standing.weight()) {
+            return refused(text, steps::too_large());
+        }
         // Positions count from the start of the whole text; PREPARE wants its own.
         let mut reader = Reader::new(course.standing.clone(), limits, text);
         reader.span = span.clone();
         reader.statement(node);
         let Reader { mut gathered, .. } = reader;
+        if steps.are_out() {
+            return refused(text, steps::too_large());
+        }
         if let Some(fault) = gathered.fault.take() {
             return refused(text, fault);
         }
@@ -101,6 +117,9 @@ fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &L
             Some(lineage) => lineage::Told { lineage: Arc::new(lineage), cursor: None },
             None => lineage::of(&course.standing, text, node),
         };
+        if steps.are_out() {
+            return refused(text, steps::too_large());
+        }
         course.passes(&gathered.effects, &operations, node);
         statements.push(Statement {
             span,

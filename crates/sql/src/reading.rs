@@ -8,6 +8,7 @@
 //! Held by: the tables in `fixtures/sql/`, and the properties in `tests/it/properties.rs`.
 
 use portcullis_model::{Counted, Fault, Lineage, Name, Operation};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -256,12 +257,9 @@ impl Reading {
     /// Everything that the text would do; `session` alone for a text without a statement. Never empty.
     #[must_use]
     pub fn operations(&self) -> Vec<Operation> {
-        let mut all: Vec<Operation> = Vec::new();
-        for operation in self.statements.iter().flat_map(|statement| &statement.operations) {
-            if !all.contains(operation) {
-                all.push(operation.clone());
-            }
-        }
+        let mut seen = HashSet::new();
+        let each = self.statements.iter().flat_map(|statement| &statement.operations);
+        let mut all: Vec<Operation> = each.filter(|operation| seen.insert(*operation)).cloned().collect();
         if all.is_empty() {
             all.push(Operation::session());
         }
@@ -278,5 +276,23 @@ impl Reading {
     #[must_use]
     pub fn is_barrier(&self) -> bool {
         self.statements.iter().flat_map(|statement| &statement.effects).any(Effect::is_barrier)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_model::{Action, Object, QualifiedName, RelationKind};
+
+    #[test]
+    fn operations_of_several_statements_are_listed_once_in_the_order_of_first_mention() {
+        let read = |name: &str| {
+            let object = Object::relation(QualifiedName::new("public", name), RelationKind::Table);
+            Operation::new(Action::Read, object)
+        };
+        let of = |names: &[&str]| Statement::of(0..1, "SelectStmt", names.iter().map(|name| read(name)).collect());
+        let reading = Reading::of(vec![of(&["b", "a"]), of(&["a"]), of(&["c", "b"])]);
+        assert_eq!(reading.operations(), ["b", "a", "c"].map(read));
+        assert_eq!(Reading::of(Vec::new()).operations(), [Operation::session()]);
     }
 }

@@ -6,7 +6,7 @@
 //! Held by: `tests/it/scopes.rs`.
 
 use portcullis_model::{Catalogue, Name};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// How much text a reader accepts. What is beyond a limit is a fault, before anything was parsed.
@@ -82,7 +82,7 @@ impl Scope {
         if written.iter().any(|name| is_temporary(name.as_str())) {
             return SearchPath::Unknown;
         }
-        let mut path = Vec::with_capacity(written.len());
+        let (mut path, mut listed) = (Vec::with_capacity(written.len()), HashSet::new());
         for name in written {
             let name = match (name.as_str(), &self.user) {
                 ("$user", Some(user)) => user,
@@ -91,7 +91,7 @@ impl Scope {
                 _ => name,
             };
             let exists = !self.catalogue.is_known() || self.uncertain || self.catalogue.has_schema(name.as_str());
-            if exists && !path.contains(name) {
+            if exists && listed.insert(name) {
                 path.push(name.clone());
             }
         }

@@ -26,7 +26,7 @@ use portcullis_model::{
 use portcullis_sql::{
     Cache, CopyDirection, CopyOptions, Dialect, Effect, Limits, Reading, Scope, SearchPathValue, Statement,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use walk::Walk;
@@ -241,6 +241,7 @@ impl Reader {
             copies: None,
             rewritten: false,
             counted: None,
+            listed: HashSet::new(),
         };
         let mut read = Read {
             text: Arc::clone(text),
@@ -266,6 +267,7 @@ impl Reader {
             besides: None,
         };
         let mut operations = reading.operations();
+        walk.listed.extend(operations.iter().cloned());
         let mut lineages = Vec::with_capacity(reading.statements.len());
         for statement in &reading.statements {
             let mut effects = statement.effects.clone();

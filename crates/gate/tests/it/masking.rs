@@ -40,6 +40,7 @@ fn catalogue() -> Arc<Catalogue> {
         number,
         name: Name::canonical(name),
         type_oid: 25,
+        collation: 100,
         not_null: false,
         generated: None,
         default: None,

@@ -31,6 +31,7 @@ fn plain(number: i16, name: &str) -> Column {
         number,
         name: Name::canonical(name),
         type_oid: 25,
+        collation: 100,
         not_null: false,
         generated: None,
         default: None,

@@ -38,7 +38,8 @@ use std::sync::Arc;
 /// The largest constant LIMIT that counts as a restriction.
 const SMALL_LIMIT: i32 = 10_000;
 
-/// How many queries and names are looked at in one statement. Past them nothing restricts.
+/// How many queries and names are looked at in one statement. Past them nothing restricts. What is looked at for
+/// every item again takes steps of the text besides.
 const FUEL: u32 = 200_000;
 
 /// An entry of the range table being solved.
@@ -176,7 +177,12 @@ impl<'t> Solver<'_, '_, 't> {
     /// Whether there is fuel for another look.
     fn spend(&mut self) -> bool {
         self.fuel = self.fuel.saturating_sub(1);
-        self.fuel > 0
+        self.fuel > 0 && self.step(1)
+    }
+
+    /// Takes steps of the text's; false where it is refused anyway.
+    fn step(&self, count: usize) -> bool {
+        self.standing.steps.take(count)
     }
 
     /// Whether a write to this target with these other items and this condition is bounded.
@@ -227,23 +233,28 @@ impl<'t> Solver<'_, '_, 't> {
 
     /// The WITH entry that a name means.
     fn cte_named(&self, range: &RangeVar) -> Option<usize> {
-        let bare = range.schemaname.is_empty();
+        let bare = range.schemaname.is_empty() && self.step(1 + self.ctes.len() / 4);
         bare.then(|| self.ctes.iter().rposition(|entry| entry.node.ctename == range.relname)).flatten()
     }
 
     /// Adds an item of FROM, and the terms of inner joins in it.
     fn from(&mut self, problem: &mut Problem<'t>, node: &'t Node) {
+        if !self.step(1) {
+            return;
+        }
         match &node.node {
             Some(NodeEnum::RangeVar(range)) => {
                 let mut item = self.table(range);
                 if let Some(at) = self.cte_named(range) {
                     (item.before, item.restricted, item.columns) = self.cte(at);
                     item.columns = item.columns.renamed(colnames(range.alias.as_ref()));
+                    self.step(item.columns.weight());
                 }
                 problem.items.push(item);
             }
             Some(NodeEnum::RangeSubselect(sub)) => {
                 if sub.lateral {
+                    self.step(problem.items.iter().map(|item| item.columns.weight()).sum());
                     self.around.push(level(problem));
                 }
                 let rows = self.query(sub.subquery.as_deref());
@@ -320,6 +331,9 @@ impl<'t> Solver<'_, '_, 't> {
                 if problem.items.get(at).is_none_or(|item| item.restricted) {
                     continue;
                 }
+                if !self.step(1 + (problem.within.len() + problem.using.len()) / 4) {
+                    return;
+                }
                 let within = problem.within.iter().filter(|(items, _)| items.contains(&at)).map(|(_, term)| term);
                 let restricted =
                     problem.terms.iter().chain(within).any(|term| terms::restricts(self, problem, at, term))
@@ -341,6 +355,7 @@ impl<'t> Solver<'_, '_, 't> {
         let cte = entry.node;
         // Another entry of the same name is not the round before.
         if let Some((_, columns)) = self.open.iter().rfind(|(open, _)| std::ptr::eq(*open, cte)) {
+            self.step(4 * columns.width());
             return (true, true, columns.clone());
         }
         let hidden = self.hide(at);

@@ -2,9 +2,10 @@
 //!
 //! A pass of its own over the tree, beside the reader of operations: it evaluates each expression to what may flow into
 //! it, with the range tables that the server would have. Names are resolved by the same [`Standing`]. `flow` has the
-//! sets, `range` what is in sight, `query`, `from`, `join`, `order` and `recursion` follow queries, `value`, `operator` and `call` expressions, with
-//! `scalar` for what is no array, `kind` for types and `settled` for constants that fail for no value, `write` the
-//! statements that write, `statement` all others, `bound` constants beside columns, `derive` texts of the catalogue.
+//! sets, `range` what is in sight, `query`, `from`, `join`, `order` and `recursion` follow queries, `value`, `operator`
+//! and `call` expressions, with `scalar` for what is no array, `kind` for types, `collation` and `size` for what is
+//! refused for these, and `settled` for constants that fail for no value, `write` the statements that write, `statement`
+//! all others, `bound` constants beside columns, `derive` texts of the catalogue.
 //!
 //! What is counted as [`Usage::Condition`] is one use for the whole statement: every clause that decides about rows,
 //! and every value whose computing may raise an error that depends on it (a division, a cast out of text), since an
@@ -17,6 +18,7 @@
 
 mod bound;
 mod call;
+mod collation;
 mod derive;
 mod flow;
 mod from;
@@ -29,6 +31,7 @@ mod range;
 mod recursion;
 mod scalar;
 mod settled;
+mod size;
 mod statement;
 mod value;
 mod write;
@@ -90,6 +93,8 @@ pub(super) struct Tracer<'s, 't> {
     risks: usize,
     /// How many columns of recursive queries got a stand-in.
     stand_ins: i16,
+    /// The collations that the text names, beside the server's own.
+    named_collations: Vec<String>,
 }
 
 impl<'s, 't> Tracer<'s, 't> {
@@ -107,6 +112,7 @@ impl<'s, 't> Tracer<'s, 't> {
             unknown: false,
             risks: 0,
             stand_ins: 0,
+            named_collations: Vec::new(),
         }
     }
 

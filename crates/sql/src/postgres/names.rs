@@ -6,6 +6,7 @@
 //! Does not promise to choose between overloads: all functions of a name that the path reaches are the callee.
 //! Held by: `fixtures/sql/query.tsv` and the scopes in `tests/it/scopes.rs`.
 
+use super::steps::Steps;
 use crate::builtins::{self, CatalogueRelation, FunctionClass};
 use crate::scope::{Scope, SearchPath};
 use pg_query::NodeEnum;
@@ -98,6 +99,8 @@ pub(super) struct Standing<'s> {
     pub(super) forgotten: bool,
     /// Names that stand for a value where no column has them: the variables of the code block that the text is in.
     pub(super) variables: Arc<BTreeSet<Name>>,
+    /// What is left of the work that the text may be.
+    pub(super) steps: Steps,
 }
 
 /// The strings of a list of name parts; `None` where a part is no plain string.
@@ -133,7 +136,19 @@ impl<'s> Standing<'s> {
             made: BTreeSet::new(),
             forgotten: false,
             variables: Arc::default(),
+            steps: Steps::endless(),
         }
+    }
+
+    /// What a copy of it is made of.
+    pub(super) fn weight(&self) -> usize {
+        self.touched.len() + self.made.len() + self.temporary.len()
+    }
+
+    /// Takes a step for every few of the path's schemas.
+    fn searches(&self) -> bool {
+        let schemas = if let SearchPath::Known(path) = &self.path { path.len() } else { 0 };
+        self.steps.take(1 + schemas / 4)
     }
 
     /// Whether the name is one of a code block's variables or labels.
@@ -185,10 +200,14 @@ impl<'s> Standing<'s> {
 
     /// A name that DDL touched: it could be what it was, or anything.
     fn stale(&self, schema: Option<&str>, name: &str) -> Place {
+        let relations = self.scope.catalogue.relations();
+        if !self.steps.take(relations.size_hint().0 / 8) {
+            return Place::named(QualifiedName::unresolved(name));
+        }
         let meant = |relation: &&Arc<Relation>| {
             relation.name.as_str() == name && schema.is_none_or(|schema| relation.schema.as_str() == schema)
         };
-        let mut candidates: Vec<_> = self.scope.catalogue.relations().filter(meant).map(Arc::clone).collect();
+        let mut candidates: Vec<_> = relations.filter(meant).map(Arc::clone).collect();
         candidates.sort_by_key(|relation| relation.oid);
         Place { name: QualifiedName::unresolved(name), relation: None, candidates }
     }
@@ -208,6 +227,9 @@ impl<'s> Standing<'s> {
         let catalogue = &self.scope.catalogue;
         let name = Name::canonical(text);
         let SearchPath::Known(path) = &self.path else { return self.anywhere(&name) };
+        if !self.searches() {
+            return Some(Place::named(QualifiedName::unresolved(text)));
+        }
         let listed = |schema: &str| path.iter().any(|entry| entry.as_str() == schema);
         let implicit = [TEMPORARY, CATALOGUE].into_iter().filter(|schema| !listed(schema)).map(Name::canonical);
         let schemas: Vec<Name> = implicit.chain(path.iter().cloned()).collect();
@@ -301,6 +323,9 @@ impl<'s> Standing<'s> {
                     ..Callee::default()
                 };
                 for function in self.scope.catalogue.functions_named(name) {
+                    if !self.searches() {
+                        break;
+                    }
                     let full = QualifiedName::new(function.schema.as_str(), function.name.as_str());
                     if self.reaches(&function.schema) && !callee.user.contains(&full) {
                         callee.user.push(full);
@@ -349,6 +374,14 @@ impl<'s> Standing<'s> {
     /// The user types that a type's name can mean.
     pub(super) fn types(&self, parts: &[&str]) -> Vec<Arc<Type>> {
         let catalogue = &self.scope.catalogue;
+        let tried = match (parts, &self.path) {
+            ([_], SearchPath::Known(path)) => path.len(),
+            ([_], SearchPath::Unknown) => catalogue.relations().size_hint().0,
+            _ => 0,
+        };
+        if !self.steps.take(1 + tried) {
+            return Vec::new();
+        }
         let at = |schema: &Name, name: &str| catalogue.type_named(schema, &Name::canonical(name)).map(Arc::clone);
         match (parts, &self.path) {
             // The grammar itself writes the schema of `json`; servers before 17 look the name up.

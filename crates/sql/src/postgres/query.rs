@@ -12,6 +12,7 @@ use super::reader::{Cte, Entry, Level, Reader, Reference, Source, together};
 use pg_query::protobuf::{self, Alias, CommonTableExpr, Node, RangeVar, SelectStmt, SetOperation, WithClause};
 use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::{Action, Mark, Marks, Name, Object};
+use std::collections::HashSet;
 
 /// The names in a list of alias columns.
 fn alias_columns(alias: Option<&Alias>) -> Vec<Name> {
@@ -303,8 +304,15 @@ impl<'t> Reader<'_, 't> {
         let alias = range.alias.as_ref();
         let shown = alias.map_or(range.relname.as_str(), |alias| alias.aliasname.as_str());
         if range.schemaname.is_empty() {
+            let steps = &self.standing.steps;
+            if !steps.take(1 + self.ctes.len() / 4) {
+                return;
+            }
             let cte = self.ctes.iter().rev().find(|cte| cte.node.ctename == range.relname);
-            if let Some(columns) = cte.map(|cte| cte.columns.clone()) {
+            if let Some(columns) = cte.map(|cte| &cte.columns) {
+                // Each mention keeps the names for itself.
+                let names = columns.as_ref().map_or(0, Vec::len);
+                let columns = columns.clone().filter(|_| steps.take(4 * names));
                 return self.derived(shown, renamed(columns, alias));
             }
             if self.is_given(&range.relname) {
@@ -375,10 +383,15 @@ impl<'t> Reader<'_, 't> {
             Some(all)
         };
         let Some(level) = self.levels.last() else { return };
+        let width: usize = level.entries.iter().skip(first).map(|entry| 1 + entry.width()).sum();
+        if !self.standing.steps.take(2 * width) {
+            return;
+        }
         let left = level.entries.get(first..middle).and_then(columns);
         let right = level.entries.get(middle..).and_then(columns);
         match (left, right) {
             (Some(left), Some(right)) => {
+                let right: HashSet<&Name> = right.iter().collect();
                 for name in left.iter().filter(|name| right.contains(name)) {
                     self.touch_column(name.as_str());
                 }

@@ -109,6 +109,17 @@ pub(super) struct Entry {
     pub(super) source: Source,
 }
 
+impl Entry {
+    /// How many columns it is known to have.
+    pub(super) fn width(&self) -> usize {
+        match &self.source {
+            Source::Relation(reference) => reference.columns().map_or(0, |relation| relation.columns.len()),
+            Source::Derived(columns) => columns.as_ref().map_or(0, Vec::len),
+            Source::Join(_) => 0,
+        }
+    }
+}
+
 /// One query's range table.
 #[derive(Debug, Default)]
 pub(super) struct Level {
@@ -286,6 +297,9 @@ impl<'s, 't> Reader<'s, 't> {
         for level in self.levels.iter_mut().rev() {
             let mut found = false;
             for entry in &mut level.entries {
+                if !self.standing.steps.take(1 + entry.width() / 16) {
+                    return true;
+                }
                 match &mut entry.source {
                     Source::Relation(reference) => match reference.touch(name) {
                         Touch::Has => found = true,
@@ -314,6 +328,9 @@ impl<'s, 't> Reader<'s, 't> {
         };
         let mut found = false;
         for entry in level.entries.get_mut(members).into_iter().flatten() {
+            if !self.standing.steps.take(1 + entry.width() / 16) {
+                break;
+            }
             found |= match &mut entry.source {
                 Source::Relation(reference) => reference.touch(name) != Touch::Lacks,
                 Source::Derived(Some(columns)) => columns.iter().any(|column| column.as_str() == name),
@@ -341,6 +358,9 @@ impl<'s, 't> Reader<'s, 't> {
     /// Every relation in sight may have been read in columns that cannot be told.
     pub(super) fn touch_unknown(&mut self) {
         for entry in self.levels.iter_mut().flat_map(|level| &mut level.entries) {
+            if !self.standing.steps.take(1) {
+                break;
+            }
             if let Source::Relation(reference) = &mut entry.source {
                 reference.used.add(ColumnSet::Unknown);
             }
@@ -351,6 +371,9 @@ impl<'s, 't> Reader<'s, 't> {
         let mut names = Some(Vec::new());
         let mut joins = Vec::new();
         for entry in self.levels.get_mut(level)?.entries.get_mut(range).into_iter().flatten() {
+            if !self.standing.steps.take(1 + entry.width()) {
+                break;
+            }
             let exposed = match &mut entry.source {
                 Source::Relation(reference) => {
                     reference.touch_all();
@@ -374,6 +397,9 @@ impl<'s, 't> Reader<'s, 't> {
     /// The innermost entry that is called so.
     fn find(&self, schema: Option<&str>, qualifier: &str) -> Option<(usize, usize)> {
         self.levels.iter().enumerate().rev().find_map(|(at, level)| {
+            if !self.standing.steps.take(1 + level.entries.len() / 4) {
+                return None;
+            }
             let entry = level.entries.iter().position(|entry| {
                 entry.alias.as_str() == qualifier
                     && schema.is_none_or(|schema| match &entry.source {

@@ -37,6 +37,7 @@ pub(crate) fn relation(oid: Oid, full: &str, kind: RelKind, columns: &str) -> Re
             number: i16::try_from(at + 1).expect("few columns"),
             name: name(column),
             type_oid: TYPES.iter().find(|(known, _)| *known == type_name).map_or(25, |(_, oid)| *oid),
+            collation: 0,
             not_null: column == "id",
             generated: None,
             derived: None,

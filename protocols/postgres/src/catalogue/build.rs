@@ -110,12 +110,15 @@ impl Builder {
     }
 
     fn column(&mut self, cells: &[&str]) -> Option<()> {
-        let [relation, number, name, type_oid, not_null, generated, expression] = cells else { return None };
+        let [relation, number, name, type_oid, collation, not_null, generated, expression] = cells else {
+            return None;
+        };
         let generated = !generated.is_empty();
         let column = Column {
             number: number.parse().ok()?,
             name: Name::canonical(*name),
             type_oid: type_oid.parse().ok()?,
+            collation: collation.parse().ok()?,
             not_null: *not_null == "t",
             generated: some(expression).filter(|_| generated),
             derived: None,
@@ -273,15 +276,16 @@ mod tests {
         builder.row(queries::SCHEMAS, &["public"]);
         builder.row(queries::RELATIONS, &["10", "public", "orders", "r", ""]);
         builder.row(queries::RELATIONS, &["11", "public", "items", "r", ""]);
-        builder.row(queries::COLUMNS, &["10", "2", "total", "1700", "f", "s", "(price * 2)"]);
-        builder.row(queries::COLUMNS, &["10", "1", "id", "23", "t", "", "nextval('s')"]);
-        builder.row(queries::COLUMNS, &["99", "1", "lost", "23", "t", "", ""]);
+        builder.row(queries::COLUMNS, &["10", "2", "total", "1700", "0", "f", "s", "(price * 2)"]);
+        builder.row(queries::COLUMNS, &["10", "1", "id", "25", "950", "t", "", "nextval('s')"]);
+        builder.row(queries::COLUMNS, &["99", "1", "lost", "23", "0", "t", "", ""]);
         builder.row(queries::FOREIGN_KEYS, &["10", "11", "c", "a", "[\"order_id\"]", "[\"id\"]"]);
         builder.row(queries::TRIGGERS, &["10", "t", "21", "77", "t"]);
         assert_eq!(builder.unread, 1);
         let catalogue = builder.finish(3);
         let orders = catalogue.relation(10).unwrap();
         assert_eq!(orders.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["id", "total"]);
+        assert_eq!((orders.columns[0].collation, orders.columns[1].collation), (950, 0));
         assert_eq!(orders.columns[1].generated.as_deref(), Some("(price * 2)"));
         assert_eq!(orders.columns[0].default.as_deref(), Some("nextval('s')"));
         assert_eq!(orders.referenced_by[0].on_delete, ReferentialAction::Cascade);

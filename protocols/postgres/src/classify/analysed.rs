@@ -134,6 +134,11 @@ impl Meaning {
         self.open |= other.open;
     }
 
+    /// What it does.
+    pub(super) fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
     /// Adds what it does.
     pub(super) fn add_to(&self, operations: &mut Vec<Operation>) {
         add(operations, &self.operations);

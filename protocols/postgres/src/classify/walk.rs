@@ -11,7 +11,7 @@ use super::{CopyOut, DEEPEST, Executed, Lookup, Made, Meaning, Opened, Read, Rea
 use crate::core::names::Found;
 use portcullis_model::{Counted, Lineage, Name, Operation, Place};
 use portcullis_sql::{CopyDirection, Dialect, Effect, Reading, Scope, SearchPath, Statement};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The walk over one text's statements, in order.
@@ -31,6 +31,8 @@ pub(super) struct Walk<'a> {
     pub(super) rewritten: bool,
     /// Whether the command tag of what a statement runs by name counts its rows.
     pub(super) counted: Option<Counted>,
+    /// The operations listed so far: a text may run thousands of names.
+    pub(super) listed: HashSet<Operation>,
 }
 
 impl Walk<'_> {
@@ -56,7 +58,7 @@ impl Walk<'_> {
             };
             match opened {
                 Found::Here(opened) => {
-                    add(operations, &opened.operations);
+                    self.add(operations, &opened.operations);
                     self.rewritten |= opened.rewritten;
                     // Numbers of columns mean something only in the catalogue that they are of.
                     let same = opened.catalogue.epoch() == self.scope.catalogue.epoch();
@@ -90,7 +92,7 @@ impl Walk<'_> {
             }
         };
         if depth >= DEEPEST {
-            add(operations, &[Operation::unknown()]);
+            self.add(operations, &[Operation::unknown()]);
             named.push(Arc::new(Lineage::untold()));
             return Ok(());
         }
@@ -99,7 +101,7 @@ impl Walk<'_> {
         if read.fault.is_none() {
             read.fault.clone_from(&inner.fault);
         }
-        add(operations, &inner.operations());
+        self.add(operations, &inner.operations());
         let more = self.judged(name, made, meaning, operations, read);
         self.counted = match inner.statements.as_slice() {
             [_] if more.is_some() => None,
@@ -124,6 +126,16 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Lists operations that are not yet.
+    fn add(&mut self, operations: &mut Vec<Operation>, more: &[Operation]) {
+        for operation in more {
+            if !self.listed.contains(operation) {
+                self.listed.insert(operation.clone());
+                operations.push(operation.clone());
+            }
+        }
+    }
+
     fn prepared(&self, name: &Name) -> Found<Made> {
         match self.made.get(name) {
             // It was not analysed before this text.
@@ -135,7 +147,7 @@ impl Walk<'_> {
 
     /// Notes that the statement is run, and what it may be besides what it reads as now.
     fn judged(
-        &self,
+        &mut self,
         name: &Name,
         made: Made,
         meaning: Meaning,
@@ -148,7 +160,7 @@ impl Walk<'_> {
         match judged {
             Judged::Same => None,
             Judged::Both(more) => {
-                more.add_to(operations);
+                self.add(operations, more.operations());
                 Some(more)
             }
             Judged::Other | Judged::Many => {
@@ -216,10 +228,27 @@ impl Walk<'_> {
     }
 }
 
+/// Adds operations that are not there yet.
 pub(super) fn add(operations: &mut Vec<Operation>, more: &[Operation]) {
-    for operation in more {
-        if !operations.contains(operation) {
-            operations.push(operation.clone());
-        }
+    let mut seen: HashSet<&Operation> = operations.iter().collect();
+    let fresh: Vec<Operation> = more.iter().filter(|operation| seen.insert(*operation)).cloned().collect();
+    drop(seen);
+    operations.extend(fresh);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_model::{Action, Object, QualifiedName, RelationKind};
+
+    #[test]
+    fn what_is_there_is_not_added_again() {
+        let read = |name: &str| {
+            let object = Object::relation(QualifiedName::new("public", name), RelationKind::Table);
+            Operation::new(Action::Read, object)
+        };
+        let mut operations = vec![read("b")];
+        add(&mut operations, &[read("a"), read("b"), read("a")]);
+        assert_eq!(operations, [read("b"), read("a")]);
     }
 }

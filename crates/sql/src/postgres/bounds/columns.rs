@@ -72,6 +72,24 @@ impl<'t> Columns<'t> {
         Self::Listed(Vec::new(), More::Anything)
     }
 
+    /// How many columns it is known to have.
+    pub(super) fn width(&self) -> usize {
+        match self {
+            Self::Relation(relation, _) => relation.columns.len(),
+            Self::Listed(outputs, _) => outputs.len(),
+            Self::Untold | Self::Qualified => 0,
+        }
+    }
+
+    /// What a copy of it is made of.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Listed(outputs, _) => 1 + 4 * outputs.len(),
+            Self::Relation(_, renamed) => 1 + renamed.len() / 2,
+            Self::Untold | Self::Qualified => 1,
+        }
+    }
+
     /// Whether there is a column of this name; `None` where that is not certain.
     pub(super) fn knows(&self, name: &str) -> Option<bool> {
         match self {

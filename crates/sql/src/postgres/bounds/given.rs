@@ -134,6 +134,9 @@ impl<'t> Term<'_, '_, '_, 't> {
 
     /// A finite end of a range: a constant, a parameter, a time, and what is added to one.
     pub(super) fn moment(&self, node: &'t Node) -> bool {
+        if is_cast_to(node, &["interval"]) && is_spelt(bare(node)) {
+            return true;
+        }
         match &bare(node).node {
             Some(NodeEnum::AConst(value)) => match &value.val {
                 Some(a_const::Val::Boolval(_) | a_const::Val::Bsval(_)) => false,
@@ -143,7 +146,7 @@ impl<'t> Term<'_, '_, '_, 't> {
             Some(NodeEnum::ParamRef(_) | NodeEnum::SqlvalueFunction(_)) => true,
             Some(NodeEnum::FuncCall(call)) => {
                 let name = names::strings(&call.funcname).and_then(|parts| parts.last().copied()).unwrap_or_default();
-                TIMES.contains(&name) && self.is_builtin(name) && call.args.iter().all(|arg| self.moment(arg))
+                TIMES.contains(&name) && self.is_builtin(name) && call.args.iter().all(|arg| self.moment(given_as(arg)))
             }
             Some(NodeEnum::AExpr(operation)) if operation.kind() == AExprKind::AexprOp => {
                 matches!(names::strings(&operation.name).as_deref(), Some(["+" | "-" | "*" | "/"]))
@@ -153,6 +156,43 @@ impl<'t> Term<'_, '_, '_, 't> {
             Some(_) | None => false,
         }
     }
+}
+
+/// An argument, whether it is given by its place or by its name.
+fn given_as(node: &Node) -> &Node {
+    match &node.node {
+        Some(NodeEnum::NamedArgExpr(named)) => named.arg.as_deref().unwrap_or(node),
+        Some(_) | None => node,
+    }
+}
+
+/// Whether it is the text of a span of time, put together of a number and words as drivers do that have no type for one:
+/// `$1 || ' days'`. It begins with a number or a parameter, so that no word in it is an infinity for certain.
+fn is_spelt(node: &Node) -> bool {
+    fn parts(node: &Node, all: &mut String) -> bool {
+        match &node.node {
+            Some(NodeEnum::AConst(value)) => match &value.val {
+                Some(a_const::Val::Sval(text)) => all.push_str(&text.sval),
+                Some(a_const::Val::Ival(number)) => all.push_str(&number.ival.to_string()),
+                _ => return false,
+            },
+            Some(NodeEnum::AExpr(operation))
+                if operation.kind() == AExprKind::AexprOp && last(&operation.name) == "||" =>
+            {
+                return operation.lexpr.as_deref().is_some_and(|left| parts(left, all))
+                    && operation.rexpr.as_deref().is_some_and(|right| parts(right, all));
+            }
+            // A constant that is cast may be another text.
+            Some(_) if is_parameter(node) => all.push('1'),
+            Some(_) | None => return false,
+        }
+        true
+    }
+    let mut all = String::new();
+    matches!(node.node, Some(NodeEnum::AExpr(_)))
+        && parts(node, &mut all)
+        && all.trim_start().starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+'))
+        && pattern::is_finite(&all)
 }
 
 /// Whether a constant is cast to one of these types.

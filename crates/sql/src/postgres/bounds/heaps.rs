@@ -22,6 +22,9 @@ impl<'t> Solver<'_, '_, 't> {
 impl<'t> Term<'_, '_, '_, 't> {
     /// As [`Solver::heaps`]: whether a query, or a column that heaps, is anywhere in it.
     pub(super) fn heaps(&self, node: NodeRef<'t>) -> bool {
+        if !self.solver.step(1) {
+            return true;
+        }
         match node {
             NodeRef::ColumnRef(column) => self.is_heaped(column),
             NodeRef::SubLink(_) | NodeRef::SelectStmt(_) => true,

@@ -11,6 +11,7 @@ use super::shape::Shape;
 use super::terms::Term;
 use super::{Problem, Rows, Solver};
 use crate::postgres::query::is_star;
+use crate::postgres::reader::WIDEST;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ReturningClause, SelectStmt, SetOperation};
 use std::borrow::Cow;
@@ -149,6 +150,10 @@ impl<'t> Solver<'_, '_, 't> {
             let value = named.val.as_deref();
             if star(target) {
                 for (at, item) in problem.items.iter().enumerate().filter(|(_, item)| !item.outer) {
+                    // No row is wider; stars over stars would double it with each query.
+                    if outputs.len() + item.columns.width() > WIDEST || !self.step(1 + 4 * item.columns.width()) {
+                        return Columns::unknown();
+                    }
                     let (starred, beside) = item.columns.star(restricts.get(at).copied().unwrap_or(false));
                     outputs.extend(starred);
                     more = if more == More::Nothing { beside } else { both(more, beside) };

@@ -44,9 +44,17 @@ fn owner<'i, 't: 'i>(items: impl Iterator<Item = (usize, &'i Columns<'t>)>, name
     }
 }
 
+/// The steps of looking a name up in all of these.
+fn looks<'i, 't: 'i>(items: impl Iterator<Item = &'i Columns<'t>>) -> usize {
+    items.map(|columns| 1 + columns.width() / 16).sum()
+}
+
 impl<'t> Solver<'_, '_, 't> {
     /// Whether a query around has the name; `opaque`: or may have it.
     fn is_around(&self, name: &str, opaque: bool) -> bool {
+        if !self.step(1 + looks(self.around.iter().flatten())) {
+            return true;
+        }
         self.around.iter().flatten().any(|columns| match columns.knows(name) {
             Some(has) => has,
             None => opaque,
@@ -147,6 +155,9 @@ impl<'t> Walk<'_, '_, '_, 't> {
     }
 
     fn has(&self, fields: &'t [Node]) -> bool {
+        if !self.solver.step(1 + looks(self.levels.iter().flatten().map(|item| &item.columns))) {
+            return false;
+        }
         let Some(parts) = names::strings(fields) else {
             let alias = names::strings(fields.get(..fields.len().saturating_sub(1)).unwrap_or_default());
             return is_star(fields) && alias.is_some_and(|parts| parts.last().is_none_or(|alias| self.is_alias(alias)));
@@ -198,6 +209,9 @@ impl<'t> Term<'_, '_, '_, 't> {
     pub(super) fn is_variable(&self, fields: &'t [Node]) -> bool {
         let Some(parts) = names::strings(fields) else { return false };
         let Some(first) = parts.first().filter(|first| self.solver.standing.is_variable(first)) else { return false };
+        if !self.solver.step(self.problem.items.len()) {
+            return false;
+        }
         self.problem
             .items
             .iter()
@@ -205,6 +219,9 @@ impl<'t> Term<'_, '_, '_, 't> {
     }
 
     fn called(&self, schema: Option<&str>, alias: &str) -> Option<usize> {
+        if !self.solver.step(1 + self.problem.items.len() / 4) {
+            return None;
+        }
         let matching = |outer: bool| {
             self.problem.items.iter().position(|item| {
                 item.outer == outer
@@ -217,6 +234,9 @@ impl<'t> Term<'_, '_, '_, 't> {
 
     fn bare_column(&self, name: &str) -> Option<usize> {
         let Problem { items, seen_as, .. } = self.problem;
+        if !self.solver.step(1 + looks(items.iter().map(|item| &item.columns))) {
+            return None;
+        }
         let inner = || items.iter().enumerate().filter(|(_, item)| !item.outer);
         match owner(inner().map(|(at, item)| (at, &item.columns)), name) {
             Owner::Known(at) => Some(at),

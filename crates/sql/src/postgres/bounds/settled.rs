@@ -83,11 +83,11 @@ impl<'t> Term<'_, '_, '_, 't> {
                 // Only what makes an array of a text or list: any other function may have every key.
                 let name = names::strings(&call.funcname).and_then(|parts| parts.last().copied());
                 matches!(name, Some("string_to_array" | "array_remove" | "array_append"))
-                    && !has_query(node)
                     && self.settled(node)
+                    && !has_query(node)
                     && call.args.iter().all(|arg| self.is_single(arg))
             }
-            Some(_) => !has_query(node) && self.settled(node) && self.is_single(node),
+            Some(_) => self.settled(node) && !has_query(node) && self.is_single(node),
             None => false,
         }
     }
@@ -107,6 +107,9 @@ impl<'t> Term<'_, '_, '_, 't> {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "any other node is settled when all below it is")]
     fn settled_ref(&mut self, node: NodeRef<'t>) -> bool {
+        if !self.solver.step(1) {
+            return false;
+        }
         match node {
             NodeRef::ColumnRef(column) => {
                 self.is_variable(&column.fields)

@@ -68,6 +68,9 @@ const DOCUMENT_NAMES: [&str; 5] = ["hstore", "json", "jsonb", "tsquery", "tsvect
 impl<'t> Term<'_, '_, '_, 't> {
     /// How the expression stands for a column of the item, if it does.
     pub(super) fn shape(&mut self, node: &'t Node) -> Option<Shape> {
+        if !self.solver.step(1) {
+            return None;
+        }
         match node.node.as_ref()? {
             NodeEnum::ColumnRef(column) => match self.resolve(&column.fields)? {
                 (at, "ctid") if at == self.at => Some(Shape::Place),

@@ -12,6 +12,7 @@ use crate::postgres::children::children;
 use crate::postgres::expression::constant;
 use crate::postgres::names;
 use crate::postgres::query::last;
+use crate::postgres::steps::Steps;
 use pg_query::protobuf::{self, AExpr, AExprKind, BoolExprType, BoolTestType, Node, NullTestType, SubLinkType};
 use pg_query::{NodeEnum, NodeRef};
 
@@ -59,6 +60,9 @@ pub(super) struct Term<'x, 'r, 's, 't> {
 impl<'t> Term<'_, '_, '_, 't> {
     /// Whether the term, or its negation, restricts the item; `tight`: in a way that adds up under OR.
     fn holds(&mut self, node: &'t Node, negated: bool, tight: bool) -> bool {
+        if !self.solver.step(1) {
+            return false;
+        }
         match &node.node {
             Some(NodeEnum::BoolExpr(term)) => {
                 let args: Vec<_> = term.args.iter().collect();
@@ -199,7 +203,7 @@ impl<'t> Term<'_, '_, '_, 't> {
 
     fn pins(&mut self, column: &'t Node, with: &'t Node, tight: bool, nulls: bool) -> bool {
         // Of a column that has few values, equalities with a few rows are all of them.
-        let few = if tight || mentions_columns(with) { usize::MAX } else { 1 };
+        let few = if tight || self.mentions_columns(with) { usize::MAX } else { 1 };
         if !self.spread(column, few) {
             return false;
         }
@@ -249,6 +253,15 @@ impl<'t> Term<'_, '_, '_, 't> {
         matches!(self.shape(node), Some(Shape::Plain | Shape::Period | Shape::Other))
     }
 
+    fn mentions_columns(&self, node: &'t Node) -> bool {
+        fn below(steps: &Steps, node: NodeRef<'_>) -> bool {
+            let mut found = matches!(node, NodeRef::ColumnRef(_)) || !steps.take(1);
+            children(node, &mut |child| found = found || below(steps, child));
+            found
+        }
+        node.node.as_ref().is_some_and(|node| below(&self.solver.standing.steps, node.to_ref()))
+    }
+
     fn scalar(&mut self, node: &'t Node) -> bool {
         match &bare(node).node {
             Some(NodeEnum::SubLink(link)) if link.sub_link_type() == SubLinkType::ExprSublink => {
@@ -260,6 +273,7 @@ impl<'t> Term<'_, '_, '_, 't> {
 
     /// Looks at a query in the one that the term is of.
     pub(super) fn inside<R>(&mut self, look: impl FnOnce(&mut Solver<'_, '_, 't>) -> R) -> R {
+        self.solver.step(self.problem.items.iter().map(|item| item.columns.weight()).sum());
         self.solver.around.push(level(self.problem));
         let found = look(&mut *self.solver);
         self.solver.around.pop();
@@ -330,13 +344,4 @@ fn is_text_cast(node: &Node) -> bool {
         Some(NodeEnum::CollateClause(collate)) => collate.arg.as_deref().is_some_and(is_text_cast),
         Some(_) | None => false,
     }
-}
-
-fn mentions_columns(node: &Node) -> bool {
-    fn below(node: NodeRef<'_>) -> bool {
-        let mut found = matches!(node, NodeRef::ColumnRef(_));
-        children(node, &mut |child| found = found || below(child));
-        found
-    }
-    node.node.as_ref().is_some_and(|node| below(node.to_ref()))
 }

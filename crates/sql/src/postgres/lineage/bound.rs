@@ -19,7 +19,7 @@ use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::{Bound, ColumnId, Place, Usage};
 
 /// Columns of one side of a comparison that constants of the other side are bound to, at most.
-const BESIDE: usize = 4;
+pub(super) const BESIDE: usize = 4;
 
 /// Values bound in one statement, at most: beyond that the text is data, not a question.
 const BOUND: usize = 65_536;
@@ -108,7 +108,8 @@ impl<'t> Tracer<'_, 't> {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "a constant may be given on by whatever stands around it")]
     fn bind_below(&mut self, columns: &[ColumnId], node: NodeRef<'t>) {
-        if self.bound.len() >= BOUND {
+        // What stands in several comparisons, one in another, is looked through for each.
+        if self.bound.len() >= BOUND || !self.standing.steps.take(1) {
             return;
         }
         match node {

@@ -7,7 +7,7 @@
 
 use super::flow::{Flow, Found, Value};
 use super::settled::is_settled;
-use super::{Tracer, kind, scalar};
+use super::{Tracer, collation, kind, scalar, size};
 use crate::builtins::{self, FunctionClass, ResultFlow};
 use crate::postgres::expression::constant;
 use crate::postgres::names::{self, Callee};
@@ -24,7 +24,7 @@ impl<'t> Tracer<'_, 't> {
         let around = self.around(call, &all);
         let parts = names::strings(&call.funcname).unwrap_or_default();
         let Some((schema, name)) = names::split(&parts) else {
-            return (Value::of(all.clone().with(&Flow::unknown())), all);
+            return (Value::untold(all.clone().with(&Flow::unknown())), all);
         };
         let callee = self.standing.function(older::written_schema(schema, name), name);
         if let (None, [row]) = (schema, arguments.as_slice())
@@ -51,13 +51,22 @@ impl<'t> Tracer<'_, 't> {
         if let (Some(_), Some(using)) = (callee.builtin, kind::asked(name, arguments.len())) {
             self.typed(&beside, using);
         }
+        let given = self.collations(&beside, collation::searches(name));
+        self.strained(name, &beside);
         let (type_oid, tame) = match (&callee.builtin, callee.user.is_empty()) {
             (Some(_), true) => kind::of_call(name, &arguments),
             (Some(_), false) => (0, None),
             // Its arguments are a risk already, and what it makes of them is for whoever wrote it.
             (None, _) => (0, Some(Flow::none())),
         };
-        (Value { type_oid, tame, ..Value::scalar(flow, is_scalar) }, all)
+        let (collation, size) = if callee.builtin.is_some() && callee.user.is_empty() {
+            let has = size::has_collation(type_oid);
+            let collation = if has { collation::of_call(name, given) } else { collation::NONE };
+            (collation, size::of_call(name, type_oid, &beside))
+        } else {
+            (collation::UNTOLD, size::ENDLESS)
+        };
+        (Value { type_oid, tame, collation, size, ..Value::scalar(flow, is_scalar) }, all)
     }
 
     /// What flows into what only newer servers have syntax for, where older ones call a user's function.

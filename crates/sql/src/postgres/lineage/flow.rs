@@ -6,14 +6,14 @@
 //! the value.
 //! Held by: `tests` below and `fixtures/sql/lineage.tsv`.
 
-use super::kind;
+use super::{collation, kind, size};
 use crate::postgres::types;
 use portcullis_model::catalogue::{Oid, RelKind, Relation};
 use portcullis_model::{ColumnId, Name, QualifiedName, Sources};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Columns in one set, above which it is not to be told what else flows in.
+/// Columns in one set, and functions, above which it is not to be told what else flows in.
 const MOST: usize = 1024;
 
 /// System columns of every table; they hold no data of their own.
@@ -65,6 +65,11 @@ impl Flow {
         [column, ColumnId::row(column.relation)].iter().any(|column| self.columns.binary_search(column).is_ok())
     }
 
+    /// How much is put together where it is.
+    pub(super) fn weight(&self) -> usize {
+        self.columns.len() + 2 * self.functions.len()
+    }
+
     /// The one column that is all there is.
     pub(super) fn only(&self) -> Option<ColumnId> {
         match self.columns.as_slice() {
@@ -82,7 +87,11 @@ impl Flow {
         }
         for function in &other.functions {
             if let Err(at) = self.functions.binary_search(function) {
-                self.functions.insert(at, function.clone());
+                if self.functions.len() < MOST {
+                    self.functions.insert(at, function.clone());
+                } else {
+                    self.unknown = true;
+                }
             }
         }
     }
@@ -157,6 +166,10 @@ pub(super) struct Value {
     pub(super) scalar: bool,
     /// Its fields, where it is a row whose fields are known.
     pub(super) fields: Option<Rows>,
+    /// Its collation beside the database's own ([`collation`]).
+    pub(super) collation: Oid,
+    /// How many bytes it may have, nominally ([`size`]).
+    pub(super) size: u64,
 }
 
 impl Value {
@@ -165,18 +178,44 @@ impl Value {
     }
 
     pub(super) const fn of(flow: Flow) -> Self {
-        Self { flow, exact: false, type_oid: 0, tame: None, own: Vec::new(), scalar: false, fields: None }
+        Self::scalar(flow, false)
     }
 
     /// The same, no array for certain where it is said so.
     pub(super) const fn scalar(flow: Flow, scalar: bool) -> Self {
-        Self { flow, exact: false, type_oid: 0, tame: None, own: Vec::new(), scalar, fields: None }
+        let (collation, size) = (collation::NONE, size::STORED);
+        Self { flow, exact: false, type_oid: 0, tame: None, own: Vec::new(), scalar, fields: None, collation, size }
+    }
+
+    /// Anything that these flow into, of whichever collation and length.
+    pub(super) fn untold(flow: Flow) -> Self {
+        Self { collation: collation::UNTOLD, size: size::ENDLESS, ..Self::of(flow) }
+    }
+
+    /// The same, as one of these, whichever.
+    pub(super) fn like<'v>(mut self, values: impl Iterator<Item = &'v Self>) -> Self {
+        (self.collation, self.size) = (collation::NONE, 0);
+        for value in values {
+            self.collation = collation::together(self.collation, value.collation);
+            self.size = self.size.max(value.size);
+        }
+        self
+    }
+
+    /// The same, made of all these.
+    pub(super) fn made_of<'v>(mut self, values: impl Iterator<Item = &'v Self>) -> Self {
+        (self.collation, self.size) = (collation::NONE, 0);
+        for value in values {
+            self.collation = collation::together(self.collation, value.collation);
+            self.size = self.size.saturating_add(value.size);
+        }
+        self
     }
 
     /// Any value of this type.
     pub(super) fn typed(flow: Flow, type_oid: Oid) -> Self {
         let tame = kind::is_plain(type_oid).then(Flow::none);
-        Self { type_oid, tame, ..Self::scalar(flow, types::is_scalar(type_oid)) }
+        Self { type_oid, tame, size: size::of_type(type_oid), ..Self::scalar(flow, types::is_scalar(type_oid)) }
     }
 
     /// The column whose value it is.
@@ -200,7 +239,11 @@ impl Value {
         // Both are of one type.
         let scalar = self.scalar || other.scalar;
         let (type_oid, tame) = kind::common([&self, other].into_iter());
-        if same { self } else { Self { type_oid, tame, ..Self::scalar(self.flow.with(&other.flow), scalar) } }
+        if same {
+            return self;
+        }
+        let both = Self { type_oid, tame, ..Self::scalar(self.flow.clone().with(&other.flow), scalar) };
+        both.like([&self, other].into_iter())
     }
 }
 
@@ -230,6 +273,12 @@ impl Columns {
     pub(super) fn all(&self) -> Flow {
         let rest = self.rest.clone().unwrap_or_default();
         self.list.iter().fold(rest, |all, column| all.with(&column.value.flow))
+    }
+
+    /// What following them into something takes.
+    pub(super) fn weight(&self) -> usize {
+        let rest = self.rest.as_ref().map_or(0, Flow::weight);
+        self.list.iter().map(|column| 1 + column.value.flow.weight() / 2).sum::<usize>() + rest
     }
 
     /// What chose the values of a row of them, where each is tame.
@@ -280,7 +329,9 @@ pub(super) enum Found {
 fn of_relation(relation: &Relation, nature: Nature, column: &portcullis_model::catalogue::Column) -> Value {
     let flow = nature.flow(ColumnId { relation: relation.oid, number: column.number });
     let (exact, type_oid) = (nature == Nature::Stored, column.type_oid);
-    Value { exact, type_oid, tame: kind::of_column(type_oid), ..Value::scalar(flow, types::is_scalar(type_oid)) }
+    let (collation, size) = (collation::of_column(column), size::of_type(type_oid));
+    let tame = kind::of_column(type_oid);
+    Value { exact, type_oid, tame, collation, size, ..Value::scalar(flow, types::is_scalar(type_oid)) }
 }
 
 const fn has_system_columns(kind: RelKind) -> bool {
@@ -324,7 +375,7 @@ impl Rows {
                     }
                 }
                 match flow {
-                    Some(flow) if !missing => Found::Certainly(Value::of(flow)),
+                    Some(flow) if !missing => Found::Certainly(Value::untold(flow)),
                     Some(flow) => Found::Perhaps(flow),
                     None => Found::No,
                 }
@@ -345,14 +396,14 @@ impl Rows {
         match self {
             Self::Relation(relation, nature) => match relation.columns.get(at) {
                 Some(column) => Found::Certainly(of_relation(relation, *nature, column)),
-                None => Found::Certainly(Value::of(Flow::unknown())),
+                None => Found::Certainly(Value::untold(Flow::unknown())),
             },
-            Self::AnyOf(_) => Found::Certainly(Value::of(self.all())),
+            Self::AnyOf(_) => Found::Certainly(Value::untold(self.all())),
             Self::Columns(columns) => match (columns.list.get(at), &columns.rest) {
                 (Some(column), None) => Found::Certainly(column.value.clone()),
-                (_, Some(_)) => Found::Certainly(Value::of(columns.all())),
+                (_, Some(_)) => Found::Certainly(Value::untold(columns.all())),
                 // The server refuses an alias list that is longer than the row.
-                (None, None) => Found::Certainly(Value::of(Flow::unknown())),
+                (None, None) => Found::Certainly(Value::untold(Flow::unknown())),
             },
         }
     }
@@ -376,7 +427,35 @@ impl Rows {
             Self::Relation(..) | Self::AnyOf(_) => Some(Flow::none()),
             Self::Columns(columns) => columns.tame(),
         };
-        Value { exact, tame, fields, ..Value::scalar(self.all(), true) }
+        let row = Value { exact, tame, fields, ..Value::scalar(self.all(), true) };
+        match self {
+            Self::Relation(..) => row,
+            Self::AnyOf(_) => Value { collation: collation::UNTOLD, ..row },
+            Self::Columns(columns) if columns.rest.is_some() => {
+                Value { collation: collation::UNTOLD, size: size::ENDLESS, ..row }
+            }
+            Self::Columns(columns) => row.made_of(columns.list.iter().map(|column| &column.value)),
+        }
+    }
+
+    /// How many columns a name is looked for among, and what stands for those that are not known.
+    pub(super) fn looks(&self) -> usize {
+        match self {
+            Self::Relation(relation, _) => 1 + relation.columns.len() / 16,
+            Self::AnyOf(relations) => relations.iter().map(|(relation, _)| 1 + relation.columns.len() / 16).sum(),
+            Self::Columns(columns) => {
+                1 + columns.list.len() / 16 + columns.rest.as_ref().map_or(0, |rest| rest.weight() / 2)
+            }
+        }
+    }
+
+    /// What listing all of them takes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Relation(relation, _) => 2 * relation.columns.len(),
+            Self::AnyOf(relations) => relations.len(),
+            Self::Columns(columns) => 1 + columns.weight(),
+        }
     }
 
     /// The columns in order; `None` where they are not known.

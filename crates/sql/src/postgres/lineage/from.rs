@@ -85,6 +85,7 @@ impl<'t> Tracer<'_, 't> {
         self.risk(flow);
         let name = alias.map_or(otherwise, |alias| alias.aliasname.as_str());
         let columns = Columns { list: listed(names, flow), rest: None };
+        self.standing.steps.take(columns.weight());
         self.push(Item { renamed: alias_names(alias), ..Item::columns(name, columns) });
     }
 
@@ -204,6 +205,7 @@ impl<'t> Tracer<'_, 't> {
         if item.ordinality && columns.rest.is_none() {
             columns.list.push(Column { name: Name::canonical("ordinality"), value: kind::ordinal() });
         }
+        self.standing.steps.take(columns.weight());
         let name = alias.map_or_else(|| function_name(&item.functions), |alias| alias.aliasname.as_str());
         self.push(Item { renamed: alias_names(alias), ..Item::columns(name, columns) });
     }
@@ -217,7 +219,7 @@ impl<'t> Tracer<'_, 't> {
         };
         let (value, arguments) = self.called(call);
         self.condition(&arguments);
-        let Value { flow, type_oid, tame, .. } = value;
+        let Value { flow, type_oid, tame, collation, size, .. } = value;
         if !defined.is_empty() {
             let types = self.all_values(defined);
             let names = defined.iter().filter_map(|node| match &node.node {
@@ -230,7 +232,7 @@ impl<'t> Tracer<'_, 't> {
         let scalar = alias.map_or(own, |alias| alias.aliasname.as_str());
         match self.row_shape(call) {
             Some(RowShape::Single) => {
-                let value = Value { type_oid, tame, ..Value::of(flow) };
+                let value = Value { type_oid, tame, collation, size, ..Value::of(flow) };
                 Columns { list: vec![Column { name: Name::canonical(scalar), value }], rest: None }
             }
             Some(RowShape::Named(names)) => {

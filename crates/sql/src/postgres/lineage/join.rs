@@ -9,6 +9,7 @@ use super::range::{Item, expanded};
 use crate::postgres::names;
 use pg_query::protobuf::{Alias, JoinExpr};
 use portcullis_model::Name;
+use std::collections::HashSet;
 
 impl<'t> Tracer<'_, 't> {
     pub(super) fn join(&mut self, join: &'t JoinExpr) {
@@ -56,13 +57,19 @@ impl<'t> Tracer<'_, 't> {
 
     /// What a name is on one side of a join.
     fn side(&self, name: &Name, from: usize, to: Option<usize>) -> Value {
-        let Some(level) = self.levels.last() else { return Value::of(Flow::unknown()) };
+        let Some(level) = self.levels.last() else { return Value::untold(Flow::unknown()) };
         let items = level.items.get(from..to.unwrap_or(level.items.len())).unwrap_or_default();
         let mut value: Option<Value> = None;
-        for item in items.iter().filter(|item| item.plain && !item.taken.contains(name)) {
+        for item in items.iter().filter(|item| item.plain) {
+            if !self.standing.steps.take(item.rows.looks() + item.taken.len() / 16) {
+                break;
+            }
+            if item.taken.contains(name) {
+                continue;
+            }
             let found = match item.rows.named(&item.renamed, name.as_str()) {
                 Found::Certainly(found) => found,
-                Found::Perhaps(flow) => Value::of(flow),
+                Found::Perhaps(flow) => Value::untold(flow),
                 Found::No => continue,
             };
             value = Some(match value {
@@ -70,15 +77,15 @@ impl<'t> Tracer<'_, 't> {
                 None => found,
             });
         }
-        value.unwrap_or_else(|| Value::of(Flow::unknown()))
+        value.unwrap_or_else(|| Value::untold(Flow::unknown()))
     }
 
     /// The columns that NATURAL merges: those that both sides have.
     fn natural(&mut self, first: usize, middle: usize) -> Vec<Column> {
-        let sides = self.levels.last().map(|level| {
+        let sides = self.levels.last().and_then(|level| {
             let left = level.items.get(first..middle).unwrap_or_default();
             let right = level.items.get(middle..).unwrap_or_default();
-            (expanded(left), expanded(right))
+            (self.lists(left) && self.lists(right)).then(|| (expanded(left), expanded(right)))
         });
         let Some((left, right)) = sides else { return Vec::new() };
         if left.rest.is_some() || right.rest.is_some() {
@@ -89,7 +96,8 @@ impl<'t> Tracer<'_, 't> {
             return Vec::new();
         }
         let both = left.list.into_iter().map(|column| column.name);
-        let names: Vec<_> = both.filter(|name| right.list.iter().any(|column| column.name == *name)).collect();
+        let known: HashSet<Name> = right.list.into_iter().map(|column| column.name).collect();
+        let names: Vec<_> = both.filter(|name| known.contains(name)).collect();
         self.merged(&names, first, middle)
     }
 
@@ -97,6 +105,10 @@ impl<'t> Tracer<'_, 't> {
     fn merge_items(&mut self, merged: Vec<Column>, first: usize) {
         let Some(level) = self.levels.last_mut() else { return };
         for item in level.items.get_mut(first..).into_iter().flatten() {
+            // Each item keeps the names.
+            if !self.standing.steps.take(1 + 2 * merged.len()) {
+                return;
+            }
             item.taken.extend(merged.iter().map(|column| column.name.clone()));
         }
         let at = first.min(level.items.len());
@@ -105,6 +117,10 @@ impl<'t> Tracer<'_, 't> {
 
     /// An alias around a join hides what is inside.
     fn aliased(&mut self, alias: &Alias, first: usize) {
+        let all = self.levels.last().map(|level| level.items.as_slice());
+        if !self.lists(all.and_then(|items| items.get(first..)).unwrap_or_default()) {
+            return;
+        }
         let Some(level) = self.levels.last_mut() else { return };
         let inside = level.items.split_off(first.min(level.items.len()));
         let columns = expanded(&inside);

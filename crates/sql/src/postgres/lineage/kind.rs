@@ -11,9 +11,9 @@
 //! tame. What a column holds by itself may be refused too, which tells nothing of any other.
 //! Held by: `fixtures/sql/lineage.tsv`.
 
-use super::Tracer;
 use super::flow::{Flow, Value};
 use super::operator::FIRST_NORMAL;
+use super::{Tracer, size};
 use crate::builtins::{self, Safe};
 use crate::postgres::names::{self, CATALOGUE};
 use crate::postgres::types;
@@ -222,7 +222,7 @@ pub(super) fn of_constant(constant: &AConst) -> Value {
     let none = Flow::none;
     match &constant.val {
         _ if constant.isnull => null(),
-        Some(a_const::Val::Sval(_)) => Value { type_oid: UNKNOWN, ..Value::none() },
+        Some(a_const::Val::Sval(text)) => Value { type_oid: UNKNOWN, size: size::bytes(&text.sval), ..Value::none() },
         Some(a_const::Val::Ival(_)) => Value::typed(none(), INT4),
         Some(a_const::Val::Boolval(_)) => Value::typed(none(), BOOLEAN),
         Some(a_const::Val::Bsval(_)) => Value::typed(none(), BITS),
@@ -521,7 +521,7 @@ pub(super) fn list(flow: Flow, values: &[Value]) -> Value {
 
 /// NULL where nothing is written.
 pub(super) fn null() -> Value {
-    Value { type_oid: UNKNOWN, tame: Some(Flow::none()), ..Value::none() }
+    Value { type_oid: UNKNOWN, tame: Some(Flow::none()), size: 0, ..Value::none() }
 }
 
 /// A value of the server's own, which no client chooses.

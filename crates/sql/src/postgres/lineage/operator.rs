@@ -7,9 +7,10 @@
 use super::flow::{Flow, Value};
 use super::kind::{self, Use};
 use super::settled::is_settled;
-use super::{Tracer, scalar};
+use super::{Tracer, collation, scalar, size};
 use crate::builtins;
 use crate::postgres::names::{self, CATALOGUE};
+use crate::postgres::query::last;
 use crate::postgres::types;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AExpr, AExprKind, Node, TypeCast, TypeName};
@@ -18,6 +19,8 @@ use portcullis_model::catalogue::{Oid, Volatility};
 
 /// The first object id that is not the server's own.
 pub(super) const FIRST_NORMAL: Oid = 16384;
+
+const JSONB: Oid = 3802;
 
 /// Whether it is of a built-in type for certain.
 pub(super) const fn is_builtin_column(value: &Value) -> bool {
@@ -109,10 +112,11 @@ impl<'t> Tracer<'_, 't> {
         let left = self.value(expression.lexpr.as_deref());
         let right = self.value(expression.rexpr.as_deref());
         self.compared(expression, &left, &right);
+        let sides = [(&left, expression.lexpr.as_deref()), (&right, expression.rexpr.as_deref())];
+        let collation = self.collations(&sides, collation::searches(last(&expression.name)));
         if stops_early(expression) {
             self.chosen(before, &left.flow.clone().with(&right.flow));
         }
-        let sides = [(&left, expression.lexpr.as_deref()), (&right, expression.rexpr.as_deref())];
         let mut is_scalar = scalar::of_operation(expression.kind(), "", &sides);
         let mut told = kind::of_operation(expression.kind(), "", &sides);
         let mut using = Some(Use::Compared);
@@ -140,7 +144,7 @@ impl<'t> Tracer<'_, 't> {
             | AExprKind::AexprSimilar => {
                 let parts = names::strings(&expression.name).unwrap_or_default();
                 let Some((schema, symbol)) = names::split(&parts) else {
-                    return Value::of(flow.with(&Flow::unknown()));
+                    return Value::untold(flow.with(&Flow::unknown()));
                 };
                 flow.add(&self.operator_named(schema, symbol, &operands));
                 is_scalar = scalar::of_operation(expression.kind(), symbol, &sides);
@@ -158,7 +162,23 @@ impl<'t> Tracer<'_, 't> {
             self.typed(&given, using);
         }
         let (type_oid, tame) = told;
-        Value { type_oid, tame, ..Value::scalar(flow, is_scalar) }
+        let size = self.length(expression, type_oid, &sides);
+        let collation = if size::has_collation(type_oid) { collation } else { collation::NONE };
+        Value { type_oid, tame, collation, size, ..Value::scalar(flow, is_scalar) }
+    }
+
+    /// How long the result may be, and whether an operand is too long for the operator.
+    fn length(&mut self, expression: &AExpr, type_oid: Oid, sides: &[(&Value, Option<&Node>)]) -> u64 {
+        // Documents that are put together may be too long for one; texts and arrays are not.
+        let symbol = match last(&expression.name) {
+            "||" if type_oid == 0 || type_oid == JSONB => "jsonb ||",
+            symbol => symbol,
+        };
+        self.strained(symbol, sides);
+        match sides.first() {
+            Some((left, _)) if expression.kind() == AExprKind::AexprNullif => left.size,
+            Some(_) | None => size::of_operation(symbol, type_oid, sides),
+        }
     }
 
     fn operator_risk(&mut self, symbol: &str, operands: &[(&Value, Option<&Node>)]) {
@@ -176,7 +196,7 @@ impl<'t> Tracer<'_, 't> {
 
     pub(super) fn cast(&mut self, cast: &'t TypeCast) -> Value {
         let value = self.value(cast.arg.as_deref());
-        let Some(name) = &cast.type_name else { return Value::of(value.flow) };
+        let Some(name) = &cast.type_name else { return Value::untold(value.flow) };
         let functions = self.type_use(name, &value);
         if !is_text(name) {
             if !is_constant(cast.arg.as_deref()) {
@@ -187,7 +207,16 @@ impl<'t> Tracer<'_, 't> {
             }
         }
         let (type_oid, tame) = kind::of_cast(name, &value, cast.arg.as_deref());
-        Value { type_oid, tame, ..Value::scalar(value.flow.with(&functions), scalar::of_type(name)) }
+        let collation = match names::strings(&name.names).as_deref() {
+            _ if !size::has_collation(type_oid) => collation::NONE,
+            // A domain may have one of its own.
+            None | Some([]) => collation::UNTOLD,
+            Some([.., last]) if !builtins::is_builtin_type(last) => collation::UNTOLD,
+            Some([.., "name"]) => collation::of_call("name", value.collation),
+            Some(_) => value.collation,
+        };
+        let size = size::of_cast(name, type_oid, &value);
+        Value { type_oid, tame, collation, size, ..Value::scalar(value.flow.with(&functions), scalar::of_type(name)) }
     }
 
     /// What the functions of a user's type, and of casts to a type, add to a value that becomes one of it.

@@ -12,6 +12,7 @@ use pg_query::protobuf::{Node, a_const};
 impl<'t> Tracer<'_, 't> {
     /// ORDER BY and DISTINCT ON: a bare name means an output column first, a number the column at that place.
     pub(super) fn sorted(&mut self, node: Option<&'t Node>, columns: &Columns) {
+        self.standing.steps.take(1 + columns.list.len() / 8 + columns.rest.as_ref().map_or(0, |_| columns.weight()));
         match output(node, columns) {
             Some(flow) => {
                 self.condition(&flow);
@@ -26,6 +27,7 @@ impl<'t> Tracer<'_, 't> {
 
     /// GROUP BY: a bare name means an input column first; both count where both are there.
     pub(super) fn grouped(&mut self, node: &'t Node, columns: &Columns) {
+        self.standing.steps.take(1 + columns.list.len() / 8 + columns.rest.as_ref().map_or(0, |_| columns.weight()));
         match &node.node {
             Some(NodeEnum::GroupingSet(set)) => set.content.iter().for_each(|node| self.grouped(node, columns)),
             _ => match output(Some(node), columns) {

@@ -91,6 +91,9 @@ impl<'t> Tracer<'_, 't> {
 
     /// The columns of a WITH entry of this name.
     pub(super) fn cte(&mut self, name: &str) -> Option<Rc<Columns>> {
+        if !self.standing.steps.take(1 + self.ctes.len() / 4) {
+            return None;
+        }
         let at = self.ctes.iter().rposition(|cte| cte.node.ctename == name)?;
         self.resolve(at);
         Some(match self.ctes.get(at).map(|cte| &cte.state) {
@@ -126,10 +129,11 @@ impl<'t> Tracer<'_, 't> {
     /// Gives columns the names of the entry, and adds those of SEARCH and CYCLE.
     pub(super) fn entry_columns(&mut self, node: &CommonTableExpr, columns: Columns) -> Columns {
         let mut columns = renamed(columns, &node.aliascolnames);
+        self.standing.steps.take(columns.weight());
         let add = |tracer: &mut Self, columns: &mut Columns, name: &str| {
             let all = columns.all();
             tracer.condition(&all);
-            columns.list.push(Column { name: Name::canonical(name), value: Value::of(all) });
+            columns.list.push(Column { name: Name::canonical(name), value: Value::untold(all) });
         };
         if let Some(search) = &node.search_clause {
             add(self, &mut columns, &search.search_seq_column);
@@ -154,6 +158,8 @@ impl<'t> Tracer<'_, 't> {
             _ => self.plain_select(select),
         };
         self.leave_with(before);
+        // Whoever names them puts them together again.
+        self.standing.steps.take(columns.weight());
         columns
     }
 

@@ -8,6 +8,7 @@
 
 use super::Tracer;
 use super::flow::{Column, Columns, Flow, Found, Rows, Value};
+use crate::postgres::names::Standing;
 use crate::postgres::reader::WIDEST;
 use portcullis_model::Name;
 use std::rc::Rc;
@@ -71,10 +72,14 @@ impl Level {
     }
 
     /// What a bare name is at this level.
-    fn bare(&self, name: &str) -> Found {
+    fn bare(&self, standing: &Standing<'_>, name: &str) -> Found {
         let mut certain: Option<Value> = None;
         let mut perhaps: Option<Flow> = None;
+        let steps = &standing.steps;
         for item in self.in_sight().iter().filter(|item| item.plain) {
+            if !steps.take(item.rows.looks() + (item.taken.len() + item.renamed.len()) / 16) {
+                return Found::No;
+            }
             if item.taken.iter().any(|taken| taken.as_str() == name) {
                 continue;
             }
@@ -92,7 +97,7 @@ impl Level {
         match (certain, perhaps) {
             // Two row sources with the name would be ambiguous, so it is this one; a mistake here costs exactness only.
             (Some(value), None) => Found::Certainly(value),
-            (Some(value), Some(flow)) => Found::Certainly(Value::of(value.flow.with(&flow))),
+            (Some(value), Some(flow)) => Found::Certainly(Value::untold(value.flow.with(&flow))),
             (None, Some(flow)) => Found::Perhaps(flow),
             (None, None) => Found::No,
         }
@@ -134,7 +139,7 @@ impl Tracer<'_, '_> {
     pub(super) fn bare(&self, name: &str) -> Found {
         let mut perhaps: Option<Flow> = None;
         for level in self.levels.iter().rev() {
-            match level.bare(name) {
+            match level.bare(self.standing, name) {
                 Found::Certainly(value) => {
                     return match perhaps {
                         None => Found::Certainly(value),
@@ -150,27 +155,51 @@ impl Tracer<'_, '_> {
 
     /// The innermost item that is called so.
     pub(super) fn item(&self, schema: Option<&str>, name: &str) -> Option<&Item> {
-        self.levels.iter().rev().find_map(|level| level.in_sight().iter().find(|item| item.is_called(schema, name)))
+        self.levels.iter().rev().find_map(|level| {
+            let items = level.in_sight();
+            let goes_on = self.standing.steps.take(1 + items.len() / 4);
+            items.iter().find(|item| goes_on && item.is_called(schema, name))
+        })
     }
 
-    /// The column of what is called so, and the row that it is in. `None` where nothing is called so.
+    /// The column of what is called so, and the row that it is in where it is not certain. `None` where nothing is called
+    /// so.
     pub(super) fn qualified(&self, schema: Option<&str>, qualifier: &str, name: &str) -> Option<(Found, Value)> {
-        self.item(schema, qualifier).map(|item| (item.value(name), item.row()))
+        self.item(schema, qualifier).map(|item| {
+            self.standing.steps.take(item.rows.looks());
+            match item.value(name) {
+                found @ Found::Certainly(_) => (found, Value::none()),
+                found @ (Found::Perhaps(_) | Found::No) => (found, self.whole(item)),
+            }
+        })
     }
 
     /// The row of what is called so.
     pub(super) fn row(&self, schema: Option<&str>, name: &str) -> Option<Value> {
-        self.item(schema, name).map(Item::row)
+        self.item(schema, name).map(|item| self.whole(item))
+    }
+
+    fn whole(&self, item: &Item) -> Value {
+        if self.standing.steps.take(item.rows.weight()) { item.row() } else { Value::untold(Flow::unknown()) }
+    }
+
+    /// Takes the steps of listing the columns of these.
+    pub(super) fn lists(&self, items: &[Item]) -> bool {
+        items.iter().all(|item| self.standing.steps.take(1 + item.rows.weight() + item.taken.len() / 4))
     }
 
     /// The columns that `*` or `name.*` stands for.
     pub(super) fn star(&self, qualifier: &[&str]) -> Columns {
         let item = match qualifier {
-            [] => return self.levels.last().map_or_else(|| Columns::open(Flow::unknown()), |l| expanded(l.in_sight())),
+            [] => {
+                let items = self.levels.last().map(Level::in_sight).filter(|items| self.lists(items));
+                return items.map_or_else(|| Columns::open(Flow::unknown()), expanded);
+            }
             [name] => self.item(None, name),
             [.., schema, name] => self.item(Some(schema), name),
         };
         match item {
+            Some(item) if !self.lists(std::slice::from_ref(item)) => Columns::open(Flow::unknown()),
             Some(item) => expanded(std::slice::from_ref(&Item { taken: Vec::new(), plain: true, ..item.clone() })),
             None if qualifier.last().is_some_and(|name| self.standing.is_variable(name)) => Columns::open(Flow::none()),
             None => Columns::open(Flow::unknown()),
@@ -195,7 +224,7 @@ pub(super) fn expanded(items: &[Item]) -> Columns {
     all
 }
 
-/// A list of columns of one flow each.
+/// A list of columns of one flow each. No row is wider.
 pub(super) fn listed(names: impl IntoIterator<Item = Name>, flow: &Flow) -> Vec<Column> {
-    names.into_iter().map(|name| Column { name, value: Value::of(flow.clone()) }).collect()
+    names.into_iter().take(WIDEST).map(|name| Column { name, value: Value::untold(flow.clone()) }).collect()
 }

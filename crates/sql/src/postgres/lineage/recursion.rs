@@ -4,9 +4,10 @@
 //! over what was found and put in the place of the stand-ins wherever they went. Promises: the solution holds whatever
 //! any number of rounds brings in. Held by: `fixtures/sql/lineage.tsv`.
 
+use super::bound::BESIDE;
 use super::flow::{Column, Columns, Flow, STAND_IN, Value};
 use super::query::{State, is_set_operation, renamed};
-use super::{Tracer, kind};
+use super::{Tracer, kind, size};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CommonTableExpr, SelectStmt};
 use portcullis_model::{Bound, ColumnId};
@@ -61,6 +62,12 @@ impl<'t> Tracer<'_, 't> {
         }
         let (uses, bound) = (self.uses.len(), self.bound.len());
         let right = self.select(right);
+        // What flows round is solved by rounds over all columns.
+        let (wide, weight) = (left.list.len().min(SOLVED), left.weight() + right.weight());
+        if !self.standing.steps.take(wide * (wide + weight) + self.uses.len() + self.bound.len()) {
+            self.leave_with(before);
+            return Columns::open(Flow::unknown());
+        }
         let solution = Solution { first, flows: solved(&left, &right, first) };
         let columns = self.combined(select, left, &right);
         let columns = self.combined_tail(select, columns);
@@ -82,6 +89,9 @@ impl<'t> Tracer<'_, 't> {
                 type_oid,
                 tame,
                 scalar: column.value.scalar,
+                collation: column.value.collation,
+                // A text may grow in each round.
+                size: if size::has_collation(type_oid) { size::ENDLESS } else { size::SMALL },
                 ..Value::of(Flow::column(ColumnId { relation: STAND_IN, number }))
             };
             list.push(Column { name: column.name.clone(), value });
@@ -102,7 +112,7 @@ impl<'t> Tracer<'_, 't> {
             match solution.of(bound.column) {
                 None => self.bound.push(bound),
                 Some(flow) => {
-                    let columns = flow.columns().iter();
+                    let columns = flow.columns().iter().take(BESIDE);
                     self.bound.extend(columns.map(|column| Bound { column: *column, place: bound.place.clone() }));
                 }
             }

@@ -9,7 +9,7 @@ use super::flow::{Column, Columns, Flow, Found, Value};
 use super::kind::{self, Side, Use};
 use super::operator::is_constant;
 use super::range::listed;
-use super::{Tracer, scalar};
+use super::{Tracer, collation, scalar, size};
 use crate::postgres::children::children;
 use crate::postgres::expression::inner;
 use crate::postgres::names;
@@ -43,17 +43,28 @@ impl<'t> Tracer<'_, 't> {
     }
 
     /// The value of an expression.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the generic step is what every other node gets")]
     pub(super) fn evaluate(&mut self, node: NodeRef<'t>) -> Value {
+        if self.standing.steps.are_out() {
+            return Value::untold(Flow::unknown());
+        }
+        let value = self.of_node(node);
+        // It is put together with those beside it.
+        self.standing.steps.take(1 + value.flow.weight() / 2);
+        value
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the generic step is what every other node gets")]
+    fn of_node(&mut self, node: NodeRef<'t>) -> Value {
         match node {
             NodeRef::ColumnRef(column) => self.column(&column.fields),
             NodeRef::AConst(constant) => kind::of_constant(constant),
-            NodeRef::SqlvalueFunction(_) => kind::of_server(),
-            NodeRef::ParamRef(_)
-            | NodeRef::SetToDefault(_)
-            | NodeRef::GroupingFunc(_)
-            | NodeRef::CurrentOfExpr(_)
-            | NodeRef::String(_) => Value::none(),
+            // Those that are no times are names.
+            NodeRef::SqlvalueFunction(_) => Value { collation: collation::C, size: size::SMALL, ..kind::of_server() },
+            // Of whichever type its client says.
+            NodeRef::ParamRef(_) => Value { collation: collation::UNTOLD, size: size::PARAMETER, ..Value::none() },
+            NodeRef::SetToDefault(_) | NodeRef::GroupingFunc(_) | NodeRef::CurrentOfExpr(_) | NodeRef::String(_) => {
+                Value::none()
+            }
             NodeRef::MergeSupportFunc(_) => Value::of(self.called_on_older(node, &Flow::none())),
             NodeRef::FuncCall(call) => {
                 let (value, arguments) = self.called(call);
@@ -74,7 +85,7 @@ impl<'t> Tracer<'_, 't> {
                 if aggregate.agg_filter.is_some() || !aggregate.agg_order.is_empty() {
                     self.condition(&flow);
                 }
-                Value::of(flow)
+                Value::untold(flow)
             }
             NodeRef::BoolExpr(term) if term.boolop() == BoolExprType::NotExpr => kind::boolean(self.below(node)),
             // Which of them is computed depends on the others: an error in one tells of those before it, and so does the
@@ -85,20 +96,23 @@ impl<'t> Tracer<'_, 't> {
             NodeRef::MinMaxExpr(choice) => {
                 let values: Vec<Value> = choice.args.iter().map(|argument| self.value(Some(argument))).collect();
                 self.typed(&beside(&values, &choice.args), Use::Compared);
+                self.collations(&beside(&values, &choice.args), false);
                 Value { own: Vec::new(), ..one_of(&Flow::none(), &values) }
             }
             NodeRef::AArrayExpr(array) => self.array(&array.elements),
             NodeRef::CollateClause(collate) => {
-                let Value { flow, type_oid, tame, scalar, .. } = self.value(collate.arg.as_deref());
-                Value { type_oid, tame, ..Value::scalar(flow, scalar) }
+                let Value { flow, type_oid, tame, scalar, size, .. } = self.value(collate.arg.as_deref());
+                let collation = collate.collname.is_empty().then_some(collation::UNTOLD);
+                let collation = collation.unwrap_or_else(|| self.collation_named(collate));
+                Value { type_oid, tame, collation, size, ..Value::scalar(flow, scalar) }
             }
             NodeRef::RowExpr(row) => {
                 let (flow, values) = self.listed_values(&row.args);
-                kind::row(flow, &values)
+                kind::row(flow, &values).made_of(values.iter())
             }
             NodeRef::List(list) => {
                 let (flow, values) = self.listed_values(&list.items);
-                kind::list(flow, &values)
+                kind::list(flow, &values).made_of(values.iter())
             }
             NodeRef::NullTest(_) | NodeRef::BooleanTest(_) => kind::boolean(self.below(node)),
             NodeRef::JsonIsPredicate(predicate) => {
@@ -120,7 +134,7 @@ impl<'t> Tracer<'_, 't> {
                 let flow = self.below(node);
                 self.risk(&flow);
                 let more = self.called_on_older(node, &flow);
-                Value::of(flow.with(&more))
+                Value::untold(flow.with(&more))
             }
             _ => Value::of(self.below(node)),
         }
@@ -182,6 +196,7 @@ impl<'t> Tracer<'_, 't> {
                     if case.arg.is_some() {
                         let sides = [(&of, case.arg.as_deref()), (&test, when.expr.as_deref())];
                         self.typed(&sides, Use::Compared);
+                        self.collations(&sides, false);
                     }
                     tests.add(&test.flow);
                     results.push(self.value(when.result.as_deref()));
@@ -210,7 +225,7 @@ impl<'t> Tracer<'_, 't> {
         self.typed(&beside(&values, elements), Use::Joined);
         let (of, tame) = kind::common(values.iter());
         let (type_oid, tame) = kind::array_of(of, tame);
-        Value { type_oid, tame, ..Value::of(flow) }
+        Value { type_oid, tame, ..Value::of(flow) }.made_of(values.iter())
     }
 
     fn column(&mut self, fields: &'t [Node]) -> Value {
@@ -233,24 +248,28 @@ impl<'t> Tracer<'_, 't> {
     }
 
     pub(super) fn bare_value(&self, name: &str) -> Value {
-        match (self.bare(name), self.row(None, name)) {
+        let found = self.bare(name);
+        if let Found::Certainly(value) = found {
+            return value;
+        }
+        match (found, self.row(None, name)) {
             (Found::Certainly(value), _) | (Found::No, Some(value)) => value,
-            (Found::Perhaps(flow), Some(row)) => Value::of(flow.with(&row.flow)),
-            (Found::Perhaps(flow), None) => Value::of(flow),
+            (Found::Perhaps(flow), Some(row)) => Value::untold(flow.with(&row.flow)),
+            (Found::Perhaps(flow), None) => Value::untold(flow),
             // What is in a variable was put there by something that counts as kept.
-            (Found::No, None) if self.standing.is_variable(name) => Value::none(),
-            (Found::No, None) => Value::of(Flow::unknown()),
+            (Found::No, None) if self.standing.is_variable(name) => Value::untold(Flow::none()),
+            (Found::No, None) => Value::untold(Flow::unknown()),
         }
     }
 
     fn qualified_value(&mut self, schema: Option<&str>, qualifier: &str, name: &str) -> Value {
         match self.qualified(schema, qualifier, name) {
             Some((Found::Certainly(value), _)) => value,
-            Some((Found::Perhaps(flow), row)) => Value::of(self.attribute(&row, name).with(&flow)),
+            Some((Found::Perhaps(flow), row)) => Value::untold(self.attribute(&row, name).with(&flow)),
             // Not a column: a function of the whole row, written as one.
-            Some((Found::No, row)) => Value::of(self.attribute(&row, name)),
-            None if self.standing.is_variable(schema.unwrap_or(qualifier)) => Value::none(),
-            None => Value::of(Flow::unknown()),
+            Some((Found::No, row)) => Value::untold(self.attribute(&row, name)),
+            None if self.standing.is_variable(schema.unwrap_or(qualifier)) => Value::untold(Flow::none()),
+            None => Value::untold(Flow::unknown()),
         }
     }
 
@@ -259,6 +278,7 @@ impl<'t> Tracer<'_, 't> {
         let callee = self.standing.function(None, name);
         let known = callee.builtin.is_some() || callee.user.iter().any(|function| function.schema != Part::Unknown);
         if known && !self.has_field(value, name) {
+            self.strained(name, &[(value, None)]);
             self.answer(&callee, name, std::slice::from_ref(value), &value.flow)
         } else {
             value.flow.clone()
@@ -283,7 +303,8 @@ impl<'t> Tracer<'_, 't> {
             return field;
         }
         let tame = value.tame.clone().filter(|_| self.has_field(value, name));
-        Value { tame, ..Value::of(self.attribute(value, name)) }
+        let size = value.size;
+        Value { tame, size, collation: collation::UNTOLD, ..Value::of(self.attribute(value, name)) }
     }
 
     /// An expression and these of the subscripts and fields behind it.
@@ -292,7 +313,7 @@ impl<'t> Tracer<'_, 't> {
         for step in steps {
             value = match &step.node {
                 Some(NodeEnum::String(field)) => self.field(&value, &field.sval),
-                Some(NodeEnum::AStar(_)) => Value::of(value.flow),
+                Some(NodeEnum::AStar(_)) => Value::untold(value.flow),
                 _ => {
                     // What stands in brackets is not computed where there is nothing to take it from.
                     let before = self.risks;
@@ -300,7 +321,8 @@ impl<'t> Tracer<'_, 't> {
                     self.chosen(before, &value.flow);
                     let is_element = scalar::of_element(node);
                     let (type_oid, tame) = kind::taken(&value, &index, is_element);
-                    Value { type_oid, tame, ..Value::scalar(value.flow.with(&index), is_element) }
+                    let Value { flow, collation, size, .. } = value;
+                    Value { type_oid, tame, collation, size, ..Value::scalar(flow.with(&index), is_element) }
                 }
             };
         }
@@ -345,9 +367,12 @@ impl<'t> Tracer<'_, 't> {
                 let parts = names::strings(&link.oper_name).unwrap_or_default();
                 let (schema, symbol) = names::split(&parts).unwrap_or((None, "="));
                 let given = single(columns);
+                let sides = [(&test, link.testexpr.as_deref()), (&given, None)];
                 if let Some(using) = kind::asked(symbol, 2) {
-                    self.typed(&[(&test, link.testexpr.as_deref()), (&given, None)], using);
+                    self.typed(&sides, using);
                 }
+                self.collations(&sides, collation::searches(symbol));
+                self.strained(symbol, &sides);
                 let operator = self.operator_named(schema, symbol, &[&test, &given]);
                 kind::boolean(all.with(&within).with(&operator))
             }
@@ -358,10 +383,10 @@ impl<'t> Tracer<'_, 't> {
                     self.risk(&all);
                 }
                 let (type_oid, tame) = kind::array_of(element.type_oid, element.tame);
-                Value { type_oid, tame, ..Value::of(all) }
+                Value { type_oid, tame, collation: element.collation, size: size::ENDLESS, ..Value::of(all) }
             }
-            SubLinkType::MultiexprSublink => Value::of(columns.all()),
-            SubLinkType::Undefined | SubLinkType::CteSublink => Value::of(columns.all().with(&Flow::unknown())),
+            SubLinkType::MultiexprSublink => Value::untold(columns.all()),
+            SubLinkType::Undefined | SubLinkType::CteSublink => Value::untold(columns.all().with(&Flow::unknown())),
         }
     }
 
@@ -373,6 +398,7 @@ impl<'t> Tracer<'_, 't> {
         flow.add(&self.value(window.end_offset.as_deref()).flow);
         for name in [&window.name, &window.refname] {
             let named = |level: &super::range::Level| {
+                self.standing.steps.take(1 + level.windows.len() / 4);
                 level.windows.iter().find(|(known, _)| known.as_str() == name).map(|(_, flow)| flow.clone())
             };
             if let Some(known) = self.levels.iter().rev().find_map(named) {
@@ -403,7 +429,7 @@ impl<'t> Tracer<'_, 't> {
                 let columns = self.query_node(link.subselect.as_deref());
                 match (columns.list.get(at), &columns.rest) {
                     (Some(column), None) => column.value.clone(),
-                    _ => Value::of(columns.all()),
+                    _ => Value::untold(columns.all()),
                 }
             }
             _ => self.value(source),
@@ -416,11 +442,18 @@ fn one_of(tests: &Flow, values: &[Value]) -> Value {
     let flow = values.iter().fold(tests.clone(), |all, value| all.with(&value.flow));
     // A test of the column itself says what the column is.
     let suits = |column: &ColumnId| !tests.reads(*column) && values.iter().all(|value| value.suits(*column));
-    let mut own: Vec<ColumnId> = values.iter().flat_map(Value::unchanged).filter(suits).take(OWN).collect();
-    own.dedup();
+    let mut own: Vec<ColumnId> = Vec::new();
+    for column in values.iter().flat_map(Value::unchanged) {
+        // Each is looked for in all values, so few are.
+        if own.len() < OWN && !own.contains(&column) {
+            own.push(column);
+        }
+    }
+    own.retain(suits);
     let (type_oid, tame) = kind::common(values.iter());
     let tame = kind::chosen(type_oid, tame, tests);
-    Value { own, type_oid, tame, ..Value::scalar(flow, values.iter().any(|value| value.scalar)) }
+    let one = Value { own, type_oid, tame, ..Value::scalar(flow, values.iter().any(|value| value.scalar)) };
+    one.like(values.iter())
 }
 
 /// Values and what they are written as.
@@ -432,6 +465,10 @@ fn beside<'v>(values: &'v [Value], nodes: &'v [Node]) -> Vec<Side<'v>> {
 fn single(columns: Columns) -> Value {
     match (columns.list.as_slice(), &columns.rest) {
         ([column], None) => column.value.clone(),
-        _ => Value { tame: columns.tame(), ..Value::of(columns.all()) },
+        (_, Some(_)) => Value { tame: columns.tame(), ..Value::untold(columns.all()) },
+        (list, None) => {
+            let row = Value { tame: columns.tame(), ..Value::of(columns.all()) };
+            row.made_of(list.iter().map(|column| &column.value))
+        }
     }
 }

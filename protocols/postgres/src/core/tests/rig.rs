@@ -319,6 +319,7 @@ fn catalogue() -> Catalogue {
         number,
         name: Name::canonical(name),
         type_oid: if number == 1 { 23 } else { 25 },
+        collation: if number == 1 { 0 } else { 100 },
         not_null: false,
         generated: None,
         derived: None,
