@@ -216,14 +216,28 @@ impl fmt::Display for Reason {
 
 /// What is said of an operation that was not wholly read: a rule about something else may match it for that alone.
 fn unsure(operation: &str) -> &'static str {
-    let bare = operation.split(" +").next().unwrap_or_default();
+    let mut words = operation.split(" +");
+    let bare = words.next().unwrap_or_default();
+    let mut marks: Vec<&str> = words.collect();
+    marks.retain(|mark| matches!(*mark, "recursive" | "dynamic"));
     if bare == "unknown" {
         " (a part of it is not understood: leave that out, or write it another way)"
+    } else if matches!(bare, "read file ?" | "delete file ?") && marks == ["recursive"] {
+        " (what lies below is not known: name the directory from the root, for a tool by its `path`; of a tree that is too \
+         large to be looked through, as .git or node_modules make it, name the directories that you mean)"
+    } else if is_variable_in_capitals(bare) {
+        " (a variable of the line's own needs no rule where its name is in small letters)"
     } else if bare.ends_with(" file ?") {
         " (which file is not known: write paths from the root, or all of the line behind one cd: cd /DIRECTORY && { …; })"
     } else {
         ""
     }
+}
+
+/// Whether it sets a variable whose name says that programs may look at it.
+fn is_variable_in_capitals(operation: &str) -> bool {
+    let name = operation.strip_prefix("configure setting \"").and_then(|rest| rest.strip_suffix('"'));
+    name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'))
 }
 
 /// How a client says why it sends something.
@@ -456,6 +470,23 @@ mod tests {
         let reason = Reason::NoRule { operation: "read file ? +dynamic".into() };
         assert!(reason.to_string().contains("cd /DIRECTORY && { …; }"), "{reason}");
         assert_eq!(Reason::NoRule { operation: "read file /x".into() }.to_string(), "no rule allows read file /x");
+        // A tree is not made known by a `cd`, and what an archive writes not by naming its directory.
+        let said = |operation: &str| Reason::NoRule { operation: operation.into() }.to_string();
+        for tree in ["read file ? +recursive", "delete file ? +recursive +forced"] {
+            assert!(said(tree).contains("directories that you mean"), "{tree}");
+        }
+        assert!(said("read file ? +dynamic +recursive").contains("cd /DIRECTORY"));
+        assert!(!said("update file ? +recursive").contains("directories that you mean"));
+    }
+
+    #[test]
+    fn a_variable_in_capitals_is_told_to_be_in_small_letters() {
+        let said = |operation: &str| Reason::NoRule { operation: operation.into() }.to_string();
+        assert!(said("configure setting \"DIR\"").contains("small letters"));
+        assert!(said("configure setting \"OUT_2\" +dynamic").contains("small letters"));
+        for other in ["configure setting work_mem", "configure setting \"alias x\"", "configure setting \"Path\""] {
+            assert_eq!(said(other), format!("no rule allows {other}"));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::facts::{self, Behaviour, Effect, Role, Row, Slot, Spec, Style};
 use crate::interpret::child;
 use crate::reach;
 use crate::script;
-use crate::state::State;
+use crate::state::{State, Value};
 use crate::walk::{Input, Walker};
 use portcullis_model::{Action, Mark, Marks, Object, Operation, Part};
 use std::sync::Arc;
@@ -39,6 +39,10 @@ pub(crate) struct Applied<'a> {
 impl Walker<'_> {
     /// Applies a row.
     pub(crate) fn apply(&mut self, name: &str, row: &Row, arguments: &[Field], state: &mut State) {
+        if matches!(name, "make" | "gmake") && (self.strayed || is_at_code(state)) {
+            // What `PWD` and `OLDPWD` hold, it expands.
+            self.dynamic_code();
+        }
         match row.behaviour {
             Some(Behaviour::Inert) => {
                 self.execute(name, None, row.spec.marks);
@@ -77,9 +81,17 @@ impl Walker<'_> {
         let words: Vec<&str> = call.operands.iter().map_while(Field::known).take(SUBCOMMAND_WORDS).collect();
         let found = (1..=words.len()).rev().find_map(|many| {
             let key = words.get(..many)?.join(" ");
-            row.subcommands.get(&key).map(|spec| (many, key, spec))
+            // One that says of its words alone that they are milder than the program is about no others.
+            let whole = |spec: &&Spec| !spec.instead || !spec.operands.is_empty() || many == call.operands.len();
+            row.subcommands.get(&key).filter(whole).map(|spec| (many, key, spec))
         });
         if let Some((many, key, spec)) = found {
+            let longer = |name: &String| name.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with(' '));
+            let among = call.operands.get(many).is_some_and(|field| field.sure == Sure::Among);
+            if among && row.subcommands.keys().any(longer) {
+                // One of the names may be the rest of another subcommand's.
+                self.unread();
+            }
             let rest = call.operands.get(many..).unwrap_or_default().to_vec();
             let all = if row.behaviour == Some(Behaviour::Git) { spec.clone() } else { row.inherited(spec) };
             let mut inner = args::parse(&rest, &all, row.style, spec.stop);
@@ -117,23 +129,10 @@ impl Walker<'_> {
     }
 
     fn perform(&mut self, name: &str, sub: Option<&str>, row: &Row, spec: &Spec, call: Call, state: &mut State) {
-        let mut marks = row.spec.marks.union(spec.marks).union(call.marks);
-        if sub.is_none() {
-            marks = marks.iter().filter(|mark| !matches!(mark, Mark::Recursive | Mark::Forced)).collect();
-        }
-        if call.doubtful {
-            marks = marks.with(Mark::Dynamic);
-        }
-        self.execute(name, sub, marks);
-        if call.troubled {
-            self.unread();
-        }
         let mut modes = call.modes.iter().filter(|mode| spec.modes.contains_key(*mode));
         let mode = modes.next();
         // Which of two modes wins is each program's own matter.
-        if modes.any(|other| Some(other) != mode) {
-            self.unread();
-        }
+        let clash = modes.any(|other| Some(other) != mode);
         let mut slots: Vec<Slot> = mode.and_then(|mode| spec.modes.get(mode)).unwrap_or(&spec.operands).clone();
         if call.has(Effect::NoDefaults) {
             slots.retain(|slot| !matches!(slot, Slot::Always(..)));
@@ -143,7 +142,17 @@ impl Walker<'_> {
         }
         let into = call.has(Effect::NoInto);
         let (placed, excess) = args::place(&call.operands, &slots, call.has(Effect::Operand), into);
-        if excess || may_shift(&call, &slots) {
+        let understood = !(call.troubled || clash || excess || may_shift(&call, &slots));
+        let inherited = if spec.instead && understood && !call.doubtful { Marks::NONE } else { row.spec.marks };
+        let mut marks = inherited.union(spec.marks).union(call.marks);
+        if sub.is_none() {
+            marks = marks.iter().filter(|mark| !matches!(mark, Mark::Recursive | Mark::Forced)).collect();
+        }
+        if call.doubtful {
+            marks = marks.with(Mark::Dynamic);
+        }
+        self.execute(name, sub, marks);
+        if !understood {
             self.unread();
         }
         let reach = Arc::new(reach::of(&call, &placed, state));
@@ -192,7 +201,8 @@ impl Walker<'_> {
             .and_then(|(_, field)| field.known().map(str::to_owned));
         let is_source = |role: &Role| matches!(role, Role::Read | Role::ReadTree | Role::Move | Role::RemoteRead);
         let sources = placed.iter().filter(|(role, _)| is_source(role)).map(|(_, field)| field.clone()).collect();
-        let privileged = spec.marks.union(row.spec.marks).contains(Mark::Privileged);
+        let privileged =
+            spec.marks.contains(Mark::Privileged) || (!spec.instead && row.spec.marks.contains(Mark::Privileged));
         let mut applied = Applied { name, call, marks, sources, port, argv: Vec::new(), line: Vec::new() };
         self.privileged += usize::from(privileged);
         // Where it goes first, in whatever order its options stand.
@@ -259,6 +269,10 @@ impl Walker<'_> {
                 if applied.call.has(Effect::Removes) {
                     self.file(Action::Delete, field, marks, state);
                 }
+            }
+            Role::List | Role::ListTree => {
+                let marks = if role == Role::ListTree { marks.with(Mark::Recursive) } else { marks };
+                self.names_in(field, marks, applied, state);
             }
             Role::Write | Role::WriteTree => {
                 if field.known() != Some("-") {
@@ -341,7 +355,8 @@ impl Walker<'_> {
             Role::Volume => self.volume(field, state),
             // What the operands behind it mean is known only from the directory itself.
             Role::Here if field.known() == Some(".") => {}
-            Role::Backup | Role::Here | Role::Unknown | Role::ShellOption => self.unread(),
+            Role::PsFormat if field.known().is_some_and(particular::is_plain_format) => {}
+            Role::Backup | Role::Here | Role::Unknown | Role::ShellOption | Role::PsFormat => self.unread(),
             Role::Jq if particular::may_import(field) => self.foreign_code(applied.name),
             Role::Jq => {}
             // A page with a slash in its name is a file.
@@ -382,6 +397,13 @@ impl Walker<'_> {
             _ => self.file(Action::Execute, field, Marks::NONE, state),
         }
     }
+}
+
+/// Whether the names of the directory and of the one before it hold a dollar sign.
+fn is_at_code(state: &State) -> bool {
+    let code = |text: &str| text.contains('$');
+    let held = matches!(state.get("OLDPWD"), Value::Known(text) if code(&text));
+    held || state.directories.known.iter().chain(&state.previous.known).any(|place| code(place))
 }
 
 /// Roles that give a program its code, so that it does not read standard input for it.

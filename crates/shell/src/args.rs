@@ -56,6 +56,14 @@ pub(crate) fn parse(arguments: &[Field], spec: &Spec, style: Style, stop: bool) 
     while let Some((argument, rest)) = reader.rest.split_first() {
         reader.rest = rest;
         let first = std::mem::replace(&mut reader.first, false);
+        // In another order an option takes another word for its argument, or stands behind `--`.
+        let literal = Field::literal(argument.text.as_str());
+        let argument = if argument.sure == Sure::Among && !reader.call.ended && reader.may_be_read(argument, first) {
+            reader.call.doubtful = true;
+            &literal
+        } else {
+            argument
+        };
         if style == Style::None || reader.call.ended {
             reader.call.operands.push(argument.clone());
         } else if argument.text == "-" && argument.sure == Sure::Literal && reader.find("-").is_some() {
@@ -103,11 +111,18 @@ impl Reader<'_> {
         self.spec.options.iter().find(|fact| fact.names.iter().any(|known| known == name)).cloned()
     }
 
+    /// Whether a name that a pattern met is more than an operand.
+    fn may_be_read(&self, name: &Field, first: bool) -> bool {
+        let plus = name.text.starts_with('+') && (self.find("+").is_some() || self.find("+#").is_some());
+        self.style != Style::None && (plus || name.may_be_option() || (first && self.style == Style::Tar))
+    }
+
     fn next(&mut self) -> Option<Field> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
-        // Unquoted, it may be several words, and those behind the first are arguments of their own.
-        self.call.doubtful |= first.sure == Sure::Splits;
+        // Unquoted, it may be several words, and those behind the first are arguments of their own. Of what a pattern
+        // met any may be the first.
+        self.call.doubtful |= matches!(first.sure, Sure::Splits | Sure::Among);
         Some(first.clone())
     }
 
@@ -155,6 +170,10 @@ impl Reader<'_> {
         // In a row of several programs an abbreviation may mean another option of one of them.
         self.call.troubled |= self.spec.whole && !fact.names.iter().any(|known| known.strip_prefix("--") == Some(name));
         let value = value.map(|value| Field { text: value.to_owned(), sure });
+        if fact.effects.contains(&Effect::Named) {
+            // A name stands before the argument, in a word of its own.
+            self.call.troubled |= value.is_some() || self.next().is_none();
+        }
         let value = match (fact.argument, value) {
             (Argument::Required(_), None) => self.next(),
             (Argument::None, Some(_)) => {
@@ -307,7 +326,8 @@ fn is_bsd_flag(name: &str) -> bool {
     matches!(name, "-g" | "-s" | "-u")
 }
 
-/// Which operand is what: operands in their places, and `true` where there are more than places.
+/// Which operand is what: operands in their places, and `true` where there are more than places, or one of several
+/// names that a pattern met stands where the program takes it for something else than the others.
 pub(crate) fn place(operands: &[Field], slots: &[Slot], skip_first: bool, no_into: bool) -> (Vec<(Role, Field)>, bool) {
     let mut slots: Vec<&Slot> = slots.iter().collect();
     if skip_first && let Some(at) = slots.iter().position(|slot| matches!(slot, Slot::One(_))) {
@@ -325,8 +345,13 @@ pub(crate) fn place(operands: &[Field], slots: &[Slot], skip_first: bool, no_int
         .unwrap_or_default();
     let mut out = Vec::new();
     let middle_end = operands.len().saturating_sub(after.len()).max(before.len().min(operands.len()));
+    let rest = many.and_then(|at| slots.get(at)).and_then(|slot| role(slot));
+    let mut roles = before.iter().chain(&after).copied().chain(rest);
+    let alike = roles.next().is_none_or(|first| roles.all(|role| role == first));
     let mut excess = false;
     for (at, operand) in operands.iter().enumerate() {
+        let middle = at >= before.len() && at < middle_end;
+        excess |= operand.sure == Sure::Among && !alike && !middle;
         let role = if at < before.len() {
             before.get(at).copied()
         } else if at < middle_end {

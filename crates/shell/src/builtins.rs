@@ -88,8 +88,9 @@ impl Walker<'_> {
     /// Runs a builtin.
     pub(crate) fn builtin(&mut self, name: &str, arguments: &[Field], state: &mut State) {
         match name {
-            "cd" | "pushd" => self.change_directory(arguments, state),
-            "popd" => state.directories = Directories::any(),
+            "cd" => self.change_directory(arguments, state),
+            "pushd" => self.push_directory(arguments, state),
+            "popd" => self.enter(Directories::any(), state),
             "eval" => self.evaluate_words(arguments, state),
             "." | "source" => self.source(arguments, state),
             "exec" => self.handed_on(arguments, false, state),
@@ -153,6 +154,22 @@ impl Walker<'_> {
             Some((Some(text), _)) => here.step(text),
             Some((None, _)) => Directories::any(),
         };
+        self.enter(next, state);
+    }
+
+    /// `pushd DIRECTORY`. Without one it swaps the two on top, and with an option it may stay.
+    fn push_directory(&mut self, arguments: &[Field], state: &mut State) {
+        match arguments {
+            [only] if only.known().is_some_and(|text| !text.starts_with(['-', '+'])) => {
+                self.change_directory(arguments, state);
+            }
+            _ => self.enter(Directories::any(), state),
+        }
+    }
+
+    /// The shell goes to `next`, unless that fails.
+    fn enter(&mut self, next: Directories, state: &mut State) {
+        let here = state.directories.clone();
         let absolute = |walker: &Self, place: &Rc<str>| -> Rc<str> {
             match (place.strip_prefix('~'), &walker.scope.home) {
                 (Some(rest), Some(home)) => format!("{home}{rest}").into(),
@@ -163,8 +180,17 @@ impl Walker<'_> {
             known: next.known.iter().map(|place| absolute(self, place)).collect(),
             unknown: next.unknown,
         };
+        let code = |place: &Rc<str>| place.contains('$');
+        if here.known.iter().chain(&state.directories.known).any(code) {
+            // `PWD` and `OLDPWD` are in the environment of what runs, and `make` expands what they hold.
+            self.configure("PWD");
+        }
+        self.strayed |= next.unknown;
         state.previous = here;
-        state.variables.remove("OLDPWD");
+        if state.variables.remove("OLDPWD").is_some() {
+            // Where that fails it holds what it was given.
+            state.previous_failed = Directories::any();
+        }
         state.variables.remove("PWD");
     }
 
@@ -189,7 +215,12 @@ impl Walker<'_> {
             _ => arguments,
         };
         let Some(file) = arguments.first() else { return };
-        self.run_file(file, state);
+        if arguments.len() > 1 && file.text == "-p" {
+            // From 5.3 on: where to look for it.
+            self.dynamic_code();
+        } else {
+            self.run_file(file, state);
+        }
         forget(state);
     }
 
@@ -298,7 +329,7 @@ impl Walker<'_> {
         }
     }
 
-    fn completes(&mut self, arguments: &[Field], state: &State) {
+    fn completes(&mut self, arguments: &[Field], state: &mut State) {
         let mut rest = arguments.iter();
         while let Some(field) = rest.next() {
             match field.known() {
@@ -306,13 +337,19 @@ impl Walker<'_> {
                     Some(text) => self.nested(&text, state),
                     None => self.dynamic_code(),
                 },
+                // A variable that takes what would be printed, from 5.3 on.
+                Some(text) if text.starts_with("-V") => {
+                    let glued = text.get(2..).filter(|name| !name.is_empty()).map(Field::literal);
+                    let name = glued.or_else(|| rest.next().cloned()).unwrap_or_else(Field::unknown);
+                    self.evaluated_name(&name, state);
+                }
                 // A word list is expanded, substitutions and all.
                 Some("-W") => match rest.next().and_then(Field::known) {
                     Some(text) if !text.contains(['$', '`']) => {}
                     _ => self.dynamic_code(),
                 },
                 // Glued to the letter, or behind others.
-                Some(text) if text.starts_with('-') && text.contains(['C', 'F', 'W']) => self.dynamic_code(),
+                Some(text) if text.starts_with('-') && text.contains(['C', 'F', 'V', 'W']) => self.dynamic_code(),
                 Some(_) => {}
                 None => self.dynamic_code(),
             }

@@ -4,7 +4,7 @@
 //! `execute program ?` with `dynamic`, and then nothing about the shell's state is known; a name with a slash outside the
 //! system's program directories is that file, not the program of that name. Held by: `fixtures/shell/*.tsv`.
 
-use crate::expand::{Field, Sure};
+use crate::expand::{Field, Sure, braces};
 use crate::loops::forget;
 use crate::reading::Simple;
 use crate::state::{State, Value};
@@ -57,8 +57,13 @@ impl Walker<'_> {
             return;
         }
         let mut before = Vec::new();
+        let hidden = |name: &str| state.functions.contains_key(name) || state.aliases.contains_key(name);
+        // How `read` cuts its line: it ends with that command, and no program sees it.
+        let cuts = fields.first().and_then(Field::known) == Some("read") && !hidden("read");
         for (name, value) in values {
-            self.exported(&name, Some(&value), state);
+            if !(cuts && name == "IFS") {
+                self.exported(&name, Some(&value), state);
+            }
             let value = if self.is_strange(&name) { Value::Unknown } else { value };
             state.set(&name, value);
             before.push((originals.get(name.as_str()).cloned(), name));
@@ -68,7 +73,12 @@ impl Walker<'_> {
         let outer = self.input.clone();
         self.redirects(redirects, state);
         let lasting = program.as_deref() == Some("exec") && fields.len() == 1;
+        // A builtin or a function does not run either where a redirection fails.
+        let skipped = (!redirects.is_empty()).then(|| state.clone());
         self.dispatch(&fields, true, state);
+        if let Some(skipped) = skipped {
+            state.or_failed(&skipped);
+        }
         if !lasting {
             self.input = outer;
         }
@@ -128,7 +138,13 @@ impl Walker<'_> {
             let declares = fields.first().and_then(Field::known).is_some_and(|name| DECLARATIONS.contains(&name));
             match assignment(value).filter(|_| declares) {
                 Some(cut) => {
-                    let got = self.assignment_value(&cut, state);
+                    let got = if self.expands_braces(cut.value) {
+                        // Here bash expands them, and assigns one after the other.
+                        self.expand_one(cut.value, state);
+                        Value::Unknown
+                    } else {
+                        self.assignment_value(&cut, state)
+                    };
                     if self.posix && may_split(cut.value, &got) {
                         state.forget();
                     }
@@ -141,6 +157,18 @@ impl Walker<'_> {
             }
         }
         fields
+    }
+
+    /// Whether a value behind `export` and the like is several words.
+    fn expands_braces(&mut self, raw: &str) -> bool {
+        let Some(pieces) = crate::pieces::pieces(raw).filter(|_| !raw.starts_with('(')) else { return false };
+        match braces::words(pieces.clone()) {
+            Ok(words) => words != [pieces],
+            Err(refused) => {
+                self.refuse_braces(refused);
+                true
+            }
+        }
     }
 
     /// A command's first word may be an alias: it is that too, since whether aliases are on is not known.

@@ -2,10 +2,11 @@
 //!
 //! The order is bash's: braces, tilde, parameters and substitutions, splitting, globs. Every substitution met is walked,
 //! so what it runs is read whatever becomes of its output. Promises: a field is [`Sure::Literal`] only if it is exactly
-//! that, once; everything else keeps the literal text that it surely starts with, and says whether it could be several
-//! words or none. Held by: `fixtures/shell/{quoting,dynamic}.tsv`, `tests/it/agreement.rs`.
+//! that, once, in that place; what a pattern met among others is [`Sure::Among`], in no order; everything else keeps
+//! the literal text that it surely starts with, and says whether it could be several words or none.
+//! Held by: `fixtures/shell/{quoting,dynamic}.tsv`, `tests/it/{agreement,scopes}.rs`.
 
-mod braces;
+pub(crate) mod braces;
 
 use crate::caps::{HOME, PIPE};
 use crate::pieces::{self, Expansion, Piece};
@@ -34,6 +35,8 @@ pub(crate) struct Field {
 pub(crate) enum Sure {
     /// It is exactly the text.
     Literal,
+    /// It is exactly one of several names that a pattern met; which of them stands where, the target's locale says.
+    Among,
     /// It is one field that starts with the text.
     Starts,
     /// It is any number of fields, none included, of which the first starts with the text.
@@ -54,10 +57,15 @@ impl Field {
         (self.sure == Sure::Literal).then_some(self.text.as_str())
     }
 
+    /// The text, where it is exactly that, here or in the place of another: for what is done to each of them alike.
+    pub(crate) fn named(&self) -> Option<&str> {
+        matches!(self.sure, Sure::Literal | Sure::Among).then_some(self.text.as_str())
+    }
+
     /// Whether a program could take it for an option.
     pub(crate) fn may_be_option(&self) -> bool {
         match self.sure {
-            Sure::Literal => self.text.len() > 1 && self.text.starts_with('-'),
+            Sure::Literal | Sure::Among => self.text.len() > 1 && self.text.starts_with('-'),
             Sure::Starts => self.text.is_empty() || self.text.starts_with('-'),
             Sure::Splits => true,
         }
@@ -139,9 +147,12 @@ impl Walker<'_> {
         };
         self.no_operators(&pieces, OPERATORS);
         let written = pieces.clone();
-        let Some(words) = braces::words(pieces) else {
-            self.too_large("a word's braces expand to too many words");
-            return vec![Field { text: String::new(), sure: Sure::Splits }];
+        let words = match braces::words(pieces) {
+            Ok(words) => words,
+            Err(refused) => {
+                self.refuse_braces(refused);
+                return vec![Field { text: String::new(), sure: Sure::Splits }];
+            }
         };
         // What braces made is no assignment, whatever it looks like; and POSIX sh has none.
         let braced = words != [written.as_slice()];
@@ -150,6 +161,16 @@ impl Walker<'_> {
         }
         let value = if braced { None } else { value_at(&written) };
         words.into_iter().flat_map(|word| self.fields(word, value, state)).collect()
+    }
+
+    /// Braces that are not expanded here.
+    pub(crate) fn refuse_braces(&mut self, refused: braces::Refused) {
+        match refused {
+            braces::Refused::Many => self.too_large("a word's braces expand to too many words"),
+            braces::Refused::Special => self.refuse(Fault::Ambiguous {
+                message: "braces make special characters or count with very large numbers: write the words out".into(),
+            }),
+        }
     }
 
     /// The one text of a word where words are neither split nor globbed: assignments, here-strings, `case`.
@@ -316,7 +337,8 @@ impl Walker<'_> {
         }
     }
 
-    /// A pattern for the target to expand: its results, where they are there; a question otherwise.
+    /// A pattern for the target to expand: its results, where they are there; a question otherwise. In which order they
+    /// come depends on the locale, and which of them come on the directory.
     fn glob(&mut self, word: &Building, out: &mut Vec<Field>, state: &State) {
         let places: Vec<Option<String>> = if word.text.contains(PIPE) {
             // No name that the target could be asked for.
@@ -343,6 +365,9 @@ impl Walker<'_> {
             }
         }
         if all {
+            if found.len() > 1 {
+                found.iter_mut().for_each(|field| field.sure = Sure::Among);
+            }
             out.extend(found);
         } else {
             let text = word.special.and_then(|at| word.text.get(..at)).unwrap_or_default().to_owned();

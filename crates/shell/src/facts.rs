@@ -40,6 +40,7 @@ words! {
         Header = "header", Volume = "volume", MaybeShell = "maybe-sh", Port = "port", Output = "output",
         Repository = "repository", RepositoryUpdate = "repository-update", Here = "here", Checkpoint = "checkpoint", Compress = "compress", CompressKeep = "compress-keep",
         Backup = "backup", Jq = "jq", Page = "page", ShellOption = "shell-option",
+        List = "list", ListTree = "list-tree", PsFormat = "ps-format",
     }
 }
 
@@ -48,7 +49,7 @@ words! {
     Effect {
         Operand = "operand", Alone = "alone", InPlace = "in-place", Removes = "removes", NoDefaults = "no-defaults",
         Directory = "directory", Exact = "exact", Stdin = "stdin", Listing = "listing", NoInto = "no-into", End = "end",
-        Deletes = "deletes", Unit = "unit",
+        Deletes = "deletes", Unit = "unit", Follows = "follows", Named = "named",
     }
 }
 
@@ -107,6 +108,8 @@ pub(crate) struct Spec {
     pub(crate) operands: Vec<Slot>,
     pub(crate) modes: BTreeMap<String, Vec<Slot>>,
     pub(crate) marks: Marks,
+    /// Its marks stand in the place of the program's, where every word of the call is understood.
+    pub(crate) instead: bool,
     /// What standard input is read as, where no operand or option gives the code.
     pub(crate) stdin: Option<Role>,
     /// Options end at the first operand.
@@ -158,6 +161,7 @@ struct RawSub {
     operands: Option<String>,
     modes: Option<BTreeMap<String, String>>,
     marks: Option<String>,
+    instead: Option<String>,
     stdin: Option<String>,
     stop: Option<bool>,
 }
@@ -252,6 +256,7 @@ impl RawRow {
             operands: self.operands,
             modes: self.modes,
             marks: self.marks,
+            instead: None,
             stdin: self.stdin,
             stop: None,
         };
@@ -290,7 +295,8 @@ impl RawSub {
             options: options(self.options.as_deref().unwrap_or_default())?,
             operands: slots(self.operands.as_deref().unwrap_or_default())?,
             modes,
-            marks: marks(self.marks.as_deref().unwrap_or_default())?,
+            marks: marks(self.instead.as_deref().or(self.marks.as_deref()).unwrap_or_default())?,
+            instead: self.instead.is_some(),
             stdin: word(self.stdin.as_deref(), Role::of, "role")?,
             stop: self.stop.unwrap_or(false),
             whole: false,

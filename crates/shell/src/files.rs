@@ -29,7 +29,7 @@ const DEVICES: [&str; 11] = [
 impl Walker<'_> {
     /// `action` on the file that an argument names.
     pub(crate) fn file(&mut self, action: Action, field: &Field, marks: Marks, state: &State) {
-        let Some(text) = field.known() else {
+        let Some(text) = field.named() else {
             self.emit(Operation::new(action, Object::File(Part::Unknown)).marked(marks.with(Mark::Dynamic)));
             return;
         };
@@ -113,7 +113,10 @@ impl Walker<'_> {
             put(self, target);
             return;
         };
-        let inside = directory || text.ends_with('/') || matches!(path::base(text), "." | "..") || sources.len() > 1;
+        // Where the directory is one of several, what a pattern met in one of them may be a single name.
+        let places = state.directories.known.len() + usize::from(state.directories.unknown);
+        let several = sources.len() > 1 && (places < 2 || sources.iter().any(|source| source.sure != Sure::Among));
+        let inside = directory || text.ends_with('/') || matches!(path::base(text), "." | "..") || several;
         if !inside || sources.is_empty() {
             put(self, target);
         }
@@ -121,7 +124,7 @@ impl Walker<'_> {
             return;
         }
         for source in sources {
-            let name = source.known().map(path::base);
+            let name = source.named().map(path::base);
             match name {
                 // What a tree's `.` holds lands in the directory itself.
                 Some("." | "..") | Some("") => put(self, target),

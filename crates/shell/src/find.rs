@@ -1,8 +1,9 @@
 //! `find`: its starting points, and the actions among its tests.
 //!
 //! Promises: whatever `-exec`, `-ok` and their kin run is read with every starting point in the place of `{}`, marked
-//! recursive; a word that is no test, action or operator of the list makes the call `unknown`. Which files the tests let
-//! through is not known. Held by: `fixtures/shell/find.tsv`.
+//! recursive; a word that is no test, action or operator of the list makes the call `unknown`. A call that only shows names
+//! says so of its trees (`Reading::listed`). Which files the tests let through is not known.
+//! Held by: `fixtures/shell/find.tsv`, `tests/it/scopes.rs`.
 
 use crate::expand::{Field, Sure, from_home};
 use crate::state::{Directories, State};
@@ -103,7 +104,7 @@ impl Walker<'_> {
     pub(crate) fn find(&mut self, name: &str, arguments: &[Field], state: &mut State) {
         let starts = |field: &Field| {
             field
-                .known()
+                .named()
                 .is_some_and(|text| (text.len() > 1 && text.starts_with('-')) || matches!(text, "(" | ")" | "!" | ","))
         };
         let mut rest = arguments;
@@ -120,7 +121,9 @@ impl Walker<'_> {
         let mut roots = roots.to_vec();
         // An unquoted value may be several words, and an action among them.
         let doubtful = arguments.iter().any(|field| field.sure == Sure::Splits)
-            || roots.iter().any(|field| field.sure != Sure::Literal && field.may_be_option());
+            || roots.iter().any(|field| field.sure != Sure::Literal && field.may_be_option())
+            // Those that a pattern met behind it would be starting points in another order.
+            || arguments.iter().any(|field| field.sure == Sure::Among && starts(field));
         self.execute(name, None, if doubtful { Mark::Dynamic.into() } else { Marks::NONE });
         let from_file = expression.iter().position(|field| field.known() == Some("-files0-from"));
         if from_file.is_some() {
@@ -130,9 +133,11 @@ impl Walker<'_> {
             roots.push(Field::literal("."));
         }
         let tree = Marks::from(Mark::Recursive);
+        self.listing = only_lists(arguments);
         for root in &roots {
             self.file(Action::Read, root, tree, state);
         }
+        self.listing = false;
         self.actions(expression, &roots, state);
     }
 
@@ -177,7 +182,7 @@ impl Walker<'_> {
 
     /// A starting point as a path that does not depend on the directory; not known where there are several.
     fn rooted(&self, root: &Field, state: &State) -> Field {
-        match root.known().map(|text| self.paths(text, state)).as_deref() {
+        match root.named().map(|text| self.paths(text, state)).as_deref() {
             Some([Some(path)]) => Field::literal(from_home(path)),
             _ => Field::unknown(),
         }
@@ -189,7 +194,7 @@ impl Walker<'_> {
             let root = if elsewhere { self.rooted(root, state) } else { root.clone() };
             let argv: Vec<Field> = command
                 .iter()
-                .map(|field| match (field.text.as_str(), field.sure, root.known()) {
+                .map(|field| match (field.text.as_str(), field.sure, root.named()) {
                     ("{}", Sure::Literal, Some(root)) => Field::literal(root),
                     ("{}", ..) => Field { text: String::new(), sure: Sure::Starts },
                     (text, sure, _) if text.contains("{}") => {
@@ -212,6 +217,13 @@ impl Walker<'_> {
             self.found_recursive = false;
         }
     }
+}
+
+/// Whether names are shown, and what `ls -l` says of them, and that is all: nothing is run, written, removed or taken from
+/// a file, and no link is followed.
+fn only_lists(arguments: &[Field]) -> bool {
+    let more = ["-exec", "-ok", "-delete", "-fprint", "-fls", "-files0-from", "-follow", "-H", "-L"];
+    arguments.iter().all(|field| field.named().is_some_and(|word| !more.iter().any(|start| word.starts_with(start))))
 }
 
 /// Where the command of an action ends: at `;`, or for those that gather at a `+` right behind `{}`.

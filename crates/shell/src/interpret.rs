@@ -7,7 +7,7 @@
 mod psql;
 
 use crate::args;
-use crate::expand::Field;
+use crate::expand::{Field, Sure};
 use crate::facts::{Effect, Role, Row};
 use crate::posix::{NAMED, has_odd_name, has_single_dash, is_posix};
 use crate::state::{Directories, State, Value};
@@ -167,6 +167,8 @@ impl Walker<'_> {
                 self.run_input(&input, state);
             }
             Some(text) if crate::caps::is_pipe(text) => self.dynamic_code(),
+            // The others are its arguments, whichever it is.
+            None if file.sure == Sure::Among => self.dynamic_code(),
             _ => {
                 let before = Marks::NONE;
                 let mut own = state.clone();

@@ -1,7 +1,8 @@
 //! Loops, functions and `[[ ]]`.
 //!
 //! A loop's body is walked until its state no longer changes, at most three times, the last with everything forgotten; a
-//! loop over known words is walked once per word. A function's body is walked per call. Promises: what `break`,
+//! loop over known words is walked once per word, and over names that a pattern met in any order of them. A function's body
+//! is walked per call. Promises: what `break`,
 //! `continue` and `return` leave behind holds behind the loop and the call too. Held by: `fixtures/shell/dynamic.tsv`.
 
 use crate::expand::{Field, Sure};
@@ -46,8 +47,11 @@ impl Walker<'_> {
             self.unread();
         }
         let fields = self.words_of(words, state);
-        let known: Option<Vec<&str>> = fields.iter().map(Field::known).collect();
+        let known: Option<Vec<&str>> = fields.iter().map(Field::named).collect();
         match known {
+            Some(values) if values.len() <= WORDS && fields.iter().any(|field| field.sure == Sure::Among) => {
+                self.in_any_order(name, &values, body, state);
+            }
             Some(values) if values.len() <= WORDS => {
                 for value in values {
                     self.assigned(name, Value::Known(value.into()), state);
@@ -62,6 +66,38 @@ impl Walker<'_> {
                     walker.run(body, state);
                     settle(state);
                 });
+            }
+        }
+    }
+
+    /// The same where the order of the words is not known: each is walked with whatever the others may have left.
+    fn in_any_order(&mut self, name: &str, values: &[&str], body: &Node, state: &mut State) {
+        let noted = self.commands.len();
+        let mut entry = state.clone();
+        for round in 0..3 {
+            if round == 2 {
+                forget(&mut entry);
+            }
+            // A round walks all that the one before it did: each command is noted once for a word.
+            self.commands.truncate(noted);
+            let mut left: Option<State> = None;
+            for value in values {
+                let mut own = entry.clone();
+                self.assigned(name, Value::Known((*value).into()), &mut own);
+                self.run(body, &mut own);
+                settle(&mut own);
+                self.rejoin(&mut own);
+                match &mut left {
+                    Some(left) => left.join(&own),
+                    None => left = Some(own),
+                }
+            }
+            let Some(left) = left else { return };
+            let before = entry.clone();
+            entry.join(&left);
+            *state = left;
+            if entry.same(&before) {
+                return;
             }
         }
     }
@@ -161,7 +197,10 @@ impl Walker<'_> {
         match &node.kind {
             NodeKind::CondAnd { left, right } | NodeKind::CondOr { left, right } => {
                 self.test_expression(left, state);
+                // The right side is not expanded where the left one decides.
+                let without = state.clone();
                 self.test_expression(right, state);
+                state.join(&without);
             }
             NodeKind::CondNot { operand } => self.test_expression(operand, state),
             NodeKind::CondParen { inner } => self.test_expression(inner, state),
@@ -207,8 +246,8 @@ impl Walker<'_> {
 /// Nothing is known any more.
 pub(crate) fn forget(state: &mut State) {
     state.forget();
-    state.settle(Directories::any());
     state.previous = Directories::any();
+    state.settle(Directories::any());
     for text in state.aliases.values_mut() {
         *text = None;
     }

@@ -124,6 +124,9 @@ pub struct Reading {
     /// Paths with a step up in them, absolute or below `~` but not normalised. The operations name them as their letters
     /// say; where a part before the step is a link, the target goes elsewhere, so these are to be resolved there.
     pub climbs: Vec<String>,
+    /// Directories, as the operations name them, of whose trees the names alone are read, as `ls -R` does it: nothing
+    /// below is opened but directories, and no link is followed.
+    pub listed: Vec<String>,
     /// A program of it takes code from the channel's standard input.
     pub reads_stdin_as_code: bool,
     /// The commands in it, in the order they were met.
@@ -168,6 +171,7 @@ impl Reading {
             secrets: Vec::new(),
             globs: Vec::new(),
             climbs: Vec::new(),
+            listed: Vec::new(),
             reads_stdin_as_code: false,
             commands: Vec::new(),
             leaves: Vec::new(),

@@ -1,7 +1,8 @@
 //! Redirections: files opened, sockets that the shell itself connects, and what a command's standard input becomes.
 //!
 //! Promises: a redirection that is not understood is `unknown`; a target that is not known is an operation on an unknown
-//! file; `/dev/tcp` and `/dev/udp` are connections however they are spelled. Held by: `fixtures/shell/redirects.tsv`.
+//! file; `/dev/tcp` and `/dev/udp` are connections however they are spelled. Any redirection may fail: what stands on it has
+//! then not run, and both are so behind it. Held by: `fixtures/shell/redirects.tsv`.
 
 use crate::expand::{Field, Sure};
 use crate::state::State;
@@ -19,12 +20,26 @@ impl Walker<'_> {
     ) {
         let outer = self.input.clone();
         self.redirects(redirects, state);
+        // Where one of them fails, the body does not run and the shell goes on.
+        let skipped = (!redirects.is_empty()).then(|| state.clone());
         body(self, state);
+        if let Some(skipped) = skipped {
+            state.or_failed(&skipped);
+        }
         self.input = outer;
     }
 
-    /// Performs redirections in their order.
+    /// Performs redirections in their order. What their words assign need not hold behind them: a program's are expanded in
+    /// its own process, those without a command in a subshell, and none is looked at behind one that failed.
     pub(crate) fn redirects(&mut self, redirects: &[Node], state: &mut State) {
+        let before = (!redirects.is_empty()).then(|| state.clone());
+        self.each_redirect(redirects, state);
+        if let Some(before) = before {
+            state.join(&before);
+        }
+    }
+
+    fn each_redirect(&mut self, redirects: &[Node], state: &mut State) {
         if !redirects.is_empty() && names_descriptor(&self.text) {
             self.refuse(Fault::Ambiguous {
                 message: "a descriptor's variable in front of a here-document, or one with a subscript: use a number"
@@ -137,7 +152,7 @@ impl Walker<'_> {
             let (host, port) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             let object = match target.sure {
                 Sure::Literal if !host.is_empty() && !port.is_empty() => Part::known(format!("{host}:{port}")),
-                Sure::Literal | Sure::Starts | Sure::Splits => Part::Unknown,
+                Sure::Literal | Sure::Among | Sure::Starts | Sure::Splits => Part::Unknown,
             };
             let mut marks = Marks::from(Mark::Network);
             if target.sure != Sure::Literal {

@@ -169,7 +169,7 @@ impl Walker<'_> {
             self.host(Some(host), Self::port(applied));
             return;
         }
-        if field.sure != Sure::Literal && slash == usize::MAX {
+        if field.named().is_none() && slash == usize::MAX {
             self.host(None, None);
         }
         let recursive = applied.marks.contains(Mark::Recursive);

@@ -92,6 +92,8 @@ pub(crate) struct State {
     pub(crate) failed: Directories,
     /// What `cd -` leads to.
     pub(crate) previous: Directories,
+    /// What it leads to if what ran last failed; the same as `previous` otherwise.
+    pub(crate) previous_failed: Directories,
     pub(crate) functions: BTreeMap<Rc<str>, Function>,
     /// Aliases, with their text where it is known.
     pub(crate) aliases: BTreeMap<Rc<str>, Option<Rc<str>>>,
@@ -108,6 +110,7 @@ impl State {
             directories: Directories::one(directory),
             failed: Directories::one(directory),
             previous: Directories::any(),
+            previous_failed: Directories::any(),
             functions: BTreeMap::new(),
             aliases: BTreeMap::new(),
             positional: Some(Vec::new()),
@@ -151,6 +154,16 @@ impl State {
     pub(crate) fn settle(&mut self, directories: Directories) {
         self.failed = directories.clone();
         self.directories = directories;
+        self.previous_failed = self.previous.clone();
+    }
+
+    /// What ran last may not have run at all, which is a failure.
+    pub(crate) fn or_failed(&mut self, skipped: &Self) {
+        let (directories, previous) = (self.directories.clone(), self.previous.clone());
+        self.join(skipped);
+        self.failed.join(&skipped.directories);
+        self.previous_failed.join(&skipped.previous);
+        (self.directories, self.previous) = (directories, previous);
     }
 
     /// Either state: whether the command ran or not, on whichever path.
@@ -164,6 +177,7 @@ impl State {
         self.directories.join(&other.directories);
         self.failed.join(&other.failed);
         self.previous.join(&other.previous);
+        self.previous_failed.join(&other.previous_failed);
         self.references |= other.references;
         if self.positional != other.positional {
             self.positional = None;
@@ -204,6 +218,8 @@ impl State {
         self.variables == other.variables
             && self.directories == other.directories
             && self.failed == other.failed
+            && self.previous == other.previous
+            && self.previous_failed == other.previous_failed
             && self.positional == other.positional
             && self.references == other.references
             && self.aliases == other.aliases

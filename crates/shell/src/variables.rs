@@ -7,7 +7,7 @@
 //! subscripts, also those inside an array's brackets, are evaluated as bash evaluates them.
 //! Held by: `fixtures/shell/dynamic.tsv`.
 
-use crate::expand::{Field, Sure, Text};
+use crate::expand::{Field, Sure, Text, braces};
 use crate::facts;
 use crate::param::{is_name, name_of};
 use crate::pieces::{self, Expansion, Piece};
@@ -130,6 +130,13 @@ impl Walker<'_> {
                 Some(pieces) => {
                     // An operator in an array is an error after which bash goes on with the next line.
                     self.no_operators(&pieces, &[';', '|', '&', '<', '>', '(', ')']);
+                    // Braces are expanded in it, too: what they make must hold no expansion that is not written.
+                    let blank = |piece: &Piece| matches!(piece, Piece::Bare(' ' | '\t' | '\n'));
+                    for word in pieces.split(blank) {
+                        if let Err(refused) = braces::words(word.to_vec()) {
+                            self.refuse_braces(refused);
+                        }
+                    }
                     self.run_pieces(pieces.clone(), state);
                     self.keys(&pieces, state);
                 }

@@ -71,7 +71,14 @@ pub(crate) struct Walker<'a> {
     pub(crate) locals: Vec<String>,
     /// Globs mean something else than the target was asked for.
     pub(crate) odd_globs: bool,
+    /// It went to a directory that is not known, so that `PWD` or `OLDPWD` may hold any text.
+    pub(crate) strayed: bool,
     pub(crate) climbs: Vec<String>,
+    /// What is being read is read for the names in it alone.
+    pub(crate) listing: bool,
+    /// Trees that are read so, and trees whose files are opened.
+    listed: BTreeSet<String>,
+    opened: BTreeSet<String>,
     /// What is being run stands for everything below a starting point of `find`.
     pub(crate) found_recursive: bool,
     /// Names that were assigned, and whether they were exported.
@@ -137,7 +144,11 @@ impl<'a> Walker<'a> {
             posix: false,
             locals: Vec::new(),
             odd_globs: false,
+            strayed: false,
             climbs: Vec::new(),
+            listing: false,
+            listed: BTreeSet::new(),
+            opened: BTreeSet::new(),
             found_recursive: false,
             left: BTreeMap::new(),
         }
@@ -158,6 +169,7 @@ impl<'a> Walker<'a> {
             secrets: found,
             globs: self.globs,
             climbs: self.climbs,
+            listed: self.listed.difference(&self.opened).cloned().collect(),
             reads_stdin_as_code: self.stdin_as_code,
             commands: self.commands,
             leaves,
@@ -174,6 +186,13 @@ impl<'a> Walker<'a> {
         }
         if self.foreign > 0 && matches!(operation.object, Object::File(_)) {
             operation.object = Object::File(Part::Unknown);
+        }
+        if operation.action == Action::Read
+            && operation.marks.contains(Mark::Recursive)
+            && let Object::File(Part::Known(path)) = &operation.object
+        {
+            let trees = if self.listing { &mut self.listed } else { &mut self.opened };
+            trees.insert(path.as_str().to_owned());
         }
         let mut key = operation.to_string();
         if let Some(reach) = &operation.reaches {
@@ -326,6 +345,7 @@ impl<'a> Walker<'a> {
             NodeKind::Negation { pipeline } => {
                 self.run(pipeline, state);
                 std::mem::swap(&mut state.directories, &mut state.failed);
+                std::mem::swap(&mut state.previous, &mut state.previous_failed);
             }
             NodeKind::Time { pipeline, posix: _ } => self.run(pipeline, state),
             NodeKind::Empty | NodeKind::Comment { .. } => {}
@@ -444,5 +464,7 @@ impl<'a> Walker<'a> {
 pub(crate) fn settle(state: &mut State) {
     let mut all: Directories = state.directories.clone();
     all.join(&state.failed);
+    let failed = state.previous_failed.clone();
+    state.previous.join(&failed);
     state.settle(all);
 }

@@ -120,7 +120,7 @@ impl Walker<'_> {
         if call.troubled {
             self.unread();
         }
-        let inputs: Vec<&str> = tail.iter().skip(1).filter_map(Field::known).collect();
+        let inputs: Vec<&str> = tail.iter().skip(1).filter_map(Field::named).collect();
         let plain = tail.first().is_some_and(|field| field.known() == Some(":::"))
             && inputs.len() + 1 == tail.len()
             && inputs.len() <= INPUTS
@@ -154,7 +154,7 @@ impl Walker<'_> {
     /// `dd if=… of=…`.
     pub(crate) fn pairs(&mut self, name: &str, arguments: &[Field], state: &State) {
         let doubtful = arguments.iter().any(|field| match field.sure {
-            Sure::Literal => false,
+            Sure::Literal | Sure::Among => false,
             Sure::Starts => !field.text.contains('='),
             Sure::Splits => true,
         });

@@ -2,8 +2,8 @@
 //!
 //! Names in a command are not the files meant: `~`, `..`, links and patterns mean what the target says they mean. So it
 //! is asked just before the decision. Promises: only questions are asked (REALPATH, LSTAT, STAT, READDIR), never about a
-//! name that was not in a command that is being judged; every answer is bounded in number and time; what cannot be
-//! answered is `None`, which the caller turns into an operation on an unknown file.
+//! name that was not in a command that is being judged; every answer is bounded in number and time, and all trees of one
+//! command in time; what cannot be answered is `None`, which the caller turns into an operation on an unknown file.
 //! Does not promise that the answer still holds when the command runs: another process may put a link in the way
 //! between the two (`docs/limits.md`).
 //! Held by: the tests below, and `tests/it/ssh.rs` of the binary against a real server.
@@ -17,6 +17,7 @@ use russh_sftp::client::error::Error as SftpError;
 use russh_sftp::protocol::StatusCode;
 use std::collections::HashMap;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 mod looked;
 mod pattern;
@@ -29,6 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ENTRIES: usize = 2000;
 /// Directories read for one of them.
 const DIRECTORIES: usize = 400;
+/// The same of a tree of which only the names are read: its files are counted and not judged, so they cost no record.
+const LISTED_ENTRIES: usize = 20_000;
+const LISTED_DIRECTORIES: usize = 2_000;
+/// How long the target may take for all trees of one command.
+const TREES: Duration = Duration::from_secs(30);
 /// Steps from a name up to something that exists.
 const STEPS: usize = 128;
 
@@ -40,6 +46,8 @@ pub(crate) struct Files {
     sftp: RawSftpSession,
     home: String,
     canonical: HashMap<String, Option<String>>,
+    /// Trees that are not read by then are too large.
+    until: Instant,
 }
 
 /// Whether the last name of a path is followed where it is a link.
@@ -51,9 +59,27 @@ pub(crate) enum Last {
     Itself,
 }
 
+/// What of a tree is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Everything,
+    /// The directories, links to which are none.
+    Directories,
+}
+
+impl Wanted {
+    /// Entries and directories of a tree, at most.
+    const fn most(self) -> (usize, usize) {
+        match self {
+            Self::Everything => (ENTRIES, DIRECTORIES),
+            Self::Directories => (LISTED_ENTRIES, LISTED_DIRECTORIES),
+        }
+    }
+}
+
 /// A directory and everything in it.
 pub(crate) enum Tree {
-    /// Every path below, directories first.
+    /// Every path below that was asked for.
     Whole(Vec<String>),
     /// It is no directory, or not there.
     Nothing,
@@ -76,7 +102,7 @@ impl Files {
         let unanswered = |_| Error::Backend(russh::Error::Inconsistent);
         sftp.init().await.map_err(unanswered)?;
         let home = named(sftp.realpath(".").await).ok_or(Error::Backend(russh::Error::Inconsistent))?;
-        Ok(Self { sftp, home, canonical: HashMap::new() })
+        Ok(Self { sftp, home, canonical: HashMap::new(), until: Instant::now() + TREES })
     }
 
     /// The login's home: absolute, links followed.
@@ -87,6 +113,7 @@ impl Files {
     /// Forgets what was asked: names may mean something else now.
     pub(crate) fn forget(&mut self) {
         self.canonical.clear();
+        self.until = Instant::now() + TREES;
     }
 
     /// Whether a directory stands there.
@@ -99,7 +126,7 @@ impl Files {
     pub(crate) async fn names(&mut self, directory: &str) -> Option<Names> {
         self.forget();
         let path = self.resolve(directory, Last::Followed).await?;
-        let entries = self.list(&path).await??;
+        let entries = self.list(&path, ENTRIES).await??;
         let shown = self.spelled(&path);
         Some((shown, entries.into_iter().map(|entry| (entry.name, entry.directory)).collect()))
     }
@@ -200,7 +227,7 @@ impl Files {
         None
     }
 
-    /// What a shell's pattern meets, in order; `None` where that is too much or cannot be told.
+    /// What a shell's pattern meets, in no order that a shell need have; `None` where that is too much or cannot be told.
     pub(crate) async fn expand(&mut self, glob: &Glob) -> Option<Met> {
         let base = match &glob.directory {
             Some(directory) => Some(self.absolute(directory)?),
@@ -254,12 +281,14 @@ impl Files {
             };
         }
         let matcher = pattern::Pattern::new(part)?;
-        let Some(entries) = self.list(directory).await? else { return Some(Vec::new()) };
-        Some(entries.into_iter().map(|entry| entry.name).filter(|name| matcher.meets(name)).collect())
+        let Some(entries) = self.list(directory, ENTRIES).await? else { return Some(Vec::new()) };
+        // Before 5.2 bash meets these two where a pattern starts with a period.
+        let dots = [".", ".."].into_iter().map(str::to_owned);
+        Some(dots.chain(entries.into_iter().map(|entry| entry.name)).filter(|name| matcher.meets(name)).collect())
     }
 
-    /// What lies in a directory; `Some(None)` where it is none that can be read.
-    async fn list(&self, directory: &str) -> Option<Option<Vec<Entry>>> {
+    /// What lies in a directory, if it is so much at most; `Some(None)` where it is none that can be read.
+    async fn list(&self, directory: &str, most: usize) -> Option<Option<Vec<Entry>>> {
         let handle = match self.sftp.opendir(directory).await {
             Ok(handle) => handle.handle,
             Err(SftpError::Status(_)) => return Some(None),
@@ -271,12 +300,13 @@ impl Files {
                 Ok(names) => entries.extend(names.files.into_iter().filter_map(|file| {
                     let directory = file.attrs.is_dir() && !file.attrs.is_symlink();
                     let own = file.filename != "." && file.filename != "..";
-                    own.then_some(Entry { link: file.attrs.is_symlink(), name: file.filename, directory })
+                    let (link, file_there) = (file.attrs.is_symlink(), file.attrs.is_regular());
+                    own.then_some(Entry { name: file.filename, directory, link, file: file_there })
                 })),
                 Err(SftpError::Status(status)) if status.status_code == StatusCode::Eof => break true,
                 Err(_) => break false,
             }
-            if entries.len() > ENTRIES {
+            if entries.len() > most {
                 break false;
             }
         };
@@ -287,7 +317,12 @@ impl Files {
 
     /// Everything below a directory, links not followed.
     pub(crate) async fn tree(&self, root: &str) -> Tree {
-        self.walk_down(root, &mut false).await
+        self.walk_down(root, Wanted::Everything, &mut false).await
+    }
+
+    /// Every directory below a directory, links not followed. What is not known to be a file or a link is among them.
+    pub(crate) async fn directories(&self, root: &str) -> Tree {
+        self.walk_down(root, Wanted::Directories, &mut false).await
     }
 
     /// Whether a name is a link, or a directory in which one lies, or cannot be told to be neither.
@@ -302,35 +337,44 @@ impl Files {
             return attrs.is_symlink();
         }
         let mut links = false;
-        let tree = self.walk_down(&path, &mut links).await;
+        let tree = self.walk_down(&path, Wanted::Everything, &mut links).await;
         links || matches!(tree, Tree::Unknown)
     }
 
-    /// Everything below a directory; `links` becomes true where a link is met.
-    async fn walk_down(&self, root: &str, links: &mut bool) -> Tree {
+    /// What is wanted of all that is below a directory; `links` becomes true where a link is met.
+    async fn walk_down(&self, root: &str, wanted: Wanted, links: &mut bool) -> Tree {
+        timeout_at(self.until, self.walk(root, wanted, links)).await.unwrap_or(Tree::Unknown)
+    }
+
+    async fn walk(&self, root: &str, wanted: Wanted, links: &mut bool) -> Tree {
+        let (most, most_directories) = wanted.most();
         let mut found = Vec::new();
         let mut waiting = vec![root.to_owned()];
-        let mut directories = 0;
+        let (mut directories, mut met) = (0, 0);
         while let Some(directory) = waiting.pop() {
             directories += 1;
-            if directories > DIRECTORIES {
+            if directories > most_directories {
                 return Tree::Unknown;
             }
-            let entries = match self.list(&directory).await {
+            let entries = match self.list(&directory, most).await {
                 Some(Some(entries)) => entries,
                 Some(None) if directories == 1 => return Tree::Nothing,
                 Some(None) | None => return Tree::Unknown,
             };
+            met += entries.len();
+            if met > most {
+                return Tree::Unknown;
+            }
             for entry in entries {
                 *links |= entry.link;
+                if wanted == Wanted::Directories && (entry.link || entry.file) {
+                    continue;
+                }
                 let path = joined(&directory, &entry.name);
                 if entry.directory {
                     waiting.push(path.clone());
                 }
                 found.push(path);
-            }
-            if found.len() > ENTRIES {
-                return Tree::Unknown;
             }
         }
         Tree::Whole(found)
@@ -360,6 +404,8 @@ struct Entry {
     name: String,
     directory: bool,
     link: bool,
+    /// It is a plain file.
+    file: bool,
 }
 
 fn named(answer: std::result::Result<russh_sftp::protocol::Name, SftpError>) -> Option<String> {

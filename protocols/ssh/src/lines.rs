@@ -3,7 +3,8 @@
 //! `crates/shell` says what a text would do; what the text alone does not say (where home is, what a pattern meets, what
 //! a name really reaches, what lies in a tree) is asked of the target, and the text is read again with the answers.
 //! Promises: each file of a reading is judged as what it reaches, and as what it is called where that is a link; a tree
-//! is judged with everything in it; what cannot be told is an operation on an unknown file, which no bundle allows
+//! is judged with everything in it, and one of which only names are read with every directory in it, as `ls` of each would
+//! be; what cannot be told is an operation on an unknown file, which no bundle allows
 //! unless it says so for every file. A text that names no file asks nothing of the target. What the text itself changes
 //! before it uses it is not taken from an answer that was given before it runs (`made.rs`).
 //! Does not promise that the target stays as it was between the answer and the command.
@@ -52,7 +53,9 @@ pub(crate) async fn resolve(
     if reading.fault.is_none() {
         let alone = matches!(reading.commands.as_slice(), [only] if only.program.as_deref() == Some("cp"));
         let operations = std::mem::take(&mut reading.operations);
-        let mut reached = Reached { files, trees: copy.is_none(), copies_tree: alone, asked: 0, out: Vec::new() };
+        let listed = std::mem::take(&mut reading.listed);
+        let trees = copy.is_none();
+        let mut reached = Reached { files, listed, trees, copies_tree: alone, asked: 0, out: Vec::new() };
         reached.all(operations).await;
         reading.operations = reached.out;
         if elsewhere || !climbs_as_written(&reading.climbs, files).await {
@@ -190,6 +193,8 @@ pub(crate) fn forget(reading: &mut Reading) {
 /// Operations on what their files really are.
 struct Reached<'f> {
     files: &'f mut Files,
+    /// Trees of which only the names are read.
+    listed: Vec<String>,
     /// Whether what lies in a tree is judged with it; a copy's files are judged as they are announced.
     trees: bool,
     /// The text is one `cp` and nothing else, so that a tree that is written has the names of the tree that is read.
@@ -222,7 +227,7 @@ impl Reached<'_> {
             if !(tree || moved) || !self.trees {
                 continue;
             }
-            if let Some(names) = self.below(&operation, &followed).await
+            if let Some(names) = self.below(&operation, &path, &followed).await
                 && operation.action == Action::Read
             {
                 sources.push(names);
@@ -259,9 +264,12 @@ impl Reached<'_> {
         Some(followed)
     }
 
-    /// The same operation on everything below a directory; the names there, relative to it.
-    async fn below(&mut self, operation: &Operation, root: &str) -> Option<Vec<String>> {
-        match self.files.tree(root).await {
+    /// The same operation on everything below a directory, or where only names are read on the directories below it; the
+    /// names of what it is on, relative to it.
+    async fn below(&mut self, operation: &Operation, path: &str, root: &str) -> Option<Vec<String>> {
+        let lists = operation.action == Action::Read && self.listed.iter().any(|listed| listed == path);
+        let tree = if lists { self.files.directories(root).await } else { self.files.tree(root).await };
+        match tree {
             Tree::Whole(paths) => {
                 self.out.extend(paths.iter().map(|path| on(operation, Some(self.files.spelled(path)))));
                 let prefix = format!("{}/", root.trim_end_matches('/'));

@@ -1,12 +1,12 @@
 //! Roles that take more than one operation to say: archives, compressed files, targets of `make`, mounts, repositories;
-//! and those that take a look at the text: names for `tar`, programs of `jq`.
+//! names that are listed; and those that take a look at the text: names for `tar`, programs of `jq`, columns of `ps`.
 //!
 //! Promises: a name that is not wholly known is an operation on an unknown file; a program of `jq` that is not known at
 //! its start may name files. Does not promise to read `jq` any further. Held by: `fixtures/shell/programs.tsv`.
 
 use super::Applied;
 use crate::expand::{Field, Sure};
-use crate::facts::Role;
+use crate::facts::{Effect, Role};
 use crate::state::State;
 use crate::walk::Walker;
 use portcullis_model::{Action, Mark, Marks, Object, Operation, Part};
@@ -33,7 +33,29 @@ pub(super) fn may_import(field: &Field) -> bool {
         || field.text.contains("modulemeta")
 }
 
+/// What of a process `ps -o` shows that is not its environment, nor of its command more than `ps -f` shows.
+const COLUMNS: [&str; 52] = [
+    "%cpu", "%mem", "args", "bsdstart", "bsdtime", "cls", "cmd", "comm", "command", "cputime", "egid", "egroup",
+    "etime", "etimes", "euid", "euser", "f", "gid", "group", "lstart", "lwp", "maj_flt", "min_flt", "ni", "nice",
+    "nlwp", "pcpu", "pgid", "pgrp", "pid", "pmem", "ppid", "pri", "psr", "rgid", "rgroup", "rss", "rssize", "ruid",
+    "ruser", "s", "sid", "sess", "start", "stat", "state", "stime", "sz", "time", "tname", "tty", "user",
+];
+
+/// Whether a list of columns for `ps` names plain ones only, without headings.
+pub(super) fn is_plain_format(list: &str) -> bool {
+    list.split(',').all(|column| COLUMNS.contains(&column))
+}
+
 impl Walker<'_> {
+    /// Reading the names in a directory. Where links are followed, or an option is not known, it may be more than names.
+    pub(super) fn names_in(&mut self, field: &Field, marks: Marks, applied: &Applied<'_>, state: &State) {
+        let call = &applied.call;
+        self.listing = !(call.has(Effect::Follows) || call.troubled || call.doubtful);
+        let tree = if marks.contains(Mark::Recursive) { Marks::from(Mark::Recursive) } else { Marks::NONE };
+        self.file(Action::Read, field, tree, state);
+        self.listing = false;
+    }
+
     /// `tar -f`: written or read, by what the other options ask for.
     pub(super) fn archive(&mut self, field: &Field, applied: &Applied<'_>, state: &State) {
         if field.known() == Some("-") {
@@ -54,7 +76,7 @@ impl Walker<'_> {
     /// `gzip x`: `x.gz` for `x`, or the other way round.
     pub(super) fn compress(&mut self, field: &Field, replaces: bool, marks: Marks, state: &State) {
         self.file(if replaces { Action::Delete } else { Action::Read }, field, marks, state);
-        let Some(text) = field.known().filter(|_| !marks.contains(Mark::Recursive)) else {
+        let Some(text) = field.named().filter(|_| !marks.contains(Mark::Recursive)) else {
             self.file(Action::Insert, field, marks, state);
             self.file(Action::Update, field, marks, state);
             return;

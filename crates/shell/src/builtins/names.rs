@@ -57,7 +57,7 @@ impl Walker<'_> {
                 }
                 let value = match field.sure {
                     Sure::Literal if cut.subscript.is_none() && !cut.append => Value::Known(cut.value.into()),
-                    Sure::Literal | Sure::Starts | Sure::Splits => Value::Unknown,
+                    Sure::Literal | Sure::Among | Sure::Starts | Sure::Splits => Value::Unknown,
                 };
                 if integer {
                     self.evaluated_text(&crate::variables::field_of(&value), state);
@@ -126,8 +126,8 @@ impl Walker<'_> {
                 Some(options) if field.sure == Sure::Literal => {
                     let end = options.find(['a', 'd', 'i', 'n', 'N', 'p', 't', 'u']).unwrap_or(options.len());
                     let (flags, valued) = options.split_at_checked(end).unwrap_or((options, ""));
-                    if flags.contains('e') {
-                        // The line editor of a terminal runs what is typed there.
+                    if options != "-" && flags.contains(|c: char| !matches!(c, 'r' | 's')) {
+                        // The line editor of a terminal (`-e`, `-E`) runs what is typed there; others are not known.
                         self.dynamic_code();
                     }
                     match valued.strip_prefix('a') {
@@ -215,16 +215,20 @@ impl Walker<'_> {
             }
         }
         let Some((format, named)) = rest.split_first() else { return };
+        if format.sure == Sure::Among {
+            // Which of them is the format is not known, nor which name another variable.
+            state.doubt();
+        }
         let counting = format.known().map(counts);
         if counting == Some(false) {
             return;
         }
         // `%n` puts how much was printed into the variable that an argument names.
         for field in named {
-            match field.known().filter(|name| is_name(name)) {
+            match field.named().filter(|name| is_name(name)) {
                 Some(name) if counting == Some(true) => self.assigned(name, Value::Unknown, state),
                 Some(name) => state.set(name, Value::Unknown),
-                None if field.sure == Sure::Literal => {}
+                None if field.named().is_some() => {}
                 None => state.doubt(),
             }
         }

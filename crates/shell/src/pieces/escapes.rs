@@ -49,7 +49,8 @@ pub(crate) fn decode_escapes(raw: &str, ansi: bool) -> Option<String> {
             'x' => number(&mut chars, 16, 2, None),
             'u' => unicode(&mut chars, 4, &mut bytes)?,
             'U' => unicode(&mut chars, 8, &mut bytes)?,
-            'c' if ansi => u32::from(chars.next()?) & 0x1f,
+            // Behind it bash takes two backslashes for one, and a question mark for another character than its bits say.
+            'c' if ansi => u32::from(chars.next().filter(char::is_ascii_alphabetic)?) & 0x1f,
             other => {
                 bytes.push(b'\\');
                 bytes.extend(other.to_string().bytes());
@@ -83,4 +84,18 @@ fn unicode(chars: &mut Peekable<std::str::Chars<'_>>, most: usize, bytes: &mut V
     let c = char::from_u32(code).filter(|c| *c != '\0')?;
     bytes.extend(c.to_string().bytes());
     Some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_character_is_made_of_a_letter_alone() {
+        assert_eq!(decode_escapes("\\cA\\cz", true).as_deref(), Some("\u{1}\u{1a}"));
+        for raw in ["\\c\\\\057x", "\\c?", "\\c1", "\\c"] {
+            assert_eq!(decode_escapes(raw, true), None, "{raw}");
+        }
+        assert_eq!(decode_escapes("a\\cb", false).as_deref(), Some("a\\cb"));
+    }
 }

@@ -75,10 +75,10 @@ impl Walker<'_> {
             operator = item.operator;
         }
         if let Some(failed) = failed.filter(|_| group.len() > 1) {
-            let succeeded = state.directories.clone();
+            let (directories, previous) = (state.directories.clone(), state.previous.clone());
             state.join(&failed);
-            state.directories = succeeded;
-            state.failed = failed.directories;
+            (state.directories, state.previous) = (directories, previous);
+            (state.failed, state.previous_failed) = (failed.directories, failed.previous);
         }
     }
 
@@ -100,7 +100,10 @@ impl Walker<'_> {
         let mut entry = state.clone();
         for clause in patterns {
             for pattern in &clause.patterns {
+                // Behind one that fits the others are not expanded, nor are those of a clause that is fallen into.
+                let without = entry.clone();
                 self.value_of(pattern, &mut entry);
+                entry.join(&without);
             }
             let mut own = entry.clone();
             if let Some(body) = &clause.body {
@@ -120,5 +123,6 @@ impl Walker<'_> {
 fn if_failed(state: &State) -> State {
     let mut failed = state.clone();
     failed.directories = state.failed.clone();
+    failed.previous = state.previous_failed.clone();
     failed
 }

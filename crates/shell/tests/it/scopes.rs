@@ -32,6 +32,56 @@ fn a_home_that_is_not_known_is_neither_cut_nor_kept_from_splitting() {
     );
 }
 
+/// Only what opens no file below a directory, and follows no link, says that it lists the names there.
+#[test]
+fn what_lists_names_is_told_from_what_opens_files() {
+    let scope = Scope::at_home("agent", "/home/agent");
+    let listed = |text: &str| read(text, &scope, &Limits::default()).listed;
+    for text in [
+        "find w -name '*.rs' -not -newer x",
+        "find w -maxdepth 2 -type f -printf '%p'",
+        "find w -ls | head",
+        "du -sh w",
+        "tree -L 2 w",
+        "ls -lR w",
+        "rg --files w",
+        "cd w && find .",
+        "sudo find w",
+        "find w; cat w/x",
+    ] {
+        assert_eq!(listed(text), ["~/w"], "{text}");
+    }
+    for text in [
+        "find -L w",
+        "find -H w",
+        "find w -follow",
+        "find w -exec cat {} +",
+        "find w -name x -okdir cat {} \\;",
+        "find w -fprintf /tmp/x %p",
+        "find w -delete",
+        "find w -name \"$x\"",
+        "find w -files0-from x",
+        "find \"$x\"",
+        "du -L w",
+        "tree -l w",
+        "ls -LR w",
+        "ls -R \"$x\" w",
+        "rg --files -L w",
+        "rg x w",
+        "grep -r x w",
+        "cp -r w v",
+        "tar cf - w",
+        "ls w",
+        // The same tree is opened beside it.
+        "find w; grep -r x w",
+        "grep -r x w; du w",
+        "find w -exec ls -R {} \\; ; tar cf - w",
+        "find w; find w -exec cat {} +",
+    ] {
+        assert!(listed(text).is_empty(), "{text}: {:?}", listed(text));
+    }
+}
+
 #[test]
 fn a_glob_is_asked_of_the_target_and_its_answer_read() {
     let mut scope = Scope::at_home("agent", "/home/agent");
@@ -43,11 +93,11 @@ fn a_glob_is_asked_of_the_target_and_its_answer_read() {
     let reading = read("rm work/*.o", &scope, &Limits::default());
     assert!(reading.globs.is_empty());
     assert_eq!(shown("rm work/*.o", &scope), "execute program rm ; delete file ~/work/a.o ; delete file ~/work/b.o");
-    // A name that looks like an option is one.
+    // A name that looks like an option is one, and what it takes for its argument depends on the order of the names.
     scope
         .expansions
         .insert(Glob { directory: glob.directory, pattern: "*".to_owned() }, vec!["-rf".to_owned(), "a".to_owned()]);
-    assert_eq!(shown("rm *", &scope), "execute program rm ; delete file ~/a +recursive +forced");
+    assert_eq!(shown("rm *", &scope), "execute program rm +dynamic ; delete file ~/a +recursive +forced");
     // Nothing matches: the pattern stands for itself.
     scope.expansions.insert(Glob { directory: None, pattern: "/tmp/\\*?".to_owned() }, Vec::new());
     assert_eq!(shown("rm /tmp/\\*?", &scope), "execute program rm ; delete file /tmp/*?");
@@ -142,4 +192,112 @@ fn a_path_that_steps_up_is_named_as_written_too() {
     let reading = read("rm w/link/../x ../y; cd w && rm ../z ./a", &scope, &Limits::default());
     assert_eq!(reading.climbs, ["~/w/link/../x", "~/../y", "~/w/../z"]);
     assert!(reading.operations.iter().any(|operation| operation.to_string() == "delete file ~/w/x"));
+}
+
+fn with_names(text: &str, names: &[(&str, &[&str])]) -> String {
+    let mut scope = Scope::at_home("agent", "/home/agent");
+    for (directory, names) in names {
+        let glob = Glob { directory: Some((*directory).to_owned()), pattern: "*".to_owned() };
+        scope.expansions.insert(glob, names.iter().map(|name| (*name).to_owned()).collect());
+    }
+    shown(text, &scope)
+}
+
+fn at_home(text: &str, names: &[&str]) -> String {
+    with_names(text, &[("/home/agent", names)])
+}
+
+/// A shell sorts by its locale, which the target may have from anywhere.
+#[test]
+fn the_order_of_what_a_pattern_meets_decides_nothing() {
+    let unsure = |got: &str| got.contains("unknown") || got.contains("dynamic");
+    for text in [
+        "*",
+        "sed *",
+        "awk *",
+        "grep *",
+        "uniq *",
+        "cp *",
+        "cp x *",
+        "mv *",
+        "ln *",
+        "sort -o *",
+        "sed -e *",
+        "tar *",
+        "git *",
+        "env *",
+        "nice *",
+        "command *",
+        "sh *",
+        "sh -c 'rm \"$1\"' _ *",
+        ". *",
+        "eval *",
+        "watch rm *",
+        "cd *; rm x",
+        "pushd *; rm x",
+        "set -- *; rm \"$1\"",
+        "f() { rm \"$1\"; }; f *",
+        "export *",
+        "read *",
+        "[ -v * ]",
+        "for x in *; do :; done; rm \"$x\"",
+        "x=; for f in *; do rm \"w/$x\"; x=$f; done",
+    ] {
+        let got = at_home(text, &["F", "e rm x"]);
+        assert!(unsure(&got), "{text}: {got}");
+        let one = at_home(text, &["-x", "a"]);
+        assert!(unsure(&one), "{text}: {one}");
+    }
+    for text in [
+        "cat *",
+        "wc -l *",
+        "head -n 3 *",
+        "ls -l *",
+        "rm *",
+        "rm -f -- *",
+        "cp * d/",
+        "mv * d",
+        "grep foo *",
+        "grep -e foo *",
+        "sed -n 1p *",
+        "awk '{print $1}' *",
+        "chmod 644 *",
+        "tar -czf o.tgz *",
+        "gzip *",
+        "zip o.zip *",
+        "diff *",
+        "echo *",
+        "printf '%s\\n' *",
+        "[ -e * ]",
+        "find * -type f",
+        "command cat *",
+        "nice cat *",
+        "for f in *; do cat \"$f\"; done",
+        "for f in *; do mv \"$f\" \"$f.old\"; done",
+    ] {
+        let got = at_home(text, &["a.c", "b.c"]);
+        assert!(!unsure(&got), "{text}: {got}");
+    }
+    assert_eq!(
+        at_home("cp * d", &["a", "b"]),
+        "execute program cp ; read file ~/a ; read file ~/b ; insert file ~/d/a ; update file ~/d/a ; \
+         insert file ~/d/b ; update file ~/d/b"
+    );
+    for text in ["ls *", "rm *", "sort *", "tail *", "find * -name x"] {
+        let got = at_home(text, &["--", "-x", "a"]);
+        assert!(unsure(&got), "{text}: {got}");
+    }
+    assert!(unsure(&at_home("tail *", &["+5", "a"])));
+}
+
+/// Where the directory is one of two, what a pattern met in both is not there at once.
+#[test]
+fn what_a_pattern_meets_in_either_directory_stands_alone() {
+    let names: [(&str, &[&str]); 2] = [("/home/agent", &["a"]), ("/home/agent/w", &["b"])];
+    let got = with_names("cd w; sed *", &names);
+    assert!(got.contains("dynamic") || got.contains("unknown"), "{got}");
+    let got = with_names("cd w; cp * d", &names);
+    assert!(got.contains("insert file ~/d ;") && got.contains("insert file ~/w/d/b"), "{got}");
+    let got = with_names("cd w; cat *", &names);
+    assert!(!got.contains("dynamic") && got.contains("read file ~/a ;") && got.ends_with("read file ~/w/b"), "{got}");
 }
