@@ -104,6 +104,15 @@ impl Side {
     pub(crate) fn masks_paths(&self) -> bool {
         !self.json.is_empty() || self.is_broken()
     }
+
+    /// The names of members that its paths go by, each once.
+    pub(crate) fn members(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.json.iter().flat_map(|(path, _)| path.members()).map(ToOwned::to_owned).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
 }
 
 // === impl Answer ===
@@ -149,6 +158,12 @@ impl Answer {
     #[must_use]
     pub fn masks_paths(&self) -> bool {
         self.masking().client.masks_paths()
+    }
+
+    /// The names of members that those masks go by: what is called otherwise they do not find.
+    #[must_use]
+    pub fn protected_members(&self) -> Vec<String> {
+        self.masking().client.members()
     }
 
     /// Whether detectors look at what the client gets.
@@ -247,6 +262,12 @@ impl Outgoing {
     #[must_use]
     pub fn masks_paths(&self) -> bool {
         self.masking.client.masks_paths()
+    }
+
+    /// The names of members that those masks go by: what is called otherwise they do not find.
+    #[must_use]
+    pub fn protected_members(&self) -> Vec<String> {
+        self.masking.client.members()
     }
 
     /// What may be sent of one whole document; `None`: all of it as it is. `spared` are values that detectors leave as

@@ -130,6 +130,12 @@ impl Keeping {
         self.0.record.masks_paths()
     }
 
+    /// The names of members that those masks go by.
+    #[must_use]
+    pub fn protected_members(&self) -> Vec<String> {
+        self.0.record.members()
+    }
+
     /// What may be kept of one whole document; `None`: all of it as it is.
     ///
     /// # Errors

@@ -3,12 +3,15 @@
 //! Promises, exactly:
 //! - An **allow** matches where every path listed leads to at least one value, and every value that any of them leads to
 //!   is one of those listed. An object or list is no such value, so one that stands where a scalar is expected does not
-//!   pass. Without a body, or with one whose values could not be told, it does not match.
+//!   pass, and neither does a body in which a member that a path names stands in another case, alone or beside it: many
+//!   services find it there, and the last of two is the one that counts. Without a body, or with one whose values could
+//!   not be told, it does not match.
 //! - A **deny** or **hold** matches where any path leads to any value listed, to an object or list, or where the values
-//!   could not be told. A service may read `"5"` as 5, `"５"` too, `"true"` as true, and `null` as nought, false or no text,
-//!   so these compare texts with numbers and words as well, `null` with what it may stand for, and what cannot be compared
-//!   with a range is in it. What a JSON Patch sets counts as if it stood in the body; an allow sees the patch as it is.
-//!   Without a body it does not match, and where nothing stands at the path, neither.
+//!   could not be told. Names of members are compared without case there. A service may read `"5"` as 5, `"５"` too,
+//!   `"true"` as true, and `null` as nought, false or no text, so these compare texts with numbers and words as well,
+//!   `null` with what it may stand for, and what cannot be compared with a range is in it. What a JSON Patch sets counts
+//!   as if it stood in the body; an allow sees the patch as it is. Without a body it does not match, and where nothing
+//!   stands at the path, neither.
 //! - Numbers are compared exactly as decimals; texts by pattern, byte for byte; `*` is any scalar.
 //!
 //! Does not promise that an element without a member is looked at: `$.items[*].sku` is about the items that have one.
@@ -21,7 +24,7 @@ pub use read::read_body;
 
 use crate::decimal::Decimal;
 use crate::glob::{Certainty, Glob};
-use crate::path::{self, Step};
+use crate::path::{self, Spelling, Step};
 use portcullis_model::{Fields, Leaf, Scalar};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -100,7 +103,10 @@ impl Field {
     fn all(&self, leaves: &[Leaf]) -> Result<(), String> {
         let mut found = false;
         for leaf in leaves {
-            let standing = path::standing(&self.steps, &leaf.path);
+            let standing = path::standing(&self.steps, &leaf.path, Spelling::Exact);
+            if path::standing(&self.steps, &leaf.path, Spelling::Any) != standing {
+                return Err(format!("{} stands there in another spelling", self.path));
+            }
             if standing.inside {
                 return Err(format!("{} is no single value", self.path));
             }
@@ -121,7 +127,7 @@ impl Field {
 
     /// Whether this value stands at the path and may be one that is meant.
     fn meets(&self, leaf: &Leaf) -> bool {
-        let standing = path::standing(&self.steps, &leaf.path);
+        let standing = path::standing(&self.steps, &leaf.path, Spelling::Any);
         standing.inside || (standing.there && self.values.possibly(&leaf.value))
     }
 }

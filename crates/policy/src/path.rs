@@ -8,7 +8,8 @@
 //! | `$[0]` | one element |
 //! | `$['a b']`, `$["a b"]` | a member whose name is not plain |
 //!
-//! [`parse`] gives the steps, [`standing`] says where a value of a body stands to them, in time linear in both.
+//! [`parse`] gives the steps, [`standing`] says where a value of a body stands to them, in time linear in both, by the very
+//! names or as readers find members that do not look at case ([`Spelling`]).
 //! Promises: refuses every other text, filters, slices, unions and negative numbers among them, with what to write
 //! instead where that is known: a path that nobody carries out would protect nothing. Held by: `mask/tests.rs`,
 //! `field/tests.rs`.
@@ -48,11 +49,37 @@ pub(crate) struct Standing {
     pub(crate) inside: bool,
 }
 
+/// Which names of members are taken for the one that a path says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// That name alone.
+    Exact,
+    /// Also those that differ in case.
+    Any,
+}
+
+/// A name as readers take it that do not look at case: .NET's, Jackson's where told to, and Go's, to which two letters beyond
+/// ASCII are `s` and `k` as well.
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    let letter = |c| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c,
+    };
+    name.chars().map(letter).flat_map(char::to_lowercase)
+}
+
+impl Spelling {
+    fn takes(self, wanted: &str, name: &str) -> bool {
+        wanted == name || (self == Self::Any && folded(wanted).eq(folded(name)))
+    }
+}
+
 impl Step {
-    fn takes(&self, step: &model::Step) -> bool {
+    fn takes(&self, step: &model::Step, spelling: Spelling) -> bool {
         match (&self.select, step) {
             (Select::Every, model::Step::Member(_) | model::Step::Element(_)) => true,
-            (Select::Member(wanted), model::Step::Member(name)) => **wanted == **name,
+            (Select::Member(wanted), model::Step::Member(name)) => spelling.takes(wanted, name),
             (Select::Element(wanted), model::Step::Element(at)) => wanted == at,
             (Select::Member(_), model::Step::Element(_)) | (Select::Element(_), model::Step::Member(_)) => false,
         }
@@ -60,7 +87,7 @@ impl Step {
 }
 
 /// Where the value at `place` stands to the path.
-pub(crate) fn standing(path: &[Step], place: &[model::Step]) -> Standing {
+pub(crate) fn standing(path: &[Step], place: &[model::Step], spelling: Spelling) -> Standing {
     // Bit n: the first n steps of the path lead to what has been walked of the place.
     let (mut reached, all) = (1_u64, 1_u64 << path.len().min(MAX_STEPS));
     let mut inside = false;
@@ -70,7 +97,7 @@ pub(crate) fn standing(path: &[Step], place: &[model::Step]) -> Standing {
         }
         let mut next = 0;
         for (nth, one) in path.iter().enumerate().take(MAX_STEPS).filter(|(nth, _)| reached >> nth & 1 == 1) {
-            next |= u64::from(one.deep) << nth | u64::from(one.takes(step)) << (nth + 1);
+            next |= u64::from(one.deep) << nth | u64::from(one.takes(step, spelling)) << (nth + 1);
         }
         reached = next;
         if reached == 0 {

@@ -1,7 +1,7 @@
 //! What readers mask with: the gate's answer for what comes back, and its outgoing masks for what is sent to a model.
 //!
-//! Promises: a mask that cannot be carried out lets nothing pass ([`NotJson`], an empty text); what is recorded of a body goes
-//! through the gate, which masks it for the record, or was built with the record's own masks. Masks of columns bind no
+//! Promises: a mask that cannot be carried out lets nothing pass ([`NotJson`], an empty text); what is recorded of a body
+//! goes through the gate, which masks it for the record, or was built with the record's own masks. Masks of columns bind no
 //! document. Held by: `tests/it/http*.rs` of the binary.
 
 use crate::api::{Keeps, NotJson, Room, Words};
@@ -60,6 +60,10 @@ impl Words for Output {
 
     fn binds_fields(&self) -> bool {
         self.answer.masks_paths()
+    }
+
+    fn protected(&self) -> Vec<String> {
+        self.answer.protected_members()
     }
 
     fn json(&mut self, document: &str) -> Result<Option<String>, NotJson> {
@@ -144,6 +148,10 @@ impl Words for Recorded {
         self.keeping.masks_paths()
     }
 
+    fn protected(&self) -> Vec<String> {
+        self.keeping.protected_members()
+    }
+
     fn json(&mut self, document: &str) -> Result<Option<String>, NotJson> {
         self.keeping.json(document.as_bytes()).map_err(|_| NotJson)
     }
@@ -191,6 +199,10 @@ impl Words for Sent {
 
     fn binds_fields(&self) -> bool {
         self.outgoing.masks_paths()
+    }
+
+    fn protected(&self) -> Vec<String> {
+        self.outgoing.protected_members()
     }
 
     fn json(&mut self, document: &str) -> Result<Option<String>, NotJson> {

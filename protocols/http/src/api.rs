@@ -2,8 +2,8 @@
 //!
 //! Each API has a folder with a `read`, which turns a whole request into the command that is asked about, and a
 //! [`Reader`], which takes the answer as it comes. Both are sans-I/O: a reader is given decoded bytes and verdicts, and
-//! gives [`Part`]s. Values leave through [`Words`], which masks them; what a reader gives as [`Part::Data`] has been through it
-//! or is the gateway's own.
+//! gives [`Part`]s. Values leave through [`Words`], which masks them; what a reader gives as [`Part::Data`] has been
+//! through it or is the gateway's own.
 //!
 //! Promises: how an answer was cut into pieces changes nothing of what comes out; what a reader cannot read it does not
 //! pass. Does not promise that the command is allowed: the gate says so.
@@ -73,6 +73,9 @@ pub(crate) trait Reader: Send {
     /// The next decoded bytes. Not called between [`Part::Propose`] and its verdict.
     fn on_data(&mut self, data: &[u8], words: &mut dyn Words, parts: &mut Vec<Part>);
 
+    /// Bytes that it keeps until the answer is whole.
+    fn gathered(&self) -> usize;
+
     /// The answer is over, whole or not. A reader that was given its end gives [`Part::End`] or [`Part::Broken`] last.
     fn on_end(&mut self, ended: Ended, words: &mut dyn Words, parts: &mut Vec<Part>);
 
@@ -123,6 +126,9 @@ pub(crate) trait Words {
 
     /// Whether a mask names fields of JSON.
     fn binds_fields(&self) -> bool;
+
+    /// The names of members that those masks go by, to what they hide.
+    fn protected(&self) -> Vec<String>;
 
     /// One JSON document, masked in its fields and by detectors; `None` where nothing changed.
     ///

@@ -89,10 +89,9 @@ pub(crate) fn message(request: &Request, said: &ToPeer) -> Command {
 /// What a conversation with a model holds: thousands of values that no rule is about. Rules see the values beside it.
 const CONVERSATION: [&str; 5] = ["messages", "system", "tools", "input", "instructions"];
 
-/// A request that does this, of an API that reads the body by itself.
-pub(crate) fn request(request: &Request, operations: Vec<Operation>) -> Command {
-    let body = if request.body.is_empty() { None } else { json::read(&request.body).ok() };
-    told(request, operations, body.as_ref(), &CONVERSATION)
+/// A request that does this, of an API of models. `body` is what was read of the one that is sent.
+pub(crate) fn request(request: &Request, operations: Vec<Operation>, body: Option<&Node>) -> Command {
+    told(request, operations, body, &CONVERSATION)
 }
 
 /// A request that does this. `body` is what was read as JSON: rules see all of its values.

@@ -8,26 +8,23 @@
 //! Promises: nothing reaches the backend but as the gate cleared it; nothing of an answer reaches the client but as its
 //! reader gave it and the gate released it; the head of an answer waits for its first byte, so that an answer that cannot
 //! be passed on is an error of its own status, or the last event of a stream that began while people decided; one that
-//! breaks off later never looks whole; however an exchange ends, its commands are settled. Does not promise to read any API: `api/` does.
+//! breaks off later never looks whole; however an exchange ends, its commands are settled.
+//! Does not promise to read any API: `api/` does. `core/request.rs` is the way to the backend, `core/relay.rs` the way back.
 //! Held by: `core/tests.rs`, and `tests/it/http*.rs` of the binary.
 
 mod relay;
+mod request;
 
-use crate::answer::Sent;
-use crate::api::{Api, Asked, Ended, Read, Reader, anthropic, mcp, openai, rest};
-use crate::classify;
+use crate::api::{Api, Ended, Reader, mcp, rest};
 use crate::error::Error;
-use crate::frame::{Head, Method, Request, ToClient};
+use crate::frame::{Head, Request, ToClient};
 use crate::reply;
-use crate::tools::{self, ToolTable};
+use crate::tools::ToolTable;
 use bytes::Bytes;
 use http::StatusCode;
-use portcullis_gate::{
-    Cleared, Hold, LeftOpen, Outgoing, Permit, Released, Reservation, Ruling, Session, Settled, Waited, Weight,
-};
-use portcullis_model::{ApprovalId, Command, DecisionId, Denial, Digest, Fault, Object, Outcome, Reason};
+use portcullis_gate::{Cleared, Hold, Outgoing, Permit, Released, Reservation, Session, Settled, Weight};
+use portcullis_model::{ApprovalId, Denial, Digest, Outcome};
 use relay::Relay;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -41,9 +38,6 @@ pub(crate) struct Target {
     /// Seals the session ids of tool servers.
     pub(crate) seal: Arc<mcp::Seal>,
 }
-
-/// Tools of one request that are judged each by itself where they are refused together.
-const OFFERED: usize = 256;
 
 /// What an answer proposes to its client: nothing that would be sent, only its command is judged.
 pub(crate) struct Proposal;
@@ -140,154 +134,6 @@ impl Core {
         self.reason = reason;
     }
 
-    /// A request, whole, and how long its client stays while people decide, where it says so.
-    pub(crate) fn on_request(&mut self, request: Request, patience: Option<Duration>, steps: &mut Steps) {
-        let whole = matches!(self.target.api, Api::Anthropic | Api::OpenAi).then(|| request.clone());
-        let mut sent = Sent::new(&self.session);
-        let mut read = self.read(request, &mut sent);
-        if let Read::Asked(asked) = &mut read
-            && let Some(offers) = asked.offers.take()
-            && let Err(denial) = self.offers(&offers)
-        {
-            let Some(fewer) = whole.and_then(|whole| self.without_refused(&whole, &offers)) else {
-                return self.refuse(&denial, None, steps);
-            };
-            sent = Sent::new(&self.session);
-            read = self.read(fewer, &mut sent);
-            // What is left was let through tool by tool; policy may have changed since.
-            if let Read::Asked(asked) = &mut read
-                && let Some(offers) = asked.offers.take()
-                && let Err(denial) = self.offers(&offers)
-            {
-                return self.refuse(&denial, None, steps);
-            }
-        }
-        match read {
-            Read::Own(head, body) => self.say(head, body, steps),
-            Read::Asked(asked) => self.ask(*asked, patience, sent, steps),
-        }
-    }
-
-    fn read(&self, request: Request, sent: &mut Sent) -> Read {
-        match self.target.api {
-            Api::Rest => rest::read(request, &self.target.opaque, sent),
-            Api::Anthropic => anthropic::read(request, &self.target.tools, sent),
-            Api::OpenAi => openai::read(request, &self.target.tools, sent),
-            Api::Mcp => mcp::read(request, &self.context()),
-        }
-    }
-
-    /// Whether these tools may be offered to a model.
-    fn offers(&self, offers: &Command) -> Result<(), Denial> {
-        match self.session.ask(self.session.seal(Proposal, offers.clone())) {
-            Ruling::Refuse(denial) => Err(denial),
-            Ruling::Forward(..) | Ruling::Hold(_) => Ok(()),
-        }
-    }
-
-    /// The request without those of its tools that are refused, each judged by itself.
-    fn without_refused(&self, request: &Request, offers: &Command) -> Option<Request> {
-        let names = offers.operations().iter().filter_map(|operation| match &operation.object {
-            Object::Tool(name) => name.as_str(),
-            _ => None,
-        });
-        let is_refused =
-            |name: &&str| tools::offers(std::iter::once(*name)).is_none_or(|offer| self.offers(&offer).is_err());
-        let refused: BTreeSet<String> = names.take(OFFERED).filter(is_refused).map(ToOwned::to_owned).collect();
-        match self.target.api {
-            Api::Anthropic => anthropic::without(request, &refused),
-            Api::OpenAi => openai::without(request, &refused),
-            Api::Rest | Api::Mcp => None,
-        }
-    }
-
-    fn ask(&mut self, asked: Asked, patience: Option<Duration>, sent: Sent, steps: &mut Steps) {
-        let Asked { offers: _, mut command, request, tokens, reader } = asked;
-        let mcp = self.target.api == Api::Mcp;
-        let prepared = Prepared {
-            reader,
-            outgoing: matches!(self.target.api, Api::Anthropic | Api::OpenAi).then_some(sent.outgoing),
-            head_only: request.method == Method::Head,
-            request: mcp.then(|| request.clone()),
-            same: request.untraced().unwrap_or(command.digest),
-            tokens,
-            reservation: None,
-        };
-        if sent.withheld {
-            let message = "a mask of what is sent cannot be carried out".into();
-            command = classify::faulty(&request, Fault::Unsupported { message });
-        }
-        command.reason = self.reason.clone();
-        match self.session.ask(self.session.seal(request, command)) {
-            Ruling::Forward(cleared, permit) => self.forward(cleared, permit, prepared, steps),
-            Ruling::Refuse(denial) => self.refuse(&denial, prepared.request.as_ref(), steps),
-            Ruling::Hold(hold) => self.hold(hold, patience, prepared, steps),
-        }
-    }
-
-    fn hold(&mut self, hold: Hold<Request>, patience: Option<Duration>, prepared: Prepared, steps: &mut Steps) {
-        let approval = hold.waits_for();
-        let (same, patience) = match &prepared.request {
-            // Each message has a number of its own, also one that says the same again.
-            Some(request) => (mcp::same(request), Some(patience.unwrap_or(mcp::PATIENCE).min(mcp::PATIENCE))),
-            None => (Some(prepared.same), patience),
-        };
-        let hold = match same {
-            Some(same) => hold.same_by(same),
-            None => hold,
-        };
-        steps.hold = Some(Waiting::Request(Box::new(hold), patience));
-        self.phase = Phase::Held(prepared, approval);
-    }
-
-    fn forward(&mut self, cleared: Cleared<Request>, permit: Permit, prepared: Prepared, steps: &mut Steps) {
-        // What was sealed was masked before it was judged: under other masks it may not leave.
-        if prepared.outgoing.as_ref().is_some_and(|outgoing| !outgoing.is_of(&permit)) {
-            let decision = Some(DecisionId { session: self.session.id(), number: permit.number() });
-            self.session.settle(permit, Outcome::REFUSED, None);
-            let denial = Denial { decision, reason: Reason::MasksChanged, message: None };
-            self.refuse(&denial, prepared.request.as_ref(), steps);
-            return;
-        }
-        steps.reserve = Some(Reserve { permit, tokens: prepared.tokens });
-        self.phase = Phase::Reserving(cleared, prepared);
-    }
-
-    /// The budgets have given what was asked of them, or not.
-    pub(crate) fn on_reserved(&mut self, permit: Permit, reserved: Result<Reservation, Denial>, steps: &mut Steps) {
-        let Phase::Reserving(cleared, mut prepared) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
-        match reserved {
-            Ok(reservation) => {
-                prepared.reservation = Some(reservation);
-                steps.up = Some(cleared);
-                self.phase = Phase::Sent(permit, prepared);
-            }
-            Err(denial) => {
-                self.session.settle(permit, Outcome::REFUSED, None);
-                self.refuse(&denial, prepared.request.as_ref(), steps);
-            }
-        }
-    }
-
-    /// People have decided about the request, or its client does not stay for it.
-    pub(crate) fn on_request_settled(&mut self, settled: Waited<Request>, steps: &mut Steps) {
-        let Phase::Held(prepared, _) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
-        match settled {
-            Waited::Settled(Settled::Forward(cleared, permit)) => self.forward(cleared, permit, prepared, steps),
-            Waited::Settled(Settled::Refuse(denial)) => self.refuse(&denial, prepared.request.as_ref(), steps),
-            Waited::Left(left) => self.left(&left, prepared.request.as_ref(), steps),
-        }
-    }
-
-    /// Tells a client that its request waits without it.
-    fn left(&mut self, left: &LeftOpen, request: Option<&Request>, steps: &mut Steps) {
-        let (head, body) = match request {
-            Some(request) => mcp::left(request, left),
-            None => reply::left(self.target.api, left),
-        };
-        self.say(head, body, steps);
-    }
-
     /// People have decided about what the answer proposes.
     pub(crate) fn on_proposal_settled(&mut self, settled: Settled<Proposal>, steps: &mut Steps) {
         if let Phase::Answering(relay) = &mut self.phase {
@@ -326,6 +172,22 @@ impl Core {
         matches!(&self.phase, Phase::Answering(relay) if relay.is_behind())
     }
 
+    /// Bytes of the answer that are kept until it is whole.
+    pub(crate) fn gathered(&self) -> usize {
+        match &self.phase {
+            Phase::Answering(relay) => relay.gathered(),
+            Phase::Fresh | Phase::Held(..) | Phase::Reserving(..) | Phase::Sent(..) | Phase::Over => 0,
+        }
+    }
+
+    /// They are too many, with what else its principal holds.
+    pub(crate) fn on_too_much(&mut self, steps: &mut Steps) {
+        if let Phase::Answering(relay) = &mut self.phase {
+            relay.on_too_much(steps);
+        }
+        self.look(steps);
+    }
+
     /// There is room for more of what came.
     pub(crate) fn on_more(&mut self, steps: &mut Steps) {
         if let Phase::Answering(relay) = &mut self.phase {
@@ -355,10 +217,8 @@ impl Core {
                 self.session.settle(permit, Outcome::Failed { status: error.status().as_str().into(), message }, None);
                 // What was sent may run, whoever stopped waiting for it.
                 steps.used = prepared.reservation.filter(|_| never_sent(error)).map(|reservation| (reservation, 0));
-                let (mut head, body) = failed(self.target.api, prepared.request.as_ref(), error.status(), error.told());
-                if !error.may_pass() {
-                    reply::no_retry(&mut head);
-                }
+                let (api, request) = (self.target.api, prepared.request.as_ref());
+                let (head, body) = failed(api, request, error.status(), error.told(), error.may_pass());
                 self.say(head, body, steps);
             }
             Phase::Fresh | Phase::Held(..) | Phase::Reserving(..) | Phase::Over => steps.end = true,
@@ -378,24 +238,6 @@ impl Core {
                 steps.down.push(self.session.say(ToClient::Data(comment)));
             }
             Phase::Fresh | Phase::Reserving(..) | Phase::Sent(..) | Phase::Over => {}
-        }
-    }
-
-    /// Whose sessions of tool servers these are.
-    fn context(&self) -> mcp::Context {
-        let (principal, connection) = (self.session.principal(), self.session.connection());
-        let parts = [
-            principal.issuer.as_bytes(),
-            b"\0",
-            principal.subject.as_bytes(),
-            b"\0",
-            connection.name.as_str().as_bytes(),
-        ];
-        mcp::Context {
-            tools: Arc::clone(&self.target.tools),
-            opaque: Arc::clone(&self.target.opaque),
-            seal: Arc::clone(&self.target.seal),
-            holder: Digest::of_parts(&parts),
         }
     }
 
@@ -446,20 +288,16 @@ impl Core {
 /// Whether the error is one that comes before anything is sent.
 const fn never_sent(error: &Error) -> bool {
     match error {
-        Error::Net(_) | Error::Credential(_) => true,
-        Error::Client(_)
-        | Error::Backend(_)
-        | Error::Redirects(_)
-        | Error::Timeout { .. }
-        | Error::RecordUnavailable => false,
+        Error::Net(_) | Error::Credential(_) | Error::Unsendable(_) => true,
+        Error::Backend(_) | Error::Redirects(_) | Error::Timeout { .. } | Error::RecordUnavailable => false,
     }
 }
 
-/// An error that is nobody's refusal, in the words of the API.
-fn failed(api: Api, request: Option<&Request>, status: StatusCode, why: &str) -> (Head, Bytes) {
+/// An error that is nobody's refusal, in the words of the API, and whether the same request may pass later.
+fn failed(api: Api, request: Option<&Request>, status: StatusCode, why: &str, passing: bool) -> (Head, Bytes) {
     match request {
         Some(request) => mcp::failed(request, status, why),
-        None => reply::failed(api, status, why),
+        None => reply::failed(api, status, why, passing),
     }
 }
 

@@ -25,9 +25,9 @@ pub enum Side {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Client: it broke the protocol, or went away.
-    #[error("the client's connection: {0}")]
-    Client(Arc<str>),
+    /// Gateway: what was judged cannot be written as a request.
+    #[error("what was judged cannot be written as a request: {0}")]
+    Unsendable(&'static str),
     /// Backend: it broke the protocol, or went away.
     #[error("the connection to the backend: {0}")]
     Backend(Arc<str>),
@@ -58,10 +58,9 @@ impl Error {
     #[must_use]
     pub const fn side(&self) -> Side {
         match self {
-            Self::Client(_) => Side::Client,
             Self::Backend(_) | Self::Redirects(_) | Self::Net(_) => Side::Backend,
             Self::Timeout { side, .. } => *side,
-            Self::Credential(_) | Self::RecordUnavailable => Side::Gateway,
+            Self::Unsendable(_) | Self::Credential(_) | Self::RecordUnavailable => Side::Gateway,
         }
     }
 
@@ -69,7 +68,7 @@ impl Error {
     #[must_use]
     pub const fn told(&self) -> &'static str {
         match self {
-            Self::Client(_) => "the connection broke the protocol",
+            Self::Unsendable(_) => "the request cannot be sent as it was read; nothing of it was",
             Self::Backend(_) => "the service behind the gateway broke off or answered what is no HTTP",
             // What was asked for is done, or is answered elsewhere (RFC 9110 §15.4.4).
             Self::Redirects(303) => {
@@ -94,9 +93,8 @@ impl Error {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Client(_) => StatusCode::BAD_REQUEST,
             Self::Timeout { side: Side::Client, .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::Backend(_) | Self::Redirects(_) | Self::Net(_) => StatusCode::BAD_GATEWAY,
+            Self::Backend(_) | Self::Redirects(_) | Self::Net(_) | Self::Unsendable(_) => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Credential(_) | Self::RecordUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -107,7 +105,7 @@ impl Error {
     pub const fn may_pass(&self) -> bool {
         match self {
             // The answer will be the same.
-            Self::Redirects(_) | Self::Client(_) => false,
+            Self::Redirects(_) | Self::Unsendable(_) => false,
             Self::Backend(_) | Self::Net(_) | Self::Timeout { .. } | Self::Credential(_) | Self::RecordUnavailable => {
                 true
             }

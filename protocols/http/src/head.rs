@@ -2,9 +2,10 @@
 //!
 //! Promises: what is read here says one thing to every reader: one host, one path, one credential, one framing. What could
 //! say two is refused, never repaired: CONNECT, TRACE and `*`, methods not in capitals, a host that is missing, repeated
-//! or contradicted, an upgrade but to a WebSocket, a transfer coding other than `chunked`, a body where a method has none, a header that
-//! may stand once and stands twice, one whose name readers fold, a method behind the method, a credential in the query.
-//! What belongs to one hop, what claims to come from a proxy, and every credential goes no further: `names.rs` has the lists.
+//! or contradicted, an upgrade but to a WebSocket, a transfer coding other than `chunked`, a body where a method has
+//! none, a header that may stand once and stands twice, one whose name readers fold, a method behind the method, a
+//! credential in the query. What belongs to one hop, what claims to come from a proxy, and every credential goes no
+//! further: `names.rs` has the lists.
 //! Does not promise to see what the library below has refused already or made one of (a `Content-Length` beside
 //! `chunked`, equal lengths twice, a fragment): nothing is forwarded as it was received.
 //! Held by: `head/tests.rs`, which plays `fixtures/http/requests.tsv` over a socket.
@@ -52,7 +53,10 @@ impl Refusal {
     pub(crate) fn fault(self) -> Fault {
         let message = self.why.into();
         match self.status {
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Fault::TooLarge { message },
+            // What is too much together with others is too much.
+            StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            | StatusCode::SERVICE_UNAVAILABLE => Fault::TooLarge { message },
             StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT => Fault::Ambiguous { message },
             _ => Fault::Unsupported { message },
         }
@@ -304,7 +308,10 @@ fn host(parts: &Parts) -> Result<String, Refusal> {
 fn check_query(query: &Query) -> Result<(), Refusal> {
     for (name, _) in query.iter() {
         if names_a_secret(name) {
-            return Err(bad("a credential stands in the query; send it as `Authorization: Bearer TOKEN`"));
+            return Err(bad(
+                "a credential stands in the query (a parameter called token, key, signature or the like); the gateway adds the \
+                 service's own by itself, so leave it out, and send yours as `Authorization: Bearer TOKEN`",
+            ));
         }
         if names_a_method(name) {
             return Err(bad("the query would put another method in the place of the request's"));

@@ -18,6 +18,8 @@
 //! status of an answer that is withheld.
 //! Held by: the tests below.
 
+mod problem;
+
 use crate::api::{Api, anthropic};
 use crate::frame::Head;
 use crate::sse::Event;
@@ -25,147 +27,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use portcullis_gate::{LeftOpen, NotEntered};
 use portcullis_model::{Denial, Fault, HoldTerms, Reason, Spent};
-use serde_json::{Value, json};
+use problem::Problem;
 
 /// Tells the clients of models whether to try again; others pass it over.
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Seconds until it is worth to look again whether people have decided.
 const RETRY_AFTER: u64 = 10;
-
-/// One thing to tell.
-struct Problem<'a> {
-    status: StatusCode,
-    title: &'static str,
-    detail: String,
-    rule: Option<String>,
-    decision: Option<String>,
-    /// The request that people decide about.
-    approval: Option<String>,
-    next_step: Option<&'a str>,
-    /// Everything in one text, for clients that show one text only.
-    sentence: String,
-    /// What the SDKs of an API go by.
-    details: Option<Value>,
-    /// Whether the same request may pass later without anybody doing anything.
-    passing: bool,
-}
-
-impl Problem<'_> {
-    fn plain(status: StatusCode, title: &'static str, detail: impl Into<String>, passing: bool) -> Self {
-        let detail = detail.into();
-        let sentence = format!("portcullis: {title}: {detail}");
-        Self {
-            status,
-            title,
-            detail,
-            rule: None,
-            decision: None,
-            approval: None,
-            next_step: None,
-            sentence,
-            details: None,
-            passing,
-        }
-    }
-
-    fn json(&self) -> Value {
-        let mut problem = json!({
-            "type": "about:blank",
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        for (name, value) in [
-            ("rule", self.rule.as_deref()),
-            ("decision", self.decision.as_deref()),
-            ("approval", self.approval.as_deref()),
-            ("next_step", self.next_step),
-        ] {
-            if let (Some(value), Some(members)) = (value, problem.as_object_mut()) {
-                members.insert(name.to_owned(), value.into());
-            }
-        }
-        problem
-    }
-
-    fn body(&self, api: Api) -> Value {
-        match api {
-            Api::Rest => self.json(),
-            Api::Mcp => json!({
-                "jsonrpc": "2.0",
-                "id": null,
-                "error": { "code": self.status.as_u16(), "message": self.sentence, "data": self.json() },
-            }),
-            Api::Anthropic => {
-                let mut error = json!({ "type": anthropic_type(self.status), "message": self.sentence });
-                if let (Some(details), Some(error)) = (&self.details, error.as_object_mut()) {
-                    error.insert("details".to_owned(), details.clone());
-                }
-                json!({ "type": "error", "error": error, "request_id": self.decision })
-            }
-            Api::OpenAi => json!({
-                "error": {
-                    "message": self.sentence,
-                    "type": openai_type(self.status),
-                    "param": null,
-                    "code": openai_code(self.status),
-                }
-            }),
-        }
-    }
-
-    fn reply(&self, api: Option<Api>) -> (Head, Bytes) {
-        let api = api.unwrap_or(Api::Rest);
-        let body = Bytes::from(self.body(api).to_string());
-        let kind = match api {
-            Api::Rest => "application/problem+json",
-            Api::Mcp | Api::Anthropic | Api::OpenAi => "application/json",
-        };
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if !self.passing {
-            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
-        }
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"portcullis\""));
-        }
-        (Head { status: self.status, headers }, body)
-    }
-}
-
-/// Anthropic's words for a status.
-fn anthropic_type(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        400 | 409 => "invalid_request_error",
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        _ => "api_error",
-    }
-}
-
-/// OpenAI's words for a status.
-fn openai_type(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        400..=404 | 409 | 413 => "invalid_request_error",
-        429 => "rate_limit_error",
-        _ => "server_error",
-    }
-}
-
-fn openai_code(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "invalid_api_key",
-        403 => "permission_denied",
-        429 => "rate_limit_exceeded",
-        _ => openai_type(status),
-    }
-}
 
 /// A refusal.
 pub(crate) fn refused(api: Api, denial: &Denial) -> (Head, Bytes) {
@@ -298,15 +166,9 @@ pub(crate) fn stream() -> Head {
     Head { status: StatusCode::OK, headers }
 }
 
-/// A failure that is nobody's refusal.
-pub(crate) fn failed(api: Api, status: StatusCode, why: &str) -> (Head, Bytes) {
-    let passing = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+/// A failure that is nobody's refusal, and whether the same request may pass later.
+pub(crate) fn failed(api: Api, status: StatusCode, why: &str, passing: bool) -> (Head, Bytes) {
     Problem::plain(status, "the request failed", why, passing).reply(Some(api))
-}
-
-/// Says that the same request again cannot help.
-pub(crate) fn no_retry(head: &mut Head) {
-    head.headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
 }
 
 /// An answer of a plain API that came, with this status, and may not pass. An error keeps its status: it holds no value, and
@@ -334,7 +196,15 @@ pub(crate) fn withheld(answered: StatusCode, why: &str) -> (Head, Bytes) {
 
 /// A request whose head or body is refused before anybody is asked.
 pub(crate) fn malformed(api: Option<Api>, status: StatusCode, why: &str) -> (Head, Bytes) {
-    Problem::plain(status, "the request cannot be read in one way only", why, false).reply(api)
+    let (title, passing) = match status {
+        // Nothing is wrong with it: sent again it may pass.
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => ("the request was not taken", true),
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            ("the request is too large", false)
+        }
+        _ => ("the request cannot be read in one way only", false),
+    };
+    Problem::plain(status, title, why, passing).reply(api)
 }
 
 /// Why a caller may not enter.
@@ -369,6 +239,7 @@ pub(crate) fn not_entered(api: Option<Api>, why: &NotEntered, connection: &str) 
 mod tests {
     use super::*;
     use portcullis_model::{DecisionId, RuleId, SessionId};
+    use serde_json::Value;
 
     fn denial(reason: Reason) -> Denial {
         let decision = DecisionId { session: SessionId::new(), number: 3 };
@@ -434,6 +305,21 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_too_much_at_once_may_try_again_and_who_cannot_be_read_may_not() {
+        for (status, passing, title) in [
+            (503, true, "was not taken"),
+            (408, true, "was not taken"),
+            (413, false, "too large"),
+            (400, false, "one way only"),
+            (501, false, "one way only"),
+        ] {
+            let (head, body) = malformed(Some(Api::Anthropic), StatusCode::from_u16(status).unwrap(), "why");
+            assert_eq!(head.headers.get(SHOULD_RETRY).is_none(), passing, "{status}");
+            assert!(String::from_utf8_lossy(&body).contains(title), "{status}");
+        }
+    }
+
+    #[test]
     fn a_status_says_whose_turn_it_is() {
         let fault = |fault| denial(Reason::Unreadable(fault));
         for (denial, status) in [
@@ -457,7 +343,7 @@ mod tests {
         let said: Value = serde_json::from_slice(&body).unwrap();
         let id = said.get("id").unwrap();
         assert!(id.is_null() && said["error"]["message"].as_str().unwrap().contains("the identity was refused"));
-        let (head, _) = failed(Api::Anthropic, StatusCode::BAD_GATEWAY, "gone");
+        let (head, _) = failed(Api::Anthropic, StatusCode::BAD_GATEWAY, "gone", true);
         assert!(!head.headers.contains_key(SHOULD_RETRY));
     }
 }

@@ -16,6 +16,7 @@ mod front;
 mod giving;
 mod held;
 mod line;
+mod patience;
 mod socket;
 mod switching;
 
@@ -29,7 +30,7 @@ use crate::upstream::{Destination, Way};
 use front::Front;
 use held::Bodies;
 use hyper_util::rt::TokioIo;
-use line::Line;
+use line::{HEAD, Line};
 use portcullis_gate::Gate;
 use portcullis_model::Name;
 use portcullis_net::{Accepted, Io, ServerTls};
@@ -46,7 +47,7 @@ pub(crate) const REQUESTS: usize = 16;
 pub struct Settings {
     /// TLS; plaintext without it.
     pub tls: Option<ServerTls>,
-    /// For TLS, for each head, for each pause within a body, and until the first identity is accepted.
+    /// For TLS, for each pause within a body, and until the first identity is accepted.
     pub handshake: Duration,
     /// A connection without a request is ended after this.
     pub idle: Duration,
@@ -92,7 +93,7 @@ impl Http {
         let (sender, arrivals) = mpsc::channel(REQUESTS);
         let front = Front::new(Arc::clone(&self), sender);
         let line = Line::new(self, peer, transport.into(), drain, unauthenticated);
-        let server = listener(Line::head_patience());
+        let server = listener(HEAD);
         let serving = server.serve_connection_with_upgrades(TokioIo::new(io), front);
         line.run(serving, arrivals).await;
     }

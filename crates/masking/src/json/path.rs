@@ -60,6 +60,14 @@ impl JsonPath {
         Ok(Self { steps })
     }
 
+    /// The names of members that it goes by.
+    pub fn members(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match &step.selects {
+            Selects::Member(name) => Some(&**name),
+            Selects::Every | Selects::Element(_) => None,
+        })
+    }
+
     /// Before any step.
     pub(super) const START: u64 = 1;
 

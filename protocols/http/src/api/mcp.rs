@@ -9,10 +9,11 @@
 //! | `completion/complete` for either | `read endpoint COMPLETE /prompts/NAME`, `read endpoint COMPLETE /resources/…` |
 //! | lists, `initialize`, `ping`, notifications, GET, DELETE | none of their own: the session |
 //!
-//! Promises: what has no row in `data/mcp.yaml` does not pass; headers say what the body says; a session id is its
-//! principal's alone, and no page sends anything: both are refused as commands, so the record has them; tools that policy refuses are not listed, and are judged again when they are called; a refused call is
-//! the result of a tool that failed, which every client gives to its model. Does not promise that a client speaks the version
-//! that it once negotiated: only the server knows that one.
+//! Promises: what has no row in `data/mcp.yaml` does not pass; headers say what the body says; the id of a session is its
+//! principal's alone, and so is that of an event, from which a server goes on; no page sends anything: all are refused as
+//! commands, so the record has them; tools that policy refuses are not listed, and are judged again when they are called;
+//! a refused call is the result of a tool that failed, which every client gives to its model. Does not promise that a
+//! client speaks the version that it once negotiated: only the server knows that one.
 //! Held by: `mcp/tests.rs` with `fixtures/http/mcp.tsv`.
 
 mod answer;
@@ -41,6 +42,7 @@ use message::{Message, Refusal, Said, What};
 use portcullis_model::{Command, Digest, Operation, Text};
 pub(crate) use reply::{PATIENCE, failed, left, refused};
 pub(crate) use same::same;
+use seal::Of;
 pub use seal::Seal;
 use shape::Expects;
 use std::sync::Arc;
@@ -65,7 +67,7 @@ pub(crate) fn read(mut request: Request, context: &Context) -> Read {
         Ok(session) => session,
         Err(NotTheirs) => return astray(request, context),
     };
-    let resumed = request.headers.contains_key(headers::LAST_EVENT);
+    let Ok(resumed) = last_event(&mut request, &message, context) else { return astray(request, context) };
     if let Err(refusal) = forward(&mut request, &mut message, session.as_deref()) {
         return unread(request, refusal, context);
     }
@@ -84,21 +86,36 @@ fn unread(request: Request, refusal: Refusal, context: &Context) -> Read {
     asked(request, command, Answering::new(Expects::of(&Said::Notification, false), false, None, context))
 }
 
-/// A request in a session that is not the caller's. Whoever answers it reads it again, with a session that is none.
+/// A request in a session, or behind an event, that is not the caller's. Whoever answers it reads it again, with a
+/// session that is none.
 fn astray(mut request: Request, context: &Context) -> Read {
     let command = classify::faulty(&request, headers::no_session().fault);
     request.headers.insert(headers::SESSION, HeaderValue::from_static(""));
     asked(request, command, Answering::new(Expects::of(&Said::Notification, false), false, None, context))
 }
 
-/// The session is not the caller's.
+/// The session or the event is not the caller's.
 struct NotTheirs;
 
 /// The server's id of the session, where the request is in one.
 fn session(request: &Request, message: &Message, context: &Context) -> Result<Option<String>, NotTheirs> {
     let Some(sealed) = request.headers.get(headers::SESSION).filter(|_| !message.stateless) else { return Ok(None) };
-    let opened = sealed.to_str().ok().and_then(|sealed| context.seal.open(&context.holder, sealed));
+    let opened = sealed.to_str().ok().and_then(|sealed| context.seal.open(&context.holder, Of::Session, sealed));
     opened.map(Some).ok_or(NotTheirs)
+}
+
+/// Whether a broken stream is taken up again; the event behind which it goes on is then the server's own id of it. Only a
+/// stream goes on behind one (2025-11-25, "Resumability and Redelivery"): elsewhere the header says nothing and goes no
+/// further.
+fn last_event(request: &mut Request, message: &Message, context: &Context) -> Result<bool, NotTheirs> {
+    let Some(sealed) = request.headers.remove(headers::LAST_EVENT) else { return Ok(false) };
+    if !matches!(message.said, Said::Stream) {
+        return Ok(false);
+    }
+    let opened = sealed.to_str().ok().and_then(|sealed| context.seal.open(&context.holder, Of::Event, sealed));
+    let id = opened.and_then(|id| HeaderValue::from_str(&id).ok()).ok_or(NotTheirs)?;
+    request.headers.insert(headers::LAST_EVENT, id);
+    Ok(true)
 }
 
 /// Makes the request what is sent: with the server's own session id, and without what no server may ask of a client.

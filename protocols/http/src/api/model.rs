@@ -29,7 +29,7 @@ mod tests;
 mod turn;
 mod words;
 
-pub(super) use answering::{Answering, Dialect, Document, Told, error, failure};
+pub(super) use answering::{Answering, Dialect, Document, Told, Wanted, error, failure};
 pub(super) use call::{Call, Ready};
 pub(super) use list::List;
 pub(super) use offered::without;
@@ -48,11 +48,22 @@ pub(super) const ID: usize = 256;
 
 pub(super) const STRANGE: Unfit = Unfit("the answer of the model is not what its API says");
 pub(super) const UNREADABLE: Unfit = Unfit("the answer of the model is not JSON that is read in one way only");
+pub(super) const BROKE_OFF: Unfit = Unfit("the answer of the model broke off");
+pub(super) const LONG_CALL: Unfit = Unfit("a tool call of the model's answer is too long");
 
 /// A word of the API's own, no longer than an id.
 pub(super) fn word<'n>(node: &'n Node, name: &str) -> Result<&'n str, Unfit> {
     let text = node.get(name).and_then(Node::text);
     text.filter(|text| text.len() <= ID && is_word(text)).ok_or(STRANGE)
+}
+
+/// The elements of the list that a member is; none where there is nothing in its place.
+pub(super) fn elements<'n>(node: &'n Node, name: &str) -> Result<&'n [Node], Unfit> {
+    match node.get(name).map(|list| &list.value) {
+        None | Some(Value::Null) => Ok(&[]),
+        Some(Value::Array(elements)) => Ok(elements),
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => Err(STRANGE),
+    }
 }
 
 /// How many tokens are said to have been used: no more than the record takes. Digits that no number holds are as many.

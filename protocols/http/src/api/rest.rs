@@ -14,10 +14,11 @@
 //! parts of an answer (206), answers about bytes that a client has (304), redirects and trailers do not pass; what tells of
 //! the unmasked bytes (validators, digests) is dropped. Which masks bind is asked when the answer comes: a request may have
 //! waited for people under others. While masks bind, conditions of a read are taken out and those of a write go on
-//! (`rest/conditions.rs`). A request's JSON is read strictly, each line of a stream of it too; text, XML, types not named in
-//! `opaque` and bodies that name another method than the request has are refused. Rules see the values of one document;
-//! of JSON lines, forms and opaque bodies they are told that there are some. The record keeps what passes as it comes,
-//! masked as what it is (`rest/kept.rs`).
+//! (`rest/conditions.rs`). While masks name fields, a request that gives a protected member another name is refused, as far
+//! as its language is known (`rest/renaming.rs`). A request's JSON is read strictly, each line of a stream of it too;
+//! text, XML, types not named in `opaque` and bodies that name another method than the request has are refused. Rules see
+//! the values of one document; of JSON lines, forms and opaque bodies they are told that there are some. The record keeps
+//! what passes as it comes, masked as what it is (`rest/kept.rs`).
 //! Does not promise to find fields in text that is not JSON: it is withheld.
 //! Held by: `rest/tests.rs`, `tests/it/http*.rs` of the binary.
 
@@ -25,6 +26,7 @@ mod answer;
 mod conditions;
 mod kept;
 mod media;
+mod renaming;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +41,7 @@ use answer::{Answering, looks_like_json};
 pub(crate) use media::Media;
 pub use media::Opaque;
 use portcullis_model::{Command, Fault};
+use renaming::Renaming;
 use std::sync::Arc;
 
 const ANOTHER_METHOD: &str = "the body names another method; send the request with that method";
@@ -48,14 +51,19 @@ pub(crate) fn read(mut request: Request, opaque: &Arc<Opaque>, words: &mut dyn W
     // Where masks come into force only later, what they ask for does not pass.
     let bound = if words.binds() { conditions::bind(&request.method, &mut request.headers) } else { Ok(()) };
     let command = match bound {
-        Ok(()) => command(&request, opaque),
+        Ok(()) => command(&request, opaque, Renaming::under(words).as_ref()),
         Err(fault) => classify::faulty(&request, fault),
     };
     let reader = Box::new(Answering::new(Arc::clone(opaque)));
     Read::Asked(Box::new(Asked { offers: None, command, request, tokens: 0, reader }))
 }
 
-fn command(request: &Request, opaque: &Opaque) -> Command {
+/// Why a message that a client says over a socket does not pass, whatever rules say.
+pub(crate) fn unfit_to_say(text: &str, words: &dyn Words) -> Option<Fault> {
+    Renaming::under(words).filter(|renaming| renaming.is_said(text)).map(|_| Renaming::fault())
+}
+
+fn command(request: &Request, opaque: &Opaque, renaming: Option<&Renaming>) -> Command {
     let operation = if request.upgrades() {
         classify::upgrade(&request.path)
     } else {
@@ -63,6 +71,9 @@ fn command(request: &Request, opaque: &Opaque) -> Command {
     };
     let operations = vec![operation];
     match body(request, opaque) {
+        Ok(read) if renaming.is_some_and(|renaming| renaming.is_in(request, read.as_ref())) => {
+            classify::faulty(request, Renaming::fault())
+        }
         Ok(read) => classify::document(request, operations, read.as_ref()),
         Err(fault) => classify::faulty(request, fault),
     }

@@ -54,6 +54,10 @@ impl Words for TestWords {
         self.fields
     }
 
+    fn protected(&self) -> Vec<String> {
+        if self.fields { vec!["ssn".to_owned()] } else { Vec::new() }
+    }
+
     fn json(&mut self, document: &str) -> Result<Option<String>, NotJson> {
         if !self.binds {
             return Ok(None);
@@ -203,6 +207,41 @@ pub(crate) fn answered(mut reader: impl Reader, mut words: TestWords, pieces: &[
             came.proposed.push(said);
             reader.on_verdict(if refused { Err(&denial) } else { Ok(()) }, &mut words, &mut parts);
         }
+    }
+    assert!(came.over, "an answer without an end: {came:?}");
+    came.recorded = words.recorded;
+    came
+}
+
+/// Feeds an answer to a client that leaves while people decide about the first call of it, as `core::relay` tells its reader
+/// then: what is proposed is withdrawn, one after the other, and nothing follows.
+pub(crate) fn left(mut reader: impl Reader, mut words: TestWords, pieces: &[&[u8]]) -> Came {
+    let (mut came, mut proposed) = (Came::default(), None);
+    for at in 0..=pieces.len() {
+        let mut parts = Vec::new();
+        match pieces.get(at) {
+            Some(piece) => reader.on_data(piece, &mut words, &mut parts),
+            None => reader.on_end(Ended::Whole, &mut words, &mut parts),
+        }
+        proposed = came.take(parts);
+        if proposed.is_some() {
+            break;
+        }
+    }
+    assert!(proposed.is_some(), "an answer without a call: {came:?}");
+    let withdrawn = Denial { decision: None, reason: Reason::Withdrawn, message: None };
+    let mut ended = false;
+    while proposed.is_some() || !ended {
+        let mut parts = Vec::new();
+        if let Some(command) = proposed.take() {
+            came.proposed.push(said(&command));
+            reader.on_verdict(Err(&withdrawn), &mut words, &mut parts);
+        } else {
+            reader.on_end(Ended::Broken, &mut words, &mut parts);
+            ended = true;
+        }
+        proposed = came.take(parts);
+        ended |= came.over;
     }
     assert!(came.over, "an answer without an end: {came:?}");
     came.recorded = words.recorded;

@@ -2,7 +2,8 @@
 //!
 //! Promises: a head leaves with the first bytes that its reader gives, with their length where they are all there is; what an
 //! answer proposes is asked about before anything behind it is read; what follows a proposal leaves once that is in the
-//! record. What ends early is settled as failed and never looks whole to a client that was told of a length or of chunks.
+//! record. What ends early is settled as failed and never looks whole to a client that was told of a length or of chunks;
+//! what its client had of it is in the record once, also where it is dropped.
 //! Of a plain API's answer that came and may not pass, its client learns the status and that the request was carried out.
 //! Held by: `core/tests.rs`.
 
@@ -23,6 +24,9 @@ use std::sync::Arc;
 const STEP: usize = 64 * 1024;
 /// Bytes of one decoded answer, and how many each encoded one may stand for.
 const CAPS: Caps = Caps { decoded: 8 << 30, ratio: 1024 };
+
+const CODING: Unfit = Unfit("the answer is not in the coding that it names, or too large in it");
+const TOO_MUCH: Unfit = Unfit("your requests that run, and their answers, are too large together");
 
 pub(super) struct Relay {
     session: Arc<Session>,
@@ -144,7 +148,7 @@ impl Relay {
             Ok(more) => self.behind = more.then_some(data),
             Err(_) => {
                 self.decoder = None;
-                self.on_end(Ended::Broken, steps);
+                self.unfit(&CODING, steps);
                 return;
             }
         }
@@ -154,12 +158,14 @@ impl Relay {
         }
     }
 
-    pub(super) fn on_end(&mut self, mut ended: Ended, steps: &mut Steps) {
+    pub(super) fn on_end(&mut self, ended: Ended, steps: &mut Steps) {
         self.behind = None;
         if let Some(mut decoder) = self.decoder.take()
             && decoder.end().is_err()
+            && ended == Ended::Whole
         {
-            ended = Ended::Broken;
+            self.unfit(&CODING, steps);
+            return;
         }
         if self.permit.is_none() {
             return;
@@ -170,10 +176,45 @@ impl Relay {
         self.take(parts, steps);
     }
 
-    /// The client went away. Its reader is told, so that what it held back is in the record, and what the answer has said
-    /// of its use; nothing is released and nothing is proposed any more. Gives what was taken from budgets and what of it
-    /// was used, where the answer has said that.
+    /// Bytes that its reader keeps until the answer is whole.
+    pub(super) fn gathered(&self) -> usize {
+        self.reader.gathered()
+    }
+
+    pub(super) fn on_too_much(&mut self, steps: &mut Steps) {
+        self.unfit(&TOO_MUCH, steps);
+    }
+
+    /// It came, and may not pass for this reason: its reader is told that nothing follows.
+    fn unfit(&mut self, why: &Unfit, steps: &mut Steps) {
+        self.behind = None;
+        if self.permit.is_none() {
+            return;
+        }
+        let mut parts = Vec::new();
+        self.reader.on_end(Ended::Broken, &mut self.output, &mut parts);
+        // Why it breaks off is known better here.
+        parts.retain(|part| !matches!(part, Part::Broken(_)));
+        self.take(parts, steps);
+        if self.permit.is_some() {
+            self.broken(why, steps);
+        }
+    }
+
+    /// The client went away: nothing is released and nothing is proposed any more. Gives what was taken from budgets and
+    /// what of it was used, where the answer has said that.
     pub(super) fn on_gone(mut self) -> Option<(Reservation, u64)> {
+        self.break_off();
+        // Dropped unsettled, it is recorded as interrupted.
+        let permit = self.permit.take()?;
+        let used = self.used?;
+        self.session.used(&permit, used);
+        self.reservation.take().map(|reservation| (reservation, used.total()))
+    }
+
+    /// Nothing follows, and nobody is there. Its reader is told, so that what it held back is in the record, and what the
+    /// answer has said of its use.
+    fn break_off(&mut self) {
         let withdrawn = Denial { decision: None, reason: Reason::Withdrawn, message: None };
         let (mut proposed, mut ended) = (self.waiting.is_some(), false);
         while proposed || !ended {
@@ -189,16 +230,13 @@ impl Relay {
                 match part {
                     Part::Propose(_) => proposed = true,
                     Part::Used(tokens) => self.used = Some(tokens),
-                    Part::Data(_) | Part::End | Part::Broken(_) => {}
+                    // Its reader has said its last.
+                    Part::End | Part::Broken(_) => ended = true,
+                    Part::Data(_) => {}
                 }
             }
         }
         self.output.finish();
-        let used = self.used?;
-        // Dropped unsettled, it is recorded as interrupted.
-        let permit = self.permit.take()?;
-        self.session.used(&permit, used);
-        self.reservation.take().map(|reservation| (reservation, used.total()))
     }
 
     pub(super) fn on_settled(&mut self, settled: Settled<Proposal>, steps: &mut Steps) {
@@ -326,7 +364,7 @@ impl Relay {
         if self.begun {
             // What its reader says last may tell the client why.
             if self.early && self.bytes == 0 {
-                let (_, body) = failed(self.api, self.request.as_ref(), status, why.0);
+                let (_, body) = failed(self.api, self.request.as_ref(), status, why.0, self.cut);
                 self.gathered.push(reply::event(self.api, &body));
             }
             self.flush(steps);
@@ -338,7 +376,8 @@ impl Relay {
                 status = withheld.0.status;
                 withheld
             } else {
-                failed(self.api, self.request.as_ref(), status, why.0)
+                // What came whole and may not pass comes like that again, and is paid for again.
+                failed(self.api, self.request.as_ref(), status, why.0, self.cut)
             };
             steps.down.push(self.session.say(ToClient::Head(head)));
             if !self.head_only {
@@ -360,6 +399,20 @@ impl Relay {
             let used = self.used.map(|used| used.total()).or_else(|| is_providers_error(self.status).then_some(0));
             steps.used = self.reservation.take().zip(used);
             self.session.settle(permit, outcome, None);
+        }
+    }
+}
+
+/// Its session was killed, or the gateway stops: what the client had of it by then is in the record all the same, and what it
+/// has used. What was taken from budgets stays taken: nothing that could give it back runs any more.
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if self.permit.is_none() {
+            return;
+        }
+        self.break_off();
+        if let (Some(permit), Some(used)) = (&self.permit, self.used) {
+            self.session.used(permit, used);
         }
     }
 }

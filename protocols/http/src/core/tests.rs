@@ -293,6 +293,8 @@ async fn what_a_document_used_is_charged_however_it_ends() {
         assert!(fits(&rig, 900).await, "what was not used of it is given back");
         let told = house.told(&rig).await;
         assert!(told.contains(&"1 used 11+7".to_owned()), "{told:?}");
+        let said = told.iter().filter(|line| line.starts_with("said ")).count();
+        assert!(said == 1 || (said == 0 && !leaves), "{told:?}");
     }
     // So is what a client of a stream leaves behind its use, but not before.
     let whole = stream("ok", None);

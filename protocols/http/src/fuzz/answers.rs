@@ -2,7 +2,8 @@
 //!
 //! Promises: [`fuzz_answers`] fails where an answer that came in other pieces comes to something else, or one that broke off
 //! to something that is no beginning of it, where something follows its end, where an answer has none, and where a value
-//! that a mask is about reaches the client of a service as it is. Nothing may panic. The masks are of this file: those of the gate are looked at in `portcullis-masking`.
+//! that a mask is about reaches the client of a service as it is. Nothing may panic. The masks are of this file: those of
+//! the gate are looked at in `portcullis-masking`.
 //! Held by: `tests.rs` beside this file, and whatever fuzzer calls it.
 
 use super::{context, passed};
@@ -185,6 +186,10 @@ impl Words for Masks {
 
     fn binds_fields(&self) -> bool {
         true
+    }
+
+    fn protected(&self) -> Vec<String> {
+        vec!["ssn".to_owned()]
     }
 
     fn json(&mut self, document: &str) -> Result<Option<String>, NotJson> {

@@ -6,7 +6,7 @@
 //! Held by: `tests/it/http*.rs` and `tests/it/websocket.rs` of the binary.
 
 use super::body::{Unread, collect};
-use super::exchange::Relay;
+use super::exchange::Exchange;
 use super::front::{Asks, Responder, closing, whole};
 use super::held::Share;
 use super::socket::Opened;
@@ -32,7 +32,7 @@ const NO_SOCKETS: &str =
 struct Nothing;
 
 /// What an exchange is run with.
-pub(super) struct Exchange {
+pub(super) struct Asking {
     pub(super) session: Arc<Session>,
     pub(super) way: Arc<Way>,
     /// Bytes of its body.
@@ -47,7 +47,7 @@ pub(super) struct Exchange {
     pub(super) switched: CancellationToken,
 }
 
-impl Exchange {
+impl Asking {
     /// From the body to the end of the answer. What its client leaves before it is whole was never asked.
     pub(super) async fn run(mut self, asks: Asks, mut body: Unread, responder: Responder) {
         let gone = responder.gone.clone();
@@ -78,19 +78,18 @@ impl Exchange {
         if gone.run_until_cancelled(self.session.room()).await.is_none() || gone.is_cancelled() {
             return;
         }
-        // The share is held until it is over.
-        let Self { session, way, most, share: _share, idle, drain, switched, patience: _ } = self;
+        let Self { session, way, most, share, idle, drain, switched, patience: _ } = self;
         let Responder { answer, stream, upgrade, .. } = responder;
         let opens = received.upgrade.map(|key| (key, answer, request.clone()));
         let opaque = way.target.opaque.covers_any_bytes();
         let plain = way.target.api == Api::Rest;
         // A token of its own: an answer that is dropped unbegun says so there, and behind a socket none begins.
-        let mut relay = Relay::new(Arc::clone(&session), way, stream, &gone.child_token());
+        let mut exchange = Exchange::new(Arc::clone(&session), way, share, stream, &gone.child_token());
         if plain {
-            relay.reached_at(received.mount);
+            exchange.reached_at(received.mount);
         }
-        relay.ask(request, stays, received.reason);
-        if let (Some((permit, backend)), Some((key, answer, request))) = (relay.run().await, opens) {
+        exchange.ask(request, stays, received.reason);
+        if let (Some((permit, backend)), Some((key, answer, request))) = (exchange.run().await, opens) {
             let opened = Opened { session, request, permit, opaque, most, idle, drain };
             Switching { answer, upgrade, body, key, switched, gone }.run(opened, backend).await;
         }

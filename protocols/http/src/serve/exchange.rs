@@ -1,14 +1,20 @@
 //! One request and its answer: what the core says, done.
 //!
-//! Promises: the backend is read only while the client's side and the record have room; a backend that goes silent is not waited for longer than its connection
-//! says; a client that takes nothing of what waits for it (a piece of 64 KiB, or what is left) for as long, and for two
-//! minutes at least, is gone: what it holds is let go of, and its connection ends by the idle limit; one that reads slowly is
-//! not cut, and while people decide nobody is; what an answer did not use of its budgets is given back before its client has the end of it, within a second
-//! (`giving.rs`); a client that goes away ends what runs and withdraws what waits at once, also where the store has not yet
-//! taken what is given back; where the record fails nothing more is released, and the client is not left waiting.
-//! Held by: `exchange/tests.rs` for budgets, and `tests/it/http*.rs` of the binary.
+//! Promises: the backend is read only while the client's side and the record have room; one that goes silent is waited for
+//! no longer than its connection says, and a client that takes nothing of what waits for it (a piece of 64 KiB, or what is
+//! left) no longer than `patience.rs` says: then it is gone, what it holds is let go of, and its connection ends by the
+//! idle limit; one that reads slowly is not cut. What of an answer is gathered to be masked counts among what its
+//! principal's requests hold (`held.rs`). What an answer did not use of its budgets is given back before its client has the
+//! end of it, within a second (`giving.rs`), and so is all that was taken for a request that was never sent; a client that
+//! goes away ends what runs and withdraws what waits at once, also where the store has not yet taken what is given back;
+//! where the record fails nothing more is released, and the client is not left waiting; a success
+//! over HTTP/2 whose backend resets the stream, for whatever reason, is not whole. An error is believed to be: its
+//! backend may reset what it does not want of the request (RFC 9113 §8.1).
+//! Held by: `exchange/tests.rs` for budgets and streams that are reset, and `tests/it/http*.rs` of the binary.
 
 use super::giving::GivingBack;
+use super::held::Share;
+use super::patience::Patience;
 use crate::addresses::Mount;
 use crate::api::KEEP_ALIVE;
 use crate::core::{Core, Proposal, Reserve, Steps, Waiting};
@@ -17,9 +23,9 @@ use crate::frame::{Head, Request};
 use crate::head;
 use crate::upstream::{Answered, Came, ClientBody, RequestSender, Streamed, Switched, Way, deepest};
 use futures_util::future::BoxFuture;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
-use portcullis_gate::{Downstream, Permit, Reminder, Reservation, SendError, Session, Settled, Upstream, Waited};
+use portcullis_gate::{Downstream, Permit, Reminder, Reservation, Room, SendError, Session, Settled, Upstream, Waited};
 use portcullis_model::Denial;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -27,13 +33,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Bytes that may wait for the client before the backend is read no more.
 const HIGH: usize = 256 * 1024;
-/// The shortest that a client may take nothing for.
-const DEAF: Duration = Duration::from_secs(120);
 /// Rounds before other tasks get their turn.
 const TURNS: usize = 32;
 
@@ -43,7 +46,7 @@ enum Held {
 }
 
 /// One exchange, from the asking to the end of the answer.
-pub(super) struct Relay {
+pub(super) struct Exchange {
     session: Arc<Session>,
     way: Arc<Way>,
     /// Where its client reaches the connection; addresses in the head of the answer are written so.
@@ -53,6 +56,8 @@ pub(super) struct Relay {
     up: Upstream<RequestSender>,
     answered: Option<oneshot::Receiver<Answered>>,
     body: Option<Incoming>,
+    /// The end of the body is a frame of its own, which the backend sends or not.
+    framed: bool,
     down: Downstream<ClientBody>,
     hold: Option<Held>,
     /// What is taken from budgets, and what is given back: what leaves with it stays in the steps until it may.
@@ -60,26 +65,25 @@ pub(super) struct Relay {
     giving_back: GivingBack,
     /// When the client that waits for people hears of us again.
     reminder: Reminder,
-    /// When the backend has been silent for too long.
-    silence: Option<Pin<Box<Sleep>>>,
-    /// When the client has taken nothing for too long.
-    deaf: Option<Pin<Box<Sleep>>>,
-    patience: Duration,
-    room: Option<BoxFuture<'static, ()>>,
+    patience: Patience,
+    /// What its request holds, and what of its answer is gathered.
+    share: Share,
+    room: Room,
     gone: Pin<Box<WaitForCancellationFutureOwned>>,
     /// The socket that it asked for.
     switched: Option<(Permit, Switched)>,
 }
 
-impl Relay {
+impl Exchange {
     pub(super) fn new(
         session: Arc<Session>,
         way: Arc<Way>,
+        share: Share,
         stream: oneshot::Sender<Response<Streamed>>,
         gone: &CancellationToken,
     ) -> Self {
         let (sender, answered) = oneshot::channel();
-        let patience = way.timeout;
+        let patience = Patience::new(way.timeout);
         Self {
             way: Arc::clone(&way),
             mount: None,
@@ -88,15 +92,15 @@ impl Relay {
             up: Upstream::new(RequestSender::new(way, Arc::clone(&session), sender), &session),
             answered: Some(answered),
             body: None,
+            framed: false,
             down: Downstream::new(ClientBody::new(stream, gone), &session),
             hold: None,
             reserving: None,
             giving_back: GivingBack::default(),
             reminder: Reminder::every(KEEP_ALIVE),
-            silence: None,
-            deaf: None,
             patience,
-            room: None,
+            share,
+            room: Room::default(),
             gone: Box::pin(gone.clone().cancelled_owned()),
             switched: None,
             session,
@@ -137,7 +141,7 @@ impl Relay {
             }
             let mut progress = self.poll_hold(cx);
             self.poll_reminder(cx);
-            self.poll_room(cx);
+            self.room.poll(&self.session, cx);
             progress |= self.take_backend(cx);
             self.poll_silence(progress, cx);
             // Behind all that takes from budgets and gives back to them: what began is asked before it is waited for.
@@ -155,7 +159,7 @@ impl Relay {
             }
             // What was not asked because too much waited wakes nobody: it is asked again once there is room.
             let freed = waited >= HIGH && self.down.backlog() < HIGH;
-            let unseen = self.room.is_none() && !self.session.has_room();
+            let unseen = self.room.is_unseen(&self.session);
             if !progress && !freed && !unseen {
                 return Poll::Pending;
             }
@@ -167,6 +171,15 @@ impl Relay {
     /// The client is gone: nothing is done any more but that its budgets are given back.
     fn leave(&mut self) {
         self.core.on_gone(&mut self.steps);
+        // Nothing was sent: what is being taken for it goes back once it is taken.
+        if let Some(reserving) = self.reserving.take() {
+            self.giving_back.begin(async move {
+                let (_permit, reserved) = reserving.await;
+                if let Ok(reserved) = reserved {
+                    reserved.settle(0).await;
+                }
+            });
+        }
         if let Some((reservation, used)) = self.steps.used.take() {
             self.giving_back.begin(reservation.settle(used));
         }
@@ -243,34 +256,12 @@ impl Relay {
         }
     }
 
-    fn poll_room(&mut self, cx: &mut Context<'_>) {
-        if let Some(room) = &mut self.room
-            && room.as_mut().poll(cx).is_ready()
-        {
-            self.room = None;
-        }
-        if self.room.is_none() && !self.session.has_room() {
-            let session = Arc::clone(&self.session);
-            let mut room: BoxFuture<'static, ()> = Box::pin(async move { session.room().await });
-            if room.as_mut().poll(cx).is_pending() {
-                self.room = Some(room);
-            }
-        }
-    }
-
     /// Ends an answer that does not go on, while it is waited for.
     fn poll_silence(&mut self, progress: bool, cx: &mut Context<'_>) {
-        let waits = self.body.is_some() && self.core.wants_backend() && self.down.backlog() < HIGH;
-        if !waits || self.steps.end {
-            self.silence = None;
-            return;
-        }
-        let due = Instant::now() + self.patience;
-        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if progress {
-            silence.as_mut().reset(due);
-        }
-        if silence.as_mut().poll(cx).is_ready() {
+        // While the client's side or the record has no room nothing is read of it, which is not its silence.
+        let room = self.down.backlog() < HIGH && self.session.has_room();
+        let waits = room && self.body.is_some() && self.core.wants_backend() && !self.steps.end;
+        if self.patience.is_silent(waits, progress, cx) {
             self.broken(&Error::Timeout { side: Side::Backend, doing: "to continue an answer" });
         }
     }
@@ -278,17 +269,9 @@ impl Relay {
     /// Whether the client has taken nothing for too long. Before it was written to, `waited` bytes waited for it.
     fn is_deaf(&mut self, waited: usize, cx: &mut Context<'_>) -> bool {
         let waits = self.down.backlog();
-        // While people decide, the answer is theirs to wait for.
-        if waits == 0 || self.hold.is_some() {
-            self.deaf = None;
-            return false;
-        }
-        let due = Instant::now() + self.patience.max(DEAF);
-        let deaf = self.deaf.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if waits < waited {
-            deaf.as_mut().reset(due);
-        }
-        let over = deaf.as_mut().poll(cx).is_ready();
+        // While people decide, the answer is theirs to wait for; while the record has no room, the record's.
+        let takes = waits > 0 && self.hold.is_none() && self.session.has_room();
+        let over = self.patience.is_deaf(takes, waits < waited, cx);
         if over {
             let connection = self.session.connection().name.as_str();
             tracing::info!(connection, session = %self.session.id(), waits, "a client does not read its answer");
@@ -326,6 +309,8 @@ impl Relay {
             }
             Ok(Came::Answer(response)) => {
                 let (parts, body) = response.into_parts();
+                let failed = parts.status.is_client_error() || parts.status.is_server_error();
+                self.framed = parts.version == Version::HTTP_2 && !failed;
                 if leads_elsewhere(parts.status) {
                     // Followed, the client would go round the gateway, with what it has of the backend's (RFC 9110 §15.4).
                     let status = parts.status.as_u16();
@@ -352,16 +337,22 @@ impl Relay {
     fn take_body(&mut self, cx: &mut Context<'_>) -> bool {
         if self.core.is_behind() {
             self.core.on_more(&mut self.steps);
+            self.count();
             return true;
         }
         let Some(body) = &mut self.body else { return false };
-        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else { return false };
+        let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else { return false };
         match frame {
             Some(Ok(frame)) => {
                 // Trailers are no part of what was read, and go no further.
                 if let Ok(data) = frame.into_data() {
                     self.core.on_data(data, &mut self.steps);
+                    self.count();
                 }
+            }
+            // The library says the same of a stream that ended and of one that was reset without an error.
+            None if self.framed && !body.is_end_stream() && body.size_hint().exact() != Some(0) => {
+                self.broken(&Error::Backend("the stream was reset before its end".into()));
             }
             None => {
                 self.body = None;
@@ -370,6 +361,14 @@ impl Relay {
             Some(Err(error)) => self.broken(&Error::Backend(deepest(&error).into())),
         }
         true
+    }
+
+    /// Counts what is gathered of the answer among what its principal's requests hold.
+    fn count(&mut self) {
+        if self.share.gathers(self.core.gathered()).is_err() {
+            self.body = None;
+            self.core.on_too_much(&mut self.steps);
+        }
     }
 
     fn broken(&mut self, error: &Error) {

@@ -156,7 +156,8 @@ async fn ask(
 /// Nothing was released: the record failed, or the session is over.
 fn unrecorded(shape: Option<Api>) -> Response<ClientAnswer> {
     let error = crate::error::Error::RecordUnavailable;
-    closing(whole(reply::failed(shape.unwrap_or(Api::Rest), StatusCode::SERVICE_UNAVAILABLE, error.told())))
+    let api = shape.unwrap_or(Api::Rest);
+    closing(whole(reply::failed(api, StatusCode::SERVICE_UNAVAILABLE, error.told(), error.may_pass())))
 }
 
 /// An answer in the gateway's own words.

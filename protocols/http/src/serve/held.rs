@@ -1,9 +1,10 @@
-//! What the bodies of one principal's requests hold together.
+//! What the bodies of one principal's requests, and of the answers to them, hold together.
 //!
-//! Promises: over all its connections a principal has no more bytes of bodies in the gateway than one connection may have;
-//! a request counts from its first byte until it is over, at what was sent of it or at what it decoded to; one that does
-//! not fit is refused at once and waits for nothing, so that none can keep another waiting.
-//! Does not count answers, which pass through: `exchange.rs` bounds those.
+//! Promises: over all its connections a principal has no more bytes of bodies in the gateway than the requests of one
+//! connection may have; a request counts from its first byte until it is over, at what was sent of it or at what it decoded
+//! to, and what is gathered of its answer to be masked as a whole counts besides; what does not fit is refused at once and
+//! waits for nothing, so that none can keep another waiting. Does not count what passes through, which `exchange.rs`
+//! bounds, nor the messages of a socket, nor the copy that is made while a document is masked.
 //! Held by: the tests below.
 
 use super::REQUESTS;
@@ -33,7 +34,7 @@ impl Bodies {
     /// A request of this principal, which has sent nothing yet.
     pub(super) fn of(self: &Arc<Self>, principal: &Principal) -> Share {
         let owner = (Arc::clone(&principal.issuer), Arc::clone(&principal.subject));
-        Share { bodies: Arc::clone(self), owner, bytes: 0 }
+        Share { bodies: Arc::clone(self), owner, request: 0, answer: 0 }
     }
 
     /// Counts `bytes` of a request in the place of `before`. False where they do not fit: nothing changes then.
@@ -57,14 +58,15 @@ impl Bodies {
 pub(super) struct Share {
     bodies: Arc<Bodies>,
     owner: Owner,
-    bytes: usize,
+    request: usize,
+    answer: usize,
 }
 
 impl Share {
     /// Of a principal who has no other request.
     #[cfg(test)]
     pub(super) fn alone(largest: usize) -> Self {
-        Self { bodies: Bodies::new(largest), owner: ("local".into(), "one".into()), bytes: 0 }
+        Self { bodies: Bodies::new(largest), owner: ("local".into(), "one".into()), request: 0, answer: 0 }
     }
 
     /// Its body has this many bytes now.
@@ -72,20 +74,38 @@ impl Share {
     /// # Errors
     /// [`Refusal`]: with those of the principal's other requests they are too many.
     pub(super) fn holds(&mut self, bytes: usize) -> Result<(), Refusal> {
-        if bytes != self.bytes && !self.bodies.change(&self.owner, self.bytes, bytes) {
+        if !self.changes(bytes, self.answer) {
             let why = "your requests that run hold too many bytes together; send it again when some are answered";
             return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, why });
         }
-        self.bytes = bytes;
         Ok(())
+    }
+
+    /// This many bytes of its answer are gathered now.
+    ///
+    /// # Errors
+    /// [`TooMuch`]: with all else that its principal holds they are too many.
+    pub(super) fn gathers(&mut self, bytes: usize) -> Result<(), TooMuch> {
+        if self.changes(self.request, bytes) { Ok(()) } else { Err(TooMuch) }
+    }
+
+    fn changes(&mut self, request: usize, answer: usize) -> bool {
+        let (before, bytes) = (self.request.saturating_add(self.answer), request.saturating_add(answer));
+        if bytes != before && !self.bodies.change(&self.owner, before, bytes) {
+            return false;
+        }
+        (self.request, self.answer) = (request, answer);
+        true
     }
 }
 
+/// More than one principal may hold.
+#[derive(Debug)]
+pub(super) struct TooMuch;
+
 impl Drop for Share {
     fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.bodies.change(&self.owner, self.bytes, 0);
-        }
+        self.changes(0, 0);
     }
 }
 
@@ -94,7 +114,7 @@ mod tests {
     use super::*;
 
     fn share(bodies: &Arc<Bodies>, subject: &str) -> Share {
-        Share { bodies: Arc::clone(bodies), owner: ("local".into(), subject.into()), bytes: 0 }
+        Share { bodies: Arc::clone(bodies), owner: ("local".into(), subject.into()), request: 0, answer: 0 }
     }
 
     #[test]
@@ -111,6 +131,17 @@ mod tests {
         drop(of_one);
         assert!(further.holds(159).is_ok());
         drop((further, of_another));
+        assert!(bodies.held.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_gathered_of_answers_counts_besides() {
+        let bodies = Bodies::new(10);
+        let (mut one, mut two) = (share(&bodies, "one"), share(&bodies, "one"));
+        assert!(one.holds(10).is_ok() && one.gathers(140).is_ok() && two.holds(10).is_ok());
+        assert!(two.gathers(1).is_err() && one.gathers(141).is_err());
+        assert!(one.gathers(0).is_ok() && two.gathers(140).is_ok() && one.holds(11).is_err());
+        drop((one, two));
         assert!(bodies.held.lock().unwrap().is_empty());
     }
 }

@@ -5,7 +5,7 @@
 //! for the seventeenth; sessions end with the connection, each saying why.
 //! Held by: the test below and `tests/it/http*.rs` of the binary.
 
-use super::asking::Exchange;
+use super::asking::Asking;
 use super::front::{Arrived, Front, closing, whole};
 use super::{Http, REQUESTS};
 use crate::api::Api;
@@ -34,7 +34,7 @@ const SESSIONS: usize = 16;
 /// How long what was answered last may take to be sent.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a head may take, from the end of the answer before it.
-const HEAD: Duration = Duration::from_secs(90);
+pub(super) const HEAD: Duration = Duration::from_secs(90);
 
 /// A credential and the connection that it is shown for.
 type Key = (Digest, Name);
@@ -111,14 +111,10 @@ impl Line {
         }
     }
 
-    pub(super) const fn head_patience() -> Duration {
-        HEAD
-    }
-
     pub(super) async fn run(mut self, serving: Serving<'_>, arrivals: mpsc::Receiver<Arrived>) {
         let end = {
             let mut serving = pin!(serving);
-            let end = self.relay(serving.as_mut(), arrivals).await;
+            let end = self.until_over(serving.as_mut(), arrivals).await;
             if matches!(end, End::RecordFailed) {
                 // Who waits for a head is told why.
                 serving.as_mut().graceful_shutdown();
@@ -142,7 +138,7 @@ impl Line {
     }
 
     /// Until an end, and which.
-    async fn relay(
+    async fn until_over(
         &mut self,
         mut serving: std::pin::Pin<&mut Serving<'_>>,
         mut arrivals: mpsc::Receiver<Arrived>,
@@ -317,8 +313,8 @@ impl Line {
         };
         let (idle, drain, switched) = (settings.idle, self.drain.clone(), self.switched.clone());
         let (share, patience) = (self.http.bodies.of(session.principal()), settings.handshake);
-        let exchange = Exchange { session, way, most, share, patience, idle, drain, switched };
-        self.exchanges.spawn(exchange.run(asks, body, responder));
+        let asking = Asking { session, way, most, share, patience, idle, drain, switched };
+        self.exchanges.spawn(asking.run(asks, body, responder));
     }
 }
 
@@ -335,7 +331,7 @@ fn join<T>(waiting: &mut Vec<T>, one: T, is_gone: impl Fn(&T) -> bool) -> Option
 
 /// Answers a request that there is no place for.
 fn turn_away(arrived: Arrived, why: &str) {
-    let full = reply::failed(Api::Rest, StatusCode::SERVICE_UNAVAILABLE, why);
+    let full = reply::failed(arrived.shape.unwrap_or(Api::Rest), StatusCode::SERVICE_UNAVAILABLE, why, true);
     arrived.responder.answer.send((closing(whole(full)), arrived.body)).ok();
 }
 

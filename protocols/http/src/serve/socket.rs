@@ -1,7 +1,8 @@
 //! An open socket: what its core says, done.
 //!
 //! Promises: waiting for one side, for the record or for people stalls neither the other direction nor the gateway's own
-//! control frames; no more is read of a side than the other, and the record, have room for; a client that vanishes is
+//! control frames; each message takes from the budgets before it is sent, and nothing more is read of its client until it
+//! has; no more is read of a side than the other, and the record, have room for; a client that vanishes is
 //! noticed while people decide; nobody saying anything for `limits.idle` ends it, and so does a drain; a socket that is
 //! over is waited for [`FAREWELL`] and no longer. One whose session is killed is dropped, and both its streams with it.
 //! Held by: `socket/tests.rs`, `tests/it/websocket.rs` of the binary.
@@ -11,7 +12,8 @@ use crate::upstream::{SocketWriter, Wire};
 use crate::websocket::{Core, Steps, ToPeer};
 use bytes::BytesMut;
 use futures_util::future::BoxFuture;
-use portcullis_gate::{Downstream, Permit, SendError, Session, Settled, Upstream};
+use portcullis_gate::{Downstream, Permit, Reservation, Room, SendError, Session, Settled, Upstream};
+use portcullis_model::Denial;
 use portcullis_net::Drain;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -81,7 +83,9 @@ pub(super) struct Socket {
     down_broken: bool,
     piece: BytesMut,
     hold: Option<BoxFuture<'static, Settled<ToPeer>>>,
-    room: Option<BoxFuture<'static, ()>>,
+    /// What a message takes from the budgets.
+    reserving: Option<BoxFuture<'static, (Permit, Result<Reservation, Denial>)>>,
+    room: Room,
     drain: BoxFuture<'static, ()>,
     idle: Duration,
     quiet: Pin<Box<Sleep>>,
@@ -106,7 +110,8 @@ impl Socket {
             down_broken: false,
             piece: BytesMut::new(),
             hold: None,
-            room: None,
+            reserving: None,
+            room: Room::default(),
             drain: Box::pin(async move { drain.draining().await }),
             idle,
             quiet: Box::pin(tokio::time::sleep(idle)),
@@ -125,7 +130,8 @@ impl Socket {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             let mut progress = self.poll_hold(cx);
-            self.poll_room(cx);
+            progress |= self.poll_reserving(cx);
+            self.room.poll(&self.session, cx);
             let full = self.is_full();
             progress |= self.take_client(cx);
             progress |= self.take_backend(cx);
@@ -143,7 +149,7 @@ impl Socket {
             }
             // What was not read because too much waited wakes nobody.
             let freed = full && !self.is_full();
-            let unseen = self.room.is_none() && !self.session.has_room();
+            let unseen = self.room.is_unseen(&self.session);
             if !progress && !freed && !unseen {
                 return Poll::Pending;
             }
@@ -160,6 +166,7 @@ impl Socket {
     fn apply(&mut self) {
         if self.steps.withdraw {
             self.hold = None;
+            self.reserving = None;
             self.steps.withdraw = false;
         }
         for cleared in self.steps.up.drain(..) {
@@ -170,6 +177,13 @@ impl Socket {
         }
         if let Some(hold) = self.steps.hold.take() {
             self.hold = Some(Box::pin(hold.settle()));
+        }
+        if let Some(permit) = self.steps.reserve.take() {
+            let session = Arc::clone(&self.session);
+            self.reserving = Some(Box::pin(async move {
+                let reserved = session.reserve(&permit, 0).await;
+                (permit, reserved)
+            }));
         }
     }
 
@@ -182,26 +196,21 @@ impl Socket {
         true
     }
 
-    fn poll_room(&mut self, cx: &mut Context<'_>) {
-        if let Some(room) = &mut self.room
-            && room.as_mut().poll(cx).is_ready()
-        {
-            self.room = None;
-        }
-        if self.room.is_none() && !self.session.has_room() {
-            let session = Arc::clone(&self.session);
-            let mut room: BoxFuture<'static, ()> = Box::pin(async move { session.room().await });
-            if room.as_mut().poll(cx).is_pending() {
-                self.room = Some(room);
-            }
-        }
+    fn poll_reserving(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(reserving) = &mut self.reserving else { return false };
+        let Poll::Ready((permit, reserved)) = reserving.as_mut().poll(cx) else { return false };
+        self.reserving = None;
+        self.core.on_reserved(permit, reserved, &mut self.steps);
+        self.apply();
+        true
     }
 
     /// What the client says, through the core. True if there was anything.
     fn take_client(&mut self, cx: &mut Context<'_>) -> bool {
         for taken in 0..TURNS {
             let room = self.up.backlog() < HIGH && self.core.forwarded() < MANY && self.session.has_room();
-            if !room && !self.core.is_closing() {
+            // What a client says before it closes or leaves is sent: its end waits behind a message that is counted.
+            if (!room || self.reserving.is_some()) && !self.core.is_closing() {
                 return taken > 0;
             }
             if !self.core.on_client(&mut self.steps) {
@@ -217,6 +226,7 @@ impl Socket {
                 }
             }
             self.apply();
+            self.poll_reserving(cx);
         }
         true
     }

@@ -1,8 +1,9 @@
 //! What is known of tools: the rows of `data/tools.yaml`, and what a configuration says of others.
 //!
 //! Promises: a row is data and the walk only follows it; what a configuration says of a field stands before what a row
-//! says, for the tool's whole name and, of `mcp__SERVER__TOOL`, for `TOOL`. A field that neither names has no role and is
-//! searched. Where the rows cannot be read, nothing is known of any tool. Does not promise that a tool is what its name says: whoever offers it chose the name.
+//! says, for the tool's whole name and, of `mcp__SERVER__TOOL`, for `TOOL`, as a row of a known server's tool does. A field
+//! that neither names has no role and is searched. Where the rows cannot be read, nothing is known of any tool. Does not
+//! promise that a tool is what its name says: whoever offers it chose the name.
 //! Held by: the ledger test below and `fixtures/http/tools.tsv`.
 
 use crate::json::{Node, Value};
@@ -36,9 +37,13 @@ impl ToolTable {
     }
 
     fn of(&self, tool: &str) -> Option<&BTreeMap<String, ToolField>> {
-        let bare = || tool.strip_prefix("mcp__").and_then(|rest| rest.split_once("__")).map(|(_, name)| name);
-        self.0.get(tool).or_else(|| self.0.get(bare()?))
+        self.0.get(tool).or_else(|| self.0.get(bare(tool)?))
     }
+}
+
+/// `TOOL` of `mcp__SERVER__TOOL`, as clients of models call the tools of servers.
+fn bare(tool: &str) -> Option<&str> {
+    tool.strip_prefix("mcp__").and_then(|rest| rest.split_once("__")).map(|(_, name)| name)
 }
 
 /// What a field is to its tool.
@@ -50,12 +55,14 @@ pub(super) enum Role {
     Lines,
     Sql,
     Read,
+    Reads,
     Write,
     Tree,
     Glob,
     Delete,
     Url,
     Patch,
+    Code,
     Directory,
     Dynamic,
     Forced,
@@ -71,18 +78,40 @@ impl Role {
             "lines" => Self::Lines,
             "sql" => Self::Sql,
             "read" => Self::Read,
+            "reads" => Self::Reads,
             "write" => Self::Write,
             "tree" => Self::Tree,
             "glob" => Self::Glob,
             "delete" => Self::Delete,
             "url" => Self::Url,
             "patch" => Self::Patch,
+            "code" => Self::Code,
             "directory" => Self::Directory,
             "dynamic" => Self::Dynamic,
             "forced" => Self::Forced,
             "privileged" => Self::Privileged,
             _ => return None,
         })
+    }
+
+    /// Whether such a field says what its tool does, and not how.
+    const fn acts(self) -> bool {
+        match self {
+            Self::Text | Self::Directory | Self::Dynamic | Self::Forced | Self::Privileged => false,
+            Self::Shell
+            | Self::Argv
+            | Self::Lines
+            | Self::Sql
+            | Self::Read
+            | Self::Reads
+            | Self::Write
+            | Self::Tree
+            | Self::Glob
+            | Self::Delete
+            | Self::Url
+            | Self::Patch
+            | Self::Code => true,
+        }
     }
 }
 
@@ -103,6 +132,8 @@ struct Row {
     mode: Option<String>,
     modes: BTreeMap<String, Vec<Field>>,
     marks: Marks,
+    /// A server of tools has it, so its name may stand behind that of a server.
+    served: bool,
 }
 
 /// A tool, as it is known for one call.
@@ -128,7 +159,7 @@ impl<'t> Tool<'t> {
         name: &str,
         text: impl Fn(&str) -> Option<&'i str>,
     ) -> Self {
-        let row = rows.get(name);
+        let row = rows.get(name).or_else(|| rows.get(bare(name)?).filter(|row| row.served));
         let by = row.and_then(|row| row.mode.as_deref());
         let mode = row.and_then(|row| row.modes.get(text(by?)?)).map(Vec::as_slice);
         Self { configured: table.of(name), row, mode: mode.unwrap_or_default(), astray: by.is_some() && mode.is_none() }
@@ -160,6 +191,21 @@ impl<'t> Tool<'t> {
         }
     }
 
+    /// Whether a call of these members that did nothing by the fields of its row may be a call all the same, to a client that
+    /// has another name for one of them: there is a text in a field that nobody described.
+    pub(super) fn may_do_more(&self, members: &[(String, Node)]) -> bool {
+        let (mut text, mut code) = (false, false);
+        for (field, node) in members {
+            match self.role(field) {
+                None => node.strings(&mut |said| text |= !said.trim().is_empty()),
+                // It does something, of which there is no operation.
+                Some(Role::Code) => node.strings(&mut |said| code |= !said.trim().is_empty()),
+                Some(_) => {}
+            }
+        }
+        text && !code && self.fields().any(|field| field.role.acts())
+    }
+
     /// The fields of its row.
     pub(super) fn fields(&self) -> impl Iterator<Item = &'static Field> {
         self.mode.iter().chain(self.row.into_iter().flat_map(|row| &row.fields))
@@ -180,6 +226,7 @@ struct RawRow {
     mode: Option<String>,
     modes: Option<BTreeMap<String, String>>,
     marks: Option<String>,
+    served: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -204,6 +251,7 @@ fn load(source: &str) -> Result<BTreeMap<String, Row>, String> {
             mode: raw.mode,
             modes: modes.map(|(mode, of)| Ok((mode, fields(&of)?))).collect::<Result<_, String>>()?,
             marks: raw.marks.unwrap_or_default().split_whitespace().map(mark).collect::<Result<_, _>>()?,
+            served: raw.served.unwrap_or(false),
         };
         for name in raw.tools.split_whitespace() {
             if rows.insert(name.to_owned(), row.clone()).is_some() {

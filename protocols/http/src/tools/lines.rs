@@ -7,7 +7,8 @@
 //! Held by: `fixtures/http/tools.tsv`, and `tests.rs` for the record.
 
 use super::facts::Role;
-use super::{Walk, places};
+use super::places;
+use super::walk::Walk;
 use crate::json::{Node, Value};
 use portcullis_model::{Action, Object, Operation, Part};
 use std::ops::Range;
@@ -56,8 +57,8 @@ impl Walk {
         }
     }
 
-    /// Words that only hand a text on, as Codex sends them: `bash -lc TEXT` is the line that a harness gives to its shell, and
-    /// `apply_patch TEXT` is the tool of that name.
+    /// Words that only hand a text on, as Codex sends them: `bash -lc TEXT` is the line that a harness gives to its
+    /// shell, and `apply_patch TEXT` is the tool of that name.
     fn wrapped(&mut self, words: &[Node]) -> bool {
         let texts: Option<Vec<&str>> = words.iter().map(Node::text).collect();
         match (texts.as_deref(), words.last()) {

@@ -183,15 +183,44 @@ fn host(text: &str) -> Part {
     }
 }
 
+/// The lines of a patch, cut wherever some reader cuts them (at a `\r` alone, and where Python's `splitlines` does), and
+/// whether every reader ends the line there.
+fn lines(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    const ENDS: [char; 9] = ['\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
+    text.split('\n').flat_map(|line| {
+        let mut pieces = line.strip_suffix('\r').unwrap_or(line).split(ENDS).peekable();
+        std::iter::from_fn(move || {
+            let piece = pieces.next()?;
+            Some((piece, pieces.peek().is_none()))
+        })
+    })
+}
+
+/// What follows `*** ` in a line of a patch. Lines of a hunk begin with a space, `+`, `-` or `@`. Where a hunk may begin,
+/// blanks before a header are passed over, so a line of context that looks like one is taken for it.
+fn header(line: &str) -> Option<&str> {
+    // What JavaScript and Python take for blank besides.
+    let is_blank = |c: char| c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}' | '\u{feff}');
+    line.trim_start_matches(is_blank).trim_end().strip_prefix("*** ")
+}
+
+/// Whether a text has a line that only a patch of `apply_patch` has.
+pub(super) fn is_patch(text: &str) -> bool {
+    let begins = |header: &str| {
+        ["Begin Patch", "Add File:", "Update File:", "Delete File:"].iter().any(|one| header.starts_with(one))
+    };
+    text.contains("*** ") && lines(text).filter_map(|(line, _)| header(line)).any(begins)
+}
+
 /// What a patch of `apply_patch` does to files, by names from the directory it is run in; `None` where it is no such patch.
 pub(super) fn patch(text: &str, directory: Option<&str>) -> Option<Vec<Operation>> {
     let mut operations = Vec::new();
     let mut updated: Option<Part> = None;
-    for line in text.lines() {
-        // Lines of a hunk begin with a space, `+`, `-` or `@`. Where a hunk may begin, spaces before a header are passed over,
-        // so a line of context that looks like one is taken for it.
-        let Some(header) = line.trim().strip_prefix("*** ") else { continue };
-        let named = |kind: &str| header.strip_prefix(kind).map(|path| file_in(directory, path.trim()));
+    for (line, ends) in lines(text) {
+        let Some(header) = header(line) else { continue };
+        // Where only some readers end the line, the name goes on for the others.
+        let file = |path: &str| if ends { file_in(directory, path.trim()) } else { Part::Unknown };
+        let named = |kind: &str| header.strip_prefix(kind).map(file);
         if let Some(file) = named("Add File:") {
             operations.extend(on(Action::Insert, file));
         } else if let Some(file) = named("Update File:") {
@@ -214,6 +243,43 @@ pub(super) fn patch(text: &str, directory: Option<&str>) -> Option<Vec<Operation
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_patch_is_cut_where_any_reader_cuts_it() {
+        let said = |text: &str| {
+            let all = patch(text, Some("/srv")).unwrap();
+            all.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let add = ["insert file /srv/x", "update file /srv/x"];
+        let odd = ["\r", "\u{b}", "\u{c}", "\u{1c}", "\u{1d}", "\u{1e}", "\u{85}", "\u{2028}", "\u{2029}"];
+        for ends in ["\n", "\r\n"].into_iter().chain(odd) {
+            let text = format!("*** Begin Patch\n*** Add File: x\n+a{ends}*** Delete File: y\n*** End Patch");
+            assert_eq!(said(&text), [add[0], add[1], "delete file /srv/y"], "{ends:?}");
+            // To readers that do not end the line there, the name is another.
+            let text = format!("*** Begin Patch\n*** Add File: x{ends}/../../etc/y\n+a\n*** End Patch");
+            let whole = ends.ends_with('\n');
+            let expected = if whole { add } else { ["insert file ?", "update file ?"] };
+            assert_eq!(said(&text), expected, "{ends:?}");
+        }
+        for before in ["", " ", "\u{feff}", "\u{1f}", "\u{a0}\t"] {
+            assert_eq!(said(&format!("{before}*** Delete File: y")), ["delete file /srv/y"], "{before:?}");
+        }
+        // As they stand in source: a form feed in a line of its own, a carriage return at the end of each.
+        for line in ["+\u{c}", "+a\r", "+// a \u{2028} b", "+ *** a"] {
+            assert_eq!(said(&format!("*** Add File: x\n{line}\n")), add, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_patch_is_told_by_its_headers() {
+        for text in ["*** Begin Patch\n", "x\n  *** Delete File: /a", "a\r*** Add File: b", "*** Update File: a"] {
+            assert!(is_patch(text), "{text:?}");
+        }
+        let others = ["", "***", "*** a\n***\n", "a *** Begin Patch", "+*** Delete File: a", "*** Move to: a", "--- a"];
+        for text in others {
+            assert!(!is_patch(text), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_file_is_named_only_where_its_letters_say_which() {

@@ -10,9 +10,9 @@
 //! that a shell would cut off. A secret that stands in either hides both from the record.
 //! Held by: `fixtures/http/tools.tsv`, and `tests.rs` for the record.
 
-use super::Walk;
 use super::facts::Role;
 use super::search::{self, Named};
+use super::walk::Walk;
 use crate::json::{Node, Value};
 use portcullis_model::Mark;
 

@@ -1,7 +1,9 @@
 mod judged;
 
 use super::*;
+use portcullis_model::Reach;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn read(name: &str, input: &str) -> Command {
     call(&ToolTable::default(), name, Some("toolu_1"), input)

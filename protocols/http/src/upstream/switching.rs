@@ -49,7 +49,7 @@ impl Way {
         let lease = session.lease().await.map_err(|error| Error::Credential(error.to_string().into()))?;
         let key = Key::fresh(&SystemRandom::new());
         let key = key.ok_or_else(|| Error::Credential("the system gives no random bytes".into()))?;
-        let unusable = || Error::Client("a header that no request has".into());
+        let unusable = || Error::Unsendable("a header that no request has");
         let mut headers = self.built(request)?;
         login::show(lease, &mut headers)?;
         headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);

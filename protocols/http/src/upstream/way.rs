@@ -152,7 +152,7 @@ impl Way {
         }
         // The library would take it for this hop's.
         if headers.contains_key(header::HOST) || headers.contains_key(header::TRANSFER_ENCODING) {
-            return Err(Error::Client("a header of the framing came this far".into()));
+            return Err(Error::Unsendable("a header of the framing came this far"));
         }
         Ok(headers)
     }
@@ -163,7 +163,7 @@ impl Way {
         let query = request.query.to_string();
         let target = if query.is_empty() { path.as_str().to_owned() } else { format!("{}?{query}", path.as_str()) };
         let target = PathAndQuery::from_maybe_shared(Bytes::from(target));
-        target.map_err(|_| Error::Client("a path that no request has".into()))
+        target.map_err(|_| Error::Unsendable("a path that no request has"))
     }
 
     /// Writes what the head of an answer says of this destination as its client reaches it.
@@ -177,7 +177,7 @@ impl Way {
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(self.target_of(request)?);
-        Uri::from_parts(parts).map_err(|_| Error::Client("a target that no request has".into()))
+        Uri::from_parts(parts).map_err(|_| Error::Unsendable("a target that no request has"))
     }
 
     fn failed(&self, error: &hyper_util::client::legacy::Error) -> Error {
@@ -203,7 +203,7 @@ pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
 
 fn method(request: &Request) -> Result<http::Method> {
     http::Method::from_bytes(request.method.word().as_bytes())
-        .map_err(|_| Error::Client("a method that no request has".into()))
+        .map_err(|_| Error::Unsendable("a method that no request has"))
 }
 
 /// Makes connections to one address.

@@ -1,11 +1,12 @@
 //! A socket between a client and a backend, sans-I/O: what each says, and what becomes of it.
 //!
 //! ```text
-//! Open --message of the client--> asked: forwarded --> Open
-//!   |                                  \--hold--> Held --settled--> Open
+//! Open --message of the client--> asked: cleared --> Reserving --counted, forwarded--> Open
+//!   |                                  \--hold--> Held --settled--/
 //!   \--refused, a close, an end, idle, a drain--> Closing
 //! ```
-//! Promises: a message of the client is a command of its own and reaches the backend only as the gate cleared it; a message
+//! Promises: a message of the client is a command of its own, counted by budgets like a request, and reaches the backend
+//! only as the gate cleared it; while masks name fields it renames no protected one (`rest/renaming.rs`); a message
 //! of the backend reaches the client only whole, masked and as the gate released it, and not where policy, masks or the
 //! identity have moved on since; while people decide about a message nothing behind it is read but control frames, of
 //! which those before the next message are answered; one refusal closes the socket, and says which rule made it; however a
@@ -22,7 +23,7 @@ use crate::api::{Words as _, rest};
 use crate::classify;
 use crate::frame::Request;
 use bytes::Bytes;
-use portcullis_gate::{Cleared, Hold, Permit, Released, Ruling, Session, Settled};
+use portcullis_gate::{Cleared, Hold, Permit, Released, Reservation, Ruling, Session, Settled};
 use portcullis_model::{Command, Denial, Fault, Outcome, Source, Text};
 use std::sync::Arc;
 
@@ -34,13 +35,18 @@ const REASON: usize = 123;
 const NOT_MASKABLE: &str =
     "bytes that are no text cannot be masked; the connection can name application/octet-stream under `opaque`";
 
+const NOT_PASSING: &str =
+    "messages of bytes that are no text do not pass; the connection can name application/octet-stream under `opaque`";
+
 /// What is to be done, in this order.
 #[derive(Default)]
 pub(crate) struct Steps {
     pub(crate) up: Vec<Cleared<ToPeer>>,
     pub(crate) down: Vec<Released<ToPeer>>,
     pub(crate) hold: Option<Hold<ToPeer>>,
-    /// What waits for people is waited for no more.
+    /// Take a message from the budgets and say so with [`Core::on_reserved`].
+    pub(crate) reserve: Option<Permit>,
+    /// What waits for people, or for budgets, is waited for no more.
     pub(crate) withdraw: bool,
 }
 
@@ -48,6 +54,8 @@ enum Phase {
     Open(Permit),
     /// People decide about a message of so many bytes.
     Held(Permit, u64),
+    /// A message of so many bytes is allowed, and not taken from its budgets yet.
+    Reserving(Permit, Cleared<ToPeer>, u64),
     /// Both sides were told that it is over.
     Closing,
 }
@@ -148,7 +156,7 @@ impl Core {
 
     /// Takes what the client said next; false where nothing is whole, or may be read.
     pub(crate) fn on_client(&mut self, steps: &mut Steps) -> bool {
-        let held = matches!(self.phase, Phase::Held(..));
+        let held = matches!(self.phase, Phase::Held(..) | Phase::Reserving(..));
         match self.client.messages.next(held) {
             Ok(None) => return false,
             Ok(Some(Heard::Close(code))) => {
@@ -195,13 +203,18 @@ impl Core {
         let Phase::Open(permit) = &self.phase else { return };
         let (mut command, mut code) = (classify::message(&self.request, &said), Code::POLICY);
         if matches!(said, ToPeer::Binary(_)) && !self.opaque {
-            command = unread(&self.request, command);
+            command = unread(&self.request, command, Fault::Unsupported { message: NOT_PASSING.into() });
             code = Code::UNSUPPORTED;
+        }
+        if let ToPeer::Text(text) = &said
+            && let Some(fault) = rest::unfit_to_say(std::str::from_utf8(text).unwrap_or_default(), &self.output)
+        {
+            command = unread(&self.request, command, fault);
         }
         command.reason = permit.command().reason.clone();
         let bytes = said.len() as u64;
         match self.session.ask(self.session.seal(said, command)) {
-            Ruling::Forward(cleared, permit) => self.forward(cleared, permit, bytes, steps),
+            Ruling::Forward(cleared, permit) => self.reserve(cleared, permit, bytes, steps),
             Ruling::Refuse(denial) => self.refuse(code, &denial, steps),
             Ruling::Hold(hold) => {
                 if let Phase::Open(permit) = std::mem::replace(&mut self.phase, Phase::Closing) {
@@ -212,9 +225,37 @@ impl Core {
         }
     }
 
-    fn forward(&mut self, cleared: Cleared<ToPeer>, permit: Permit, bytes: u64, steps: &mut Steps) {
-        self.forwarded.push((permit, bytes));
-        steps.up.push(cleared);
+    /// What is allowed is counted before it is sent.
+    fn reserve(&mut self, cleared: Cleared<ToPeer>, permit: Permit, bytes: u64, steps: &mut Steps) {
+        match std::mem::replace(&mut self.phase, Phase::Closing) {
+            Phase::Open(opened) => {
+                self.phase = Phase::Reserving(opened, cleared, bytes);
+                steps.reserve = Some(permit);
+            }
+            // There is one at a time.
+            phase @ (Phase::Held(..) | Phase::Reserving(..) | Phase::Closing) => self.phase = phase,
+        }
+    }
+
+    /// The budgets have given what was asked of them, or not.
+    pub(crate) fn on_reserved(&mut self, permit: Permit, reserved: Result<Reservation, Denial>, steps: &mut Steps) {
+        match std::mem::replace(&mut self.phase, Phase::Closing) {
+            Phase::Reserving(opened, cleared, bytes) => {
+                self.phase = Phase::Open(opened);
+                match reserved {
+                    // It is counted as it stands: a message has no tokens that could be given back.
+                    Ok(_counted) => {
+                        self.forwarded.push((permit, bytes));
+                        steps.up.push(cleared);
+                    }
+                    Err(denial) => {
+                        self.session.settle(permit, Outcome::REFUSED, None);
+                        self.refuse(Code::POLICY, &denial, steps);
+                    }
+                }
+            }
+            phase @ (Phase::Open(_) | Phase::Held(..) | Phase::Closing) => self.phase = phase,
+        }
     }
 
     /// People have decided about a message.
@@ -222,7 +263,7 @@ impl Core {
         let Phase::Held(permit, bytes) = std::mem::replace(&mut self.phase, Phase::Closing) else { return };
         self.phase = Phase::Open(permit);
         match settled {
-            Settled::Forward(cleared, permit) => self.forward(cleared, permit, bytes, steps),
+            Settled::Forward(cleared, permit) => self.reserve(cleared, permit, bytes, steps),
             Settled::Refuse(denial) => self.refuse(Code::POLICY, &denial, steps),
         }
     }
@@ -237,7 +278,7 @@ impl Core {
     /// Lets a message of the backend go to the client.
     fn pass(&mut self, said: ToPeer, steps: &mut Steps) {
         self.messages += 1;
-        let (Phase::Open(permit) | Phase::Held(permit, _)) = &self.phase else { return };
+        let (Phase::Open(permit) | Phase::Held(permit, _) | Phase::Reserving(permit, ..)) = &self.phase else { return };
         if let Err(stale) = self.session.follow(permit, ()) {
             self.refuse(Code::POLICY, &stale.denial, steps);
             return;
@@ -327,10 +368,11 @@ impl Core {
     /// Tells both sides, once.
     fn close(&mut self, to_client: Close, to_backend: Close, end: End, steps: &mut Steps) {
         let permit = match std::mem::replace(&mut self.phase, Phase::Closing) {
-            Phase::Open(permit) | Phase::Held(permit, _) => permit,
+            Phase::Open(permit) | Phase::Held(permit, _) | Phase::Reserving(permit, ..) => permit,
             Phase::Closing => return,
         };
         steps.hold = None;
+        steps.reserve = None;
         steps.withdraw = true;
         self.output.finish();
         let bytes = self.bytes;
@@ -352,10 +394,8 @@ impl Core {
     }
 }
 
-/// A message of bytes where none may pass, as a command that cannot be read.
-fn unread(request: &Request, message: Command) -> Command {
-    let why = "messages of bytes that are no text do not pass; the connection can name application/octet-stream under `opaque`";
-    let fault = Fault::Unsupported { message: why.into() };
+/// A message that may not pass, as a command that cannot be read.
+fn unread(request: &Request, message: Command, fault: Fault) -> Command {
     let parameters = message.parameters;
     let command = Command::faulty(Source::Request, Text::plain(request.line()), fault, message.digest);
     command.with_parameters(parameters)

@@ -23,7 +23,7 @@ pub(super) enum Kind {
     Thinking,
     Redacted,
     Call,
-    /// What the provider's own tools found.
+    /// What the provider's own tools found or an adviser said, or that another model goes on: it comes whole.
     Result,
 }
 

@@ -15,7 +15,7 @@ use crate::api::model::request::{
     self, Answer, Body, Message, Operations, Received, Runs, Understood, ambiguous, asked, is_listing, keep_headers,
     unsupported,
 };
-use crate::api::model::{List, is_word, members};
+use crate::api::model::{List, Wanted, is_word, members};
 use crate::api::{Read, Words, model};
 use crate::frame::{Method, Request};
 use crate::json::{Edits, Node, Value};
@@ -99,11 +99,12 @@ fn message(request: &Request, counts: bool, words: &mut dyn Words) -> Result<Mes
         operations: operations.bounded()?,
         offers,
         tokens: if counts { 0 } else { most.saturating_add(body.tokens()) },
-        body: body.changed(),
+        body,
         answer: match (counts, streams) {
             (true, _) => Answer::Plain,
-            (false, true) => Answer::Stream { counted: true },
-            (false, false) => Answer::Message,
+            // A refused call is said in a text, whatever form was asked for: the API has no other place for it.
+            (false, true) => Answer::Stream(Wanted::default()),
+            (false, false) => Answer::Message(Wanted::default()),
         },
     })
 }

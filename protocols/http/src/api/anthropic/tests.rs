@@ -6,7 +6,8 @@ mod streams;
 
 use super::answer::Answering;
 use super::stream::Stream;
-use crate::api::testing::{self, Came, TestWords, answered};
+use crate::api::model::Wanted;
+use crate::api::testing::{self, Came, TestWords, answered, left};
 use crate::api::{Ended, Part, Reader};
 use crate::frame::Head;
 use crate::json::{self, Node};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 /// A reader of a message.
 fn message(streams: bool) -> Answering {
     let tools = Arc::new(ToolTable::default());
-    if streams { Answering::stream(Stream::new(tools)) } else { Answering::message(tools) }
+    if streams { Answering::stream(Stream::new(tools)) } else { Answering::message(tools, Wanted::default()) }
 }
 
 /// The same answer in all kinds of pieces.

@@ -6,7 +6,7 @@
 
 use super::block::{BLOCKS, Calls, Kind, call, kind, redacted, shown, signature, text, written};
 use super::facts::facts;
-use crate::api::model::{self, Document, Ready, STRANGE, Turn, UNREADABLE};
+use crate::api::model::{self, Document, Ready, STRANGE, Turn, UNREADABLE, Wanted};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Edits, Node, quoted};
 use crate::tools::ToolTable;
@@ -31,7 +31,7 @@ pub(super) struct Whole {
 }
 
 impl Document for Whole {
-    fn read(tools: Arc<ToolTable>, body: Vec<u8>) -> Result<Self, Unfit> {
+    fn read(tools: Arc<ToolTable>, _wanted: Wanted, body: Vec<u8>) -> Result<Self, Unfit> {
         let document = String::from_utf8(body).map_err(|_| UNREADABLE)?;
         let mut root = json::read(document.as_bytes()).map_err(|_| UNREADABLE)?;
         let blocks = root.take_elements("content").ok_or(STRANGE)?;

@@ -4,7 +4,7 @@
 //! built anew and masked (`mask.rs`); what is recorded is built in the same way with the masks of the record. Only the
 //! answer to this very request passes as one, and only once. Of what a server says by itself only what has a row in
 //! `data/mcp.yaml` passes. Tools are listed only where policy lets them be called, or asks people first: each is proposed
-//! as a command that is only prepared.
+//! as a command that is only prepared. The id of an event is given sealed, to go on from for whom it is given to (`seal.rs`).
 //! Does not promise that a server learns why what it asks of its client (sampling, elicitation, roots) stays unanswered: the
 //! gateway does not speak for a client. A server that keeps to the protocol does not ask, since `message.rs` takes those
 //! capabilities out of what the client says it can do; an answer that asks all the same, as a result or as an error, becomes
@@ -17,6 +17,7 @@ use super::mask::Masker;
 use super::message::Id;
 use super::methods::{self, From, Says};
 use super::reply;
+use super::seal::Of;
 use super::shape::{self, Asks, Body, Expects, Sealing};
 use super::{Context, Seal};
 use crate::api::rest::Opaque;
@@ -128,7 +129,9 @@ impl Answering {
             return Ok(());
         }
         let plain = |id: &String| id.len() <= EVENT_ID && id.bytes().all(|byte| byte.is_ascii_graphic());
-        let id = event.id.filter(plain).filter(|id| words.whole(id).is_none());
+        // An empty one says that there is none to go on from.
+        let sealed = |id: String| if id.is_empty() { Some(id) } else { self.seal.seal(&self.holder, Of::Event, &id) };
+        let id = event.id.filter(plain).filter(|id| words.whole(id).is_none()).and_then(sealed);
         let retry = event.retry.filter(|wait| words.whole(&wait.to_string()).is_none());
         let shell = Event { id, retry, data: String::new(), ..event };
         if event.data.is_empty() {
@@ -303,7 +306,7 @@ impl Answering {
 }
 
 /// Whether a reader that takes names without case takes this one for that (Go's folds two letters beyond ASCII as well).
-fn is(name: &str, known: &str) -> bool {
+pub(super) fn is(name: &str, known: &str) -> bool {
     name.replace('\u{17f}', "s").replace('\u{212a}', "k").eq_ignore_ascii_case(known)
 }
 
@@ -344,7 +347,7 @@ impl Reader for Answering {
     fn on_head(&mut self, head: &mut Head, _words: &mut dyn Words) -> Result<(), Unfit> {
         self.body = shape::body_of(&self.expects, head)?;
         self.status = head.status;
-        let sealed = |id: &str| self.seal.seal(&self.holder, id);
+        let sealed = |id: &str| self.seal.seal(&self.holder, Of::Session, id);
         let sealed: Option<Sealing<'_>> = if self.stateless { None } else { Some(&sealed) };
         head.headers = shape::headers(&head.headers, &self.body, sealed)?;
         // It is the gateway's credential that the server does not take: the client's is good.
@@ -370,6 +373,14 @@ impl Reader for Answering {
                 }
                 self.pump(words, parts);
             }
+        }
+    }
+
+    fn gathered(&self) -> usize {
+        match &self.body {
+            Body::Message(held) => held.len(),
+            // An event is bounded by itself.
+            Body::Nothing | Body::Withheld | Body::Events(_) => 0,
         }
     }
 

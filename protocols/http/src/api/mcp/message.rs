@@ -6,6 +6,7 @@
 //! refused, so that a rule about a resource is not walked round by another spelling of it.
 //! Held by: `fixtures/http/mcp.tsv`, which `tests.rs` plays, and the tests there.
 
+use super::answer::is;
 use super::headers;
 use super::methods::{self, From, Is, Row, STATELESS, Says};
 use super::names;
@@ -322,11 +323,16 @@ fn what(method: &str, row: &Row, params: Option<&Node>, call: Option<&str>) -> R
 fn things<'a>(method: &str, node: &'a Node) -> Option<Vec<(&'static str, &'a str)>> {
     match method {
         "prompts/get" => Some(vec![("prompts", node.text()?)]),
-        "completion/complete" => match node.get("type")?.text()? {
-            "ref/prompt" => Some(vec![("prompts", node.get("name")?.text()?)]),
-            "ref/resource" => Some(vec![("resources", node.get("uri")?.text()?)]),
-            _ => None,
-        },
+        "completion/complete" => {
+            let has_only = |names: &[&str]| node.members().iter().all(|(name, _)| names.contains(&name.as_str()));
+            match node.get("type")?.text()? {
+                "ref/prompt" if has_only(&["type", "name", "title"]) => {
+                    Some(vec![("prompts", node.get("name")?.text()?)])
+                }
+                "ref/resource" if has_only(&["type", "uri"]) => Some(vec![("resources", node.get("uri")?.text()?)]),
+                _ => None,
+            }
+        }
         "subscriptions/listen" => {
             let known = |name: &str| {
                 matches!(
@@ -360,7 +366,8 @@ fn may_be_said(body: &[u8], node: &Node) -> Result<String, Refusal> {
     }
     let mut kept = Vec::new();
     for (name, value) in node.members() {
-        if !matches!(name.as_str(), "sampling" | "elicitation" | "roots" | "tasks") {
+        // A server that reads names without case takes `Sampling` for it.
+        if !["sampling", "elicitation", "roots", "tasks"].iter().any(|known| is(name, known)) {
             let written = body.get(value.span.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok());
             kept.push(format!("{}:{}", json::quoted(name), written.ok_or_else(wrong)?));
         }

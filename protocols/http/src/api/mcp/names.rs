@@ -8,11 +8,12 @@
 //!
 //! Promises: the path is a canonical one (`path.rs`), so a rule can name it, and `*` and `**` mean segments of the address;
 //! what is escaped and need not be (`%40` for `@`) is judged as itself, since servers decode it.
-//! A query is no part of it, since a server may leave it out; the text of the command has it. A name that two readers could
-//! take for different things is refused, never repaired: steps up or in place, empty segments, escapes that need not be or
-//! that change a path, upper case where it means nothing (RFC 3986 §6.2.2); of the schemes that every library knows also
-//! what these leave out: missing slashes, hosts of files, ports that need not be, a dot at the end, numbers for hosts
-//! (WHATWG URL §3.5, §4.2). So a rule about a resource is about all that a server takes for it.
+//! A query is no part of it, since a server may leave it out; the text of the command has it. The address of a file has none
+//! (RFC 8089 §2), and none holds steps up or in place: a server that only cuts the scheme off takes it for a path. A name
+//! that two readers could take for different things is refused, never repaired: steps up or in place, empty segments,
+//! escapes that need not be or that change a path, upper case where it means nothing (RFC 3986 §6.2.2); of the schemes
+//! that every library knows also what these leave out: missing slashes, hosts of files, ports that need not be, a dot at
+//! the end, numbers for hosts (WHATWG URL §3.5, §4.2). So a rule about a resource is about all that a server takes for it.
 //! Held by: `fixtures/http/mcp.tsv`, which `tests.rs` plays, and of which `portcullis-policy` loads each path as a rule.
 
 use super::message::{LONGEST_NAME, PARAMS, Refusal};
@@ -53,7 +54,11 @@ pub(super) fn resource(uri: &str) -> Result<Path, Refusal> {
         return Err(ambiguous());
     }
     let port = SPECIAL.iter().find(|(special, _)| *special == scheme).map(|(_, port)| *port);
-    let address = rest.split_once('?').map_or(rest, |(address, _)| address);
+    let (address, query) = rest.split_once('?').map_or((rest, None), |(address, query)| (address, Some(query)));
+    let steps = |query: &str| query.split(['/', '?']).any(|part| matches!(part, "." | ".."));
+    if query.is_some_and(|query| port == Some("") || steps(query)) {
+        return Err(ambiguous());
+    }
     let (authority, path) = match address.strip_prefix("//") {
         Some(address) => address.split_at(address.find('/').unwrap_or(address.len())),
         // One slash is three to some.

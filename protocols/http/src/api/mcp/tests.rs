@@ -22,6 +22,11 @@ fn context() -> Context {
     }
 }
 
+/// An id as the caller of every test has it.
+fn sealed(of: Of, id: &str) -> String {
+    context().seal.seal(&context().holder, of, id).unwrap()
+}
+
 fn request(method: &str, headers: &str, body: &str) -> Request {
     let method = match method {
         "POST" => Method::Post,

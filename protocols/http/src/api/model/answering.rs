@@ -7,7 +7,7 @@
 //! charges.
 //! Held by: the tests of each API.
 
-use super::{Failure, Grammar, List, Pump, is_word};
+use super::{BROKE_OFF, Failure, Grammar, List, Pump, is_word};
 use crate::api::{Ended, Part, Reader, Unfit, Words};
 use crate::frame::Head;
 use crate::json::{self, Node, Value, quoted};
@@ -27,7 +27,6 @@ const ERROR: usize = 1 << 20;
 /// Bytes of an error's type, and of a code of it.
 const KIND: usize = 64;
 
-const BROKE_OFF: Unfit = Unfit("the answer of the model broke off");
 const TOO_LONG: Unfit = Unfit("the answer of the model is too long");
 const NO_ERROR: Unfit = Unfit("an error that is not one of the API");
 const CREDENTIAL: Unfit = Unfit("an error about the credential of the gateway's own");
@@ -48,6 +47,15 @@ impl Told {
     }
 }
 
+/// What the client asked for of an answer with calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::api) struct Wanted {
+    /// The count of tokens, of a stream.
+    pub(in crate::api) counted: bool,
+    /// A text in a form that it reads: what the gateway says in it would be none.
+    pub(in crate::api) formatted: bool,
+}
+
 /// What an API has of its own.
 pub(in crate::api) trait Dialect: Send + 'static {
     type Whole: Document;
@@ -65,7 +73,7 @@ pub(in crate::api) trait Dialect: Send + 'static {
 
 /// An answer that comes as one document.
 pub(in crate::api) trait Document: Sized + Send {
-    fn read(tools: Arc<ToolTable>, body: Vec<u8>) -> Result<Self, Unfit>;
+    fn read(tools: Arc<ToolTable>, wanted: Wanted, body: Vec<u8>) -> Result<Self, Unfit>;
 
     /// What it says that it used.
     fn usage(&self) -> Option<&Node>;
@@ -99,7 +107,7 @@ enum Mode<D: Dialect> {
         of: PhantomData<D>,
     },
     /// A message that gathers.
-    Message(Vec<u8>, Arc<ToolTable>),
+    Message(Vec<u8>, Arc<ToolTable>, Wanted),
     Whole(Box<D::Whole>),
     Stream(Box<Pump<D::Events>>),
     Error(Vec<u8>, StatusCode),
@@ -116,8 +124,8 @@ impl<D: Dialect> Answering<D> {
         Self { mode: Mode::Plain { held: Vec::new(), counted: true, of: PhantomData } }
     }
 
-    pub(in crate::api) const fn message(tools: Arc<ToolTable>) -> Self {
-        Self { mode: Mode::Message(Vec::new(), tools) }
+    pub(in crate::api) const fn message(tools: Arc<ToolTable>, wanted: Wanted) -> Self {
+        Self { mode: Mode::Message(Vec::new(), tools, wanted) }
     }
 
     pub(in crate::api) fn stream(events: D::Events) -> Self {
@@ -180,7 +188,7 @@ impl<D: Dialect> Reader for Answering<D> {
     fn on_data(&mut self, data: &[u8], words: &mut dyn Words, parts: &mut Vec<Part>) {
         let (held, most) = match &mut self.mode {
             Mode::Stream(stream) => return stream.on_data(data, words, parts),
-            Mode::Plain { held, .. } | Mode::Message(held, _) => (held, DOCUMENT),
+            Mode::Plain { held, .. } | Mode::Message(held, ..) => (held, DOCUMENT),
             Mode::Error(held, _) => (held, ERROR),
             Mode::Whole(_) | Mode::Over => return,
         };
@@ -191,6 +199,14 @@ impl<D: Dialect> Reader for Answering<D> {
         }
     }
 
+    fn gathered(&self) -> usize {
+        match &self.mode {
+            Mode::Plain { held, .. } | Mode::Message(held, ..) | Mode::Error(held, _) => held.len(),
+            // What is held back of a stream is bounded by itself; a document that is read is whole.
+            Mode::Stream(_) | Mode::Whole(_) | Mode::Over => 0,
+        }
+    }
+
     fn on_end(&mut self, ended: Ended, words: &mut dyn Words, parts: &mut Vec<Part>) {
         match std::mem::replace(&mut self.mode, Mode::Over) {
             Mode::Stream(mut stream) => {
@@ -198,7 +214,7 @@ impl<D: Dialect> Reader for Answering<D> {
                 self.mode = Mode::Stream(stream);
             }
             Mode::Whole(whole) if ended == Ended::Broken => self.went(whole, Err(BROKE_OFF), words, parts),
-            Mode::Plain { held, .. } | Mode::Message(held, _) if ended == Ended::Broken => {
+            Mode::Plain { held, .. } | Mode::Message(held, ..) if ended == Ended::Broken => {
                 unread(held.len(), &BROKE_OFF, words);
                 self.broken(BROKE_OFF, parts);
             }
@@ -212,9 +228,9 @@ impl<D: Dialect> Reader for Answering<D> {
                     }
                 }
             }
-            Mode::Message(held, tools) => {
+            Mode::Message(held, tools, wanted) => {
                 let bytes = held.len();
-                match D::Whole::read(tools, held) {
+                match D::Whole::read(tools, wanted, held) {
                     Ok(whole) => {
                         let mut whole = Box::new(whole);
                         parts.extend(used(whole.usage(), D::count));

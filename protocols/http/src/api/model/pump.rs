@@ -5,13 +5,12 @@
 //! While much of it waits, a client hears that it goes on.
 //! Does not know any event: the [`Grammar`] of an API does. Held by: the tests of each API.
 
-use super::Told;
+use super::{BROKE_OFF, Told};
 use crate::api::{Ended, Part, Unfit, Words};
 use crate::sse::{self, Event, Parser};
 use portcullis_model::Denial;
 use std::collections::VecDeque;
 
-const BROKE_OFF: Unfit = Unfit("the answer of the model broke off");
 const UNREADABLE: Unfit = Unfit("the answer of the model cannot be read");
 
 /// Bytes of events of which nothing leaves, until a comment does: a long call or a masked text is said for minutes, and

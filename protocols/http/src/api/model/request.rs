@@ -6,7 +6,7 @@
 //! Held by: the tests of each API.
 
 use super::members::unlisted;
-use super::{Answering, Dialect, List, Spared};
+use super::{Answering, Dialect, List, Spared, Wanted};
 use crate::api::{Asked, Read, Words};
 use crate::classify;
 use crate::frame::{Head, Request};
@@ -152,11 +152,6 @@ impl Body {
         self.size as u64 / 4
     }
 
-    /// What is sent instead of the body that was received.
-    pub(in crate::api) fn changed(self) -> Option<Bytes> {
-        self.changed.map(Bytes::from)
-    }
-
     /// A member that is true or false, and false where it is absent.
     pub(in crate::api) fn is_true(&self, name: &str) -> Result<bool, Fault> {
         match self.node.get(name).map(|node| &node.value) {
@@ -183,6 +178,11 @@ impl Body {
             Some(_) => Err(ambiguous(format!("{name} is no list"))),
         }
     }
+}
+
+/// Whether a request with this format asks for another than text.
+pub(in crate::api) fn is_formatted(format: Option<&Node>) -> bool {
+    format.and_then(|format| format.get("type")).and_then(Node::text).is_some_and(|kind| kind != "text")
 }
 
 /// Who runs a tool that a request names.
@@ -253,8 +253,8 @@ pub(in crate::api) struct Message {
     pub(in crate::api) operations: Vec<Operation>,
     pub(in crate::api) offers: Option<Command>,
     pub(in crate::api) tokens: u64,
-    /// Where it is not the one that was received.
-    pub(in crate::api) body: Option<Bytes>,
+    /// What is sent.
+    pub(in crate::api) body: Body,
     /// How its answer is read.
     pub(in crate::api) answer: Answer,
 }
@@ -264,11 +264,8 @@ pub(in crate::api) enum Answer {
     Plain,
     /// A document that says what it used.
     Counted,
-    Message,
-    Stream {
-        /// The client asked for the count of tokens.
-        counted: bool,
-    },
+    Message(Wanted),
+    Stream(Wanted),
 }
 
 /// What a request is.
@@ -280,33 +277,35 @@ pub(in crate::api) enum Understood {
     Message(Box<Message>),
 }
 
-/// The request as the command that it is, with who reads its answer; `events` reads a stream, told whether the client asked
-/// for the count of tokens.
+/// The request as the command that it is, with who reads its answer; `events` reads a stream, told what the client asked for
+/// of it.
 pub(in crate::api) fn asked<D: Dialect>(
     mut request: Request,
     understood: Result<Understood, Fault>,
     tools: &Arc<ToolTable>,
-    events: impl FnOnce(bool) -> D::Events,
+    events: impl FnOnce(Wanted) -> D::Events,
 ) -> Read {
     let (command, offers, tokens, reader) = match understood {
         Ok(Understood::Own) => {
             return Read::Own(Head { status: StatusCode::OK, headers: HeaderMap::new() }, Bytes::new());
         }
         Ok(Understood::Listing) => {
-            let command = classify::request(&request, vec![classify::endpoint(&request.method, &request.path)]);
+            let operations = vec![classify::endpoint(&request.method, &request.path)];
+            let command = classify::request(&request, operations, None);
             (command, None, 0, Answering::<D>::plain())
         }
         Ok(Understood::Message(message)) => {
-            if let Some(body) = message.body {
-                request.body = body;
+            if let Some(changed) = message.body.changed {
+                request.body = Bytes::from(changed);
             }
             let reader = match message.answer {
                 Answer::Plain => Answering::plain(),
                 Answer::Counted => Answering::counted(),
-                Answer::Message => Answering::message(Arc::clone(tools)),
-                Answer::Stream { counted } => Answering::stream(events(counted)),
+                Answer::Message(wanted) => Answering::message(Arc::clone(tools), wanted),
+                Answer::Stream(wanted) => Answering::stream(events(wanted)),
             };
-            (classify::request(&request, message.operations), message.offers, message.tokens, reader)
+            let command = classify::request(&request, message.operations, Some(&message.body.node));
+            (command, message.offers, message.tokens, reader)
         }
         Err(fault) => (classify::faulty(&request, fault), None, 0, Answering::plain()),
     };

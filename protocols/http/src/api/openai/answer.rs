@@ -6,7 +6,7 @@
 use super::facts::facts;
 use super::stream::Stream;
 use super::whole::Whole;
-use crate::api::model::{self, Call, Dialect, List, Ready, Told};
+use crate::api::model::{self, Call, Dialect, List, Ready, Told, Wanted};
 use crate::json::{Node, Value, quoted};
 use portcullis_model::Tokens;
 
@@ -38,15 +38,20 @@ impl Dialect for Completions {
     }
 
     fn count(usage: &Node) -> Tokens {
-        let number = |node: &Node, name: &str| model::tokens(node, name).unwrap_or_default();
-        let cached = usage.get("prompt_tokens_details").map_or(0, |details| number(details, "cached_tokens"));
-        // Of the prompt's tokens some were cached; they are counted apart.
-        Tokens {
-            input: number(usage, "prompt_tokens").saturating_sub(cached),
-            output: number(usage, "completion_tokens"),
-            cache_read: cached,
-            ..Tokens::default()
-        }
+        counted(usage, ["prompt_tokens", "prompt_tokens_details", "completion_tokens"])
+    }
+}
+
+/// What is counted under these names: of what was asked, in detail, and of the answer.
+pub(super) fn counted(usage: &Node, [input, details, output]: [&str; 3]) -> Tokens {
+    let number = |node: &Node, name: &str| model::tokens(node, name).unwrap_or_default();
+    let cached = usage.get(details).map_or(0, |details| number(details, "cached_tokens"));
+    // Of what was asked some was cached; that is counted apart.
+    Tokens {
+        input: number(usage, input).saturating_sub(cached),
+        output: number(usage, output),
+        cache_read: cached,
+        ..Tokens::default()
     }
 }
 
@@ -82,6 +87,11 @@ pub(super) fn call(id: &str, name: &str, arguments: &str) -> Call {
 pub(super) fn written(call: &Ready) -> String {
     let (id, name, arguments) = (quoted(call.id()), quoted(call.name()), quoted(call.input()));
     format!(r#""id":{id},"type":"function","function":{{"name":{name},"arguments":{arguments}}}"#)
+}
+
+/// The member of a message in which a refused call is said. Clients that asked for a form read the text as that.
+pub(super) const fn refused_in(wanted: Wanted) -> &'static str {
+    if wanted.formatted { "refusal" } else { "content" }
 }
 
 /// Why a choice ended: not for calls where none of them is left.

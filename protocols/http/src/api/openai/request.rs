@@ -13,7 +13,7 @@ use crate::api::model::request::{
     self, Answer, Body, Message, Operations, Received, Runs, Understood, ambiguous, asked, is_listing, keep_headers,
     unsupported,
 };
-use crate::api::model::{List, members};
+use crate::api::model::{List, Wanted, members};
 use crate::api::{self, Read, Words};
 use crate::frame::{Method, Request};
 use crate::json::{Edits, Node, Value};
@@ -29,7 +29,7 @@ pub(crate) fn read(mut request: Request, tools: &Arc<ToolTable>, words: &mut dyn
         return responses::read(request, tools, words);
     }
     let understood = understood(&request, words);
-    asked::<Completions>(request, understood, tools, |counted| Stream::new(counted, Arc::clone(tools)))
+    asked::<Completions>(request, understood, tools, |wanted| Stream::new(wanted, Arc::clone(tools)))
 }
 
 /// The request without these tools of the client's; `None` where it cannot be sent so.
@@ -88,7 +88,7 @@ fn embeddings(request: &Request, words: &mut dyn Words) -> Result<Message, Fault
         operations: vec![model(&body)?],
         offers: None,
         tokens: body.node.get("input").map_or(0, embedded),
-        body: body.changed(),
+        body,
         answer: Answer::Counted,
     })
 }
@@ -126,12 +126,13 @@ fn chat(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
     if choices > CHOICES {
         return Err(Fault::TooLarge { message: "the request asks for more than 16 choices".into() });
     }
+    let wanted = Wanted { counted, formatted: request::is_formatted(body.node.get("response_format")) };
     Ok(Message {
         operations: operations.bounded()?,
         offers,
         tokens: most.saturating_mul(choices).saturating_add(body.tokens()),
-        answer: if body.is_true("stream")? { Answer::Stream { counted } } else { Answer::Message },
-        body: body.changed(),
+        answer: if body.is_true("stream")? { Answer::Stream(wanted) } else { Answer::Message(wanted) },
+        body,
     })
 }
 

@@ -1,15 +1,18 @@
 //! A streamed answer, chunk by chunk.
 //!
-//! Promises: every chunk is read strictly and written anew, one for each thing that a choice says. Text passes as it comes but
-//! for what a match or a document may still need; the calls of a choice wait until it is over, and are asked about in their
-//! order; what is refused is said in the choice's text, and a choice without calls does not wait for one. The record has what
+//! Promises: every chunk is read strictly and written anew, one for each thing that a choice says. Text passes as it
+//! comes but for what a match or a document may still need; the calls of a choice wait until it is over, and are asked
+//! about in their order; what is refused is said in the choice's text, or in its refusal where the client reads the text
+//! as a document, and a choice without calls does not wait for one. The record has what
 //! a choice said before its calls. What the answer used is known when its choices are over: one that broke off before has
 //! used what was taken for it. A stream that broke off ends with an error and without `[DONE]`. What Azure's filters
 //! found is left out. Held by: `tests.rs`.
 
-use super::answer::{CHOICES, Completions, TEXTS, about, is_beside, reason, written};
+use super::answer::{CHOICES, Completions, TEXTS, about, is_beside, reason, refused_in, written};
 use super::facts::facts;
-use crate::api::model::{self, Call, Dialect, Failure, Grammar, Ready, STRANGE, Speech, Told, Turn, UNREADABLE};
+use crate::api::model::{
+    self, BROKE_OFF, Call, Dialect, Failure, Grammar, LONG_CALL, Ready, STRANGE, Speech, Told, Turn, UNREADABLE, Wanted,
+};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Node, Value, quoted};
 use crate::sse::Event;
@@ -21,8 +24,7 @@ use std::sync::Arc;
 
 pub(super) struct Stream {
     tools: Arc<ToolTable>,
-    /// The client wants the count of tokens.
-    counted: bool,
+    wanted: Wanted,
     /// What every chunk says of the answer.
     about: Option<String>,
     choices: BTreeMap<u64, Choice>,
@@ -85,7 +87,7 @@ impl Grammar for Stream {
         }
         if event.data == "[DONE]" {
             if !self.is_over() {
-                return Err(Unfit("the answer of the model broke off").into());
+                return Err(BROKE_OFF.into());
             }
             self.done = true;
             self.used(parts);
@@ -115,7 +117,7 @@ impl Grammar for Stream {
             }
             Err(refusal) => {
                 choice.refused += 1;
-                format!(r#"{{"content":{}}}"#, quoted(&refusal))
+                format!(r#"{{"{}":{}}}"#, refused_in(self.wanted), quoted(&refusal))
             }
         };
         self.emit(index, &delta, None, parts);
@@ -149,10 +151,10 @@ impl Grammar for Stream {
 }
 
 impl Stream {
-    pub(super) fn new(counted: bool, tools: Arc<ToolTable>) -> Self {
+    pub(super) fn new(wanted: Wanted, tools: Arc<ToolTable>) -> Self {
         Self {
             tools,
-            counted,
+            wanted,
             about: None,
             choices: BTreeMap::new(),
             asking: None,
@@ -220,7 +222,7 @@ impl Stream {
     /// A chunk without choices counts the tokens.
     fn counts(&self, node: &Node, data: &str, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
         let counted = node.get("usage").filter(|usage| matches!(usage.value, Value::Object(_)));
-        if let (true, Some(usage), Some(about)) = (self.counted, counted, &self.about) {
+        if let (true, Some(usage), Some(about)) = (self.wanted.counted, counted, &self.about) {
             let masked = facts().spared.masked(usage, data, words).map_err(|_| UNREADABLE)?;
             let chunk = format!(r#"{about}"choices":[],"usage":{masked}}}"#);
             parts.push(Part::Data(Event::new(None, chunk).written()));
@@ -317,7 +319,7 @@ impl Stream {
             }
             call.input.push_str(arguments.unwrap_or_default());
             if call.input.len() > tools::LONGEST {
-                return Err(Unfit("a tool call of the model's answer is too long"));
+                return Err(LONG_CALL);
             }
         }
         Ok(())

@@ -3,7 +3,8 @@ mod requests;
 
 use super::answer::Answering;
 use super::stream::Stream;
-use crate::api::testing::{self, Came, TestWords, answered};
+use crate::api::model::Wanted;
+use crate::api::testing::{self, Came, TestWords, answered, left};
 use crate::api::{Ended, Part, Reader};
 use crate::frame::Head;
 use crate::json::{self, Node};
@@ -16,12 +17,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn streamed() -> Answering {
-    Answering::stream(Stream::new(true, Arc::new(ToolTable::default())))
+    Answering::stream(Stream::new(COUNTED, Arc::new(ToolTable::default())))
 }
 
 fn document() -> Answering {
-    Answering::message(Arc::new(ToolTable::default()))
+    Answering::message(Arc::new(ToolTable::default()), COUNTED)
 }
+
+/// What a client asks for that takes texts as they are.
+const COUNTED: Wanted = Wanted { counted: true, formatted: false };
 
 /// The same answer in all kinds of pieces.
 fn everywhere(reader: fn() -> Answering, words: fn() -> TestWords, body: &str) -> Came {
@@ -107,7 +111,7 @@ fn each_choice_is_masked_by_itself() {
     let kept = [kept(0, "a [masked] b"), kept(1, "[masked]")].join(",");
     assert_eq!(came.recorded, [format!(r#"{{"role":"assistant","content":[{kept}]}}"#)]);
     // A client that did not ask for the count does not get it; it is counted all the same.
-    let unasked = || Answering::stream(Stream::new(false, Arc::new(ToolTable::default())));
+    let unasked = || Answering::stream(Stream::new(Wanted::default(), Arc::new(ToolTable::default())));
     let came = everywhere(unasked, TestWords::binding, &body.concat());
     assert!(!came.client.contains("usage") && came.used.is_some());
 }
@@ -197,19 +201,11 @@ fn the_record_has_what_came_and_says_what_is_missing() {
     // A client that leaves while people decide.
     let body = says(0, "before") + &calls(0, 0, "shell", "{}") + &ends(0, "tool_calls") + DONE;
     let document = r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"before","tool_calls":[{"id":"a","type":"function","function":{"name":"shell","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#;
-    for (mut reader, body, ends) in [(streamed(), body.as_str(), false), (self::document(), document, true)] {
-        let (mut words, mut parts) = (TestWords::binding(), Vec::new());
-        reader.on_data(body.as_bytes(), &mut words, &mut parts);
-        if ends {
-            reader.on_end(Ended::Whole, &mut words, &mut parts);
-        }
-        assert!(matches!(parts.last(), Some(Part::Propose(_))), "{parts:?}");
-        reader.on_end(Ended::Broken, &mut words, &mut parts);
-        assert!(matches!(parts.last(), Some(Part::Broken(_))), "{parts:?}");
-        assert!(words.recorded[0].contains("shell") && words.recorded[0].contains("this is not all"));
-        parts.clear();
-        reader.on_verdict(Ok(()), &mut words, &mut parts);
-        assert!(parts.is_empty() && words.recorded.len() == 1);
+    for (reader, body, whole) in [(streamed(), body.as_str(), false), (self::document(), document, true)] {
+        let came = left(reader, TestWords::binding(), &[body.as_bytes()]);
+        let [kept] = came.recorded.as_slice() else { panic!("{:?}", came.recorded) };
+        assert!(kept.contains("before") && kept.contains("shell"), "{kept}");
+        assert_eq!((came.broken.is_none(), kept.contains("this is not all")), (whole, !whole), "{kept}");
     }
 }
 

@@ -5,9 +5,9 @@
 //! anew of the members that are listed, without the likelihoods of its words, which would say them again. What the model
 //! said in them is in the record, before the calls of its choice, however the answer ends. Held by: `tests.rs`.
 
-use super::answer::{CHOICES, about, call, is_beside, is_text, reason, written};
+use super::answer::{CHOICES, about, call, is_beside, is_text, reason, refused_in, written};
 use super::facts::facts;
-use crate::api::model::{self, Call, Document, Ready, STRANGE, Turn, UNREADABLE, is_plain};
+use crate::api::model::{self, Call, Document, Ready, STRANGE, Turn, UNREADABLE, Wanted, is_plain};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Node, Value, quoted};
 use crate::tools::ToolTable;
@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 pub(super) struct Whole {
     tools: Arc<ToolTable>,
+    wanted: Wanted,
     document: String,
     /// Without its choices.
     root: Node,
@@ -43,7 +44,7 @@ enum Next {
 }
 
 impl Document for Whole {
-    fn read(tools: Arc<ToolTable>, body: Vec<u8>) -> Result<Self, Unfit> {
+    fn read(tools: Arc<ToolTable>, wanted: Wanted, body: Vec<u8>) -> Result<Self, Unfit> {
         let document = String::from_utf8(body).map_err(|_| UNREADABLE)?;
         let mut root = json::read(document.as_bytes()).map_err(|_| UNREADABLE)?;
         let nodes = root.take_elements("choices").ok_or(STRANGE)?;
@@ -67,7 +68,7 @@ impl Document for Whole {
         }
         let choice = |node| Choice { node, left: Vec::new(), refused: Vec::new() };
         let choices = nodes.into_iter().map(choice).collect();
-        Ok(Self { tools, document, root, choices, waiting, asked: None, turn })
+        Ok(Self { tools, wanted, document, root, choices, waiting, asked: None, turn })
     }
 
     fn usage(&self) -> Option<&Node> {
@@ -157,20 +158,19 @@ impl Whole {
 
     fn message(&self, message: &Node, choice: &Choice, words: &mut dyn Words) -> Result<String, Unfit> {
         let Choice { left, refused, .. } = choice;
+        let place = refused_in(self.wanted);
         let mut said: Vec<String> = Vec::new();
-        if let Some(text) = message.get("content").and_then(Node::text).filter(|text| !text.is_empty()) {
-            said.push(model::string(text, words).unwrap_or_else(|| text.to_owned()));
-        }
+        let spoken = message.get(place).and_then(Node::text).filter(|text| !text.is_empty() && !refused.is_empty());
+        said.extend(spoken.map(|text| model::string(text, words).unwrap_or_else(|| text.to_owned())));
         said.extend_from_slice(refused);
-        let content = if said.is_empty() { "null".to_owned() } else { quoted(&said.join("\n\n")) };
+        let instead = quoted(&said.join("\n\n"));
         let mut members = Vec::new();
-        if message.get("content").is_none() && !refused.is_empty() {
-            members.push(format!(r#""content":{content}"#));
+        if message.get(place).is_none() && !refused.is_empty() {
+            members.push(format!(r#""{place}":{instead}"#));
         }
         for (name, member) in message.members().iter().filter(|(name, _)| facts().message.has(name)) {
             let value = match (name.as_str(), &member.value) {
-                ("content", Value::String(text)) if text.is_empty() && refused.is_empty() => quoted(""),
-                ("content", _) => content.clone(),
+                (name, _) if name == place && !refused.is_empty() => instead.clone(),
                 // It is that of the model.
                 ("role", _) | (_, Value::Null) => self.written(member)?,
                 (_, Value::Array(none)) if none.is_empty() => self.written(member)?,
@@ -208,15 +208,6 @@ fn said(index: u64, message: &Node, document: &str) -> Vec<String> {
     kept
 }
 
-/// The elements of a list; none where there is nothing in its place.
-fn list(node: Option<&Node>) -> Result<Option<&[Node]>, Unfit> {
-    match node.map(|node| &node.value) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Array(elements)) => Ok(Some(elements)),
-        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => Err(STRANGE),
-    }
-}
-
 /// The calls of a message, which says nothing in a form that is not read.
 fn calls(message: &Node) -> Result<&[Node], Unfit> {
     let is_nothing = |name: &str| message.get(name).is_none_or(|node| node.value == Value::Null);
@@ -229,7 +220,7 @@ fn calls(message: &Node) -> Result<&[Node], Unfit> {
     if !is_nothing("function_call") || !is_nothing("audio") {
         return Err(STRANGE);
     }
-    Ok(list(message.get("tool_calls"))?.unwrap_or_default())
+    model::elements(message, "tool_calls")
 }
 
 fn read(given: &Node) -> Result<Call, Unfit> {

@@ -232,6 +232,14 @@ impl Reader for Answering {
         }
     }
 
+    fn gathered(&self) -> usize {
+        match &self.mode {
+            Mode::Document(held) | Mode::Lines(held) => held.len(),
+            // Each is bounded by itself, and small.
+            Mode::Pass | Mode::Events(_) | Mode::Text(_) | Mode::Nothing(_) | Mode::Over => 0,
+        }
+    }
+
     fn on_end(&mut self, ended: Ended, words: &mut dyn Words, parts: &mut Vec<Part>) {
         let mode = std::mem::replace(&mut self.mode, Mode::Over);
         self.kept.end(ended == Ended::Whole, words);

@@ -1,8 +1,10 @@
 //! What the record gets of a model's answer through the gate, beside what the client gets.
 
 use super::rig::House;
-use super::{ASK, BUNDLE, EVENTS, MESSAGES, policy, stream};
+use super::{ASK, BUNDLE, EVENTS, MESSAGES, asked, policy, stream};
 use crate::api::Api;
+use portcullis_approvals::Ballot;
+use std::io::Write as _;
 
 const SSN: &str = "123-45-6789";
 
@@ -52,4 +54,38 @@ async fn a_masked_field_is_neither_with_the_client_nor_in_the_record() {
             assert!(!told.contains(SSN), "{told}");
         }
     }
+}
+
+/// Its session is killed, or the gateway stops.
+#[tokio::test]
+async fn what_a_client_had_of_an_answer_that_is_dropped_is_in_the_record_once() {
+    let house = House::new().await;
+    let mut rig = asked(&house).await;
+    let whole = stream("Let me see", None);
+    let (came, _) = whole.split_once("event: content_block_stop").unwrap();
+    rig.answer(200, EVENTS, None, came.as_bytes()).await;
+    assert!(rig.told.body.contains("Let me see"), "{}", rig.told.body);
+    let session = rig.id;
+    drop(rig);
+    let told = house.told_of(session).await;
+    let said: Vec<_> = told.iter().filter(|line| line.starts_with("said ")).collect();
+    assert!(said.len() == 1 && said[0].contains("Let me see"), "{told:?}");
+    assert!(told.iter().any(|line| line == "1 interrupted"), "{told:?}");
+}
+
+/// A service that is asked for no coding answers in one that is wrong.
+#[tokio::test]
+async fn a_client_learns_that_a_request_was_carried_out_whose_answer_cannot_be_decoded() {
+    let house = house("").await;
+    let mut rig = house.exchange(Api::Rest).await;
+    rig.ask("POST", "/orders", "{}").await;
+    rig.decided(&house, Ballot::Yes).await;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(b"{\"id\":7}").unwrap();
+    let twice = encoder.finish().unwrap().repeat(2);
+    rig.answer(201, "application/json", Some("gzip"), &twice).await;
+    rig.end().await;
+    assert_eq!((rig.told.status, rig.told.ended), (502, Some(true)), "{}", rig.told.body);
+    assert!(rig.told.body.contains("was carried out") && rig.told.body.contains("201"), "{}", rig.told.body);
+    assert_eq!(rig.told.headers.get("x-should-retry").unwrap(), "false");
 }

@@ -30,11 +30,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// The rules of every test.
-pub(super) const BUNDLE: &str = r#"
+pub(crate) const BUNDLE: &str = r#"
 bundle: test
 applies_to: { connections: [service], principals: { groups: [agents] } }
 rules:
@@ -148,7 +148,9 @@ impl House {
         };
         let now = Timestamp::now();
         let vote = Vote::new(dba, now, now, ballot).unwrap();
+        let begun = Instant::now();
         while self.desk.vote(approval, &vote).await.is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nobody is asked about {approval}");
             tokio::task::yield_now().await;
         }
     }
@@ -252,7 +254,7 @@ pub(super) struct Told {
 /// One exchange.
 pub(super) struct Rig {
     core: Core,
-    id: SessionId,
+    pub(super) id: SessionId,
     session: Arc<Session>,
     steps: Steps,
     up: Upstream<Sink<Request>>,

@@ -6,6 +6,7 @@ use crate::frame::Method;
 use crate::path::{Path, Query};
 use crate::websocket::{Kind, write};
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use portcullis_approvals::Ballot;
 use portcullis_gate::{Downstream, Upstream};
@@ -80,6 +81,10 @@ impl Rig {
             self.hold = None;
         }
         self.core.pong(true, true, &mut self.steps);
+        if let Some(permit) = self.steps.reserve.take() {
+            let reserved = self.session.reserve(&permit, 0).now_or_never().unwrap();
+            self.core.on_reserved(permit, reserved, &mut self.steps);
+        }
         for cleared in self.steps.up.drain(..) {
             self.up.push(cleared);
         }
@@ -209,6 +214,62 @@ async fn a_refused_message_is_not_sent_and_the_close_says_which_rule_and_decisio
 }
 
 #[tokio::test]
+async fn each_message_is_counted_by_budgets_before_it_is_sent() {
+    let house = house("budgets:\n  - { id: few, requests_per_minute: 3 }\n").await;
+    let note = r#"{"kind":"note"}"#;
+    // The minute may end in between: then it is the first of the next that is refused.
+    let mut rig = Rig::open(&house, "/live/json").await;
+    let (mut passed, mut closes) = (0, Vec::new());
+    while closes.is_empty() && passed < 16 {
+        rig.says(note);
+        let sent = rig.sent();
+        if sent == [text(note)] {
+            passed += 1;
+        } else {
+            closes = sent;
+        }
+    }
+    // What opened the socket counts where it is asked, which is not here.
+    assert!((3..=6).contains(&passed), "{passed}");
+    assert_eq!(closed(&closes).0, 1001);
+    let (code, why) = closed(&rig.told());
+    assert!(code == 1008 && why.contains("live/few"), "{code} {why}");
+    let number = passed + 2;
+    let told = house.told_of(rig.session.id()).await;
+    for line in [format!("{number} deny"), format!("{number} refused"), "1 failed 1008".to_owned()] {
+        assert!(told.contains(&line), "{line} in {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn while_a_message_is_counted_nothing_behind_it_is_asked_and_the_other_side_goes_on() {
+    for ends in [false, true] {
+        let house = house("").await;
+        let mut rig = Rig::open(&house, "/live/json").await;
+        for said in ["\"first\"", "\"second\""] {
+            rig.core.feed_client(&framed(Kind::Text, said.as_bytes(), Some([1, 2, 3, 4])));
+        }
+        while rig.core.on_client(&mut rig.steps) {}
+        let permit = rig.steps.reserve.take().unwrap();
+        rig.hears("meanwhile");
+        assert_eq!((rig.told(), rig.sent()), (vec![text("meanwhile")], Vec::new()));
+        let reserved = rig.session.reserve(&permit, 0).await;
+        if ends {
+            rig.core.on_idle(&mut rig.steps);
+            assert!(rig.steps.withdraw);
+            rig.core.on_reserved(permit, reserved, &mut rig.steps);
+            rig.apply();
+            let sent = rig.sent();
+            assert!(sent.len() == 1 && closed(&sent).0 == 1001, "{sent:?}");
+        } else {
+            rig.core.on_reserved(permit, reserved, &mut rig.steps);
+            rig.client(b"");
+            assert_eq!(rig.sent(), [text("\"first\""), text("\"second\"")]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_held_message_waits_and_nothing_behind_it_is_read() {
     for (ballot, passes) in [(Ballot::Yes, true), (Ballot::No, false)] {
         let house = house("").await;
@@ -285,6 +346,24 @@ async fn what_the_backend_says_is_masked_as_an_answer_is() {
             }
         }
         assert!(masks.is_empty() || !record.iter().any(|line| line.contains("123-45-6789") || line.contains("ada@")));
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_renames_a_masked_member_is_refused() {
+    for (masks, said, passes) in [
+        (FIELDS, r#"{"type":"subscribe","payload":{"query":"subscription { customer { x: ssn } }"}}"#, false),
+        (FIELDS, "subscription { customer { x: ssn } }", false),
+        (FIELDS, r#"{"type":"subscribe","payload":{"query":"subscription { customer { x: id, ssn } }"}}"#, true),
+        (FIELDS, r#"{"type":"say","text":"customer asked: ssn changed"}"#, true),
+        ("", r#"{"type":"subscribe","payload":{"query":"subscription { customer { x: ssn } }"}}"#, true),
+    ] {
+        let house = house(masks).await;
+        let mut rig = Rig::open(&house, "/live/chat").await;
+        rig.says(said);
+        let sent = rig.sent();
+        assert_eq!(sent == [text(said)], passes, "{said}: {sent:?}");
+        assert!(passes || closed(&rig.told()).0 == 1008, "{said}");
     }
 }
 

@@ -102,16 +102,17 @@ fn what_was_read_is_in_the_record_however_the_answer_ends() {
     let other = r#"{"type":"tool_use","id":"b","name":"Read","input":{"path":"/hunter2"}}"#;
     let said = |text: &str| format!(r#"{{"type":"text","text":"{text}"}}"#);
     let body = document(&[said("before"), bash.to_owned(), said("behind"), other.to_owned()]);
-    let (mut reader, mut words, mut parts) = (message(false), TestWords::binding(), Vec::new());
-    reader.on_data(body.as_bytes(), &mut words, &mut parts);
-    reader.on_end(Ended::Whole, &mut words, &mut parts);
-    assert!(matches!(parts.last(), Some(Part::Propose(_))));
-    // The client leaves while people decide.
-    reader.on_end(Ended::Broken, &mut words, &mut parts);
-    let [kept] = words.recorded.as_slice() else { panic!("{:?}", words.recorded) };
-    let at = |word: &str| kept.find(word).unwrap_or_else(|| panic!("{word}: {kept}"));
-    assert!(at("before") < at("Bash") && at("Bash") < at("behind") && at("behind") < at("Read"), "{kept}");
-    assert!(kept.contains("this is not all") && !kept.contains("hunter2"), "{kept}");
+    let blocks = [text(0, &["before"]), call(1, "Bash", &["{}"]), text(2, &["behind"])].concat();
+    let stream = stream(&[vec![START.to_owned()], blocks, call(3, "Read", &[r#"{"path":"/hunter2"}"#])].concat());
+    // The client leaves while people decide: a document is all there, of a stream nobody knows.
+    for (streams, body) in [(false, body), (true, stream)] {
+        let came = left(message(streams), TestWords::binding(), &[body.as_bytes()]);
+        let [kept] = came.recorded.as_slice() else { panic!("{:?}", came.recorded) };
+        let at = |word: &str| kept.find(word).unwrap_or_else(|| panic!("{word}: {kept}"));
+        assert!(at("before") < at("Bash") && at("Bash") < at("behind") && at("behind") < at("Read"), "{kept}");
+        assert_eq!(kept.contains("this is not all"), streams, "{kept}");
+        assert!(!kept.contains("hunter2") && came.proposed.len() == 2, "{kept}");
+    }
 }
 
 #[test]

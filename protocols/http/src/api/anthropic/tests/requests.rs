@@ -236,6 +236,29 @@ fn a_request_is_masked_where_it_may_be_changed() {
     assert_eq!(&*plain.request.body, talk("SECRET", "5", "SECRET").as_bytes());
 }
 
+/// The names in them are the client's.
+#[test]
+fn examples_of_an_input_are_documents() {
+    let tool = |example: &str| format!(r#","tools":[{{"name":"t","input_schema":{{}},"input_examples":[{example}]}}]"#);
+    let asked = post(&with(&tool(r#"{"ssn":5,"id":"SECRET","type":"SECRET","model":"a"}"#)));
+    let expected = with(&tool(r#"{"ssn":"[masked]","id":"[masked]","type":"[masked]","model":"a"}"#));
+    assert_eq!((said(&asked).as_str(), &*asked.request.body), (r#"generate model "claude-x""#, expected.as_bytes()));
+}
+
+/// A body is long: what was read of it is not read again for the rules.
+#[test]
+fn a_body_is_read_once() {
+    let reads = |body: &str| {
+        let (request, before) = (request(Method::Post, "/v1/messages", body), json::READS.get());
+        let asked = asked(request, &mut TestWords::default());
+        assert!(asked.command.fault.is_none() && asked.command.fields.is_some(), "{body}");
+        json::READS.get() - before
+    };
+    assert_eq!(reads(&with(r#","metadata":{"user_id":"a"}"#)), 1);
+    // What was changed of it is read once more.
+    assert_eq!(reads(&with(r#","container":null"#)), 2);
+}
+
 #[test]
 fn what_is_judged_is_what_the_masks_leave() {
     let asked = post(&with(
@@ -295,6 +318,9 @@ fn members_that_are_not_listed_are_refused_by_their_names() {
         ("definition", part(r#"{"type":"tool_result","tool_use_id":"a","content":"x","definition":{"name":"t"}}"#)),
         ("file", part(r#"{"type":"tool_result","tool_use_id":"a","content":[{"type":"text","text":"a","file":1}]}"#)),
         ("tools", part(r#"{"type":"web_search_tool_result","tool_use_id":"a","content":[{"tools":[{"name":"t"}]}]}"#)),
+        ("tools", part(r#"{"type":"fallback","from":{"model":"a"},"to":{"model":"b","tools":[1]}}"#)),
+        ("tools", part(r#"{"type":"fallback","trigger":{"type":"refusal","tools":[1]}}"#)),
+        ("model", part(r#"{"type":"advisor_tool_result","tool_use_id":"a","content":{"type":"x","model":"b"}}"#)),
         ("tools", turn(r#"{"role":"user","content":"a","tools":[{"name":"t"}]}"#)),
         ("attachments", turn(r#"{"role":"user","content":"a","attachments":[{"file_id":"f"}]}"#)),
         ("format", turn(r#"{"role":"system","content":"a","output_config":{"effort":"low"},"format":{}}"#)),
@@ -327,6 +353,10 @@ fn members_of_ordinary_requests_pass() {
         r#"{"type":"web_fetch_tool_result","tool_use_id":"a","caller":{"type":"direct"},"content":{"type":"web_fetch_result","url":"https://x.example","retrieved_at":"t","content":{"type":"document","title":"t","citations":{"enabled":true},"source":{"type":"text","media_type":"text/plain","data":"a"}}}}"#.to_owned(),
         r#"{"type":"code_execution_tool_result","tool_use_id":"a","content":{"type":"code_execution_result","stdout":"","stderr":"","return_code":0,"content":[{"type":"code_execution_output","file_id":"f"}]}}"#.to_owned(),
         r#"{"type":"mcp_tool_result","tool_use_id":"a","is_error":false,"content":[{"type":"text","text":"a","citations":null}]}"#.to_owned(),
+        format!(r#"{{"type":"advisor_tool_result","tool_use_id":"a","content":{{"type":"advisor_result","text":"a","stop_reason":"end_turn"}},{cache}}}"#),
+        r#"{"type":"advisor_tool_result","tool_use_id":"a","content":{"type":"advisor_redacted_result","encrypted_content":"x"}}"#.to_owned(),
+        r#"{"type":"fallback","from":{"model":"a"},"to":{"model":"b"},"trigger":{"type":"refusal","category":null}}"#.to_owned(),
+        r#"{"type":"fallback","from":{"model":"a"},"to":{"model":"b"},"trigger":null}"#.to_owned(),
     ];
     let body = format!(
         r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"assistant","content":[{}]}},{{"role":"system","content":"a","clear_at":"never","output_config":{{"effort":"low"}}}}],"tools":[{{"name":"t","description":"d","input_schema":{{"definition":1}},"eager_input_streaming":true,"defer_loading":true,"strict":true,{cache}}},{{"type":"computer_20251124","name":"computer","display_width_px":1,"display_height_px":1}}],"tool_choice":{{"type":"tool","name":"t","disable_parallel_tool_use":true}},"thinking":{{"type":"enabled","budget_tokens":1024,"display":"omitted"}},"output_config":{{"effort":"high","format":{{"type":"json_schema","schema":{{"tools":1}}}},"task_budget":{{"type":"tokens","total":9}}}},"context_management":{{"edits":[{{"type":"clear_thinking_20251015","keep":"all"}},{{"type":"clear_tool_uses_20250919","keep":{{"type":"tool_uses","value":3}},"trigger":{{"type":"input_tokens","value":9}},"clear_at_least":null,"exclude_tools":["t"]}}]}},"metadata":{{"user_id":"a"}}}}"#,

@@ -307,6 +307,40 @@ fn what_the_providers_tools_found_is_masked_and_goes_with_its_call() {
     assert!(came.client.contains(r#""cited_text":"[masked]""#), "{}", came.client);
 }
 
+/// A client forgets the calls of a model that broke off, and a provider refuses a turn without the place where it did.
+#[test]
+fn where_another_model_goes_on_is_said() {
+    let fallback = r#"{"type":"fallback","from":{"model":"claude-a"},"to":{"model":"claude-b"},"trigger":{"type":"refusal","category":"cyber"}}"#;
+    let bash = call(0, "Bash", &[r#"{"command":"ls"}"#]);
+    let came = read(&whole(&[bash, vec![starts(1, fallback), stops(1)], text(2, &["a"])], "end_turn"));
+    assert_eq!(accumulated(&heard(&came)).0, [r#"tool_useBash:{"command":"ls"}"#, "fallback:", "text:a"]);
+    assert!(came.client.contains(&starts(1, fallback)) && came.recorded[0].contains(fallback), "{}", came.client);
+    // Also where the call before it was refused, and in a document.
+    let bash = call(0, "Bash", &[r#"{"command":"DENY"}"#]);
+    let came = read(&whole(&[bash, vec![starts(1, fallback), stops(1)]], "end_turn"));
+    assert!(came.client.contains(&starts(1, fallback)), "{}", came.client);
+    let document =
+        format!(r#"{{"type":"message","role":"assistant","content":[{fallback}],"stop_reason":"end_turn"}}"#);
+    assert_eq!(everywhere(false, TestWords::binding, document.as_bytes()).client, document);
+}
+
+#[test]
+fn what_an_adviser_said_is_masked_and_goes_with_its_call() {
+    let advised = |id: &str| {
+        let call = r#"{"type":"server_tool_use","id":"srv_1","name":"advisor","input":{}}"#;
+        let result = format!(
+            r#"{{"type":"advisor_tool_result","tool_use_id":"{id}","content":{{"type":"advisor_result","text":"a SECRET","stop_reason":"end_turn"}}}}"#
+        );
+        let asked = delta(0, "input_json_delta", "partial_json", r#"{"x":"DENY"}"#);
+        let events = vec![starts(0, call), asked, stops(0), starts(1, &result), stops(1)];
+        read(&whole(&[events], "end_turn"))
+    };
+    assert!(!advised("srv_1").client.contains("advisor_tool_result"));
+    let came = advised("srv_2");
+    let said = r#""content":{"type":"advisor_result","text":"a [masked]","stop_reason":"end_turn"}"#;
+    assert!(came.client.contains(said) && came.recorded[0].contains(said), "{}", came.client);
+}
+
 #[test]
 fn an_answer_that_breaks_its_grammar_breaks_off() {
     let start = START.to_owned();

@@ -228,8 +228,8 @@ fn a_tool_that_may_not_be_called_is_not_listed() {
     assert_eq!(came.text, [log, &expected, log].map(|data| format!("event: message\ndata: {data}\n\n")).concat());
     // Without masks too; and where it is not known what a stream answers.
     let resumed = || {
-        let sealed = context().seal.seal(&context().holder, "s").unwrap();
-        ask("GET", &format!("{OLD} | mcp-session-id: {sealed} | last-event-id: 7"), "")
+        let (session, event) = (sealed(Of::Session, "s"), sealed(Of::Event, "7"));
+        ask("GET", &format!("{OLD} | mcp-session-id: {session} | last-event-id: {event}"), "")
     };
     let came = everywhere(&resumed, EVENTS, &events(&[&page]), false);
     assert!(came.proposed == tools && !came.text.contains("no_way"));
@@ -350,13 +350,17 @@ fn a_notification_is_answered_by_a_status_alone() {
 fn where_to_go_on_from_passes_and_other_fields_do_not() {
     let body = "id: 7\nretry: 100\ndata:\n\n: comment\nid: SECRET\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\nevent: SECRET\ndata: SECRET\n\n";
     let came = everywhere(&tool_call, EVENTS, body, true);
-    let expected =
-        "id: 7\nretry: 100\ndata: \n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
-    assert_eq!(came.text, expected);
+    // An id is sealed, as that of a session is.
+    let id = sealed(Of::Event, "7");
+    let result = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
+    assert_eq!(came.text, format!("id: {id}\nretry: 100\ndata: \n\n{result}"));
     // Not what a mask finds something in.
     let words = TestWords { finds: Some("100"), ..TestWords::binding() };
     let came = answer(tool_call(), EVENTS, &[body.as_bytes()], words);
-    assert!(came.text.starts_with("id: 7\ndata: \n\n"), "{}", came.text);
+    assert!(came.text.starts_with(&format!("id: {id}\ndata: \n\n")), "{}", came.text);
+    // One of nothing says that there is none.
+    let came = everywhere(&tool_call, EVENTS, "id:\ndata:\n\n", false);
+    assert_eq!(came.text, "id: \ndata: \n\n");
 }
 
 proptest! {

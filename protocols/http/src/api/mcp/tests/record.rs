@@ -21,6 +21,10 @@ impl Words for Exempt {
         false
     }
 
+    fn protected(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn json(&mut self, _document: &str) -> Result<Option<String>, NotJson> {
         Ok(None)
     }

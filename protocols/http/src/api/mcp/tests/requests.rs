@@ -53,8 +53,12 @@ fn what_is_sent_on_is_a_closed_list_and_no_server_is_told_that_it_may_ask() {
     names.sort_unstable();
     assert_eq!(names, ["accept", "content-type", "mcp-protocol-version", "user-agent"]);
     assert_eq!(asked.request.header("accept"), Some("application/json, text/event-stream"));
-    let body = String::from_utf8(asked.request.body.to_vec()).unwrap();
-    assert!(body.contains(r#""capabilities":{"experimental":{"x":1E2}}"#), "{body}");
+    let sent = String::from_utf8(asked.request.body.to_vec()).unwrap();
+    assert!(sent.contains(r#""capabilities":{"experimental":{"x":1E2}}"#), "{sent}");
+    // Nor in another case, which some servers take for the same.
+    let spelled = body.replace("sampling", "Sampling").replace("roots", "ROOTS").replace("tasks", "ta\u{17f}\u{212a}s");
+    let asked = ask("POST", &headers, &spelled);
+    assert_eq!(String::from_utf8(asked.request.body.to_vec()).unwrap(), sent);
     // In the newer kind they are in every request, before or behind the arguments.
     let headers = "mcp-protocol-version: 2026-07-28 | mcp-method: tools/call | mcp-name: run_sql";
     let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"sampling":{"tools":{}}}}"#;
@@ -94,6 +98,35 @@ fn a_session_id_is_sealed_and_its_holders_alone() {
             let fault = asked.command.fault.clone().unwrap();
             assert_eq!(refused(&asked.request, &denial(Reason::Unreadable(fault))).0.status, StatusCode::NOT_FOUND);
         }
+    }
+}
+
+/// Servers replay what follows an event to whoever names it: a principal goes on only from one that was said to it.
+#[test]
+fn a_stream_goes_on_from_an_event_of_its_holders_alone() {
+    let session = sealed(Of::Session, "upstream-1");
+    let goes_on = |method: &str, id: &str, body: &str| {
+        let headers = format!("{OLD} | mcp-session-id: {session} | last-event-id: {id}");
+        let Read::Asked(asked) = read(request(method, &headers, body), &context()) else { panic!() };
+        asked
+    };
+    let asked = goes_on("GET", &sealed(Of::Event, "3"), "");
+    assert_eq!((asked.command.fault.clone(), asked.request.header("last-event-id")), (None, Some("3")));
+    assert_eq!(asked.request.header("mcp-session-id"), Some("upstream-1"));
+    let theirs = context().seal.seal(&Digest::of(b"another"), Of::Event, "3").unwrap();
+    for id in ["3", "x", "", &theirs, &session, &sealed(Of::Session, "3")] {
+        let asked = goes_on("GET", id, "");
+        let fault = asked.command.fault.clone().unwrap();
+        let status = refused(&asked.request, &denial(Reason::Unreadable(fault))).0.status;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{id}");
+    }
+    // An event is no session.
+    let headers = format!("{OLD} | mcp-session-id: {}", sealed(Of::Event, "upstream-1"));
+    assert!(ask("GET", &headers, "").command.fault.is_some());
+    // Elsewhere nothing goes on from one, and no server is told of any.
+    for id in ["3", &sealed(Of::Event, "3")] {
+        let asked = goes_on("POST", id, r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+        assert_eq!((asked.command.fault.clone(), asked.request.header("last-event-id")), (None, None), "{id}");
     }
 }
 

@@ -36,15 +36,7 @@ impl Dialect for Responses {
     }
 
     fn count(usage: &Node) -> Tokens {
-        let number = |node: &Node, name: &str| model::tokens(node, name).unwrap_or_default();
-        let cached = usage.get("input_tokens_details").map_or(0, |details| number(details, "cached_tokens"));
-        // Of the input's tokens some were cached; they are counted apart.
-        Tokens {
-            input: number(usage, "input_tokens").saturating_sub(cached),
-            output: number(usage, "output_tokens"),
-            cache_read: cached,
-            ..Tokens::default()
-        }
+        super::super::answer::counted(usage, ["input_tokens", "input_tokens_details", "output_tokens"])
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::facts::facts;
 use crate::api::Unfit;
-use crate::api::model::{self, Call, Ready, STRANGE, is_sealed};
+use crate::api::model::{self, Call, Ready, STRANGE, Wanted, is_sealed};
 use crate::json::{Node, Value, quoted};
 use std::collections::HashSet;
 
@@ -80,15 +80,6 @@ pub(super) fn action(item: &Node) -> Result<&Node, Unfit> {
     item.get("action").filter(|action| matches!(action.value, Value::Object(_))).ok_or(STRANGE)
 }
 
-/// The elements of a list; none where there is nothing in its place.
-pub(super) fn list<'n>(item: &'n Node, name: &str) -> Result<&'n [Node], Unfit> {
-    match item.get(name).map(|list| &list.value) {
-        None | Some(Value::Null) => Ok(&[]),
-        Some(Value::Array(elements)) => Ok(elements),
-        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => Err(STRANGE),
-    }
-}
-
 /// The call that an item is.
 pub(super) fn call(item: &Node) -> Result<Call, Unfit> {
     let text = |name: &str| item.get(name).and_then(Node::text).map(ToOwned::to_owned).ok_or(STRANGE);
@@ -123,6 +114,11 @@ pub(super) static THOUGHT: Spoken =
     Spoken { kind: "reasoning_text", member: "text", list: "content", of: Kind::Reasoning };
 
 impl Spoken {
+    /// The kind of text in which a refused call is said. Clients that asked for a form read the plain one as that.
+    pub(super) fn refused(wanted: Wanted) -> &'static Self {
+        if wanted.formatted { &REFUSAL } else { &TEXT }
+    }
+
     /// What kind of text this part is, of an item of this kind, in the list of this name.
     pub(super) fn of(part: &Node, item: Kind, list: &str) -> Result<&'static Self, Unfit> {
         let kind = model::word(part, "type")?;

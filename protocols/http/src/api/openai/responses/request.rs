@@ -16,7 +16,7 @@ use super::stream::Stream;
 use crate::api::model::request::{
     self, Answer, Body, Message, Operations, Received, Runs, Understood, ambiguous, asked, unsupported,
 };
-use crate::api::model::{List, members};
+use crate::api::model::{List, Wanted, members};
 use crate::api::{Read, Words};
 use crate::frame::{Method, Request};
 use crate::json::{Edits, Node, Value};
@@ -37,7 +37,7 @@ pub(in crate::api::openai) fn is_asked(request: &Request) -> bool {
 /// Reads it.
 pub(in crate::api::openai) fn read(request: Request, tools: &Arc<ToolTable>, words: &mut dyn Words) -> Read {
     let understood = response(&request, words).map(|message| Understood::Message(Box::new(message)));
-    asked::<Responses>(request, understood, tools, |_| Stream::new(Arc::clone(tools)))
+    asked::<Responses>(request, understood, tools, |wanted| Stream::new(wanted, Arc::clone(tools)))
 }
 
 fn response(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> {
@@ -55,12 +55,14 @@ fn response(request: &Request, words: &mut dyn Words) -> Result<Message, Fault> 
     fetched(&body.node, &mut operations);
     // Nothing is no limit.
     let most = body.number("max_output_tokens")?.filter(|most| *most > 0).unwrap_or(of_api().ceiling);
+    let format = body.node.get("text").and_then(|text| text.get("format"));
+    let wanted = Wanted { counted: true, formatted: request::is_formatted(format) };
     Ok(Message {
         operations: operations.bounded()?,
         offers,
         tokens: most.saturating_add(body.tokens()),
-        answer: if body.is_true("stream")? { Answer::Stream { counted: true } } else { Answer::Message },
-        body: body.changed(),
+        answer: if body.is_true("stream")? { Answer::Stream(wanted) } else { Answer::Message(wanted) },
+        body,
     })
 }
 

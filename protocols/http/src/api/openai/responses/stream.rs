@@ -13,8 +13,8 @@ mod said;
 use super::super::answer::or_null;
 use super::answer::{self, ITEMS, Responses};
 use super::facts::facts;
-use super::item::{self, Ids};
-use crate::api::model::{self, Dialect, Failure, Grammar, STRANGE, Told, Turn, UNREADABLE};
+use super::item::{self, Ids, Spoken};
+use crate::api::model::{self, Dialect, Failure, Grammar, STRANGE, Told, Turn, UNREADABLE, Wanted};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Node, Value, quoted};
 use crate::sse::{self, Event};
@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 pub(super) struct Stream {
     tools: Arc<ToolTable>,
+    wanted: Wanted,
     state: State,
     /// Of the response.
     id: String,
@@ -93,7 +94,7 @@ impl Grammar for Stream {
     ) -> Result<(), Unfit> {
         let asked = self.asked.take().ok_or(STRANGE)?;
         let mut place = Place { index: self.items.len(), words, parts, out: &mut self.out };
-        let item = asked.settle(verdict, &mut place)?;
+        let item = asked.settle(verdict, Spoken::refused(self.wanted), &mut place)?;
         self.items.push(item);
         Ok(())
     }
@@ -127,9 +128,10 @@ impl Grammar for Stream {
 }
 
 impl Stream {
-    pub(super) fn new(tools: Arc<ToolTable>) -> Self {
+    pub(super) fn new(wanted: Wanted, tools: Arc<ToolTable>) -> Self {
         Self {
             tools,
+            wanted,
             state: State::Fresh,
             id: String::new(),
             open: None,
@@ -156,7 +158,7 @@ impl Stream {
             id.clone_into(&mut self.id);
         }
         let begins = model::reason(response.get("status"))?.is_none_or(|status| status == "in_progress");
-        if id != self.id || !begins || !item::list(response, "output")?.is_empty() {
+        if id != self.id || !begins || !model::elements(response, "output")?.is_empty() {
             return Err(STRANGE);
         }
         self.state = if self.state == State::Fresh { State::Created } else { State::Items };
@@ -229,7 +231,7 @@ impl Stream {
             // What came of the item is no item.
             return Err(model::failure(error, "code", words));
         }
-        let said = item::list(response, "output")?.len();
+        let said = model::elements(response, "output")?.len();
         let is_ours =
             answer::id(response)? == self.id && item::status(response)? == name.word().strip_prefix("response.");
         if self.open.is_some() || !is_ours || (said != 0 && said != self.items.len()) {

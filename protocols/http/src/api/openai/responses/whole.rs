@@ -7,7 +7,7 @@
 use super::answer::{self, ITEMS};
 use super::facts::facts;
 use super::item::{self, Ids, Kind, Spoken};
-use crate::api::model::{self, Document, Ready, STRANGE, Turn, UNREADABLE};
+use crate::api::model::{self, Document, Ready, STRANGE, Turn, UNREADABLE, Wanted};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Node, quoted};
 use crate::tools::ToolTable;
@@ -18,6 +18,7 @@ use std::sync::Arc;
 /// An answer, whole, on its way through its items.
 pub(super) struct Whole {
     tools: Arc<ToolTable>,
+    wanted: Wanted,
     document: String,
     /// Without its items.
     root: Node,
@@ -33,7 +34,7 @@ pub(super) struct Whole {
 }
 
 impl Document for Whole {
-    fn read(tools: Arc<ToolTable>, body: Vec<u8>) -> Result<Self, Unfit> {
+    fn read(tools: Arc<ToolTable>, wanted: Wanted, body: Vec<u8>) -> Result<Self, Unfit> {
         let document = String::from_utf8(body).map_err(|_| UNREADABLE)?;
         let mut root = json::read(document.as_bytes()).map_err(|_| UNREADABLE)?;
         answer::id(&root)?;
@@ -42,7 +43,7 @@ impl Document for Whole {
             return Err(STRANGE);
         }
         let (items, ids, turn) = (items.into_iter(), Ids::default(), Turn::default());
-        Ok(Self { tools, document, root, items, taken: 0, out: Vec::new(), ids, asked: None, turn })
+        Ok(Self { tools, wanted, document, root, items, taken: 0, out: Vec::new(), ids, asked: None, turn })
     }
 
     fn usage(&self) -> Option<&Node> {
@@ -94,7 +95,7 @@ impl Document for Whole {
             self.out.push(match call.settle(verdict) {
                 Ok(()) => item::called(&id, &status, &call, call.input()),
                 Err(refusal) => {
-                    let text = item::TEXT.written(&refusal, &[]);
+                    let text = Spoken::refused(self.wanted).written(&refusal, &[]);
                     item::message(&item::instead_of(&call), "completed", None, &[text])
                 }
             });
@@ -170,12 +171,12 @@ impl Whole {
 
     /// The texts of an item that are in the list of this name, masked.
     fn texts(&self, kind: Kind, item: &Node, name: &str, words: &mut dyn Words) -> Result<Vec<String>, Unfit> {
-        let list = item::list(item, name)?;
+        let list = model::elements(item, name)?;
         let text = |part: &Node| {
             let spoken = Spoken::of(part, kind, name)?;
             let said = spoken.said(part)?;
             let masked = model::string(said, words);
-            let sources = item::list(part, "annotations")?.iter().filter(|one| item::is_source(one));
+            let sources = model::elements(part, "annotations")?.iter().filter(|one| item::is_source(one));
             let sources: Result<Vec<String>, Unfit> = sources.map(|one| self.masked(one, words)).collect();
             Ok(spoken.written(masked.as_deref().unwrap_or(said), &sources?))
         };

@@ -6,6 +6,7 @@ use crate::api::{Asked, Read};
 use crate::frame::{Method, Request};
 use crate::path::{Path, Query};
 use bytes::Bytes;
+use portcullis_model::{Denial, Reason};
 
 pub(super) fn asked(method: Method, target: &str, body: &str) -> Asked {
     with(method, target, body, &mut TestWords::binding())
@@ -207,6 +208,85 @@ fn parts_that_are_not_known_are_refused() {
     }
     let settings = r#","tools":[{"type":"function","function":{"name":"t","description":"d","parameters":{"file_id":1},"strict":true}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"t"}}]}},"prediction":{"type":"content","content":[{"type":"text","text":"a"}]},"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"file_id":1},"strict":true}}"#;
     assert_eq!(said(&chat(settings)), r#"generate model "gpt-x""#);
+}
+
+/// As SDKs send a message again that they parsed.
+#[test]
+fn what_an_sdk_made_of_a_message_is_masked_with_it() {
+    let talk = |ssn: &str, secret: &str| {
+        let document = json::quoted(&format!(r#"{{"ssn":{ssn}}}"#));
+        format!(
+            r#"{{"model":"m","messages":[{{"role":"assistant","content":{document},"parsed":{{"ssn":{ssn},"id":"{secret}"}},"refusal":null,"tool_calls":[{{"id":"a","type":"function","function":{{"name":"t","arguments":{document},"parsed_arguments":{{"ssn":{ssn},"type":"{secret}"}}}}}}]}},{{"role":"assistant","content":"a","parsed":null}}]}}"#
+        )
+    };
+    let asked = asked(Method::Post, "/v1/chat/completions", &talk("5", "SECRET"));
+    assert_eq!(said(&asked), "generate model m");
+    assert_eq!(std::str::from_utf8(&asked.request.body).unwrap(), talk(r#""[masked]""#, "[masked]"));
+}
+
+#[test]
+fn how_a_prompt_is_cached_passes_and_nothing_that_is_kept() {
+    let cached = |options: &str| said(&chat(&format!(r#","prompt_cache_options":{options}"#)));
+    assert_eq!(cached(r#"{"mode":"explicit","ttl":"30m"}"#), r#"generate model "gpt-x""#);
+    assert!(cached(r#"{"mode":"explicit","comparison_response_id":"resp_1"}"#).starts_with("fault"));
+}
+
+/// What becomes of a refused call in the answer to a request with these members.
+fn refused(members: &str, answer: &str) -> String {
+    let (mut reader, mut words, mut parts) = (chat(members).reader, TestWords::binding(), Vec::new());
+    reader.on_data(answer.as_bytes(), &mut words, &mut parts);
+    reader.on_end(Ended::Whole, &mut words, &mut parts);
+    let denial = Denial { decision: None, reason: Reason::Withdrawn, message: None };
+    reader.on_verdict(Err(&denial), &mut words, &mut parts);
+    let data = parts.into_iter().filter_map(|part| if let Part::Data(data) = part { Some(data) } else { None });
+    data.map(|data| String::from_utf8(data.to_vec()).unwrap()).collect()
+}
+
+/// A client that asked for a form reads the text as that.
+#[test]
+fn a_refused_call_is_said_where_no_form_is_read() {
+    let call = r#"{"id":"a","type":"function","function":{"name":"shell","arguments":"{}"}}"#;
+    let answer = |more: &str| {
+        format!(
+            r#"{{"object":"chat.completion","choices":[{{"index":0,"message":{{"role":"assistant","content":"{{\"a\":1}}","tool_calls":[{call}]{more}}},"finish_reason":"tool_calls"}}]}}"#
+        )
+    };
+    let streamed = calls(0, 0, "shell", "{}") + &ends(0, "tool_calls") + DONE;
+    let instead = |member: &str| format!(r#""{member}":"[portcullis] shell was refused"#);
+    let schema = r#","response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{}}}"#;
+    for (format, formatted) in [
+        ("", false),
+        (r#","response_format":{"type":"text"}"#, false),
+        (r#","response_format":{"type":"json_object"}"#, true),
+        (schema, true),
+    ] {
+        for more in ["", r#","refusal":null"#] {
+            let out = refused(format, &answer(more));
+            assert_eq!(out.contains(&instead("refusal")), formatted, "{out}");
+            assert_eq!(out.contains(r#""content":"{\"a\":1}""#), formatted, "{out}");
+            assert!(out.contains("[portcullis] shell was refused") && json::read(out.as_bytes()).is_ok(), "{out}");
+        }
+        let out = refused(&format!(r#","stream":true{format}"#), &streamed);
+        assert!(out.contains(&instead(if formatted { "refusal" } else { "content" })), "{out}");
+    }
+    // What the model refused itself stands before it.
+    let out = refused(schema, &answer(r#","refusal":"not SECRET""#));
+    assert!(out.contains(r#""refusal":"not [masked]\n\n[portcullis] shell was refused"#), "{out}");
+}
+
+/// A body is long: what was read of it is not read again for the rules.
+#[test]
+fn a_body_is_read_once() {
+    let reads = |members: &str| {
+        let body = format!(r#"{{"model":"m","messages":[]{members}}}"#);
+        let before = json::READS.get();
+        let asked = with(Method::Post, "/v1/chat/completions", &body, &mut TestWords::default());
+        assert!(asked.command.fault.is_none() && asked.command.fields.is_some(), "{body}");
+        json::READS.get() - before
+    };
+    assert_eq!(reads(""), 1);
+    // What was changed of it is read once more.
+    assert_eq!(reads(r#","stream":true"#), 2);
 }
 
 #[test]

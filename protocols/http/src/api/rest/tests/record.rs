@@ -20,6 +20,10 @@ impl Words for Apart {
         self.client.binds_fields()
     }
 
+    fn protected(&self) -> Vec<String> {
+        self.client.protected()
+    }
+
     fn json(&mut self, document: &str) -> Result<Option<String>, NotJson> {
         self.client.json(document)
     }

@@ -5,16 +5,14 @@
 //! Held by: `tests.rs` of the API.
 
 use super::super::facts::facts;
-use super::super::item::{self, Kind, TEXT};
+use super::super::item::{self, Kind, Spoken};
 use super::event::{Name, Out};
-use super::said::Speaker;
-use crate::api::model::{Call, Ready, STRANGE, Turn, UNREADABLE};
+use super::said::{Speaker, likely, names};
+use crate::api::model::{self, Call, LONG_CALL, Ready, STRANGE, Turn, UNREADABLE};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{Node, quoted};
 use crate::tools::{self, ToolTable};
 use portcullis_model::Denial;
-
-const TOO_LONG: Unfit = Unfit("a tool call of the model's answer is too long");
 
 /// Where an item goes.
 pub(super) struct Place<'a> {
@@ -63,7 +61,7 @@ impl Open {
     pub(super) fn start(item: &Node, turn: &mut Turn, place: &mut Place<'_>) -> Result<Self, Unfit> {
         let (kind, id) = (item::kind(item)?, item::id(item)?.to_owned());
         for list in ["content", "summary"] {
-            if !item::list(item, list)?.is_empty() {
+            if !model::elements(item, list)?.is_empty() {
                 return Err(STRANGE);
             }
         }
@@ -186,7 +184,7 @@ impl Called {
         match name {
             Name::CallDelta if !self.said => {
                 self.call.input.push_str(text("delta")?);
-                if self.call.input.len() > tools::LONGEST { Err(TOO_LONG) } else { Ok(()) }
+                if self.call.input.len() > tools::LONGEST { Err(LONG_CALL) } else { Ok(()) }
             }
             Name::CallDone if !self.said && text("arguments")? == self.call.input => {
                 self.said = true;
@@ -205,8 +203,13 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// The item that is released: the call, or a message that says why it is not.
-    pub(super) fn settle(self, verdict: Result<(), &Denial>, place: &mut Place<'_>) -> Result<String, Unfit> {
+    /// The item that is released: the call, or a message that says why it is not, in a text of this kind.
+    pub(super) fn settle(
+        self,
+        verdict: Result<(), &Denial>,
+        spoken: &Spoken,
+        place: &mut Place<'_>,
+    ) -> Result<String, Unfit> {
         let Self { id, status, call } = self;
         let item = match call.settle(verdict) {
             Ok(()) => {
@@ -220,13 +223,14 @@ impl Asked {
             Err(refusal) => {
                 let id = item::instead_of(&call);
                 place.added(&item::message(&id, "in_progress", None, &[]));
-                let text = quoted(&refusal);
-                let part = |text: &str| format!(r#""content_index":0,"part":{}"#, TEXT.written(text, &[]));
+                let (text, member, likely) = (quoted(&refusal), spoken.member, likely(spoken));
+                let [delta, done, end] = names(spoken);
+                let part = |text: &str| format!(r#""content_index":0,"part":{}"#, spoken.written(text, &[]));
                 place.within(Name::PartAdded, &id, &part(""));
-                place.within(Name::TextDelta, &id, &format!(r#""content_index":0,"delta":{text},"logprobs":[]"#));
-                place.within(Name::TextDone, &id, &format!(r#""content_index":0,"text":{text},"logprobs":[]"#));
-                place.within(Name::PartDone, &id, &part(&refusal));
-                item::message(&id, "completed", None, &[TEXT.written(&refusal, &[])])
+                place.within(delta, &id, &format!(r#""content_index":0,"delta":{text}{likely}"#));
+                place.within(done, &id, &format!(r#""content_index":0,"{member}":{text}{likely}"#));
+                place.within(end, &id, &part(&refusal));
+                item::message(&id, "completed", None, &[spoken.written(&refusal, &[])])
             }
         };
         place.done(&item)?;

@@ -12,7 +12,7 @@ use super::event::Name;
 use super::number;
 use super::open::Place;
 use crate::api::Unfit;
-use crate::api::model::{STRANGE, Speech, Turn, UNREADABLE};
+use crate::api::model::{self, STRANGE, Speech, Turn, UNREADABLE};
 use crate::json::{Node, Value, quoted};
 
 /// An item of texts.
@@ -96,7 +96,7 @@ impl Speaker {
             part.keep(place.index, turn);
             return Err(STRANGE);
         }
-        let agrees = |name: &str, parts: &[String]| Ok(item::list(item, name)?.len() == parts.len());
+        let agrees = |name: &str, parts: &[String]| Ok(model::elements(item, name)?.len() == parts.len());
         if kind != self.kind || !agrees("content", &content)? || !agrees("summary", &summary)? {
             return Err(STRANGE);
         }
@@ -113,13 +113,18 @@ impl Speaker {
 }
 
 /// The names of the events of a text: of its pieces, of the whole text, of the whole part.
-fn names(spoken: &Spoken) -> [Name; 3] {
+pub(super) fn names(spoken: &Spoken) -> [Name; 3] {
     match spoken {
         text if *text == REFUSAL => [Name::RefusalDelta, Name::RefusalDone, Name::PartDone],
         text if *text == SUMMARY => [Name::SummaryDelta, Name::SummaryTextDone, Name::SummaryDone],
         text if *text == THOUGHT => [Name::ThoughtDelta, Name::ThoughtDone, Name::PartDone],
         _ => [Name::TextDelta, Name::TextDone, Name::PartDone],
     }
+}
+
+/// Where clients look for likelihoods: they would say the text again.
+pub(super) fn likely(spoken: &Spoken) -> &'static str {
+    if *spoken == TEXT { r#","logprobs":[]"# } else { "" }
 }
 
 /// The member that says which part it is.
@@ -162,7 +167,7 @@ impl Said {
                 let rest = self.speech.end(place.words);
                 self.show(&rest, id, place)?;
                 self.over = true;
-                let text = format!(r#""{}":{}{}"#, self.spoken.member, quoted(&self.shown), self.likely());
+                let text = format!(r#""{}":{}{}"#, self.spoken.member, quoted(&self.shown), likely(self.spoken));
                 self.tell(done, &text, id, place);
             }
             Name::SourceAdded if *self.spoken == TEXT => self.cite(node, data, id, place)?,
@@ -185,18 +190,13 @@ impl Said {
         if self.speech.is_kept() && said != self.speech.said() { Err(STRANGE) } else { Ok(()) }
     }
 
-    /// Where clients look for likelihoods: they would say the text again.
-    fn likely(&self) -> &'static str {
-        if *self.spoken == TEXT { r#","logprobs":[]"# } else { "" }
-    }
-
     fn show(&mut self, shown: &str, id: &str, place: &mut Place<'_>) -> Result<(), Unfit> {
         if shown.is_empty() {
             return Ok(());
         }
         self.shown.push_str(shown);
         let [delta, ..] = names(self.spoken);
-        self.tell(delta, &format!(r#""delta":{}{}"#, quoted(shown), self.likely()), id, place);
+        self.tell(delta, &format!(r#""delta":{}{}"#, quoted(shown), likely(self.spoken)), id, place);
         place.out.hold(shown.len())
     }
 

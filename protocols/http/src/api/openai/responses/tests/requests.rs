@@ -1,13 +1,15 @@
 //! Requests: what each is judged as, and which are refused.
 
 use super::super::super::read;
-use super::{SEALED, TestWords};
-use crate::api::{Asked, Read};
+use super::rig::{accumulated, call_item, calls, completed, created, whole};
+use super::{Came, SEALED, TestWords};
+use crate::api::{Asked, Ended, Part, Read};
 use crate::frame::{Method, Request};
 use crate::path::{Path, Query};
 use crate::tools::ToolTable;
 use bytes::Bytes;
 use http::HeaderMap;
+use portcullis_model::{Denial, Reason};
 use std::sync::Arc;
 
 fn asked(method: Method, target: &str, body: &str) -> Asked {
@@ -215,6 +217,59 @@ fn items_that_are_not_known_are_refused() {
         r#"[{"type":"additional_tools","role":"developer","tools":[{"type":"mcp"}]}]"#.to_owned(),
     ] {
         assert!(said(&of(&input)).starts_with("fault"), "{input}");
+    }
+}
+
+/// What openai-py has of its types.
+#[test]
+fn what_is_cached_and_who_called_passes() {
+    let breakpoint = r#""prompt_cache_breakpoint":{"mode":"explicit","ttl":"30m"}"#;
+    let text = format!(r#"{{"type":"input_text","text":"a",{breakpoint}}}"#);
+    let picture = format!(r#"{{"type":"input_image","image_url":"data:,",{breakpoint}}}"#);
+    let caller = r#""caller":{"type":"direct"}"#;
+    let items = format!(
+        r#"[{{"role":"user","content":[{text},{picture}]}},{{"type":"function_call","call_id":"c","name":"t","arguments":"{{}}",{caller}}},{{"type":"function_call_output","call_id":"c","output":[{text}],{caller}}}]"#
+    );
+    assert_eq!(said(&of(&items)), "generate model m");
+    let set = r#","prompt_cache_options":{"mode":"explicit","ttl":"30m","prewarm":true},"tools":[{"type":"function","name":"t","parameters":{},"output_schema":{"type":"object"}}]"#;
+    assert_eq!(said(&with(set)), r#"generate model "gpt-x""#);
+    for members in [
+        r#","prompt_cache_options":{"mode":"explicit","comparison_response_id":"resp_1"}"#,
+        r#","prompt_cache_options":{"tools":[{"type":"mcp"}]}"#,
+    ] {
+        assert!(said(&with(members)).starts_with("fault"), "{members}");
+    }
+    let program = items.replace(caller, r#""caller":{"type":"program","caller_id":"p"}"#);
+    assert!(said(&of(&program)).starts_with("fault"), "{program}");
+}
+
+/// A client that asked for a form reads the text as that.
+#[test]
+fn a_refused_call_is_said_where_no_form_is_read() {
+    for (format, kind) in [
+        ("", "output_text"),
+        (r#","text":{"format":{"type":"text"}}"#, "output_text"),
+        (r#","text":{"format":{"type":"json_object"}}"#, "refusal"),
+        (r#","text":{"format":{"type":"json_schema","name":"n","schema":{}}}"#, "refusal"),
+    ] {
+        let refused = |members: &str, answer: &str| {
+            let (mut reader, mut words, mut parts) = (with(members).reader, TestWords::binding(), Vec::new());
+            reader.on_data(answer.as_bytes(), &mut words, &mut parts);
+            reader.on_end(Ended::Whole, &mut words, &mut parts);
+            let denial = Denial { decision: None, reason: Reason::Withdrawn, message: None };
+            reader.on_verdict(Err(&denial), &mut words, &mut parts);
+            let mut came = Came::default();
+            let data = parts.into_iter().filter(|part| !matches!(part, Part::Propose(_)));
+            came.take(data.collect());
+            came.client
+        };
+        let streamed = created() + &calls(0, "shell", &["{}"]) + &completed();
+        let streamed = accumulated(&refused(&format!(r#","stream":true{format}"#), &streamed));
+        assert!(streamed.said[0].starts_with("[portcullis] shell was refused"), "{streamed:?}");
+        assert!(streamed.items[0].contains(&format!(r#""type":"{kind}""#)), "{streamed:?}");
+        // It is the same in a document.
+        let document = refused(format, &whole(&[call_item(0, "shell", "{}")], ""));
+        assert!(document.ends_with(&format!(r#""output":[{}]}}"#, streamed.items[0])), "{document}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::answer::Answering;
 use super::super::stream::Stream;
+use crate::api::model::Wanted;
 use crate::api::testing::{self, Came, TestWords};
 use crate::json::{self, Node};
 use crate::sse::{Event, Parser};
@@ -10,11 +11,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) fn streamed() -> Answering {
-    Answering::stream(Stream::new(Arc::new(ToolTable::default())))
+    Answering::stream(Stream::new(Wanted::default(), Arc::new(ToolTable::default())))
 }
 
 pub(super) fn document() -> Answering {
-    Answering::message(Arc::new(ToolTable::default()))
+    Answering::message(Arc::new(ToolTable::default()), Wanted::default())
 }
 
 /// The same answer in all kinds of pieces.
