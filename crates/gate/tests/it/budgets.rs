@@ -2,6 +2,7 @@
 
 use crate::world::{World, policy, table};
 use bytes::Bytes;
+use jiff::Timestamp;
 use portcullis_gate::{Permit, Ruling, Session};
 use portcullis_model::{
     Action, Command, Digest, EventBody, Name, Object, Operation, Outcome, Part, Reason, Source, Spent, Text, Tokens,
@@ -31,48 +32,69 @@ fn permit(session: &Session, models: &[&str]) -> Permit {
     permit
 }
 
+/// What this finds, anew where the minute turned in between: then counts of a minute, and may be of a day, are others.
+async fn within_a_minute<T>(look: impl AsyncFn() -> T) -> T {
+    let minute = || Timestamp::now().as_second().div_euclid(60);
+    loop {
+        let begun = minute();
+        let found = look().await;
+        if begun == minute() {
+            return found;
+        }
+    }
+}
+
 fn completed() -> Outcome {
     Outcome::Completed { status: "200".into(), rows: 0, bytes: 0 }
 }
 
 #[tokio::test]
 async fn what_is_not_used_is_given_back_and_what_is_dropped_is_not() {
-    let world = World::new().await;
-    world.gate.count_budgets_in(Arc::new(MemoryTable::new()));
-    world.gate.set_policy(policy(BUDGETS));
-    let session = world.session().await;
-    let (permit, small) = (permit(&session, &[]), permit(&session, &["small"]));
-    let spent = |refused: Result<_, portcullis_model::Denial>| match refused.err().map(|denial| denial.reason) {
-        Some(Reason::OverBudget { rule, spent }) => Some((rule.rule.to_string(), spent)),
-        _ => None,
-    };
-    session.reserve(&small, 100).await.unwrap().settle(40).await;
-    assert_eq!(spent(session.reserve(&permit, 61).await), Some(("daily".to_owned(), Spent::Tokens)));
-    drop(session.reserve(&small, 50).await.unwrap());
-    assert_eq!(spent(session.reserve(&permit, 11).await), Some(("daily".to_owned(), Spent::Tokens)));
-    // A request that uses more than it took is counted so.
-    session.reserve(&small, 1).await.unwrap().settle(10).await;
-    assert_eq!(spent(session.reserve(&permit, 1).await), Some(("daily".to_owned(), Spent::Tokens)));
-    for permit in [permit, small] {
-        session.settle(permit, completed(), None);
-    }
+    let refused = within_a_minute(async || {
+        let world = World::new().await;
+        world.gate.count_budgets_in(Arc::new(MemoryTable::new()));
+        world.gate.set_policy(policy(BUDGETS));
+        let session = world.session().await;
+        let (permit, small) = (permit(&session, &[]), permit(&session, &["small"]));
+        let spent = async |tokens| match session.reserve(&permit, tokens).await.err().map(|denial| denial.reason) {
+            Some(Reason::OverBudget { rule, spent }) => Some((rule.rule.to_string(), spent)),
+            _ => None,
+        };
+        session.reserve(&small, 100).await.unwrap().settle(40).await;
+        let given_back = spent(61).await;
+        drop(session.reserve(&small, 50).await.unwrap());
+        let dropped = spent(11).await;
+        // A request that uses more than it took is counted so.
+        session.reserve(&small, 1).await.unwrap().settle(10).await;
+        let more = spent(1).await;
+        for permit in [permit, small] {
+            session.settle(permit, completed(), None);
+        }
+        [given_back, dropped, more]
+    });
+    assert_eq!(refused.await, [(); 3].map(|()| Some(("daily".to_owned(), Spent::Tokens))));
 }
 
 #[tokio::test]
 async fn every_model_that_may_answer_counts_and_a_request_to_none_does_not() {
-    let world = World::new().await;
-    world.gate.count_budgets_in(Arc::new(MemoryTable::new()));
-    world.gate.set_policy(policy(BUDGETS));
-    let session = world.session().await;
-    let (none, other, fallback) =
-        (permit(&session, &[]), permit(&session, &["small"]), permit(&session, &["small", "big"]));
-    let reserved = async |permit: &Permit| session.reserve(permit, 1).await.map(drop).is_ok();
-    assert!(reserved(&fallback).await && reserved(&fallback).await);
-    assert!(!reserved(&fallback).await, "the third in a minute that may be answered by `big`");
-    assert!(reserved(&none).await && reserved(&other).await);
-    for permit in [none, other, fallback] {
-        session.settle(permit, completed(), None);
-    }
+    let reserved = within_a_minute(async || {
+        let world = World::new().await;
+        world.gate.count_budgets_in(Arc::new(MemoryTable::new()));
+        world.gate.set_policy(policy(BUDGETS));
+        let session = world.session().await;
+        let (none, other, fallback) =
+            (permit(&session, &[]), permit(&session, &["small"]), permit(&session, &["small", "big"]));
+        let mut reserved = Vec::new();
+        for permit in [&fallback, &fallback, &fallback, &none, &other] {
+            reserved.push(session.reserve(permit, 1).await.is_ok());
+        }
+        for permit in [none, other, fallback] {
+            session.settle(permit, completed(), None);
+        }
+        reserved
+    });
+    // Of three in a minute that may be answered by `big` the third is refused.
+    assert_eq!(reserved.await, [true, true, false, true, true]);
 }
 
 #[tokio::test]

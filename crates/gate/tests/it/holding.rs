@@ -1,6 +1,6 @@
 //! Waiting for people.
 
-use crate::world::{BUNDLE, Sink, World, command, policy, reads, table};
+use crate::world::{BUNDLE, Patience, Sink, World, command, policy, reads, table};
 use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_approvals::{Ballot, Desk, Vote};
@@ -49,8 +49,9 @@ pub(crate) async fn vote(world: &World, hold: portcullis_model::ApprovalId, ball
     let now = Timestamp::now();
     let vote = Vote::new(dba("dana"), now, now, ballot).unwrap();
     // The request is opened by the future that waits; it may not be there yet.
+    let patience = Patience::begin();
     while world.desk.vote(hold, &vote).await.is_err() {
-        tokio::task::yield_now().await;
+        patience.turn().await;
     }
 }
 
@@ -120,8 +121,9 @@ async fn what_people_said_yes_to_does_not_pass_where_the_record_cannot_say_so() 
         let approval = hold.approval();
         let mut settling = JoinSet::new();
         settling.spawn(hold.settle());
+        let patience = Patience::begin();
         while world.desk.show(approval).await.is_err() {
-            tokio::task::yield_now().await;
+            patience.turn().await;
         }
         world.settle(&session).await;
         world.log.fill();
@@ -202,10 +204,11 @@ async fn who_is_asked_sees_what_is_sent_masked_as_in_the_record() {
     let Ruling::Hold(hold) = session.ask(session.seal(Bytes::new(), create)) else { panic!("not held") };
     let approval = hold.approval();
     let seen = async {
+        let patience = Patience::begin();
         let shown = loop {
             match world.desk.show(approval).await {
                 Ok(shown) => break shown,
-                Err(_) => tokio::task::yield_now().await,
+                Err(_) => patience.turn().await,
             }
         };
         vote(&world, approval, Ballot::No).await;
@@ -295,10 +298,11 @@ async fn leaving_withdraws_and_is_recorded() {
     let hold = held(&session);
     let mut settling = Box::pin(hold.settle());
     // Opened, then left.
+    let patience = Patience::begin();
     while world.desk.list().await.unwrap().is_empty() {
         let polled = futures_util::poll!(&mut settling);
         assert!(polled.is_pending());
-        tokio::task::yield_now().await;
+        patience.turn().await;
     }
     drop(settling);
     world.settle(&session).await;

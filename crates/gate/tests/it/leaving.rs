@@ -1,7 +1,7 @@
 //! Waits that end before people have decided.
 
 use crate::holding::{ask, dba, vote};
-use crate::world::{BUNDLE, World, command, policy, table};
+use crate::world::{BUNDLE, Patience, World, command, policy, table};
 use bytes::Bytes;
 use jiff::Timestamp;
 use portcullis_approvals::{Ballot, LEFT, Vote};
@@ -158,9 +158,10 @@ async fn who_waits_for_what_was_left_gets_it_or_leaves_it_as_it_is() {
     let watched = waiting.waits_for();
     assert_ne!(*watched.borrow(), first.approval);
     let mut settling = Box::pin(waiting.settle_within(None));
+    let patience = Patience::begin();
     while *watched.borrow() != first.approval {
         assert!(futures_util::poll!(&mut settling).is_pending());
-        tokio::task::yield_now().await;
+        patience.turn().await;
     }
     drop(settling);
     assert_eq!(told(&world, &session).await[3..], ["2 left", "2 Withdrawn"]);
@@ -168,8 +169,9 @@ async fn who_waits_for_what_was_left_gets_it_or_leaves_it_as_it_is() {
     // There when they do.
     let decide = async {
         let (now, mut voted) = (Timestamp::now(), false);
+        let patience = Patience::begin();
         while !voted {
-            tokio::task::yield_now().await;
+            patience.turn().await;
             let ballot = Vote::new(dba("dana"), now, now, Ballot::Yes).unwrap();
             voted = world.desk.vote(first.approval, &ballot).await.is_ok();
         }
@@ -192,13 +194,14 @@ async fn a_patience_that_ends_leaves_the_request_open_and_a_client_that_goes_wit
     let gone = hold(&session, "b");
     let approval = gone.approval();
     let mut settling = Box::pin(gone.settle_within(Some(Duration::from_secs(50))));
+    let patience = Patience::begin();
     while world.desk.show(approval).await.is_err() {
         assert!(futures_util::poll!(&mut settling).is_pending());
-        tokio::task::yield_now().await;
+        patience.turn().await;
     }
     drop(settling);
     while open(&world).await.len() > 1 {
-        tokio::task::yield_now().await;
+        patience.turn().await;
     }
     assert_eq!(open(&world).await, [left.approval]);
 }
@@ -227,7 +230,8 @@ async fn a_principal_that_leaves_too_many_is_refused_and_nothing_stays_open() {
     }
     let Settled::Refuse(denial) = settled(&session, "one more").await else { panic!("not refused") };
     assert!(denial.next_step().contains("wait for people already"), "{}", denial.next_step());
+    let patience = Patience::begin();
     while open(&world).await.len() > LEFT {
-        tokio::task::yield_now().await;
+        patience.turn().await;
     }
 }

@@ -1,6 +1,6 @@
 //! Why a command is sent.
 
-use crate::world::{BUNDLE, World, command, policy, table};
+use crate::world::{BUNDLE, Patience, World, command, policy, table};
 use bytes::Bytes;
 use portcullis_gate::{Ruling, Session};
 use portcullis_model::{Action, Command, EventBody, Operation, Reason};
@@ -20,12 +20,13 @@ async fn shown(world: &World, session: &Session, reason: Option<&str>) -> Result
         Ruling::Hold(hold) => {
             let approval = hold.approval();
             let mut settling = Box::pin(hold.settle());
+            let patience = Patience::begin();
             loop {
                 assert!(futures_util::poll!(&mut settling).is_pending());
                 if let Ok(shown) = world.desk.show(approval).await {
                     return Ok(shown.request.reason);
                 }
-                tokio::task::yield_now().await;
+                patience.turn().await;
             }
         }
     }

@@ -19,7 +19,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) const BUNDLE: &str = r#"
 bundle: shop
@@ -202,6 +202,21 @@ pub(crate) fn reads(text: &str) -> Command {
 
 pub(crate) fn writes(text: &str) -> Command {
     command(text, Operation::new(Action::Update, table("orders")))
+}
+
+/// A minute for what other tasks bring about. Not by the runtime's clock, which may stand still.
+pub(crate) struct Patience(Instant);
+
+impl Patience {
+    pub(crate) fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Lets other tasks go on; panics where the minute is over.
+    pub(crate) async fn turn(&self) {
+        assert!(self.0.elapsed() < Duration::from_secs(60), "it did not come within a minute");
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A peer that keeps what it is sent.

@@ -198,5 +198,6 @@ fn the_bundles_of_the_guide_load_without_a_warning() {
 #[test]
 fn the_severity_of_a_warning_does_not_refuse_a_set() {
     let loaded = PolicySet::load(&[SourceFile::new("x.yaml", "bundle: x\n")]).expect("loads");
+    assert!(!loaded.warnings.is_empty(), "a bundle without rules is worth a warning");
     assert!(loaded.warnings.iter().all(|problem| problem.severity == Severity::Warning));
 }

@@ -9,6 +9,9 @@ use portcullis_testkit::wire::frontend::{
 };
 use portcullis_testkit::wire::{RawClient, outline, startup, untagged};
 use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const RAW: Wants = Wants { plaintext: true, recorder: true, torn: 0, extra: "" };
 
@@ -322,9 +325,17 @@ async fn nonsense_before_login_is_answered_or_ignored() {
         assert!(heard.iter().all(|frame| frame.tag != b'Z'), "{what} logged in");
     }
     // GSS encryption is declined, and the login goes on.
-    let mut client = RawClient::connect(&address).await.unwrap();
-    client.send(&untagged(&80_877_104_u32.to_be_bytes())).await.unwrap();
-    drop(client);
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let told = async {
+        let (mut declined, mut asked) = ([0], [0]);
+        stream.write_all(&untagged(&80_877_104_u32.to_be_bytes())).await.unwrap();
+        stream.read_exact(&mut declined).await.unwrap();
+        stream.write_all(&startup(&[("user", "agent"), ("database", "shop")])).await.unwrap();
+        stream.read_exact(&mut asked).await.unwrap();
+        [declined, asked].concat()
+    };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(30), told).await.unwrap(), b"NR");
+    drop(stream);
     assert_eq!(outline(&login(&shop).await.query("SELECT 1").await.unwrap()), "T D C:SELECT 1 Z:I");
     shop.close(&["08P01", "protocol", "client", "handshake", "startup", "login"]);
 }

@@ -213,6 +213,26 @@ fn what_no_rule_allows_is_refused_with_126_and_a_reason() {
 }
 
 #[test]
+fn a_tree_of_which_names_are_shown_is_judged_by_its_directories() {
+    let Some(host) = Host::new() else { return };
+    std::fs::create_dir_all(host.work.join("tree/below")).unwrap();
+    std::fs::write(host.work.join("tree/below/secret.txt"), "hidden").unwrap();
+    let at = host.work.display();
+    let ran = host.exec(&format!("ls -R {at}/tree"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.text().contains("secret.txt"), "{ran:?}");
+    // Links that are followed may lead to what `ls` of each directory would not show.
+    let ran = host.exec(&format!("ls -LR {at}/tree"));
+    assert_eq!(ran.code, Some(126), "{ran:?}");
+    std::fs::create_dir(host.work.join("tree/below/secrets")).unwrap();
+    for command in [format!("ls {at}/tree/below/secrets"), format!("ls -R {at}/tree")] {
+        let ran = host.exec(&command);
+        assert_eq!(ran.code, Some(126), "{command}: {ran:?}");
+        assert!(ran.err.contains("Ask the owner of the secret."), "{command}: {ran:?}");
+    }
+}
+
+#[test]
 fn a_link_is_judged_as_what_it_reaches() {
     let Some(host) = Host::new() else { return };
     std::fs::write(host.work.join("secret.txt"), "hidden").unwrap();

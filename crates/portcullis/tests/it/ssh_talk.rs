@@ -88,8 +88,17 @@ impl Talk {
     /// Waits for its end without ending its input; everything that it showed, and its status.
     pub(crate) fn ended(mut self) -> (String, Option<i32>) {
         let input = self.input.take();
-        while let Ok(piece) = self.pieces.recv_timeout(PATIENCE) {
-            self.shown.push_str(&String::from_utf8_lossy(&piece));
+        loop {
+            match self.pieces.recv_timeout(PATIENCE) {
+                Ok(piece) => self.shown.push_str(&String::from_utf8_lossy(&piece)),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    // Something that it started may still have its output.
+                    let over = self.child.try_wait().unwrap().is_some();
+                    assert!(over, "it does not end: {:?}", self.shown);
+                    break;
+                }
+            }
         }
         let status = self.child.wait().unwrap();
         drop(input);

@@ -129,7 +129,7 @@ fn no_secret_is_seen_anywhere() {
     let gateway = shop.gateway();
     let token = shop.token(Who::Agent);
     let dsn = dsn(gateway, "shop", "agent", &token);
-    psql(&dsn, "SELECT 1");
+    assert_eq!(psql(&dsn, "SELECT 1").0, "1\n");
     psql(&dsn, "ALTER ROLE agent PASSWORD 'hunter2-in-a-statement'");
     let backend = shop.server.password();
     let pid = gateway.program().unwrap().pid().unwrap();
@@ -137,6 +137,7 @@ fn no_secret_is_seen_anywhere() {
     let arguments = String::from_utf8_lossy(&arguments).into_owned();
     let shown = gateway.command(&["sessions", "export"]).unwrap();
     let log = gateway.log_text();
+    assert!(arguments.contains("serve") && shown.contains("SELECT 1"), "{arguments} {shown}");
     for (place, text) in [("arguments", &arguments), ("log", &log), ("record", &shown)] {
         for (secret, name) in [
             (token.as_str(), "token"),

@@ -5,7 +5,7 @@
 use crate::approvals::{World as Approvals, said};
 use crate::surroundings::{BINARY, eventually, succeed};
 use portcullis_testkit::gateway::{Gateway, Settings};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -112,14 +112,25 @@ fn write_frame(stream: &mut TcpStream, first: u8, payload: &[u8], masked: bool) 
     stream.write_all(&bytes)
 }
 
+/// Reads this much; `None` where the stream has ended, which is another thing than silence.
+fn filled(stream: &mut TcpStream, bytes: &mut [u8]) -> Option<()> {
+    match stream.read_exact(bytes) {
+        Ok(()) => Some(()),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            panic!("neither a frame nor the end of the stream")
+        }
+        Err(_) => None,
+    }
+}
+
 /// The next frame, unmasked; `None` at the end of the stream.
 fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     let mut two = [0; 2];
-    stream.read_exact(&mut two).ok()?;
+    filled(stream, &mut two)?;
     let length = match two[1] & 0x7f {
         126 => {
             let mut length = [0; 2];
-            stream.read_exact(&mut length).ok()?;
+            filled(stream, &mut length)?;
             usize::from(u16::from_be_bytes(length))
         }
         127 => panic!("a longer frame than any here"),
@@ -127,10 +138,10 @@ fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     };
     let mut mask = [0; 4];
     if two[1] & 0x80 != 0 {
-        stream.read_exact(&mut mask).ok()?;
+        filled(stream, &mut mask)?;
     }
     let mut payload = vec![0; length];
-    stream.read_exact(&mut payload).ok()?;
+    filled(stream, &mut payload)?;
     for (at, byte) in payload.iter_mut().enumerate() {
         *byte ^= mask[at % 4];
     }

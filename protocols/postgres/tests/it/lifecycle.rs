@@ -3,7 +3,7 @@
 use crate::speak::{ask, codes, exchange, tags};
 use crate::world::{Wish, World, outcomes};
 use portcullis_model::{EventBody, Outcome};
-use portcullis_testkit::wire::{RawClient, frontend};
+use portcullis_testkit::wire::{RawClient, frontend, outline};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
@@ -70,12 +70,21 @@ async fn a_cut_ends_what_a_drain_left_open() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_session_is_ended() {
-    let world = World::with(Wish { idle: Duration::from_millis(200), ..Wish::default() }).await;
-    let mut client = world.client().await;
-    assert_eq!(ask(&mut client, "SELECT 1").await, Ok(vec!["1".to_owned()]));
-    let got = client.read_to_end().await.unwrap();
-    assert_eq!(codes(&got), ["57P05"]);
-    assert_eq!(reason(&world).await, "idle");
+    // A busy machine may ask when it has been idle for so long already: then anew, with more time.
+    for idle in [200, 1000, 5000].map(Duration::from_millis) {
+        let world = World::with(Wish { idle, ..Wish::default() }).await;
+        let mut client = world.client().await;
+        let asked = client.send(&frontend::query("SELECT 1")).await.is_ok();
+        let got = client.read_to_end().await.unwrap();
+        assert_eq!(reason(&world).await, "idle");
+        if asked && tags(&got) == "TDCZE" {
+            assert_eq!(codes(&got), ["57P05"]);
+            return;
+        }
+        // What was said to it may be lost with a connection that it wrote to too late.
+        assert!(["", "E"].contains(&tags(&got).as_str()), "{}", outline(&got));
+    }
+    panic!("it was ended before it was idle");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use portcullis_testkit::Postgres;
 use portcullis_testkit::postgres::SUPERUSER;
 use portcullis_testkit::wire::{RawClient, frontend};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Every function says in the server's log that it ran.
 const TABLES: &str = "
@@ -60,6 +60,9 @@ const TABLES: &str = "
     INSERT INTO moods SELECT n, 'bad', '{good,bad}' FROM generate_series(1, 10) n;
     ANALYZE counted;";
 
+/// How long a test waits for what others bring about.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How often a preview is asked for again that a busy machine made late.
 const LATE: usize = 30;
 
@@ -87,7 +90,9 @@ impl Seat {
     /// What people are told of what this makes wait, who then say no.
     async fn refused(&mut self, frames: &[u8]) -> Preview {
         self.client.send(frames).await.unwrap();
+        let begun = Instant::now();
         let shown = loop {
+            assert!(begun.elapsed() < PATIENCE, "nobody is asked");
             let mut listed = self.desk.list().await.unwrap();
             listed.retain(|shown| shown.state == State::Open);
             if let Some(shown) = listed.pop() {
@@ -246,7 +251,9 @@ async fn where_code_of_users_would_run_nothing_is_asked_and_none_of_it_runs() {
          EXPLAIN DELETE FROM counted WHERE lower(date '2026-01-02') = 'x'; SELECT FROM moods m WHERE length(m) > 0",
     );
     let left = ["  left by a cast", "  left by me", "  left by a row", "  left by a date"];
+    let begun = Instant::now();
     while !left.iter().all(|left| server.log_text().contains(left)) {
+        assert!(begun.elapsed() < PATIENCE, "{}", server.log_text());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -121,6 +121,7 @@ async fn a_function_call_is_refused_and_never_sent() {
     assert_eq!(tags(&got), "EZTDCZ");
     assert_eq!(codes(&got), ["0A000"]);
     let frames = world.recorder.ledger().frames();
+    assert!(frames.iter().flatten().any(|frame| frame.tag == b'Q'), "what is sent is seen");
     assert!(frames.iter().flatten().all(|frame| frame.tag != b'F'));
 }
 

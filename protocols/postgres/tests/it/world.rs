@@ -171,6 +171,7 @@ impl World {
         while !self.gate.sessions().is_empty() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        assert!(self.gate.sessions().is_empty(), "a session has not ended");
         let reader = self.record.reader();
         let probe = self.record.begin(
             EventBody::SessionStarted {

@@ -20,8 +20,9 @@ async fn leaves_while_it_is_recorded(shop: &Shop, session: &Session, operations:
     let mut settling = Box::pin(hold.settle());
     let claimed = async {
         shop.votes(approval, &[("dana", Some(60))]).await;
+        let patience = Patience::begin();
         while shop.world.desk.show(approval).await.unwrap().state != State::Used {
-            tokio::task::yield_now().await;
+            patience.turn().await;
         }
     };
     tokio::select! {
