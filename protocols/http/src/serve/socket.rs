@@ -3,8 +3,9 @@
 //! Promises: waiting for one side, for the record or for people stalls neither the other direction nor the gateway's own
 //! control frames; each message takes from the budgets before it is sent, and nothing more is read of its client until it
 //! has; no more is read of a side than the other, and the record, have room for; a client that vanishes is
-//! noticed while people decide; nobody saying anything for `limits.idle` ends it, and so does a drain; a socket that is
-//! over is waited for [`FAREWELL`] and no longer. One whose session is killed is dropped, and both its streams with it.
+//! noticed while people decide, and one that says more than [`BEHIND`] meanwhile is closed; nobody saying anything for
+//! `limits.idle` ends it, and so does a drain; a socket that is over is waited for [`FAREWELL`] and no longer. One whose
+//! session is killed is dropped, and both its streams with it.
 //! Held by: `socket/tests.rs`, `tests/it/websocket.rs` of the binary.
 
 use crate::frame::Request;
@@ -27,8 +28,10 @@ use tokio::time::{Instant, Sleep};
 const HIGH: usize = 256 * 1024;
 /// Messages that may.
 const MANY: usize = 1024;
-/// Bytes that are read at once, and of a client whose message waits for people in all.
+/// Bytes that are read at once.
 const PIECE: usize = 16 * 1024;
+/// Bytes that a client may say behind a message that waits for people.
+const BEHIND: usize = 256 * 1024;
 /// Rounds before other tasks get their turn.
 const TURNS: usize = 32;
 /// How long both sides may take to close.
@@ -214,10 +217,14 @@ impl Socket {
                 return taken > 0;
             }
             if !self.core.on_client(&mut self.steps) {
-                // Nothing behind a message that waits is read, but its end is looked for.
-                let waits = self.hold.is_some() && self.core.held_of_client() >= PIECE;
-                if self.client.over || waits {
+                if self.client.over {
                     return taken > 0;
+                }
+                // Nothing behind a message that waits is read, but its end is looked for: behind more it could not be seen.
+                if self.hold.is_some() && self.core.held_of_client() >= BEHIND {
+                    self.core.on_flood(&mut self.steps);
+                    self.apply();
+                    return true;
                 }
                 match self.client.poll(cx, &mut self.piece) {
                     Poll::Pending => return taken > 0,

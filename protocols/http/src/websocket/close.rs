@@ -8,7 +8,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use std::fmt;
 
 /// Bytes of a reason: a control frame has 125, two of which are the code.
-const REASON: usize = 123;
+pub(super) const REASON: usize = 123;
 
 /// A code that may stand in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

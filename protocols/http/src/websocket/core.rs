@@ -14,7 +14,7 @@
 //! Does not promise to find a value that is cut over two messages. Held by: `core/tests.rs`, `tests/it/websocket.rs` of
 //! the binary.
 
-use super::close::{Close, Code};
+use super::close::{Close, Code, REASON};
 use super::frame::{Broken, Peer};
 use super::message::{Heard, Messages};
 use super::own::{Own, ToPeer};
@@ -29,9 +29,6 @@ use std::sync::Arc;
 
 /// Bytes of a message of the backend: what is longer is kept nowhere whole.
 const LARGEST: usize = 4 << 20;
-/// Bytes of a reason that say what was refused, where a decision has a number behind it.
-const REASON: usize = 123;
-
 const NOT_MASKABLE: &str =
     "bytes that are no text cannot be masked; the connection can name application/octet-stream under `opaque`";
 
@@ -352,6 +349,13 @@ impl Core {
     /// The gateway stops.
     pub(crate) fn on_drain(&mut self, steps: &mut Steps) {
         self.go_away("the gateway stops; connect again", steps);
+    }
+
+    /// The client says too much behind a message that waits.
+    pub(crate) fn on_flood(&mut self, steps: &mut Steps) {
+        let why = "too much is said behind a message that people decide about";
+        let (client, backend) = (Close::because(Code::TOO_LARGE, why), Close::bare(Some(Code::GOING_AWAY)));
+        self.close(client, backend, End::Failed(Code::TOO_LARGE, why.into()), steps);
     }
 
     fn go_away(&mut self, why: &str, steps: &mut Steps) {

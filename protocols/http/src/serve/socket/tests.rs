@@ -116,6 +116,21 @@ async fn a_message_that_waits_for_people_stops_neither_the_other_side_nor_the_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_says_too_much_behind_a_message_that_waits_is_closed() {
+    let mut world = open(HOUR).await;
+    world.client.says(Kind::Text, br#"{"kind":"order"}"#).await;
+    let large = vec![b'a'; 48 << 10];
+    for number in 0..8 {
+        let says = world.client.says(Kind::Text, &large);
+        let said = tokio::time::timeout(Duration::from_secs(1), says).await.is_ok();
+        assert!(said || number > 4, "{number}");
+    }
+    assert_eq!((world.client.hears().await, world.backend.hears().await), (close(1009), close(1001)));
+    let told = world.house.told_of(world.session).await;
+    assert!(told.contains(&"2 withdrawn".to_owned()) && told.contains(&"1 failed 1009".to_owned()), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_side_that_does_not_read_stops_its_own_direction_alone() {
     let mut world = open(HOUR).await;
     // The client reads nothing: what the backend says piles up as far as there is room, and then it is not read.
