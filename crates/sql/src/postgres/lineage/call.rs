@@ -37,7 +37,8 @@ impl<'t> Tracer<'_, 't> {
             return (Value::of(all.clone()), all);
         }
         let mut flow = self.answer(&callee, name, &arguments, &all).with(&around);
-        if older::is_system_user(call, schema, name) {
+        let is_system_user = older::is_system_user(call, schema, name);
+        if is_system_user {
             flow.add(&self.column_on_older());
         }
         let is_scalar = callee.builtin.is_some() && callee.user.is_empty() && scalar::of_call(name, &arguments);
@@ -59,7 +60,10 @@ impl<'t> Tracer<'_, 't> {
             // Its arguments are a risk already, and what it makes of them is for whoever wrote it.
             (None, _) => (0, Some(Flow::none())),
         };
-        let (collation, size) = if callee.builtin.is_some() && callee.user.is_empty() {
+        let (collation, size) = if is_system_user {
+            // Of a column, where it is one.
+            (collation::UNTOLD, size::STORED)
+        } else if callee.builtin.is_some() && callee.user.is_empty() {
             let has = size::has_collation(type_oid);
             let collation = if has { collation::of_call(name, given) } else { collation::NONE };
             (collation, size::of_call(name, type_oid, &beside))

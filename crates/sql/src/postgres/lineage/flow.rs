@@ -187,9 +187,16 @@ impl Value {
         Self { flow, exact: false, type_oid: 0, tame: None, own: Vec::new(), scalar, fields: None, collation, size }
     }
 
-    /// Anything that these flow into, of whichever collation and length.
+    /// Anything that these flow into, of whichever collation and length: as long as what is stored where it comes from a
+    /// relation that is not known.
     pub(super) fn untold(flow: Flow) -> Self {
-        Self { collation: collation::UNTOLD, size: size::ENDLESS, ..Self::of(flow) }
+        let size = if flow.unknown { size::STORED } else { size::ENDLESS };
+        Self { collation: collation::UNTOLD, size, ..Self::of(flow) }
+    }
+
+    /// A column of one of several relations.
+    fn of_any(flow: Flow) -> Self {
+        Self { size: size::STORED, ..Self::untold(flow) }
     }
 
     /// The same, as one of these, whichever.
@@ -375,7 +382,7 @@ impl Rows {
                     }
                 }
                 match flow {
-                    Some(flow) if !missing => Found::Certainly(Value::untold(flow)),
+                    Some(flow) if !missing => Found::Certainly(Value::of_any(flow)),
                     Some(flow) => Found::Perhaps(flow),
                     None => Found::No,
                 }
@@ -398,7 +405,7 @@ impl Rows {
                 Some(column) => Found::Certainly(of_relation(relation, *nature, column)),
                 None => Found::Certainly(Value::untold(Flow::unknown())),
             },
-            Self::AnyOf(_) => Found::Certainly(Value::untold(self.all())),
+            Self::AnyOf(_) => Found::Certainly(Value::of_any(self.all())),
             Self::Columns(columns) => match (columns.list.get(at), &columns.rest) {
                 (Some(column), None) => Found::Certainly(column.value.clone()),
                 (_, Some(_)) => Found::Certainly(Value::untold(columns.all())),
