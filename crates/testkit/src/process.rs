@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 /// `$1` file for the program's process id, `$2` directory to remove or empty, `$3` stop signal, then the program.
 /// What the supervisor ignores the program ignores too: Ctrl-C on the test reaches it through the pipe only, and a file
-/// that may not grow is a failed write, see [`Supervised::limit_files`].
+/// that may not grow is a failed write, see [`Supervised::limit_files`]. The directory goes once its end is written into it:
+/// a file that comes while it is removed would keep it.
 const SUPERVISOR: &str = r#"
 trap '' INT HUP XFSZ
 exec 3<&0
@@ -35,6 +36,8 @@ echo "$pid" >"$pidfile.new" && mv "$pidfile.new" "$pidfile"
     while kill -0 "$pid" && [ ! -e "$pidfile.ended" ] && [ "$tries" -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done
     [ -e "$pidfile.ended" ] || kill -s KILL "$pid"
   fi
+  tries=0
+  while [ ! -e "$pidfile.ended" ] && [ "$tries" -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done
   if [ -n "$garbage" ] && [ ! -e "$pidfile.keep" ]; then rm -rf -- "$garbage"; fi
 ) 3<&3 &
 exec 3<&-
