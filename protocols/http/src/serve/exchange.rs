@@ -5,7 +5,7 @@
 //! left) no longer than `patience.rs` says: then it is gone, what it holds is let go of, and its connection ends by the
 //! idle limit; one that reads slowly is not cut. What of an answer is gathered to be masked counts among what its
 //! principal's requests hold (`held.rs`). What an answer did not use of its budgets is given back before its client has the
-//! end of it, within a second (`giving.rs`), and so is all that was taken for a request that was never sent; a client that
+//! end of it, within a second (`giving.rs`), and so is what was being taken for a client that left meanwhile; a client that
 //! goes away ends what runs and withdraws what waits at once, also where the store has not yet taken what is given back;
 //! where the record fails nothing more is released, and the client is not left waiting; a success
 //! over HTTP/2 whose backend resets the stream, for whatever reason, is not whole. An error is believed to be: its

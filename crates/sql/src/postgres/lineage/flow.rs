@@ -200,21 +200,20 @@ impl Value {
     }
 
     /// The same, as one of these, whichever.
-    pub(super) fn like<'v>(mut self, values: impl Iterator<Item = &'v Self>) -> Self {
-        (self.collation, self.size) = (collation::NONE, 0);
-        for value in values {
-            self.collation = collation::together(self.collation, value.collation);
-            self.size = self.size.max(value.size);
-        }
-        self
+    pub(super) fn like<'v>(self, values: impl Iterator<Item = &'v Self>) -> Self {
+        self.over(values, u64::max)
     }
 
     /// The same, made of all these.
-    pub(super) fn made_of<'v>(mut self, values: impl Iterator<Item = &'v Self>) -> Self {
+    pub(super) fn made_of<'v>(self, values: impl Iterator<Item = &'v Self>) -> Self {
+        self.over(values, u64::saturating_add)
+    }
+
+    fn over<'v>(mut self, values: impl Iterator<Item = &'v Self>, size: fn(u64, u64) -> u64) -> Self {
         (self.collation, self.size) = (collation::NONE, 0);
         for value in values {
             self.collation = collation::together(self.collation, value.collation);
-            self.size = self.size.saturating_add(value.size);
+            self.size = size(self.size, value.size);
         }
         self
     }
