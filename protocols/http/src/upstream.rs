@@ -2,8 +2,9 @@
 //!
 //! Promises: a request is built from what was judged, below the configured prefix, to the configured host, with the
 //! gateway's own headers in it and nothing that was there before of their names; it leaves once, over a connection of a
-//! pool that belongs to its destination, or over one of its own where it asks for a socket; a redirect is not followed. An answer leaves through a channel of a few pieces,
-//! so that nothing piles up, and one that is aborted ends without its last chunk, so that it never looks whole.
+//! pool that belongs to its destination, or over one of its own where it asks for a socket; a redirect is not followed.
+//! An answer leaves through a channel of a few pieces, so that nothing piles up, and one that is aborted ends without its
+//! last chunk, so that it never looks whole.
 //! Does not promise to notice a client that goes away: its body does, and the exchange looks.
 //! Only [`Upstream`](portcullis_gate::Upstream) and [`Downstream`](portcullis_gate::Downstream) call these.
 //! Held by: the tests below, and `tests/it/http*.rs` of the binary.

@@ -2,8 +2,8 @@
 //!
 //! Promises: the head comes first and once; data waits until hyper has taken what is before it; a body that was not
 //! ended is an error to hyper, which then cuts the connection or resets the stream, but not before what was given of it
-//! had its turn to be written; what was given to hyper keeps nothing else of the body in memory; a client that goes away
-//! before the end is told to the exchange.
+//! is written, or [`PARTING`] has passed; what was given to hyper keeps nothing else of the body in memory; a client that
+//! goes away before the end is told to the exchange.
 //! Held by: the tests of `upstream.rs`.
 
 use crate::frame::{Head, ToClient};
@@ -13,16 +13,23 @@ use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame};
 use portcullis_gate::{Outlet, Weight};
 use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard, PollSender};
 
 /// Pieces on their way: enough that hyper and the exchange work side by side.
 const PIECES: usize = 4;
 /// Bytes of one piece, so that a large text is not all of it on its way at once.
 const PIECE: usize = 64 * 1024;
+/// How long an answer that breaks off waits for a client to take what came before.
+pub(super) const PARTING: Duration = Duration::from_secs(5);
 
 /// The body of an answer: the gateway's own words, or what an exchange gives.
 pub(crate) type ClientAnswer = Either<Full<Bytes>, Streamed>;
@@ -60,8 +67,7 @@ impl ClientBody {
             return Err(io::Error::other("a second head"));
         };
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let mut response =
-            Response::new(Streamed { receiver, guard: Some(guard), left: length, unsent: true, ended: false });
+        let mut response = Response::new(Streamed::new(receiver, guard, length));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         slot.send(response).map_err(|_| io::ErrorKind::BrokenPipe.into())
@@ -198,15 +204,60 @@ impl<T> Outlet for Slot<T> {
 #[error("the answer broke off")]
 pub(crate) struct BrokeOff;
 
+/// A piece in hyper's hands, which drops it once it is written.
+struct Given {
+    data: Bytes,
+    _unwritten: Arc<oneshot::Sender<Infallible>>,
+}
+
+impl AsRef<[u8]> for Given {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
 /// An exchange's answer, as hyper reads it.
 pub(crate) struct Streamed {
     receiver: mpsc::Receiver<Piece>,
     guard: Option<DropGuard>,
     /// Bytes that were announced and are still to come.
     left: Option<u64>,
-    /// hyper may hold back what it was given.
-    unsent: bool,
+    /// Every piece that hyper has not written holds one, too.
+    unwritten: Option<Arc<oneshot::Sender<Infallible>>>,
+    /// Closed when the last of those is gone.
+    written: oneshot::Receiver<Infallible>,
+    parting: Option<Pin<Box<Sleep>>>,
     ended: bool,
+}
+
+impl Streamed {
+    fn new(receiver: mpsc::Receiver<Piece>, guard: DropGuard, length: Option<u64>) -> Self {
+        let (unwritten, written) = oneshot::channel();
+        let (guard, unwritten) = (Some(guard), Some(Arc::new(unwritten)));
+        Self { receiver, guard, left: length, unwritten, written, parting: None, ended: false }
+    }
+
+    /// Pending for as long as an error would take back what was said before, which may say why: at one hyper drops what
+    /// it has not written, and over HTTP/2 another task writes it.
+    fn poll_parted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.unwritten.take().is_some() {
+            self.parting = Some(Box::pin(sleep(PARTING)));
+            // Over HTTP/1.1 it copies small pieces, and writes those where it has to wait.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        match (Pin::new(&mut self.written).poll(cx), &mut self.parting) {
+            (Poll::Pending, Some(parting)) => parting.as_mut().poll(cx),
+            (Poll::Pending, None) | (Poll::Ready(_), _) => Poll::Ready(()),
+        }
+    }
+
+    fn give(&self, data: Bytes) -> Bytes {
+        match &self.unwritten {
+            Some(unwritten) => Bytes::from_owner(Given { data, _unwritten: Arc::clone(unwritten) }),
+            None => data,
+        }
+    }
 }
 
 impl Body for Streamed {
@@ -220,20 +271,14 @@ impl Body for Streamed {
         match ready!(self.receiver.poll_recv(cx)) {
             Some(Piece::Data(data)) => {
                 self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-                self.unsent = true;
-                Poll::Ready(Some(Ok(Frame::data(data))))
+                Poll::Ready(Some(Ok(Frame::data(self.give(data)))))
             }
             Some(Piece::End) => {
                 self.ended = true;
                 Poll::Ready(None)
             }
-            // At an error hyper drops what it has not written, and that may say why: it writes where it has to wait.
-            None if self.unsent => {
-                self.unsent = false;
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
             None => {
+                ready!(self.poll_parted(cx));
                 self.ended = true;
                 Poll::Ready(Some(Err(BrokeOff)))
             }

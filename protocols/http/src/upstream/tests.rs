@@ -84,6 +84,75 @@ async fn what_came_before_an_answer_broke_off_is_written() {
 }
 
 #[tokio::test]
+async fn over_http2_too_where_another_task_writes_it() {
+    use http_body_util::{BodyExt, Empty};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    // No piece fits into it.
+    let (client, server) = tokio::io::duplex(64);
+    let mut answering = world();
+    for frame in [head(None), data(1000), data(10), ToClient::Abort] {
+        answering.outlet.stage(frame);
+    }
+    flush(&mut answering.outlet).await.unwrap();
+    let answer = std::cell::Cell::new(answering.head.await.ok());
+    let service = hyper::service::service_fn(|_| std::future::ready(answer.take().ok_or(BrokeOff)));
+    let serving =
+        hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(server), service);
+    let asking = async {
+        let io = TokioIo::new(client);
+        let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        let answered = async {
+            let request = http::Request::get("http://a/").body(Empty::<Bytes>::new()).unwrap();
+            let mut body = sender.send_request(request).await.unwrap().into_body();
+            let mut got = 0;
+            loop {
+                match body.frame().await {
+                    Some(Ok(frame)) => got += frame.into_data().unwrap().len(),
+                    Some(Err(_)) => break (got, "broken"),
+                    None => break (got, "whole"),
+                }
+            }
+        };
+        tokio::select! {
+            ended = connection => panic!("{ended:?}"),
+            told = answered => told,
+        }
+    };
+    tokio::select! {
+        served = serving => panic!("{served:?}"),
+        told = asking => assert_eq!(told, (1010, "broken")),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_not_waited_for_without_end() {
+    for taken in [true, false] {
+        let mut answering = world();
+        for frame in [head(None), data(1), data(2), ToClient::Abort] {
+            answering.outlet.stage(frame);
+        }
+        flush(&mut answering.outlet).await.unwrap();
+        let mut body = answering.head.await.unwrap().into_body();
+        let mut given = Vec::new();
+        for _ in 0..2 {
+            given.push(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.unwrap().unwrap());
+        }
+        let began = tokio::time::Instant::now();
+        let mut breaking = std::pin::pin!(next(&mut body));
+        for _ in 0..2 {
+            assert!(poll_fn(|cx| Poll::Ready(breaking.as_mut().poll(cx).is_pending())).await);
+        }
+        given.pop();
+        assert!(poll_fn(|cx| Poll::Ready(breaking.as_mut().poll(cx).is_pending())).await);
+        if taken {
+            given.clear();
+        }
+        assert!(matches!(breaking.await, Some(Err(BrokeOff))));
+        assert_eq!(began.elapsed() >= answering::PARTING, !taken);
+    }
+}
+
+#[tokio::test]
 async fn an_outlet_that_is_dropped_is_an_answer_that_broke_off() {
     let mut world = world();
     world.outlet.stage(head(None));
