@@ -149,6 +149,11 @@ impl Queue {
         std::mem::take(&mut inner.items)
     }
 
+    /// The sequence number given out last; 0 before the first.
+    pub(crate) fn newest(&self) -> u64 {
+        self.locked().newest
+    }
+
     /// Whether an append can succeed at all.
     pub(crate) fn is_open(&self) -> bool {
         self.locked().state == State::Open

@@ -121,6 +121,7 @@ struct Inner {
     public: VerifyingKey,
     durable: watch::Receiver<Watermark>,
     checkpoints: watch::Receiver<Option<Arc<str>>>,
+    sealed: watch::Receiver<u64>,
     tail: broadcast::Sender<Recorded>,
 }
 
@@ -141,11 +142,13 @@ impl Recorder {
         let queue = Arc::new(Queue::new(settings.queue_bytes, settings.durability.gathers()));
         let (durable, durable_seen) = watch::channel(Watermark::Durable { upto: 0 });
         let (checkpoints, checkpoints_seen) = watch::channel(recovered.checkpoint().map(Arc::from));
+        let (sealed, sealed_seen) = watch::channel(0);
         let tail = broadcast::Sender::new(settings.tail.max(1));
         let public = key.public().clone();
-        let outlets = Outlets { durable, checkpoints, tail: tail.clone() };
+        let outlets = Outlets { durable, checkpoints, sealed, tail: tail.clone() };
         let writer = writer::start(Arc::clone(&log), key, &settings, recovered, Arc::clone(&queue), outlets)?;
-        let inner = Inner { queue, log, public, durable: durable_seen, checkpoints: checkpoints_seen, tail };
+        let (durable, checkpoints, sealed) = (durable_seen, checkpoints_seen, sealed_seen);
+        let inner = Inner { queue, log, public, durable, checkpoints, sealed, tail };
         Ok((Self { inner: Arc::new(inner) }, writer))
     }
 
@@ -168,6 +171,15 @@ impl Recorder {
     #[must_use]
     pub fn checkpoints(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.inner.checkpoints.clone()
+    }
+
+    /// Resolves once whatever was recorded before the call is under a signed checkpoint.
+    ///
+    /// # Errors
+    /// The record failed before it was.
+    pub fn sealed(&self) -> impl Future<Output = Result<(), RecordUnavailable>> + Send + use<> {
+        let (newest, mut sealed) = (self.inner.queue.newest(), self.inner.sealed.clone());
+        async move { sealed.wait_for(|upto| *upto >= newest).await.map(drop).map_err(|_| RecordUnavailable) }
     }
 
     /// Every event from now on, once it is durable. A reader that lags too far is told how many it missed.

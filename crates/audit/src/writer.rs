@@ -34,6 +34,8 @@ pub(crate) const FLUSH_EVERY: Duration = Duration::from_millis(5);
 pub(crate) struct Outlets {
     pub(crate) durable: watch::Sender<Watermark>,
     pub(crate) checkpoints: watch::Sender<Option<Arc<str>>>,
+    /// The sequence number of the newest append that is sealed.
+    pub(crate) sealed: watch::Sender<u64>,
     pub(crate) tail: broadcast::Sender<Recorded>,
 }
 
@@ -94,6 +96,7 @@ pub(crate) fn start(
         unsealed: BTreeSet::new(),
         unsealed_since: None,
         unflushed_since: None,
+        committed: 0,
         outlets,
     };
     let handle = Arc::clone(&queue);
@@ -163,6 +166,8 @@ struct State {
     unsealed_since: Option<Instant>,
     /// Set in `Batched` while the store holds events that it may lose.
     unflushed_since: Option<Instant>,
+    /// The sequence number of the newest append that the store has.
+    committed: u64,
     outlets: Outlets,
 }
 
@@ -195,9 +200,11 @@ impl State {
         written.iter().for_each(|(stream, bytes)| stream.written(*bytes));
         if let Some(upto) = upto {
             self.outlets.durable.send_replace(Watermark::Durable { upto });
+            self.committed = upto;
         }
         if sealing {
             self.outlets.checkpoints.send_replace(self.sealer.note.as_deref().map(Arc::from));
+            self.outlets.sealed.send_replace(self.committed);
         }
         self.tell(entries.get(..events).unwrap_or_default());
         Ok(())

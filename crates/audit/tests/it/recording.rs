@@ -225,6 +225,37 @@ async fn heads_are_sealed_when_nothing_else_comes() {
 }
 
 #[tokio::test]
+async fn what_was_recorded_before_it_is_asked_is_sealed_when_that_is_said() {
+    let log = Arc::new(MemoryLog::new()) as Arc<dyn Log>;
+    let short = Settings { seal_every: Duration::from_millis(1), ..Settings::default() };
+    let (recorder, writer) = Recorder::open(log, crate::samples::key(), short).unwrap();
+    recorder.sealed().await.unwrap();
+    let streams: Vec<_> = (0..50).map(|at| recorder.begin(started(&at.to_string()), now()).unwrap()).collect();
+    for (at, stream) in streams.iter().enumerate() {
+        command(stream, 1);
+        recorder.sealed().await.unwrap();
+        let exported = portcullis_audit::export::sessions(&recorder.reader(), &[stream.id()], &[], Vec::new()).unwrap();
+        assert_eq!(exported.events, 5, "{at}");
+    }
+    drop(streams);
+    writer.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_record_that_fails_seals_nothing_more() {
+    let (writer, recorder, log) = open_faulty(settings());
+    log.block();
+    let stream = recorder.begin(started("a"), now()).unwrap();
+    log.wait_until_blocked();
+    let sealed = recorder.sealed();
+    log.fill();
+    log.release();
+    assert_eq!(sealed.await, Err(RecordUnavailable));
+    drop(stream);
+    assert!(writer.close().is_err());
+}
+
+#[tokio::test]
 async fn the_tail_tells_what_became_durable_in_order() {
     let (writer, recorder, log) = open_faulty(settings());
     let mut tail = recorder.tail();

@@ -145,15 +145,22 @@ def notifications_arrive():
 def cancel_ends_a_running_statement():
     import threading
     with connect(autocommit=True) as conn:
-        timer = threading.Timer(0.3, conn.cancel)
-        timer.start()
+        over = threading.Event()
+        def cancel():
+            # One that comes before the statement runs cancels nothing.
+            while not over.wait(0.3):
+                conn.cancel()
+        canceller = threading.Thread(target=cancel)
+        canceller.start()
         try:
             conn.execute("SELECT count(*) FROM generate_series(1, 10000000000)")
         except errors.QueryCanceled:
             pass
         else:
             raise AssertionError("it was not cancelled")
-        timer.join()
+        finally:
+            over.set()
+            canceller.join()
         equal(conn.execute("SELECT 1").fetchone(), (1,))
 
 

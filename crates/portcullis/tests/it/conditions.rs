@@ -31,11 +31,10 @@ decision := {"decision": "deny", "message": data.words.closed} if {
 }
 "#;
 
-fn gateway(policies: &[(&str, &str)]) -> Option<Gateway> {
+fn gateway() -> Option<Gateway> {
     let server = server()?;
     let database = server.create_database("conditions", shop::SQL).unwrap();
     let settings = Settings::new(BINARY).plaintext().policy("agents", AGENTS).postgres("shop", server, &database);
-    let settings = policies.iter().fold(settings, |settings, (name, text)| settings.policy(name, text));
     Some(settings.start().unwrap())
 }
 
@@ -50,11 +49,7 @@ fn said(heard: &[Frame]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_portal_is_refused_when_its_hour_is_over() {
-    let until = Timestamp::now() + 4.seconds();
-    let hours = format!(
-        "bundle: hours\nrules:\n  - id: over\n    deny: {{ actions: [read] }}\n    when: now >= timestamp(\"{until}\")\n    message: Come back tomorrow.\n"
-    );
-    let Some(gateway) = gateway(&[("hours", &hours)]) else { return };
+    let Some(gateway) = gateway() else { return };
     let mut client = login(&gateway).await;
     let open = [
         query("BEGIN"),
@@ -63,29 +58,43 @@ async fn an_open_portal_is_refused_when_its_hour_is_over() {
         execute("p", 1),
         sync(),
     ];
-    client.send(&open.concat()).await.unwrap();
-    client.read_until_ready().await.unwrap();
-    let mut heard = client.read_until_ready().await.unwrap();
-    let mut rows = 0;
+    // Where its hour was over before it was open, it is opened anew with a longer one.
+    let mut ahead = 3_i64;
+    let (until, mut heard) = loop {
+        let until = Timestamp::now() + ahead.seconds();
+        let hours = format!(
+            "bundle: hours\nrules:\n  - id: over\n    deny: {{ actions: [read] }}\n    when: now >= timestamp(\"{until}\")\n    message: Come back tomorrow.\n"
+        );
+        gateway.write_policy("hours", &hours).unwrap();
+        gateway.command(&["policy", "reload"]).unwrap();
+        client.send(&open.concat()).await.unwrap();
+        client.read_until_ready().await.unwrap();
+        let heard = client.read_until_ready().await.unwrap();
+        if !outline(&heard).contains("E:") {
+            break (until, heard);
+        }
+        assert!(Timestamp::now() >= until && ahead < 100, "refused in its hour: {}", said(&heard));
+        client.query("ROLLBACK").await.unwrap();
+        ahead *= 3;
+    };
     while !outline(&heard).starts_with("E:") {
         assert!(Timestamp::now() < until + 20.seconds(), "still let through: {}", outline(&heard));
-        rows += 1;
         client.send(&[execute("p", 1), sync()].concat()).await.unwrap();
         heard = client.read_until_ready().await.unwrap();
     }
-    assert!(rows > 0, "it was let through before");
     assert_eq!(outline(&heard), "E:42501 Z:E");
     assert!(said(&heard).contains("hours/over"), "{}", said(&heard));
     assert!(Timestamp::now() >= until);
     client.query("ROLLBACK").await.unwrap();
     let heard = client.query("SELECT id FROM orders").await.unwrap();
     assert!(said(&heard).contains("Come back tomorrow."), "{}", said(&heard));
-    gateway.stop(&[]).unwrap();
+    // A later hour is a weaker rule, which a person takes and the watcher does not.
+    gateway.stop(&["changed bundles are not taken"]).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_asks_its_bundle_and_a_changed_bundle_is_taken_by_a_person() {
-    let Some(gateway) = gateway(&[]) else { return };
+    let Some(gateway) = gateway() else { return };
     let opa: PathBuf = gateway.directory().join("policies/opa");
     std::fs::create_dir_all(opa.join("words")).unwrap();
     std::fs::write(opa.join("main.rego"), MODULE).unwrap();

@@ -178,10 +178,11 @@ fn a_session_ends_with_its_token_unless_a_new_one_is_presented() {
     let Some(server) = server() else { return };
     let database = server.create_database("renewed", shop::SQL).unwrap();
     let world = World::open(Settings::new(BINARY).postgres("shop", server, &database), "");
-    let (mut dana, erin, fay) = {
-        let open = |user| Psql::open(&world, &world.login_for(user, "dba", 5, 15));
-        (open("dana"), open("erin"), open("fay"))
-    };
+    let open = |user| Psql::open(&world, &world.login_for(user, "dba", 5, 25));
+    let (erin, fay) = (open("erin"), open("fay"));
+    // The last, so that it is renewed well before its end.
+    let mut dana = open("dana");
+    let first_over = std::time::Instant::now() + std::time::Duration::from_secs(25);
     let renew = |token: &str| {
         let mut command = Command::new(BINARY);
         command.args(["sessions", "renew", "--gateway", &world.gateway.address("console").unwrap(), "--ca"]);
@@ -198,6 +199,7 @@ fn a_session_ends_with_its_token_unless_a_new_one_is_presented() {
         let words = over.ends();
         assert!(words.contains("FATAL"), "{words}");
     }
+    eventually("the end of dana's first token", || std::time::Instant::now() > first_over);
     assert_eq!(dana.says("SELECT count(*) FROM products WHERE id = 2;"), "1");
     let issuer = world.provider.issuer();
     world.gateway.command(&["token", "revoke-logins", "--issuer", issuer, "--subject", "dana"]).unwrap();

@@ -213,7 +213,7 @@ fn whoever_logs_in_elsewhere_is_in_as_that_person_and_for_as_long() {
 
 #[test]
 fn a_session_ends_with_the_login_that_opened_it() {
-    let people = People { lifetime: std::time::Duration::from_secs(8), ..People::for_tests() };
+    let people = People { lifetime: std::time::Duration::from_secs(20), ..People::for_tests() };
     let Some(desk) = Desk::with(ON, people, "") else { return };
     let mut ssh = desk.ssh("keyboard-interactive", "echo in; sleep 100");
     ssh.logs_in("dana", "yes");
@@ -331,7 +331,7 @@ fn a_client_that_is_gone_gives_its_place_back_and_meanwhile_others_log_in_with_a
 fn only_who_waits_for_a_person_has_longer_than_a_login() {
     // The provider asks for less haste, so that the login takes longer than a login may.
     let people = People { slow_down: true, ..People::for_tests() };
-    let Some(desk) = Desk::with(ON, people, "limits: { handshake: 1s }") else { return };
+    let Some(desk) = Desk::with(ON, people, "limits: { handshake: 6s }") else { return };
     let mut ssh = desk.waits();
     let (url, code) = ssh.place();
     let mut silent = TcpStream::connect(desk.address()).unwrap();
@@ -356,7 +356,7 @@ impl client::Handler for Any {
 
 #[tokio::test]
 async fn a_client_that_answers_nothing_is_cut_and_one_that_answers_more_is_not_heard() {
-    let Some(desk) = Desk::with(ON, People::for_tests(), "limits: { handshake: 2s }") else { return };
+    let Some(desk) = Desk::with(ON, People::for_tests(), "limits: { handshake: 6s }") else { return };
     #[expect(clippy::async_yields_async, reason = "a handle of the library's is kept, and can be awaited besides")]
     let begin = async || {
         let config = Arc::new(client::Config::default());
@@ -405,7 +405,7 @@ async fn an_address_that_begins_too_many_logins_has_the_provider_asked_for_no_mo
     let (mut tries, mut begun) = (0, 0);
     let refused = loop {
         tries += 1;
-        assert!(tries <= 60, "each of {begun} logins was begun");
+        assert!(tries <= 200, "each of {begun} logins was begun");
         let mut client = client::connect(Arc::new(client::Config::default()), desk.address(), Any).await.unwrap();
         match client.authenticate_keyboard_interactive_start("build-box", None::<String>).await.unwrap() {
             KeyboardInteractiveAuthResponse::InfoRequest { instructions, .. } => {

@@ -2,9 +2,10 @@
 //! is masked where it reads with COPY and refused as a whole where it cannot be.
 
 use crate::masking_secrets::Vault;
-use crate::surroundings::{eventually, libpq_client};
+use crate::surroundings::libpq_client;
 use portcullis_testkit::process::run_with_input;
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Command, Stdio};
 
 /// Runs a script in psql and returns what it printed, errors in their place.
 fn psql(dsn: &str, script: &str, arguments: &[&str]) -> String {
@@ -124,17 +125,22 @@ fn a_notification_from_elsewhere_comes_without_its_payload() {
     let mut command = libpq_client("psql", &vault.dsn("agents")).unwrap();
     let mut child = command
         .args(["-X", "-A", "-t"])
-        .args(["-c", "LISTEN news", "-c", "SELECT pg_sleep(0.01) FROM generate_series(1, 300)", "-c", "SELECT 'heard'"])
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(0.01)%' AND pid <> pg_backend_pid()";
-    eventually("the listener waits", || vault.ask_server(sleeping) != "0" || child.try_wait().unwrap().is_some());
+    let mut asks = child.stdin.take().unwrap();
+    let mut tells = BufReader::new(child.stdout.take().unwrap());
+    asks.write_all(b"LISTEN news;\nSELECT 'listening';\n").unwrap();
+    let mut said = String::new();
+    while !said.contains("listening") && tells.read_line(&mut said).unwrap() > 0 {}
     vault.ask_server("SELECT pg_notify('news', ssn) FROM people WHERE id = 1");
-    let Output { stdout, stderr, .. } = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+    // What is pending comes with the next answer.
+    asks.write_all(b"SELECT 'heard';\n").unwrap();
+    drop(asks);
+    tells.read_to_string(&mut said).unwrap();
+    said += &String::from_utf8_lossy(&child.wait_with_output().unwrap().stderr);
     vault.assert_clean("the notification", &said);
     assert!(said.contains("notification \"news\"") && said.contains("heard"), "{said}");
     vault.close(&[]);

@@ -24,7 +24,7 @@ fn said_to_its_end(socket: &mut TcpStream) -> Vec<u8> {
 
 #[test]
 fn whoever_proves_nothing_in_time_is_gone() {
-    let Some(host) = Host::with(crate::ssh_clients::POLICY, "limits: { handshake: 2s }") else { return };
+    let Some(host) = Host::with(crate::ssh_clients::POLICY, "limits: { handshake: 6s }") else { return };
     // One says nothing, one greets and no more: both are closed by the gateway.
     for greeting in ["", "SSH-2.0-nobody\r\n"] {
         let mut socket = connected(&host);
