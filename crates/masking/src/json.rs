@@ -1,11 +1,12 @@
 //! Masks JSON documents: members by path, and what detectors find in strings, names and numbers.
 //!
 //! Promises: every byte outside a masked value stays as it was; every value that a path leads to is masked, also under a
-//! key that occurs twice or is written with escapes; detectors see what a string says, however it is written; a string
-//! that is itself one or more objects or lists is looked into once, by the same paths and detectors, and written anew
-//! where something in it is masked; one that has their ends and members and cannot be read (half of a character that a
-//! service cut, a comma too many) is replaced whole where there are paths; a text that is not JSON for every reader is
-//! [`NotJson`], and the caller then withholds all of it. Depth is bounded, nothing recurses deeper than that one look, time is linear.
+//! key that occurs twice, is written with escapes or in letters of the other case, or is a way (`a.b`); detectors see what a
+//! string says, however it is written; a string that is itself one or more objects or lists is looked into once, by the same
+//! paths and detectors, and written anew where something in it is masked; one that has their ends and members and cannot be
+//! read (half of a character that a service cut, a comma too many) is replaced whole where there are paths; a text that is
+//! not JSON for every reader is [`NotJson`], and the caller then withholds all of it. Depth is bounded, nothing recurses
+//! deeper than that one look, time is linear.
 //!
 //! Does not promise to find a value that is spread over several strings, nor what stands in a string that is JSON only in
 //! part (a log line, a document cut off): there detectors look, paths do not. Two names that look like protected values

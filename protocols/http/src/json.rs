@@ -6,8 +6,10 @@
 //! every other byte stays. A document is read in one pass (`json/scan.rs`).
 //! Held by: the tests below.
 
+mod halves;
 mod scan;
 
+pub(crate) use halves::whole_characters;
 use portcullis_model::{Fields, Leaf, Scalar, Step};
 use std::ops::Range;
 

@@ -1,10 +1,14 @@
 //! Paths into JSON: the part of RFC 9535 that names members and elements.
 //!
-//! `$.a.b`, `$..a`, `$.a[*].b`, `$.a[0]`, `$['a quoted name']`, `$.*`. Promises: names are compared byte for byte after
-//! unescaping, so a path has one meaning; what is not of this part (filters, slices, negative indexes) is an error, never
-//! a path that matches nothing. Does not promise that a path exists in any document.
+//! `$.a.b`, `$..a`, `$.a[*].b`, `$.a[0]`, `$['a quoted name']`, `$.*`. Promises: what is masked is found by its name after
+//! unescaping, in letters of either case, since services answer in those they were asked in; and under a name that is a way
+//! itself (`customer.ssn`, `items[0].ssn`, `ssn.keyword`), since services flatten. What is spared is compared byte for byte,
+//! and its names are no ways. What is not of this part (filters, slices, negative indexes) is an error, never a path that
+//! matches nothing. Does not promise that a path exists in any document, nor to find names that are joined by another sign.
 //!
 //! Held by: `../tests.rs`.
+
+use std::borrow::Cow;
 
 /// A path that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,15 +34,49 @@ struct Step {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Selects {
     Every,
-    Member(Box<str>),
+    Member(Name),
     Element(usize),
+}
+
+/// The name of a member, as it is written and as names are compared.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Name {
+    written: Box<str>,
+    folded: Box<str>,
+}
+
+impl From<&str> for Name {
+    fn from(name: &str) -> Self {
+        Self { written: name.into(), folded: fold(name).into() }
+    }
 }
 
 /// The way from a container to one of its children.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Child<'c> {
-    Member(&'c str),
+    Member {
+        written: &'c str,
+        /// See [`fold`].
+        folded: &'c str,
+        /// It may be several names in one.
+        is_way: bool,
+    },
     Element(usize),
+}
+
+impl<'c> Child<'c> {
+    /// A member; `folded` is its name as it is compared.
+    pub(super) fn member(written: &'c str, folded: &'c str) -> Self {
+        Self::Member { written, folded, is_way: folded.bytes().any(|byte| matches!(byte, b'.' | b'[')) }
+    }
+}
+
+/// A name in which only letters of ASCII have two cases left. Both ways, since letters of either case share one of the other.
+pub(super) fn fold(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(name.to_lowercase().to_uppercase().to_lowercase())
 }
 
 impl JsonPath {
@@ -63,7 +101,7 @@ impl JsonPath {
     /// The names of members that it goes by.
     pub fn members(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().filter_map(|step| match &step.selects {
-            Selects::Member(name) => Some(&**name),
+            Selects::Member(name) => Some(&*name.written),
             Selects::Every | Selects::Element(_) => None,
         })
     }
@@ -83,26 +121,83 @@ impl JsonPath {
 
     /// The state at a child of a value in `state`: bit `n` says that `n` steps may have been taken.
     pub(super) fn advance(&self, state: u64, child: Child<'_>) -> u64 {
+        match child {
+            Child::Member { folded, is_way, .. } => {
+                let whole = self.take(state, |step| step.takes_name(folded));
+                if is_way { whole | self.along(state, folded) } else { whole }
+            }
+            Child::Element(index) => self.take(state, |step| step.takes_element(index)),
+        }
+    }
+
+    /// The same of a path by which values are let through: a name is that name and no other.
+    pub(super) fn advance_exactly(&self, state: u64, child: Child<'_>) -> u64 {
+        match child {
+            Child::Member { written, .. } => self.take(state, |step| step.is_name(written)),
+            Child::Element(index) => self.take(state, |step| step.takes_element(index)),
+        }
+    }
+
+    fn take(&self, state: u64, takes: impl Fn(&Step) -> bool) -> u64 {
         if state == 0 {
             return 0;
         }
         let mut next = 0;
         for (taken, step) in self.steps.iter().enumerate() {
             if state & (1 << taken) != 0 {
-                next |= u64::from(step.anywhere) << taken | u64::from(step.takes(child)) << (taken + 1);
+                next |= u64::from(step.anywhere) << taken | u64::from(takes(step)) << (taken + 1);
             }
         }
         next
     }
+
+    /// The state behind a name that is a way. Services that flatten leave the places in lists out (`items.ssn`), and a path
+    /// that arrives before the end leads to all that is behind it (`address.street` under `$.address`).
+    fn along(&self, start: u64, way: &str) -> u64 {
+        let (mut state, mut arrived) = (start, 0);
+        for (nth, part) in way.split(['.', '[', ']']).filter(|part| !part.is_empty()).enumerate() {
+            let part = part.trim_matches(['"', '\'']);
+            let index: Option<usize> = part.parse().ok();
+            let from = if nth == 0 { state } else { self.past_elements(state) };
+            state =
+                self.take(from, |step| step.takes_name(part) || index.is_some_and(|index| step.takes_element(index)));
+            arrived |= state & (1 << self.steps.len());
+        }
+        state | arrived
+    }
+
+    /// The state where elements of lists have no place of their own.
+    fn past_elements(&self, mut state: u64) -> u64 {
+        for (taken, step) in self.steps.iter().enumerate() {
+            let is_element = matches!(step.selects, Selects::Every | Selects::Element(_));
+            state |= u64::from(is_element && state & (1 << taken) != 0) << (taken + 1);
+        }
+        state
+    }
 }
 
 impl Step {
-    fn takes(&self, child: Child<'_>) -> bool {
-        match (&self.selects, child) {
-            (Selects::Every, Child::Member(_) | Child::Element(_)) => true,
-            (Selects::Member(name), Child::Member(key)) => **name == *key,
-            (Selects::Element(wanted), Child::Element(index)) => *wanted == index,
-            (Selects::Member(_), Child::Element(_)) | (Selects::Element(_), Child::Member(_)) => false,
+    fn takes_name(&self, folded: &str) -> bool {
+        match &self.selects {
+            Selects::Every => true,
+            Selects::Member(name) => name.folded.eq_ignore_ascii_case(folded),
+            Selects::Element(_) => false,
+        }
+    }
+
+    fn is_name(&self, written: &str) -> bool {
+        match &self.selects {
+            Selects::Every => true,
+            Selects::Member(name) => *name.written == *written,
+            Selects::Element(_) => false,
+        }
+    }
+
+    const fn takes_element(&self, index: usize) -> bool {
+        match &self.selects {
+            Selects::Every => true,
+            Selects::Element(wanted) => *wanted == index,
+            Selects::Member(_) => false,
         }
     }
 }
@@ -153,7 +248,7 @@ fn quoted(text: &str, quote: char) -> Result<(Selects, &str), BadPath> {
     while let Some((at, c)) = chars.next() {
         if c == quote {
             let rest = text.get(at + 1..).unwrap_or_default();
-            return Ok((Selects::Member(name.into()), rest));
+            return Ok((Selects::Member(name.as_str().into()), rest));
         }
         match (c, chars.clone().next()) {
             ('\\', Some((_, escaped))) if escaped == quote || escaped == '\\' => {

@@ -42,7 +42,7 @@ fn only_what_a_path_leads_to_is_replaced_and_every_other_byte_stays() {
     for (path, expected) in cases {
         assert_eq!(redacted(text, path).as_deref(), Some(expected), "{path}");
     }
-    for path in ["$.SSN", "$.ssn.x", "$[0]", "$.u.n[2]", "$.u.n[1].ssn", "$.n..ssn"] {
+    for path in ["$.sn", "$.ssn.x", "$[0]", "$.u.n[2]", "$.u.n[1].ssn", "$.n..ssn"] {
         assert_eq!(redacted(text, path), None, "{path}");
     }
 }
@@ -54,6 +54,58 @@ fn a_key_is_what_it_says_not_how_it_is_written() {
     assert_eq!(redacted(r#"{"\ud83d\ude00":1}"#, "$['😀']").unwrap(), r#"{"\ud83d\ude00":"[redacted]"}"#);
     assert_eq!(redacted(r#"{"a/b":1,"a\/b":2}"#, "$['a/b']").unwrap(), r#"{"a/b":"[redacted]","a\/b":"[redacted]"}"#);
     assert_eq!(redacted(r#"{"ssn\u0000":1}"#, "$.ssn"), None);
+}
+
+#[test]
+fn letters_of_either_case_are_one_name() {
+    let all = [
+        (r#"{"SSN":1,"Ssn":2,"ssns":3}"#, "$..ssn", r#"{"SSN":"[redacted]","Ssn":"[redacted]","ssns":3}"#),
+        (r#"{"ssn":1}"#, "$.SSN", r#"{"ssn":"[redacted]"}"#),
+        (r#"{"STRASSE":1,"Straße":2}"#, "$.straße", r#"{"STRASSE":"[redacted]","Straße":"[redacted]"}"#),
+        (r#"{"STRAẞE":1}"#, "$.strasse", r#"{"STRAẞE":"[redacted]"}"#),
+        (r#"{"to\u212aen":1,"\u017fsn":2}"#, "$..token", r#"{"to\u212aen":"[redacted]","\u017fsn":2}"#),
+        (r#"{"ΟΔΟΣ":1,"οδοσ":2}"#, "$.οδος", r#"{"ΟΔΟΣ":"[redacted]","οδοσ":"[redacted]"}"#),
+        (r#"{"Owner":{"NAME":1,"id":2}}"#, "$.owner.name", r#"{"Owner":{"NAME":"[redacted]","id":2}}"#),
+    ];
+    for (text, path, expected) in all {
+        assert_eq!(redacted(text, path).as_deref(), Some(expected), "{path}");
+    }
+}
+
+#[test]
+fn a_name_that_is_a_way_is_followed() {
+    let masked = [
+        (r#"{"customer.ssn":["1"]}"#, "$..ssn"),
+        (r#"{"customer.SSN":1}"#, "$..ssn"),
+        (r#"{"ssn.keyword":1}"#, "$..ssn"),
+        (r#"{"a.ssn.b.c":1}"#, "$..ssn"),
+        (r#"{"items[0].ssn":1}"#, "$..ssn"),
+        (r#"{"customer[ssn]":1}"#, "$..ssn"),
+        (r#"{"customer[\"ssn\"]":1}"#, "$..ssn"),
+        (r#"{"items.0.ssn":1}"#, "$.items[*].ssn"),
+        (r#"{"items[0].ssn":1}"#, "$.items[0].ssn"),
+        (r#"{"items.ssn":[1]}"#, "$.items[*].ssn"),
+        (r#"{"address.street":1}"#, "$.address"),
+        (r#"{"a.b":{"c":1}}"#, "$.a.b.c"),
+        (r#"{"a":{"b.c":1}}"#, "$.a.b.c"),
+        (r#"{"a.b.c":1}"#, "$.a..c"),
+        (r#"{"a.b":1}"#, "$['a.b']"),
+    ];
+    for (text, path) in masked {
+        let shown = redacted(text, path).unwrap_or_else(|| panic!("{path} is not found in {text}"));
+        assert!(shown.contains("[redacted]"), "{shown}");
+    }
+    let others = [
+        (r#"{"customer.ssns":1}"#, "$..ssn"),
+        (r#"{"customer_ssn":1,"ssn-hash":2,"a.xssn":3}"#, "$..ssn"),
+        (r#"{"customer.ssn":1}"#, "$.ssn"),
+        (r#"{"items.1.ssn":1}"#, "$.items[0].ssn"),
+        (r#"{"a.b":{"d":1},"c":2}"#, "$.a.b.c"),
+        (r#"{"...":1,"[":2,".x.":3}"#, "$..ssn"),
+    ];
+    for (text, path) in others {
+        assert_eq!(redacted(text, path), None, "{path} of {text}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //!
 //! Held by: the tests of `super`.
 
-use super::path::{Child, JsonPath};
+use super::path::{Child, JsonPath, fold};
 use super::scan::{Said, Scanner, write_string};
 use super::{JsonMasks, MaskedJson, NotJson, count, is_container};
 use crate::detect::Value;
@@ -330,12 +330,15 @@ impl<'t, 'p> Walk<'t, 'p> {
             name = Some(said.text);
         }
         if self.hidden.is_none() {
-            let child = name.as_deref().map_or(Child::Element(index), Child::Member);
+            let folded = name.as_deref().map(fold);
+            let named = name.as_deref().zip(folded.as_deref());
+            let child = named.map_or(Child::Element(index), |(written, folded)| Child::member(written, folded));
             let outer = self.states.len() - self.current.len();
             let outer = self.states.get(outer..).unwrap_or_default();
-            let paths = self.masks.paths.iter().map(|(path, _)| path).chain(self.masks.spared);
-            for ((path, state), current) in paths.zip(outer).zip(&mut self.current) {
-                *current = path.advance(*state, child);
+            let masks = self.masks.paths.iter().map(|(path, _)| (path, false));
+            let paths = masks.chain(self.masks.spared.iter().map(|path| (path, true)));
+            for (((path, spares), state), current) in paths.zip(outer).zip(&mut self.current) {
+                *current = if spares { path.advance_exactly(*state, child) } else { path.advance(*state, child) };
             }
         }
         self.name = name;

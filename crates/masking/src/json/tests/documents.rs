@@ -73,6 +73,15 @@ fn detectors_look_at_what_strings_say_at_names_and_at_numbers() {
 }
 
 #[test]
+fn only_the_very_name_is_spared() {
+    let mut rules = usual();
+    rules.spared = vec![path("$.id")];
+    let text = format!(r#"{{"id":{CARD},"ID":{CARD},"id.x":{CARD}}}"#);
+    let expected = format!(r#"{{"id":{CARD},"ID":"************1111","id.x":"************1111"}}"#);
+    assert_eq!(rules.shown(&text), expected);
+}
+
+#[test]
 fn a_key_that_its_name_makes_one_is_found() {
     let text = format!(r#"{{"aws_secret_access_key": "{SECRET_KEY}", "digest": "{SECRET_KEY}"}}"#);
     let expected = format!(r#"{{"aws_secret_access_key": "[redacted]", "digest": "{SECRET_KEY}"}}"#);

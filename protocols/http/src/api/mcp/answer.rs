@@ -1,10 +1,11 @@
 //! A tool server's answer, message by message.
 //!
-//! Promises: an answer is one JSON-RPC message, or a stream of them in events; each is read strictly, and what passes is
-//! built anew and masked (`mask.rs`); what is recorded is built in the same way with the masks of the record. Only the
-//! answer to this very request passes as one, and only once. Of what a server says by itself only what has a row in
-//! `data/mcp.yaml` passes. Tools are listed only where policy lets them be called, or asks people first: each is proposed
-//! as a command that is only prepared. The id of an event is given sealed, to go on from for whom it is given to (`seal.rs`).
+//! Promises: an answer is one JSON-RPC message, or a stream of them in events; each is read strictly, but that half of a
+//! character becomes U+FFFD, and what passes is built anew and masked (`mask.rs`); what is recorded is built in the same way
+//! with the masks of the record. Only the answer to this very request passes as one, and only once. Of what a server says by
+//! itself only what has a row in `data/mcp.yaml` passes. Tools are listed only where policy lets them be called, or asks
+//! people first: each is proposed as a command that is only prepared. The id of an event is given sealed, to go on from for
+//! whom it is given to (`seal.rs`).
 //! Does not promise that a server learns why what it asks of its client (sampling, elicitation, roots) stays unanswered: the
 //! gateway does not speak for a client. A server that keeps to the protocol does not ask, since `message.rs` takes those
 //! capabilities out of what the client says it can do; an answer that asks all the same, as a result or as an error, becomes
@@ -123,7 +124,10 @@ impl Answering {
         parts.push(Part::Broken(why));
     }
 
-    fn on_event(&mut self, event: Event, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
+    fn on_event(&mut self, mut event: Event, words: &mut dyn Words, parts: &mut Vec<Part>) -> Result<(), Unfit> {
+        // Where a server cut a text inside of a character, the message is good but for that half. All that is made of the
+        // message, a list and the record too, is made of this text.
+        event.data = json::whole_characters(event.data);
         // Clients read events of no other name; an empty one only says where to go on from.
         if event.name.as_deref().is_some_and(|name| name != "message") {
             return Ok(());
@@ -290,16 +294,19 @@ impl Answering {
 
     /// The answer that is one message is whole.
     fn whole(&mut self, held: Vec<u8>, parts: &mut Vec<Part>) -> Result<(), Unfit> {
-        let is_message = json::read(&held).is_ok_and(|node| node.get("jsonrpc").is_some());
+        let nothing_came = held.is_empty();
+        let data = String::from_utf8(held).ok().map(json::whole_characters);
+        let read = data.as_deref().and_then(|data| json::read(data.as_bytes()).ok());
+        let is_message = read.is_some_and(|node| node.get("jsonrpc").is_some());
         if !is_message && !self.status.is_success() {
             parts.push(Part::Data(self.withheld()));
             return Ok(());
         }
         let nothing_due = matches!(self.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT);
-        if held.is_empty() && nothing_due {
+        if nothing_came && nothing_due {
             return Ok(());
         }
-        let data = String::from_utf8(held).ok().filter(|data| !data.is_empty()).ok_or(NO_MESSAGE)?;
+        let data = data.filter(|data| !data.is_empty()).ok_or(NO_MESSAGE)?;
         self.queue.push_back(Event { data, ..Event::default() });
         Ok(())
     }

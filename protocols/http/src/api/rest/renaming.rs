@@ -5,11 +5,11 @@
 //!
 //! | where | what is looked at |
 //! |---|---|
-//! | the query string | every value, and a name without one |
-//! | members of a body, values of a form, that hold a query by their name ([`QUERIES`]) | their texts, also in a list |
-//! | below what computes buckets or fields (Elasticsearch's [`COMPUTED`]) | every text that says a protected name |
+//! | the query string | every value, and a name without one; bracketed names as the objects that they write |
+//! | members of a body, values of a form, that hold a query by their name | their texts, also in a list |
+//! | below what computes buckets or fields, and in a search what comes back as bare values | all that says a protected name |
 //! | any other text of a body | where it reads as GraphQL or as SQL, or refers to a member (`"$a.ssn"`) |
-//! | an object of a body | `as` or `alias` beside the name; `{"x": "ssn"}` where it is what is selected |
+//! | an object of a body | `as` or `alias` beside the name; `{"x": "ssn"}` where it is what is selected or an alias |
 //!
 //! Each named step of a mask's path is protected: a path leads nowhere where one of them is called something else. Steps that
 //! take every member or an element have no name to change. Promises: to ask for a member by its name, to sort and filter by
@@ -17,6 +17,9 @@
 //! of every service, nor what was renamed before (views, stored queries), nor answers that write names and values apart.
 //! Held by: `renaming/tests.rs`.
 
+mod graphql;
+mod nodes;
+mod sql;
 mod tokens;
 
 use super::Media;
@@ -24,67 +27,20 @@ use crate::api::Words;
 use crate::frame::Request;
 use crate::json::{self, Node, Value};
 use crate::path::Query;
+use nodes::{Nodes, Place, plain};
 use portcullis_model::Fault;
+use std::collections::BTreeMap;
 use tokens::{Language, Protected};
 
-/// Members and parameters that hold a query, but for a `$` or `_` before the name.
-const QUERIES: [&str; 22] = [
-    "query",
-    "queries",
-    "sql",
-    "statement",
-    "graphql",
-    "gql",
-    "select",
-    "fields",
-    "columns",
-    "project",
-    "projection",
-    "returning",
-    "compute",
-    "apply",
-    "aggregate",
-    "expr",
-    "expression",
-    "formula",
-    "groq",
-    "soql",
-    "jq",
-    "jmespath",
-];
-/// Of these what is selected, where it is an object of new names.
-const SELECTED: [&str; 4] = ["select", "project", "projection", "returning"];
-/// What computes values out of members that it names.
-const COMPUTED: [&str; 4] = ["aggs", "aggregations", "runtime_mappings", "script_fields"];
 /// Parameters that choose and order what comes, and name nothing in it.
 const FILTERS: [&str; 9] = ["filter", "where", "having", "order", "orderby", "order_by", "sort", "sortby", "sort_by"];
-
-/// What stands in a place.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Prose,
-    Query,
-    /// The same, where an object names what it selects.
-    Selected,
-    Computed,
-}
-
-impl Place {
-    /// Of the member of this name.
-    fn of(name: &str) -> Self {
-        let name = plain(name);
-        match name.as_str() {
-            name if SELECTED.contains(&name) => Self::Selected,
-            name if QUERIES.contains(&name) => Self::Query,
-            name if COMPUTED.contains(&name) => Self::Computed,
-            _ => Self::Prose,
-        }
-    }
-}
-
-fn plain(name: &str) -> String {
-    name.trim_start_matches(['$', '_']).to_lowercase()
-}
+/// Parameters of words to search for, in which `type:ssn` narrows a search.
+const SEARCHED: [&str; 4] = ["q", "search", "term", "keywords"];
+/// What Elasticsearch and its like answer with bare values of, and what they compute scores from, in a search.
+const RETURNED: [&str; 7] =
+    ["sort", "suggest", "suggest_field", "script", "script_score", "field_value_factor", "vertices"];
+/// Names in a name: more than services take.
+const PARTS: usize = 64;
 
 /// What is refused while these masks bind.
 pub(super) struct Renaming {
@@ -106,98 +62,104 @@ impl Renaming {
 
     /// Whether a request does it. `body` is what was read as JSON.
     pub(super) fn is_in(&self, request: &Request, body: Option<&Node>) -> bool {
-        let in_query = |(name, value): (&str, Option<&str>)| self.in_query(name, value);
-        request.query.iter().any(in_query)
+        let nodes = Nodes::new(&self.protected, returned(request.path.as_str()));
+        request.query.iter().any(|(name, value)| self.in_query(&nodes, name, value))
+            || nodes.is_in(&unfolded(&request.query))
             || match body {
-                Some(node) => self.in_node(node, Place::Prose, true),
-                None => self.in_values(request),
+                Some(node) => nodes.is_in(node),
+                None => in_values(&nodes, request),
             }
     }
 
     /// Whether a message that is a text does it.
     pub(super) fn is_said(&self, text: &str) -> bool {
+        let nodes = Nodes::new(&self.protected, &[]);
         match json::read(text.as_bytes()) {
-            Ok(node) => self.in_node(&node, Place::Prose, true),
-            Err(_) => self.in_text(text, Place::Prose, false),
+            Ok(node) => nodes.is_in(&node),
+            Err(_) => nodes.in_text(text, Place::Prose, false),
         }
     }
 
-    fn in_query(&self, name: &str, value: Option<&str>) -> bool {
+    fn in_query(&self, nodes: &Nodes<'_>, name: &str, value: Option<&str>) -> bool {
         let text = value.unwrap_or(name);
         let Some(folded) = self.protected.said(text) else { return false };
-        let filters = value.is_some() && FILTERS.contains(&plain(name).as_str());
-        self.in_json(text, Place::of(name)) || self.protected.is_renamed(&folded, filters)
+        let place = nodes.place(name);
+        let is_one_of = |names: &[&str]| value.is_some() && names.contains(&plain(name).as_str());
+        // Other languages than these two that stand there have brackets.
+        let searches =
+            is_one_of(&SEARCHED) && Language::of(&folded) == Language::Other && !folded.contains(['{', '(', '[']);
+        (place == Place::Returned && value.is_some())
+            || nodes.in_json(text, place)
+            || (!searches && self.protected.is_renamed(&folded, is_one_of(&FILTERS)))
     }
+}
 
-    /// The values of a body that is no single document.
-    fn in_values(&self, request: &Request) -> bool {
-        let Some(media) = request.header("content-type").and_then(Media::of) else { return false };
-        if media.is_form() {
-            let text = String::from_utf8_lossy(&request.body).replace('+', "%20");
-            let in_form = |(name, value): (&str, Option<&str>)| {
-                value.is_some_and(|value| self.in_text(value, Place::of(name), true))
-            };
-            return Query::read(&text).is_ok_and(|form| form.iter().any(in_form));
-        }
-        let mut lines = request.body.split(|byte| matches!(byte, b'\n' | 0x1e));
-        media.is_json_lines()
-            && lines.any(|line| json::read(line).is_ok_and(|node| self.in_node(&node, Place::Prose, true)))
+/// The members that a service at this path answers with bare values of.
+fn returned(path: &str) -> &'static [&'static str] {
+    let mut parts = path.split('/').filter(|part| part.starts_with('_'));
+    if parts.clone().any(|part| part == "_terms_enum") {
+        return &["field"];
     }
+    if parts.any(|part| part.contains("search") || part == "_graph") { &RETURNED } else { &[] }
+}
 
-    /// `deep`: a text that is JSON itself is looked into.
-    fn in_node(&self, node: &Node, place: Place, deep: bool) -> bool {
-        match &node.value {
-            Value::String(text) => self.in_text(text, place, deep),
-            Value::Array(elements) => {
-                // A list of what is selected has the names of the service's language in its objects.
-                let place = if place == Place::Selected { Place::Query } else { place };
-                elements.iter().any(|element| self.in_node(element, place, deep))
-            }
-            Value::Object(members) => {
-                let within = |name: &str| if place == Place::Computed { place } else { Place::of(name) };
-                self.is_beside(members)
-                    || (place == Place::Selected && members.iter().any(|(name, node)| self.is_named(name, node)))
-                    || members.iter().any(|(name, node)| self.in_node(node, within(name), deep))
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        }
-    }
-
-    fn in_text(&self, text: &str, place: Place, deep: bool) -> bool {
-        let Some(folded) = self.protected.said(text) else { return false };
-        if deep && self.in_json(text, place) {
-            return true;
-        }
-        let refers = folded.starts_with('$') && !folded.contains(char::is_whitespace);
-        match place {
-            Place::Computed => true,
-            Place::Query | Place::Selected => refers || self.protected.is_renamed(&folded, false),
-            Place::Prose => {
-                refers || (Language::of(&folded) != Language::Other && self.protected.is_renamed(&folded, false))
-            }
-        }
-    }
-
-    /// A text that is a document itself.
-    fn in_json(&self, text: &str, place: Place) -> bool {
-        text.trim_start().starts_with(['{', '['])
-            && json::read(text.as_bytes()).is_ok_and(|node| self.in_node(&node, place, false))
-    }
-
-    /// `{"column": "ssn", "as": "x"}`.
-    fn is_beside(&self, members: &[(String, Node)]) -> bool {
-        let is_alias = |(name, node): &(String, Node)| {
-            let new = |text: &str| !self.protected.is_one(text);
-            matches!(plain(name).as_str(), "as" | "alias") && node.text().is_some_and(new)
+/// The values of a body that is no single document.
+fn in_values(nodes: &Nodes<'_>, request: &Request) -> bool {
+    let Some(media) = request.header("content-type").and_then(Media::of) else { return false };
+    if media.is_form() {
+        let text = String::from_utf8_lossy(&request.body).replace('+', "%20");
+        let in_form = |(name, value): (&str, Option<&str>)| {
+            value.is_some_and(|value| nodes.in_text(value, nodes.place(name), true))
         };
-        members.iter().any(is_alias)
-            && members.iter().any(|(_, node)| node.text().is_some_and(|text| self.protected.is_one(text)))
+        return Query::read(&text).is_ok_and(|form| form.iter().any(in_form) || nodes.is_in(&unfolded(&form)));
     }
+    let mut lines = request.body.split(|byte| matches!(byte, b'\n' | 0x1e));
+    media.is_json_lines() && lines.any(|line| json::read(line).is_ok_and(|node| nodes.is_in(&node)))
+}
 
-    /// `{"x": "ssn"}`.
-    fn is_named(&self, name: &str, node: &Node) -> bool {
-        node.text().is_some_and(|text| self.protected.is_one(text) && !self.protected.is_one(name))
+/// Parameters as the object that services make of their names: `alias[x]=ssn`, `columns[0][as]=x`.
+fn unfolded(query: &Query) -> Node {
+    let is_way = |name: &str| name.contains(['[', '.']);
+    let parts = |name: &str| name.replace(']', "").split(['[', '.']).take(PARTS).map(str::to_owned).collect();
+    let parameters = query.iter().filter_map(|(name, value)| Some((name, value?)));
+    let parameters: Vec<(Vec<String>, &str)> =
+        parameters.filter(|(name, _)| is_way(name)).map(|(name, value)| (parts(name), value)).collect();
+    tree(parameters.iter().map(|(name, value)| (name.as_slice(), *value)).collect(), true)
+}
+
+/// What these parameters are, of whose names the parts in front are gone. Each of them is looked at once for each part.
+fn tree(parameters: Vec<(&[String], &str)>, is_root: bool) -> Node {
+    let node = |value| Node { value, span: 0..0 };
+    let mut values: Vec<Node> = Vec::new();
+    let mut groups: BTreeMap<&str, Vec<(&[String], &str)>> = BTreeMap::new();
+    for (parts, value) in parameters {
+        match parts.split_first() {
+            Some((name, rest)) => groups.entry(name).or_default().push((rest, value)),
+            None => values.push(node(Value::String(value.to_owned()))),
+        }
     }
+    let is_index = |name: &&str| name.bytes().all(|byte| byte.is_ascii_digit());
+    let is_list = !is_root && !groups.is_empty() && groups.keys().all(is_index);
+    let mut members = Vec::with_capacity(groups.len());
+    for (name, below) in groups {
+        let is_last = below.iter().all(|(rest, _)| rest.is_empty());
+        match tree(below, false) {
+            // Each of `x[]=a&x[]=b` is an element.
+            Node { value: Value::Array(elements), .. } if is_list && is_last => values.extend(elements),
+            below if is_list => values.push(below),
+            below => members.push((name.to_owned(), below)),
+        }
+    }
+    if !members.is_empty() || is_root {
+        return node(Value::Object(members));
+    }
+    if !is_list
+        && values.len() == 1
+        && let Some(only) = values.pop()
+    {
+        return only;
+    }
+    node(Value::Array(values))
 }
 
 #[cfg(test)]

@@ -70,6 +70,11 @@ fn results_pass_masked_and_otherwise_as_they_were_written() {
             r#"{"messages":[{"role":"user","content":{"type":"text","text":"SECRET"}},{"role":"user","content":[{"type":"text","text":"SECRET"}]}]}"#,
             r#"{"messages":[{"role":"user","content":{"type":"text","text":"[masked]"}},{"role":"user","content":[{"type":"text","text":"[masked]"}]}]}"#,
         ),
+        // A text that was cut inside of a character, and one that was not.
+        (
+            r#"{"content":[{"type":"text","text":"SECRET ab\ud83d"}],"n":["\ud83d\ude00","\\ud83d"]}"#,
+            r#"{"content":[{"type":"text","text":"[masked] ab�"}],"n":["\ud83d\ude00","\\ud83d"]}"#,
+        ),
         (
             r#"{"completion":{"values":["SECRET"]},"ttlMs":3600000,"cacheScope":"public"}"#,
             r#"{"completion":{"values":["[masked]"]},"ttlMs":0,"cacheScope":"private"}"#,
@@ -206,6 +211,13 @@ fn what_is_no_message_ends_the_answer() {
     reader.on_end(Ended::Broken, &mut words, &mut parts);
     assert!(matches!(parts.as_slice(), [Part::Broken(_)]));
     assert!(tool_call().reader.on_head(&mut head(307, JSON), &mut words).is_err());
+}
+
+#[test]
+fn half_of_a_character_loses_no_list() {
+    let page = result(r#"{"tools":[{"name":"yes","description":"a SECRET \ud83d"}]}"#);
+    let came = everywhere(&|| call("tools/list", "{}"), JSON, &page, true);
+    assert_eq!(came.text, result(r#"{"tools":[{"name":"yes","description":"a [masked] �"}]}"#));
 }
 
 #[test]

@@ -81,6 +81,20 @@ fn what_is_recorded_is_masked_part_by_part_although_the_client_is_exempt() {
 }
 
 #[test]
+fn half_of_a_character_loses_no_record() {
+    let mut exempt = Exempt::default();
+    let ask = call("tools/call", r#"{"name":"echo","arguments":{}}"#);
+    let cut = result(r#"{"structuredContent":{"ssn":"1","note":"\ud83d"}}"#);
+    answered(ask, "application/json", &[cut.as_bytes()], &mut exempt);
+    assert_eq!(exempt.recorded, [result(r#"{"structuredContent":{"ssn":"[masked]","note":"\ufffd"}}"#)]);
+    // Where nothing is masked, too.
+    let ask = call("tools/list", "{}");
+    let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"ab\ud83d"}}"#;
+    let came = answered(ask, "application/json", &[error.as_bytes()], &mut TestWords::default());
+    assert!(came.end.is_ok() && came.text.contains("ab"), "{}", came.text);
+}
+
+#[test]
 fn errors_lists_and_what_a_server_says_are_recorded_alike() {
     let page = result(r#"{"tools":[{"name":"yes","description":"a SECRET"},{"name":"no_way"}]}"#);
     let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":{"ssn":"1"}}}"#;

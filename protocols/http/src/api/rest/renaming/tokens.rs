@@ -1,10 +1,11 @@
 //! Texts of query languages as words and marks, as far as it takes to see what gets another name.
 //!
 //! Promises: names are compared without case; quotes and white space part words and are else nothing, so `x:"ssn"` is
-//! `x:ssn`; of GraphQL comments, strings and commas are nothing, and what stands in parentheses are arguments; of SQL with
-//! one `select` each item that says a protected name must be that name alone, and behind `from` it may stand in conditions;
-//! SQL that puts several queries together may not say one at all. Everything is read once from left to right.
+//! `x:ssn`. Everything is read from left to right a few times. GraphQL is in `graphql.rs`, SQL in `sql.rs`; what is neither
+//! is read as lists and functions, as PostgREST and OData write them.
 //! Held by: `tests.rs`.
+
+use super::{graphql, sql};
 
 /// What computes a value of another name out of its arguments.
 const FUNCTIONS: [&str; 25] = [
@@ -46,26 +47,22 @@ pub(super) enum Language {
 impl Language {
     /// Of a text in lower case.
     pub(super) fn of(text: &str) -> Self {
-        let bare = without_strings(text);
-        let begins = bare.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ',' | '\u{feff}'));
-        let word = begins.split(|c| !is_word(c)).next().unwrap_or_default();
-        if begins.starts_with('{')
-            || (matches!(word, "query" | "mutation" | "subscription" | "fragment") && begins.contains('{'))
-        {
-            return Self::GraphQl;
+        if graphql::reads_as(text) {
+            Self::GraphQl
+        } else if sql::reads_as(text) {
+            Self::Sql
+        } else {
+            Self::Other
         }
-        let mut words = text.split(|c| !is_word(c)).filter(|word| !word.is_empty());
-        // Two words of each, since people write to each other that begin with one.
-        let is_sql = match words.next() {
-            Some("select") => words.any(|word| word == "from"),
-            Some("with") => words.any(|word| word == "select"),
-            Some(_) | None => false,
-        };
-        if is_sql { Self::Sql } else { Self::Other }
     }
 }
 
-fn is_word(c: char) -> bool {
+/// A text in which names can be compared: both ways, since letters of either case share one of the other.
+fn fold(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase().to_uppercase().to_lowercase() }
+}
+
+pub(super) fn is_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
@@ -74,59 +71,21 @@ fn is_nothing(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '`' | '+' | '\\' | '\u{feff}')
 }
 
-/// A text of GraphQL with a space for each string and comment.
-fn without_strings(text: &str) -> String {
-    let mut bare = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(['"', '#']) {
-        let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
-        bare.push_str(before);
-        bare.push(' ');
-        rest = if let Some(block) = behind.strip_prefix("\"\"\"") {
-            behind_block(block)
-        } else if let Some(string) = behind.strip_prefix('"') {
-            behind_string(string)
-        } else {
-            behind.find(['\n', '\r']).and_then(|end| behind.get(end..)).unwrap_or_default()
-        };
-    }
-    bare.push_str(rest);
-    bare
-}
-
-fn behind_block(block: &str) -> &str {
-    let mut rest = block;
-    while let Some((before, behind)) = rest.split_once("\"\"\"") {
-        if !before.ends_with('\\') {
-            return behind;
-        }
-        rest = behind;
-    }
-    ""
-}
-
-/// A string ends with its quote, and with its line, which is an error to who reads it.
-fn behind_string(string: &str) -> &str {
-    let mut escaped = false;
-    for (at, c) in string.char_indices() {
-        match c {
-            '"' | '\n' | '\r' if !escaped => return string.get(at + c.len_utf8()..).unwrap_or_default(),
-            _ => escaped = c == '\\' && !escaped,
-        }
-    }
-    ""
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'t> {
+pub(super) enum Token<'t> {
     Protected,
     Word(&'t str),
     Mark(char),
 }
 
 impl Token<'_> {
-    const fn is_name(self) -> bool {
+    pub(super) const fn is_name(self) -> bool {
         matches!(self, Self::Protected | Self::Word(_))
+    }
+
+    /// Whether it is one of these words.
+    pub(super) fn is(self, words: &[&str]) -> bool {
+        matches!(self, Self::Word(word) if words.contains(&word))
     }
 }
 
@@ -148,37 +107,39 @@ pub(super) struct Protected(Vec<String>);
 impl Protected {
     /// `None` where there is none.
     pub(super) fn new(names: &[String]) -> Option<Self> {
-        let names: Vec<String> = names.iter().map(|name| name.to_lowercase()).filter(|name| !name.is_empty()).collect();
+        let names: Vec<String> = names.iter().map(|name| fold(name)).filter(|name| !name.is_empty()).collect();
         (!names.is_empty()).then_some(Self(names))
     }
 
     /// The text in lower case where it says a protected name.
     pub(super) fn said(&self, text: &str) -> Option<String> {
-        let folded = text.to_lowercase();
+        let folded = fold(text);
         let near = self.0.iter().any(|name| folded.contains(name.as_str()));
         (near && self.tokens(&folded).contains(&Token::Protected)).then_some(folded)
     }
 
-    /// Whether a text is such a name, or leads to a member of it.
+    /// Whether a text is such a name, or leads to such a member or to what is in one (`c.ssn`, `ssn.keyword`).
     pub(super) fn is_one(&self, text: &str) -> bool {
-        let folded = text.trim().to_lowercase();
-        let leads = |name: &String| {
-            let before = folded.strip_suffix(name.as_str());
-            before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
-        };
-        self.0.iter().any(leads)
+        let way = format!(".{}.", fold(text.trim()));
+        self.0.iter().any(|name| way.contains(&format!(".{name}.")))
     }
 
-    /// Whether a text in lower case gives such a member another name. One that only filters computes nothing.
+    /// Whether a name is none that a mask looks for.
+    pub(super) fn is_new(&self, name: &str) -> bool {
+        let folded = fold(name);
+        !self.0.contains(&folded)
+    }
+
+    /// Whether a text in lower case that says such a member gives it another name. One that only filters computes nothing.
     pub(super) fn is_renamed(&self, text: &str, filters: bool) -> bool {
         match Language::of(text) {
-            Language::GraphQl => aliases(&self.tokens(&without_strings(text))),
-            Language::Sql => selects(&self.tokens(text)),
+            Language::GraphQl => graphql::renames(self, text),
+            Language::Sql => sql::renames(self, text),
             Language::Other => renames(&self.tokens(text), filters),
         }
     }
 
-    fn tokens<'t>(&self, text: &'t str) -> Vec<Token<'t>> {
+    pub(super) fn tokens<'t>(&self, text: &'t str) -> Vec<Token<'t>> {
         let mut tokens = Vec::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
@@ -211,73 +172,6 @@ impl Protected {
         };
         self.0.iter().filter_map(|name| text.strip_prefix(name.as_str())).filter(ends).min_by_key(|behind| behind.len())
     }
-}
-
-/// GraphQL: a colon outside of arguments stands behind an alias.
-fn aliases(tokens: &[Token<'_>]) -> bool {
-    let (mut depth, mut named) = (0_usize, false);
-    for token in tokens {
-        match token {
-            Token::Mark('(') => depth += 1,
-            Token::Mark(')') => depth = depth.saturating_sub(1),
-            Token::Protected if named && depth == 0 => return true,
-            // Commas are white space, and a point leads on in languages that look like it.
-            Token::Mark(',' | '.') => continue,
-            Token::Protected | Token::Word(_) | Token::Mark(_) => {}
-        }
-        named = *token == Token::Mark(':');
-    }
-    false
-}
-
-/// SQL.
-fn selects(tokens: &[Token<'_>]) -> bool {
-    let is = |token: &Token<'_>, words: &[&str]| matches!(token, Token::Word(word) if words.contains(word));
-    let queries = tokens.iter().filter(|token| is(token, &["select"])).count();
-    if queries != 1 || tokens.iter().any(|token| is(token, &["with", "union", "intersect", "except"])) {
-        return tokens.contains(&Token::Protected);
-    }
-    let (mut depth, mut item, mut listed) = (0_usize, Vec::new(), true);
-    // Protected names in parentheses, so that `f(ssn) as x` is seen among what is selected from.
-    let mut inside = Vec::new();
-    let mut closed = false;
-    for token in tokens {
-        if listed && depth == 0 && (*token == Token::Mark(',') || is(token, &["from"])) {
-            if !is_path(&item) {
-                return true;
-            }
-            item.clear();
-            listed = *token == Token::Mark(',');
-        } else if listed && !is(token, &["select", "distinct", "all"]) {
-            item.push(*token);
-        }
-        if closed && is(token, &["as"]) {
-            return true;
-        }
-        closed = false;
-        match token {
-            Token::Mark('(') => {
-                depth += 1;
-                inside.push(false);
-            }
-            Token::Mark(')') => {
-                depth = depth.saturating_sub(1);
-                closed = inside.pop().unwrap_or_default();
-                inside.last_mut().into_iter().for_each(|outer| *outer |= closed);
-            }
-            Token::Protected => inside.last_mut().into_iter().for_each(|outer| *outer = true),
-            Token::Word(_) | Token::Mark(_) => {}
-        }
-    }
-    listed && !is_path(&item)
-}
-
-/// Whether an item of a list says no protected name, or is names with points between them.
-fn is_path(item: &[Token<'_>]) -> bool {
-    let mut even = item.iter().step_by(2);
-    let mut odd = item.iter().skip(1).step_by(2);
-    !item.contains(&Token::Protected)
-        || (item.len() % 2 == 1 && even.all(|token| token.is_name()) && odd.all(|token| *token == Token::Mark('.')))
 }
 
 /// Languages of lists and functions: PostgREST's, OData's and their like.
