@@ -10,6 +10,7 @@
 //! see what an agent hides in a file and runs later: what it does then is judged where it arrives.
 //! Held by: the tests below and `fixtures/http/tools.tsv`.
 
+mod among;
 mod facts;
 mod lines;
 mod loose;

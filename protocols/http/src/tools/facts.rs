@@ -59,6 +59,7 @@ pub(super) enum Role {
     Write,
     Tree,
     Glob,
+    Among,
     Delete,
     Url,
     Patch,
@@ -82,6 +83,7 @@ impl Role {
             "write" => Self::Write,
             "tree" => Self::Tree,
             "glob" => Self::Glob,
+            "among" => Self::Among,
             "delete" => Self::Delete,
             "url" => Self::Url,
             "patch" => Self::Patch,
@@ -107,6 +109,7 @@ impl Role {
             | Self::Write
             | Self::Tree
             | Self::Glob
+            | Self::Among
             | Self::Delete
             | Self::Url
             | Self::Patch

@@ -33,7 +33,7 @@ pub(super) fn file(path: &str) -> Part {
 }
 
 /// A file by this path, in this directory where the path does not begin elsewhere.
-fn file_in(directory: Option<&str>, path: &str) -> Part {
+pub(super) fn file_in(directory: Option<&str>, path: &str) -> Part {
     match directory {
         // Backslashes are steps to some.
         Some(directory) if !path.is_empty() && !path.starts_with(['/', '~']) && !path.contains('\\') => {
@@ -58,7 +58,7 @@ pub(super) fn tree(file: Part) -> Operation {
 }
 
 /// Bytes of a pattern, and patterns that its braces stand for.
-const PATTERN: usize = 4_096;
+pub(super) const PATTERN: usize = 4_096;
 const PATTERNS: usize = 64;
 
 /// What a pattern of files reads, if it does not begin in the current directory.
@@ -97,7 +97,7 @@ fn may_begin_elsewhere(pattern: &str) -> bool {
 
 /// The patterns without braces that one with them stands for; `None` where they do not close, are too many, or are not
 /// the same to all readers.
-fn expanded(pattern: &str) -> Option<Vec<String>> {
+pub(super) fn expanded(pattern: &str) -> Option<Vec<String>> {
     if pattern.len() > PATTERN || (pattern.contains('{') && !has_plain_braces(pattern)) {
         return None;
     }

@@ -6,7 +6,7 @@
 
 use super::facts::{Role, Tool};
 use super::search::{self, Named};
-use super::{DOCUMENTS, OPERATIONS, TEXTS, loose, places};
+use super::{DOCUMENTS, OPERATIONS, TEXTS, among, loose, places};
 use crate::json::{self, Node, Value};
 use portcullis_model::{Action, Fault, Mark, Marks, Operation, Part, Reach, Text};
 use portcullis_sql::Dialect;
@@ -27,6 +27,8 @@ pub(super) struct Walk {
     pub(super) hidden: HashMap<usize, String>,
     /// Where command lines run.
     pub(super) directory: Option<String>,
+    /// The place below which contents are searched.
+    pub(super) root: Option<String>,
     pub(super) texts: usize,
     /// In how many strings of JSON the walk is, and whether a secret was found there.
     pub(super) depth: usize,
@@ -44,6 +46,8 @@ impl Walk {
         if named.any(|other| other != self.directory) {
             self.directory = None;
         }
+        let root = members.iter().find(|(field, _)| tool.role(field) == Some(Role::Tree));
+        self.root = root.and_then(|(_, node)| place(node));
         let spawned = self.spawned(members, |field| tool.role(field));
         for (field, node) in members {
             match tool.role(field) {
@@ -82,10 +86,12 @@ impl Walk {
                 Some(operations) => self.emit(operations),
                 None => self.emit([Operation::unknown()]),
             },
-            Role::Read | Role::Write | Role::Tree | Role::Glob | Role::Delete | Role::Url => match node.text() {
-                Some(text) => self.place(role, Some(text)),
-                None => self.undescribed(node),
-            },
+            Role::Read | Role::Write | Role::Tree | Role::Glob | Role::Among | Role::Delete | Role::Url => {
+                match node.text() {
+                    Some(text) => self.place(role, Some(text)),
+                    None => self.undescribed(node),
+                }
+            }
             Role::Reads => match (node.text(), node.elements()) {
                 (Some(text), _) => self.place(Role::Read, Some(text)),
                 (None, parts) if !parts.is_empty() && parts.iter().all(|part| part.text().is_some()) => {
@@ -105,6 +111,10 @@ impl Walk {
             Role::Delete => self.emit(places::on(Action::Delete, file())),
             Role::Tree => self.emit([places::tree(file())]),
             Role::Glob => self.emit(text.and_then(places::glob)),
+            Role::Among => {
+                self.emit(text.and_then(places::glob));
+                self.emit(among::named(text.unwrap_or_default(), self.root.as_deref()));
+            }
             Role::Url => self.emit([places::url(text.unwrap_or_default())]),
             Role::Text
             | Role::Shell

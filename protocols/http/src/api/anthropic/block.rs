@@ -7,7 +7,7 @@
 use super::facts::facts;
 use crate::api::model::{self, Call, Ready, STRANGE, is_word};
 use crate::api::{Unfit, Words};
-use crate::json::{Node, quoted};
+use crate::json::{Node, Value, quoted};
 use portcullis_model::Denial;
 use std::collections::HashSet;
 
@@ -43,6 +43,26 @@ pub(super) fn kind(word: &str) -> Option<Kind> {
 /// The text of a member.
 pub(super) fn text<'n>(node: &'n Node, name: &str) -> Result<&'n str, Unfit> {
     node.get(name).and_then(Node::text).ok_or(STRANGE)
+}
+
+/// The same of one that may say nothing.
+pub(super) fn given<'n>(node: &'n Node, name: &str) -> Result<Option<&'n str>, Unfit> {
+    match node.get(name).map(|member| &member.value) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Err(STRANGE),
+    }
+}
+
+/// Whether the input of a call says nothing yet: it comes in pieces.
+pub(super) fn is_blank(input: &Value) -> bool {
+    match input {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// A block of redacted thinking, which is encrypted and nothing else.

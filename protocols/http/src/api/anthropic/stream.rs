@@ -12,6 +12,7 @@ mod open;
 use super::answer::{Messages, beside, count, sum};
 use super::block::{BLOCKS, Calls, text, written};
 use super::facts::facts;
+use crate::api::model::members::is_nothing;
 use crate::api::model::{self, Failure, Grammar, Ready, STRANGE, Told, Turn, UNREADABLE};
 use crate::api::{Part, Unfit, Words};
 use crate::json::{self, Edits, Node, Value, quoted};
@@ -181,6 +182,10 @@ impl Stream {
         parts: &mut Vec<Part>,
     ) -> Result<(), Unfit> {
         let delta = node.get("delta").filter(|delta| matches!(delta.value, Value::Object(_))).ok_or(STRANGE)?;
+        // What is said stands in blocks; a client that takes every member of this over would run a call in it.
+        if delta.get("content").is_some_and(|content| !is_nothing(content)) {
+            return Err(STRANGE);
+        }
         let reason = delta.get("stop_reason");
         let said = model::reason(reason)?;
         let mut edits = Edits::default();

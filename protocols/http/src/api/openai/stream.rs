@@ -245,6 +245,10 @@ impl Stream {
             choice.insert(Choice::new(index));
             self.emit(index, r#"{"role":"assistant","content":""}"#, None, parts);
         }
+        // As in a document; what is no text of what it thought is left out.
+        if ["content", "refusal"].iter().any(|member| !is_said(delta.get(member))) {
+            return Err(STRANGE);
+        }
         for (nth, member) in TEXTS.iter().enumerate() {
             let Some(text) = delta.get(member).and_then(Node::text).filter(|text| !text.is_empty()) else { continue };
             let choice = self.choices.get_mut(&index).filter(|choice| choice.reason.is_none()).ok_or(STRANGE)?;
@@ -304,9 +308,16 @@ impl Stream {
                     place.insert(super::answer::call("", "", ""))
                 }
             };
-            let function = piece.get("function");
-            let name = function.and_then(|function| function.get("name")).and_then(Node::text);
-            let arguments = function.and_then(|function| function.get("arguments")).and_then(Node::text);
+            let function = piece.get("function").filter(|function| function.value != Value::Null);
+            if function.is_some_and(|function| !matches!(function.value, Value::Object(_))) {
+                return Err(STRANGE);
+            }
+            let [name, arguments] = ["name", "arguments"].map(|member| function.and_then(|node| node.get(member)));
+            // A call of what was left of it would be another one.
+            if ![piece.get("id"), name, arguments].into_iter().all(is_said) {
+                return Err(STRANGE);
+            }
+            let (name, arguments) = (name.and_then(Node::text), arguments.and_then(Node::text));
             for (held, given) in [(&mut call.id, piece.get("id").and_then(Node::text)), (&mut call.name, name)] {
                 // Clients differ in whether a second one is added or taken instead.
                 let given = given.unwrap_or_default();
@@ -379,6 +390,11 @@ impl Stream {
         );
         parts.push(Part::Data(Event::new(None, chunk).written()));
     }
+}
+
+/// Whether this is a text, or nothing at all.
+fn is_said(node: Option<&Node>) -> bool {
+    node.is_none_or(|node| matches!(node.value, Value::Null | Value::String(_)))
 }
 
 /// Whether a chunk says nothing of the answer, but what a filter found in it or in the prompt.

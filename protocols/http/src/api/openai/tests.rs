@@ -283,6 +283,7 @@ fn errors_keep_their_type_message_and_codes_and_nothing_else() {
 fn a_stream_that_breaks_its_grammar_breaks_off() {
     let done = DONE.to_owned();
     let other_name = calls(0, 0, "shell", "{}") + &calls(0, 0, "other", "{}");
+    let piece = |members: &str| chunk(0, &format!(r#"{{"tool_calls":[{{"index":0,{members}}}]}}"#), "null");
     let cases: Vec<(&str, String)> = vec![
         ("nothing", String::new()),
         ("done alone", done.clone()),
@@ -303,6 +304,12 @@ fn a_stream_that_breaks_its_grammar_breaks_off() {
         ("a delta that is no object", chunk(0, r#""a SECRET""#, "null")),
         ("calls that are no list", chunk(0, r#"{"tool_calls":{"a":"SECRET"}}"#, "null")),
         ("an id of a call that is too long", calls(0, 0, "shell", "{}").replace("call_0", &"c".repeat(257))),
+        ("a text in parts", chunk(0, r#"{"content":[{"type":"text","text":"a SECRET"}]}"#, "null")),
+        ("a refusal in parts", chunk(0, r#"{"refusal":{"text":"a SECRET"}}"#, "null")),
+        ("arguments that are no text", piece(r#""function":{"name":"shell","arguments":{"command":["ls"]}}"#)),
+        ("a name that is no text", piece(r#""function":{"name":["shell"],"arguments":"{}"}"#)),
+        ("an id that is no text", piece(r#""id":5,"function":{"name":"shell","arguments":"{}"}"#)),
+        ("a function that is no object", piece(r#""function":"shell""#)),
         ("a call without an id", calls(0, 0, "shell", "{}").replace("call_0", "") + &ends(0, "tool_calls") + &done),
     ];
     for (what, body) in cases {
@@ -400,6 +407,7 @@ fn a_document_is_masked_and_its_calls_are_judged() {
         r#"{"object":"chat.completion"}"#,
         r#"{"object":"chat.completion","choices":[{}]}"#,
         r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":[1]}}]}"#,
+        r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":null,"refusal":{"a":"SECRET"}}}]}"#,
         r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":null,"audio":{}}}]}"#,
         r#"{"object":"chat.completion","choices":[{"index":0,"message":"a SECRET"}]}"#,
         r#"{"object":"chat.completion","choices":[{"index":0,"message":["a SECRET"]}]}"#,

@@ -211,7 +211,8 @@ fn said(index: u64, message: &Node, document: &str) -> Vec<String> {
 /// The calls of a message, which says nothing in a form that is not read.
 fn calls(message: &Node) -> Result<&[Node], Unfit> {
     let is_nothing = |name: &str| message.get(name).is_none_or(|node| node.value == Value::Null);
-    let spoken = is_nothing("content") || message.get("content").and_then(Node::text).is_some();
+    let is_said = |name: &&str| is_nothing(name) || message.get(name).and_then(Node::text).is_some();
+    let spoken = ["content", "refusal"].iter().all(is_said);
     let by_model = message.get("role").and_then(Node::text) == Some("assistant");
     if !matches!(message.value, Value::Object(_)) || !by_model || !spoken {
         return Err(STRANGE);

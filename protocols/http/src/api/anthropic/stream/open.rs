@@ -6,12 +6,12 @@
 //! piece of it for the whole. The record gets what was said, without a gap, and the sources of it.
 //! Held by: `tests.rs` of the API.
 
-use super::super::block::{Calls, Kind, call, kind, redacted, shown, signature, text};
+use super::super::block::{Calls, Kind, call, given, is_blank, kind, redacted, shown, signature, text};
 use super::super::facts::facts;
 use super::event::{self, started, wrote};
 use crate::api::model::{self, Call, Ready, STRANGE, Speech, Turn, UNREADABLE, is_sealed};
 use crate::api::{Part, Unfit, Words};
-use crate::json::{Node, quoted};
+use crate::json::{Node, Value, quoted};
 use crate::tools::{self, ToolTable};
 
 const TOO_LONG: Unfit = Unfit("a block of the model's answer is too long");
@@ -73,13 +73,13 @@ pub(super) struct Thought {
 impl Open {
     /// A block begins.
     pub(super) fn start(block: &Node, data: &str, calls: &Calls, place: &mut Place<'_>) -> Result<Self, Unfit> {
-        let given = |member: &str| block.get(member).and_then(Node::text).unwrap_or_default();
+        let given = |member: &str| given(block, member).map(Option::unwrap_or_default);
         Ok(match kind(text(block, "type")?) {
             Some(Kind::Text) => {
                 started(place.out, r#"{"type":"text","text":""}"#, place.parts);
                 let speech = Speech::new(u32::try_from(place.out).unwrap_or(u32::MAX));
                 let mut said = Said { speech, cited: Vec::new(), size: 0 };
-                said.say(given("text"), place)?;
+                said.say(given("text")?, place)?;
                 Self::Text(said)
             }
             Some(Kind::Compaction) => Self::Compaction(Summary::start(block, data, place)?),
@@ -87,7 +87,7 @@ impl Open {
                 started(place.out, r#"{"type":"thinking","thinking":"","signature":""}"#, place.parts);
                 let waits = place.words.binds();
                 let mut thought = Thought { said: String::new(), signature: String::new(), waits, cut: false };
-                thought.on(given("thinking"), given("signature"), place)?;
+                thought.on(given("thinking")?, given("signature")?, place)?;
                 Self::Thinking(thought)
             }
             Some(Kind::Redacted) => {
@@ -103,7 +103,11 @@ impl Open {
             Some(Kind::Call) => {
                 let mut call = call(block)?;
                 // The input comes in pieces; where it is whole at the start, there is something in it.
-                if let Some(input) = block.get("input").filter(|input| !input.members().is_empty()) {
+                if let Some(input) = block.get("input").filter(|input| !is_blank(&input.value)) {
+                    // A call without what is no object would be another one.
+                    if !matches!(input.value, Value::Object(_)) {
+                        return Err(STRANGE);
+                    }
                     data.get(input.span.clone()).unwrap_or_default().clone_into(&mut call.input);
                 }
                 Self::Call(call)
@@ -119,9 +123,7 @@ impl Open {
             Self::Text(said) if kind == "citations_delta" => {
                 said.cite(delta.get("citation").ok_or(STRANGE)?, data, place)
             }
-            Self::Text(said) if kind == "text_delta" => {
-                said.say(delta.get("text").and_then(Node::text).unwrap_or_default(), place)
-            }
+            Self::Text(said) if kind == "text_delta" => said.say(given(delta, "text")?.unwrap_or_default(), place),
             Self::Compaction(summary) if kind == "compaction_delta" => summary.on(delta),
             Self::Thinking(thought) if kind == "thinking_delta" => thought.on(text(delta, "thinking")?, "", place),
             Self::Thinking(thought) if kind == "signature_delta" => thought.on("", text(delta, "signature")?, place),
@@ -225,9 +227,9 @@ impl Summary {
 
     /// Each piece is all of it. One that came to nothing has no text.
     fn on(&mut self, delta: &Node) -> Result<(), Unfit> {
-        let given = |member: &str| delta.get(member).and_then(Node::text).map(ToOwned::to_owned);
-        self.said = given("content");
-        self.sealed = given("encrypted_content").or_else(|| self.sealed.take());
+        self.said = given(delta, "content")?.map(ToOwned::to_owned);
+        let sealed = given(delta, "encrypted_content")?.map(ToOwned::to_owned);
+        self.sealed = sealed.or_else(|| self.sealed.take());
         let size = self.said.as_ref().map_or(0, String::len) + self.sealed.as_ref().map_or(0, String::len);
         if size > tools::LONGEST { Err(TOO_LONG) } else { Ok(()) }
     }

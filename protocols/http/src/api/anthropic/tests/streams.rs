@@ -151,6 +151,12 @@ fn the_input_of_a_call_is_read_strictly_and_masked() {
     assert!(!came.recorded[0].contains("SECRET"), "{:?}", came.recorded);
     let (said, _) = blocks(&whole(&[call(0, "t", &[])], "tool_use"));
     assert_eq!(said, ["tool_uset:{}"]);
+    // An input that says nothing yet is written in several ways.
+    for nothing in [r#","input":null"#, r#","input":"""#, r#","input":[]"#, ""] {
+        let mut events = call(0, "t", &[r#"{"a":1}"#]);
+        events[0] = starts(0, &format!(r#"{{"type":"tool_use","id":"a","name":"t"{nothing}}}"#));
+        assert_eq!(blocks(&whole(&[events], "tool_use")).0, [r#"tool_uset:{"a":1}"#], "{nothing}");
+    }
     // A name that a mask would change is not the name of any tool.
     let (said, _) = blocks(&whole(&[call(0, "SECRET", &["{}"])], "tool_use"));
     assert!(said[0].starts_with("text:[portcullis] [masked] was refused"), "{said:?}");
@@ -347,6 +353,11 @@ fn an_answer_that_breaks_its_grammar_breaks_off() {
     let with = |events: Vec<String>| stream(&[vec![START.to_owned()], events].concat());
     let second = [text(0, &["a"]), text(1, &["b"])].concat();
     let not_empty = START.replace(r#""content":[]"#, r#""content":[{"type":"text","text":"a"}]"#);
+    let in_parts =
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":["a SECRET"]}}"#.to_owned();
+    let input = |input: &str| starts(0, &format!(r#"{{"type":"tool_use","id":"a","name":"Bash","input":{input}}}"#));
+    let called = r#""delta":{"content":[{"type":"tool_use","id":"a","name":"Bash","input":{"command":"ls"}}],"#;
+    let behind = ends("tool_use")[0].replace(r#""delta":{"#, called);
     let text_in_call = vec![call(0, "x", &[])[0].clone(), delta(0, "text_delta", "text", "a")];
     let cases: Vec<(&str, String)> = vec![
         ("nothing", String::new()),
@@ -377,6 +388,12 @@ fn an_answer_that_breaks_its_grammar_breaks_off() {
         ("no UTF-8", with(vec![]) + "event: ping\ndata: {\"type\":\"\u{fffd}\"}\n\n"),
         ("an id that is no id", with([call(0, "x", &[])].concat()).replace("toolu_0", "a b")),
         ("a reason that is no word", with([text(0, &["a"]), ends("a SECRET")].concat())),
+        ("a text in parts", with(vec![starts(0, r#"{"type":"text","text":[{"text":"a SECRET"}]}"#)])),
+        ("a piece in parts", with(vec![text(0, &[])[0].clone(), in_parts])),
+        ("thinking in parts", with(vec![starts(0, r#"{"type":"thinking","thinking":["a SECRET"]}"#)])),
+        ("an input that is a text", with(vec![input(r#""{\"command\":\"ls\"}""#), stops(0)])),
+        ("an input that is a list", with(vec![input(r#"["ls"]"#), stops(0)])),
+        ("blocks behind the blocks", with([text(0, &["a"]), vec![behind]].concat())),
         ("a document", r#"{"type":"message","role":"assistant","content":[]}"#.to_owned()),
     ];
     for (what, body) in cases {
@@ -389,6 +406,13 @@ fn an_answer_that_breaks_its_grammar_breaks_off() {
         if !what.contains("stop") {
             assert!(!came.client.contains("message_stop"), "{what}");
         }
+    }
+    // What says nothing there is nothing.
+    for nothing in ["[]", "null"] {
+        let body = whole(&[text(0, &["a"])], "end_turn");
+        let body =
+            body.replace(r#""delta":{"stop_reason""#, &format!(r#""delta":{{"content":{nothing},"stop_reason""#));
+        assert_eq!(read(&body).broken, None, "{nothing}");
     }
     // A connection that broke off is not made whole by what came before.
     let body = whole(&[text(0, &["a"])], "end_turn");

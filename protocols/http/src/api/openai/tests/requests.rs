@@ -194,6 +194,9 @@ fn parts_that_are_not_known_are_refused() {
         r#""content":"a","attachments":[{"file_id":"f"}]"#,
         r#""content":null,"tool_calls":[{"id":"a","type":"custom","custom":{"name":"t","input":"a"}}]"#,
         r#""content":null,"function_call":{"name":"t","arguments":""}"#,
+        r#""content":"a","provider_specific_fields":{"file_id":"f"}"#,
+        r#""content":"a","provider_specific_fields":[{"refusal":null,"file_id":"f"}]"#,
+        r#""content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"t","arguments":"{}"},"provider_specific_fields":{"refusal":"a"}}]"#,
     ] {
         assert!(message(members).starts_with("fault"), "{members}");
     }
@@ -201,6 +204,9 @@ fn parts_that_are_not_known_are_refused() {
     for members in [
         r#""content":[{"type":"text","text":"a"}],"audio":null"#,
         r#""content":null,"refusal":null,"annotations":[],"audio":null,"function_call":null,"tool_calls":[{"id":"a","index":0,"type":"function","function":{"name":"t","arguments":"{}"}}]"#,
+        // As LiteLLM sends again what it was answered.
+        r#""content":null,"tool_calls":[{"index":0,"function":{"arguments":"{}","name":"t"},"id":"a","type":"function"}],"function_call":null,"provider_specific_fields":{"refusal":null},"annotations":[]"#,
+        r#""content":"a","provider_specific_fields":{"refusal":"b","other":null}"#,
         r#""content":"a","name":"n","reasoning_content":"b","reasoning":"c","tool_call_id":"d","file_ids":[]"#,
         r#""content":[{"type":"image_url","image_url":{"url":"data:,","detail":"low"}},{"type":"refusal","refusal":"a"}]"#,
     ] {
