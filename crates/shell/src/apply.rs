@@ -4,6 +4,8 @@
 //! row is `unknown` beside whatever else the call does; an argument that could be an option makes the execution
 //! `dynamic`; code that is not known stays so. Held by: `fixtures/shell/{programs,git,database}.tsv`.
 
+mod builds;
+mod naming;
 mod particular;
 
 use crate::args::{self, Call};
@@ -123,6 +125,11 @@ impl Walker<'_> {
         let plain = known.last().is_some_and(|word| facts::listed(&row.plain, word));
         if row.words == 0 || call.troubled || (rest && !plain) {
             self.unread();
+        }
+        if plain && !row.plain.iter().any(|word| word == "*") {
+            for field in call.operands.iter().skip(known.len()) {
+                self.cloud_word(field, state);
+            }
         }
         let values = Call { values: call.values, ..Call::default() };
         self.roles(name, row, &row.spec, values, Vec::new(), state);
@@ -349,7 +356,26 @@ impl Walker<'_> {
                 Some(line) => self.other_shell(&line, state),
                 None => self.role(Role::Write, field, option, applied, state),
             },
-            Role::MakeTarget => self.make_target(field),
+            Role::MakeTarget
+            | Role::Makefile
+            | Role::GoPackage
+            | Role::GoSource
+            | Role::GoFile
+            | Role::GoTree
+            | Role::MavenGoal
+            | Role::JavaProperty
+            | Role::GradleProperty
+            | Role::Harness
+            | Role::Lint
+            | Role::Formatted
+            | Role::Script => self.build_role(role, field, applied.name, state),
+            Role::Data
+            | Role::UrlEncoded
+            | Role::Form
+            | Role::Cookie
+            | Role::WriteOut
+            | Role::KubeOutput
+            | Role::ParamFile => self.naming_role(role, field, state),
             Role::Repository => self.repository(field, false, state),
             Role::RepositoryUpdate => self.repository(field, true, state),
             Role::Volume => self.volume(field, state),
@@ -369,7 +395,6 @@ impl Walker<'_> {
             | Role::GitConfig
             | Role::GitRemote
             | Role::Refspec
-            | Role::AtFile
             | Role::SshOption
             | Role::Conninfo
             | Role::Header => {

@@ -207,6 +207,9 @@ impl Reader<'_> {
         };
         // What is not known of it may make it another.
         self.call.doubtful |= value.is_none() && argument.sure != Sure::Literal;
+        // `-check=false` is not `-check`.
+        let switched = fact.argument == Argument::None && value.is_some_and(|value| value != "true");
+        self.call.troubled |= switched && (fact.mode.is_some() || !fact.effects.is_empty());
         let value = value.map(|value| Field { text: value.to_owned(), sure: argument.sure });
         let value = match (fact.argument, value) {
             (Argument::Required(_), None) => self.next(),

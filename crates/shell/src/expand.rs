@@ -3,7 +3,9 @@
 //! The order is bash's: braces, tilde, parameters and substitutions, splitting, globs. Every substitution met is walked,
 //! so what it runs is read whatever becomes of its output. Promises: a field is [`Sure::Literal`] only if it is exactly
 //! that, once, in that place; what a pattern met among others is [`Sure::Among`], in no order; everything else keeps
-//! the literal text that it surely starts with, and says whether it could be several words or none.
+//! the literal text that it surely starts with, and says whether it could be several words or none. Of substitutions
+//! only those that print a number or a date are taken for one word, and that only beside something else: alone they
+//! may be none.
 //! Held by: `fixtures/shell/{quoting,dynamic}.tsv`, `tests/it/{agreement,scopes}.rs`.
 
 pub(crate) mod braces;
@@ -96,12 +98,28 @@ struct Building {
     present: bool,
     open: bool,
     splits: bool,
+    rest: Rest,
+}
+
+/// What is left of a word where its substitutions print nothing.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Rest {
+    /// Not said: there is none in it that prints one word.
+    #[default]
+    Unsaid,
+    /// No word.
+    Nothing,
+    /// A word, if an empty one.
+    Word,
 }
 
 impl Building {
     fn bare(&mut self, c: char) {
         self.present = true;
+        self.rest = Rest::Word;
         if self.open {
+            // A pattern of which a part is not known may meet any number of names.
+            self.splits |= matches!(c, '*' | '?' | '[');
             return;
         }
         if matches!(c, '*' | '?' | '[') && self.special.is_none() {
@@ -113,6 +131,7 @@ impl Building {
 
     fn quoted(&mut self, text: &str) {
         self.present = true;
+        self.rest = Rest::Word;
         if self.open {
             return;
         }
@@ -129,6 +148,14 @@ impl Building {
         self.present = true;
         self.open = true;
         self.splits |= splits;
+    }
+
+    /// What nothing splits, and what may be missing.
+    const fn number(&mut self) {
+        self.unknown(false);
+        if matches!(self.rest, Rest::Unsaid) {
+            self.rest = Rest::Nothing;
+        }
     }
 
     fn is_glob(&self) -> bool {
@@ -273,6 +300,7 @@ impl Walker<'_> {
                     Text::Known(text) if splits => {
                         self.split(&text, &mut word, &mut out, state);
                     }
+                    Text::Unknown if !quoted && splits && self.prints_number(&what, state) => word.number(),
                     Text::Known(_) | Text::Unknown => word.unknown(!quoted || what.is_many()),
                     // Before anything ran behind the line `$!` is empty.
                     Text::Integer => word.unknown(!quoted && matches!(&what, Expansion::Name(name) if name == "!")),
@@ -328,7 +356,7 @@ impl Walker<'_> {
         }
         if word.open {
             let text = word.special.and_then(|at| word.text.get(..at)).unwrap_or(&word.text).to_owned();
-            let splits = word.splits || word.special.is_some();
+            let splits = word.splits || word.special.is_some() || word.rest == Rest::Nothing;
             out.push(Field { text, sure: if splits { Sure::Splits } else { Sure::Starts } });
         } else if word.is_glob() {
             self.glob(&word, out, state);
@@ -394,6 +422,20 @@ impl Walker<'_> {
                 Text::Integer
             }
         }
+    }
+
+    /// Whether a substitution prints digits with dashes between them at most: nothing that splits, globs or starts
+    /// an option. Where its program is not there it prints nothing. `wc -l` is none: BSD's puts blanks in front.
+    fn prints_number(&self, what: &Expansion, state: &State) -> bool {
+        let Expansion::Command(text) = what else { return false };
+        let words: Vec<&str> = text.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
+        let plain = match words.as_slice() {
+            ["nproc"] | ["nproc", "--all"] | ["id", "-u" | "-g"] | ["getconf", "_NPROCESSORS_ONLN"] => true,
+            ["date", format] | ["date", "-u", format] => is_numeric_format(format),
+            _ => false,
+        };
+        let own = |name: &&str| self.is_own(name, state);
+        plain && words.first().is_some_and(own) && self.is_own("command_not_found_handle", state)
     }
 
     /// `$name`.
@@ -491,6 +533,25 @@ impl Walker<'_> {
             }
         }
     }
+}
+
+/// Whether a format of `date` gives digits, dashes and underscores, and digits first.
+fn is_numeric_format(raw: &str) -> bool {
+    let within = |quote: char| raw.strip_prefix(quote).and_then(|raw| raw.strip_suffix(quote));
+    let Some(format) = within('"').or_else(|| within('\'')).unwrap_or(raw).strip_prefix('+') else { return false };
+    let mut chars = format.chars();
+    let known = |c: Option<char>| c.is_some_and(|c| "FHMSYdjms".contains(c));
+    if chars.next() != Some('%') || !known(chars.next()) {
+        return false;
+    }
+    while let Some(c) = chars.next() {
+        match c {
+            '-' | '_' => {}
+            '%' if known(chars.next()) => {}
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// `"$@"` and nothing beside it, without arguments: no word at all.

@@ -35,12 +35,17 @@ words! {
         Directory = "cd", Execute = "exec", Shell = "sh", Argv = "argv", Code = "code", Host = "host", Url = "url",
         User = "user", Setting = "setting", Secret = "secret", Credentials = "credentials", Postgres = "sql-postgres", MySql = "sql-mysql",
         Sqlite = "sql-sqlite", PostgresFile = "file-postgres", RemoteRead = "remote-read", RemoteInto = "remote-into", Archive = "archive",
-        GitConfig = "git-config", GitRemote = "git-remote", Refspec = "refspec", AtFile = "at-file", Pairs = "pairs",
+        GitConfig = "git-config", GitRemote = "git-remote", Refspec = "refspec", Pairs = "pairs",
         MakeTarget = "make-target", SshOption = "ssh-option", Conninfo = "conninfo", Awk = "awk", Sed = "sed", Unknown = "unknown",
         Header = "header", Volume = "volume", MaybeShell = "maybe-sh", Port = "port", Output = "output",
         Repository = "repository", RepositoryUpdate = "repository-update", Here = "here", Checkpoint = "checkpoint", Compress = "compress", CompressKeep = "compress-keep",
         Backup = "backup", Jq = "jq", Page = "page", ShellOption = "shell-option",
         List = "list", ListTree = "list-tree", PsFormat = "ps-format",
+        Makefile = "makefile", GoPackage = "go-package", GoSource = "go-source", GoFile = "go-file", GoTree = "go-tree",
+        MavenGoal = "mvn-goal", JavaProperty = "java-property", GradleProperty = "gradle-property",
+        Harness = "harness", Lint = "lint", Formatted = "formatted", Script = "script",
+        Data = "data", UrlEncoded = "url-encoded", Form = "form", Cookie = "cookie", WriteOut = "write-out",
+        KubeOutput = "kube-output", ParamFile = "param-file",
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::apply::Applied;
 use crate::expand::{Field, Sure};
 use crate::facts::Role;
+use crate::path;
 use crate::state::State;
 use crate::walk::Walker;
 use portcullis_model::{Action, Mark, Marks, Object, Operation, Part};
@@ -59,12 +60,13 @@ impl Walker<'_> {
             Role::GitConfig => self.git_config(field, state),
             Role::GitRemote => self.git_remote(field, applied, state),
             Role::Refspec => self.refspec(field, applied),
-            Role::AtFile => self.at_file(field, state),
             Role::SshOption => self.ssh_option(field, applied, state),
             Role::Conninfo => self.conninfo(field, applied, state),
             Role::Header => {
                 if let Some(file) = field.text.strip_prefix('@') {
                     self.file(Action::Read, &Field { text: file.to_owned(), sure: field.sure }, Marks::NONE, state);
+                } else if field.named().is_none() && field.text.is_empty() {
+                    self.file(Action::Read, field, Marks::NONE, state);
                 } else if let Some((name, value)) = field.known().and_then(|text| text.split_once(':')) {
                     let name = name.to_ascii_lowercase();
                     if ["authorization", "cookie", "token", "key", "secret"].iter().any(|word| name.contains(word)) {
@@ -120,11 +122,35 @@ impl Walker<'_> {
             }
             return;
         };
-        if let Some(path) = text.strip_prefix("file://") {
-            self.file(Action::Read, &Field::literal(path), Marks::NONE, state);
+        if let Some((_, rest)) = text.split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("file")) {
+            self.file_url(rest, state);
+            return;
+        }
+        if applied.name == "curl" && text.starts_with('@') {
+            // Newer ones read a list of URLs from it.
+            self.unread();
             return;
         }
         self.url_text(text, Self::port(applied));
+    }
+
+    /// `file://PATH` of this host. With an escape, a list or a query the path is not what its letters say.
+    fn file_url(&mut self, rest: &str, state: &State) {
+        let path = match rest.strip_prefix("//") {
+            None => Some(rest),
+            Some(rest) if path::is_rooted(rest) => Some(rest),
+            Some(rest) => {
+                let slash = rest.find('/').unwrap_or(rest.len());
+                rest.split_at_checked(slash)
+                    .filter(|(host, _)| matches!(*host, "" | "localhost" | "127.0.0.1"))
+                    .map(|(_, path)| path)
+            }
+        };
+        let plain = |path: &&str| path::is_rooted(path) && !path.contains(['%', '{', '}', '[', ']', '?', '#', '\\']);
+        match path.filter(plain) {
+            Some(path) => self.file(Action::Read, &Field::literal(path), Marks::NONE, state),
+            None => self.unread(),
+        }
     }
 
     fn url_text(&mut self, text: &str, default: Option<&str>) {
@@ -254,29 +280,6 @@ impl Walker<'_> {
             let marks = Marks::of(&[Mark::Forced, Mark::Irreversible, Mark::Network]);
             let marks = if field.known().is_none() { marks.with(Mark::Dynamic) } else { marks };
             self.execute(applied.name, Some("push"), marks);
-        }
-    }
-
-    /// `@file`, `name=@file`, `name=<file`.
-    fn at_file(&mut self, field: &Field, state: &State) {
-        let file = field.text.strip_prefix('@').or_else(|| {
-            field
-                .text
-                .split_once("=@")
-                .or_else(|| field.text.split_once("=<"))
-                .or_else(|| field.text.split_once('@').filter(|(name, _)| !name.contains(['=', ' ', '{', '"'])))
-                .map(|(_, file)| file)
-        });
-        match file {
-            Some("-") => {}
-            Some(file) => {
-                let name = file.split(';').next().unwrap_or(file);
-                self.file(Action::Read, &Field { text: name.to_owned(), sure: field.sure }, Marks::NONE, state);
-            }
-            None if field.sure != Sure::Literal && field.text.is_empty() => {
-                self.file(Action::Read, field, Marks::NONE, state);
-            }
-            None => {}
         }
     }
 

@@ -70,10 +70,13 @@ pub(crate) fn one_script(mut values: Vec<(Role, Field)>) -> Vec<(Role, Field)> {
 
 /// Whether an `awk` program only computes and prints: no pipe, no redirection behind a `print`, nothing that runs or opens.
 fn awk_is_plain(text: &str) -> bool {
-    if ["system", "getline", "@", "/inet", "fflush", "close", "ENVIRON", "ARGV", "extension"]
-        .iter()
-        .any(|word| text.contains(word))
-    {
+    // gawk reaches every variable through `SYMTAB`, also the list of files (`SYMTAB["AR" "GV"]`).
+    #[rustfmt::skip]
+    const WORDS: [&str; 11] = [
+        "system", "getline", "@", "/inet", "fflush", "close", "ENVIRON", "ARGV", "SYMTAB", "PROCINFO", "extension",
+    ];
+    let joined = text.replace("\\\n", "");
+    if WORDS.iter().any(|word| joined.contains(word)) {
         return false;
     }
     if text.replace("||", "").contains('|') {
@@ -97,8 +100,8 @@ fn awk_is_plain(text: &str) -> bool {
             '"' => quoted = !quoted,
             '>' if printing => return false,
             '{' | '}' | ';' if !quoted => printing = false,
-            // A statement goes on behind these.
-            '\n' if !matches!(last, ',' | '&' | '|' | '?' | ':') => (quoted, printing) = (false, false),
+            // A statement ends here only behind what is whole: busybox goes on behind every operator, `in` as well.
+            '\n' if is_whole(last) && !ends_with_in(text, rest) => (quoted, printing) = (false, false),
             _ => {}
         }
         if !c.is_whitespace() {
@@ -106,6 +109,17 @@ fn awk_is_plain(text: &str) -> bool {
         }
     }
     true
+}
+
+/// Whether what stands in front of the rest ends with `in`, or with a name that ends so.
+fn ends_with_in(text: &str, rest: &str) -> bool {
+    let before = text.get(..text.len().saturating_sub(rest.len())).unwrap_or_default();
+    before.trim_end().ends_with("in")
+}
+
+/// Whether an expression of `awk` may end with this character.
+const fn is_whole(last: char) -> bool {
+    last.is_ascii_alphanumeric() || matches!(last, '_' | '"' | ')' | ']' | '{' | '}' | ';')
 }
 
 /// Cuts a `sed` script; `None` where it is not understood.
@@ -303,6 +317,7 @@ mod tests {
             "$1 || $2 {print}",
             "{print \"a;b\"} $3 > 5 {print $2}",
             "{\n  print $1\n  if ($2 > 1) s++\n}",
+            "{ print $1, s\n  if ($2 > 1)\n    n = 1\n}",
         ] {
             assert!(awk_is_plain(text), "{text}");
         }
@@ -320,6 +335,13 @@ mod tests {
             "BEGIN{print \"a\" \\\n > \"f\"}",
             "/\"/{print \"a;b\" > \"f\"}",
             "{print \"a\", # b\n\"c\" > \"f\"}",
+            "BEGIN{print 1 +\n1 > \"f\"}",
+            "BEGIN{print 1 in\na > \"f\"}",
+            "BEGIN{print -\n1 > \"f\"}",
+            "BEGIN{print f(\n1) > \"f\"}",
+            "BEGIN{SYMTAB[\"AR\" \"GV\"][1]=\"f\"}",
+            "function f(a){a[1]=\"x\"} BEGIN{f(SYMTAB[\"A\" \"RGV\"])}",
+            "BEGIN{sys\\\ntem(\"x\")}",
         ] {
             assert!(!awk_is_plain(text), "{text}");
         }

@@ -232,6 +232,21 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// Whether a name is no function and no alias, here or in a shell above this one that may have exported it, and
+    /// nothing steps in before commands run, or writes into their output (`trap`, `shopt -s extdebug`, `enable -n`).
+    pub(crate) fn is_own(&self, name: &str, state: &State) -> bool {
+        let steps_in = |operation: &Operation| {
+            operation.action == Action::Configure
+                && matches!(&operation.object, Object::Setting(Part::Known(setting))
+                    if matches!(setting.as_str(), "trap" | "shopt" | "enable" | "BASH_XTRACEFD"))
+        };
+        !state.references
+            && !state.functions.contains_key(name)
+            && !state.aliases.contains_key(name)
+            && !self.defined.iter().any(|(defined, _)| &**defined == name)
+            && !self.operations.iter().any(steps_in)
+    }
+
     /// Counts a step; `false` when there are too many.
     pub(crate) fn step(&mut self) -> bool {
         self.steps += 1;
@@ -450,10 +465,14 @@ impl<'a> Walker<'a> {
     /// Functions that no command of the text calls: a hook may (`command_not_found_handle`), or a child (`export -f`).
     fn uncalled(&mut self, state: &mut State) {
         crate::loops::forget(state);
+        let trap = Object::Setting(Part::known("trap"));
+        let trapped = self.operations.iter().any(|operation| operation.object == trap);
         let mut at = 0;
         while let Some((name, body)) = self.defined.get(at).cloned() {
             at += 1;
-            if !self.walked.iter().any(|walked| Rc::ptr_eq(walked, &body.1)) {
+            // What a trap calls may have been defined anew since, and it fires anywhere.
+            let anew = trapped && self.defined.iter().filter(|(other, _)| *other == name).count() > 1;
+            if anew || !self.walked.iter().any(|walked| Rc::ptr_eq(walked, &body.1)) {
                 self.body(&name, &body, None, &mut state.clone());
             }
         }

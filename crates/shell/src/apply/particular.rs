@@ -1,4 +1,4 @@
-//! Roles that take more than one operation to say: archives, compressed files, targets of `make`, mounts, repositories;
+//! Roles that take more than one operation to say: archives, compressed files, mounts, repositories;
 //! names that are listed; and those that take a look at the text: names for `tar`, programs of `jq`, columns of `ps`.
 //!
 //! Promises: a name that is not wholly known is an operation on an unknown file; a program of `jq` that is not known at
@@ -9,7 +9,7 @@ use crate::expand::{Field, Sure};
 use crate::facts::{Effect, Role};
 use crate::state::State;
 use crate::walk::Walker;
-use portcullis_model::{Action, Mark, Marks, Object, Operation, Part};
+use portcullis_model::{Action, Mark, Marks};
 
 /// What compressors put behind a name; the first six also what they may make.
 const SUFFIXES: [&str; 9] = [".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z", ".tgz", ".txz", ".lzma"];
@@ -41,9 +41,15 @@ const COLUMNS: [&str; 52] = [
     "ruser", "s", "sid", "sess", "start", "stat", "state", "stime", "sz", "time", "tname", "tty", "user",
 ];
 
-/// Whether a list of columns for `ps` names plain ones only, without headings.
+/// Whether a list of columns for `ps` names plain ones only. A width is none of the name, nor an empty heading; where a
+/// heading goes on to the end of the list, what it seems to name is a plain column too.
 pub(super) fn is_plain_format(list: &str) -> bool {
-    list.split(',').all(|column| COLUMNS.contains(&column))
+    list.split(',').all(|column| {
+        let column = column.strip_suffix('=').unwrap_or(column);
+        let number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let name = column.split_once(':').filter(|&(_, width)| number(width)).map_or(column, |(name, _)| name);
+        COLUMNS.contains(&name)
+    })
 }
 
 impl Walker<'_> {
@@ -89,20 +95,6 @@ impl Walker<'_> {
         for name in names {
             self.file(Action::Insert, &Field::literal(name.as_str()), Marks::NONE, state);
             self.file(Action::Update, &Field::literal(name), Marks::NONE, state);
-        }
-    }
-
-    pub(super) fn make_target(&mut self, field: &Field) {
-        match field.known().and_then(|text| text.split_once('=')) {
-            Some((name, value)) => {
-                let name = name.trim_end_matches([':', '+', '?', '!']);
-                self.emit(Operation::new(Action::Configure, Object::Setting(Part::known(name))));
-                if value.contains(['$', '`']) || field.text.contains("!=") {
-                    self.dynamic_code();
-                }
-            }
-            None if field.sure != Sure::Literal => self.dynamic_code(),
-            None => {}
         }
     }
 
