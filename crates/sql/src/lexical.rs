@@ -3,7 +3,9 @@
 //! [`check`] refuses texts that are too large or that would make a scanner slow (size, tokens, nested comments, runs of
 //! operator characters), that hold a NUL, and that mean another token sequence when `standard_conforming_strings` is
 //! off: a plain `'…\…'` literal is lexed both ways, and refused where the borders of any token differ. So no setting of
-//! the server can make it see a statement that the reader did not.
+//! the server can make it see a statement that the reader did not. One literal is let pass where the setting is pinned
+//! ([`Limits::pinned_strings`]): `'\'` right behind the word ESCAPE, as programs write it that make SQL of patterns.
+//! Such a text has two readings, and the server has ours, which is that of the grammar.
 //!
 //! [`has_plain_names`] tells of a text whether every database reads its names alike, whatever encoding it keeps text in.
 //!
@@ -31,7 +33,8 @@ const RESCANS: usize = 4;
 /// Below this many bytes looked at again, a run of operator characters is not counted as slow.
 const RESCANS_FREE: usize = 64 * 1024;
 
-/// Whether a PostgreSQL text is within the limits and means the same under every setting of its strings.
+/// Whether a PostgreSQL text is within the limits and means the same under every setting of its strings, but for the
+/// literal that is let pass where the setting is pinned.
 ///
 /// # Errors
 /// [`Fault::TooLarge`] beyond a limit, [`Fault::Ambiguous`] for a NUL or a text that can be lexed two ways.
@@ -49,7 +52,8 @@ pub(crate) fn check(text: &str, limits: &Limits) -> Result<(), Fault> {
         within_pace(&plain, text, limits)?;
     }
     within_pace(&plain, text, limits)?;
-    if doubtful && differs(text) {
+    let other = if limits.pinned_strings { Backslash::EscapesElsewhere } else { Backslash::Escapes };
+    if doubtful && differs(text, other) {
         return Err(Fault::Ambiguous {
             message: "a backslash stands at the end of a plain string literal or before a quote in it, so that the \
                       literal would end elsewhere under another setting: write it as E'…' with the backslash doubled, \
@@ -88,9 +92,9 @@ fn within_pace(tokens: &Tokens<'_>, text: &str, limits: &Limits) -> Result<(), F
     Ok(())
 }
 
-/// Whether any token border lies elsewhere when a backslash escapes in plain literals.
-fn differs(text: &str) -> bool {
-    let escapes = Tokens::new(text, Backslash::Escapes).map(|token| token.border());
+/// Whether any token border lies elsewhere when a backslash escapes in plain literals, in all or in all but some.
+fn differs(text: &str, other: Backslash) -> bool {
+    let escapes = Tokens::new(text, other).map(|token| token.border());
     !Tokens::new(text, Backslash::Plain).map(|token| token.border()).eq(escapes)
 }
 

@@ -24,7 +24,9 @@ pub use fuzz::{fuzz_read, fuzz_scope};
 pub use lexical::{fuzz_lexical, has_plain_names};
 pub use postgres::preview::{Foresight, Mentioned, Question};
 pub use postgres::{Unquoted, listed_names};
-pub use reading::{CopyDirection, CopyFormat, CopyOptions, Effect, ForceQuote, Reading, SearchPathValue, Statement};
+pub use reading::{
+    CopyDirection, CopyFormat, CopyOptions, Effect, ForceQuote, Reading, Savepoints, SearchPathValue, Statement,
+};
 pub use scope::{Limits, Scope, SearchPath};
 
 /// Whose SQL a text is.

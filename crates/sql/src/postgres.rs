@@ -6,7 +6,9 @@
 //! counts it all.
 //! Promises: a text is read with one scope that changes along it as its statements change the session: behind DDL, a
 //! relation that was touched by it has schema `?`; behind a path or transaction end that cannot be told, every
-//! unqualified name has. Held by: `postgres/tests.rs` over `fixtures/sql/`.
+//! unqualified name has. What a statement does that EXECUTE runs is not known here: whoever knows its text must not
+//! believe what stands behind it (`protocols/postgres/classify`). Held by: `postgres/tests.rs` over `fixtures/sql/`,
+//! and `tests/it/scopes.rs`.
 
 mod access;
 mod alter;
@@ -44,8 +46,9 @@ pub use lists::{Unquoted, listed_names};
 mod tests;
 
 use crate::lexical;
-use crate::reading::{Effect, Reading, SearchPathValue, Statement};
+use crate::reading::{Effect, Reading, Savepoints, SearchPathValue, Statement};
 use crate::scope::{Limits, Scope, SearchPath};
+use gather::Gathered;
 use names::Standing;
 use pg_query::protobuf::{self, RawStmt};
 use portcullis_model::{Action, Fault, Object, Operation, Part};
@@ -88,7 +91,7 @@ fn refused(text: &str, fault: Fault) -> Reading {
 
 fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &Limits, steps: &Steps) -> Reading {
     let standing = Standing { steps: steps.clone(), ..Standing::new(scope) };
-    let mut course = Course { standing, began: false };
+    let mut course = Course { standing, began: false, saved: Savepoints::default() };
     let mut statements = Vec::with_capacity(tree.stmts.len());
     for raw in &tree.stmts {
         let span = span(text, raw);
@@ -120,7 +123,7 @@ fn read_tree(text: &str, tree: &protobuf::ParseResult, scope: &Scope, limits: &L
         if steps.are_out() {
             return refused(text, steps::too_large());
         }
-        course.passes(&gathered.effects, &operations, node);
+        course.passes(&gathered, &operations, node);
         statements.push(Statement {
             span,
             tag: children::tag(node),
@@ -154,19 +157,26 @@ struct Course<'s> {
     standing: Standing<'s>,
     /// The open transaction was begun in this text, so what it set is known.
     began: bool,
+    /// A rollback to one of these leaves names as they are.
+    saved: Savepoints,
 }
 
 impl Course<'_> {
-    fn passes(&mut self, effects: &[Effect], operations: &[Operation], node: pg_query::NodeRef<'_>) {
-        for effect in effects {
+    fn passes(&mut self, gathered: &Gathered, operations: &[Operation], node: pg_query::NodeRef<'_>) {
+        // What a prepared statement does about savepoints is not told here.
+        if !gathered.executes.is_empty() {
+            self.saved.forget();
+        }
+        for effect in &gathered.effects {
             self.effect(effect);
         }
-        if effects.contains(&Effect::ChangesCatalogue) {
+        if gathered.effects.contains(&Effect::ChangesCatalogue) {
             self.touched(operations, node);
         }
     }
 
     fn effect(&mut self, effect: &Effect) {
+        let renames = self.saved.renames(effect);
         let standing = &mut self.standing;
         match effect {
             Effect::Begin => self.began = true,
@@ -190,6 +200,7 @@ impl Course<'_> {
                 self.began = false;
                 self.ends();
             }
+            Effect::RollbackTo(_) if !renames => {}
             Effect::RollbackTo(_) | Effect::TwoPhase => {
                 standing.path = SearchPath::Unknown;
                 standing.uncertain = true;

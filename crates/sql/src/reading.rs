@@ -211,6 +211,69 @@ impl Effect {
     }
 }
 
+/// Savepoints of one text behind which nothing changed what names mean, so that a rollback to one of them undoes
+/// nothing about names. They are the last of those that the server has; one of the same name hides those before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Savepoints(Vec<Name>);
+
+impl Savepoints {
+    /// So many are followed; those before them count as unknown.
+    const MOST: usize = 64;
+
+    /// Whether names may mean something else behind this effect of the text's next statement.
+    pub fn renames(&mut self, effect: &Effect) -> bool {
+        match effect {
+            Effect::Savepoint(name) => {
+                if self.0.len() >= Self::MOST {
+                    self.0.remove(0);
+                }
+                self.0.push(name.clone());
+                false
+            }
+            // It goes with all that were made behind it; where it is none of these, these were.
+            Effect::Release(name) => {
+                self.0.truncate(self.last(name).unwrap_or(0));
+                false
+            }
+            // It stays, and those behind it go.
+            Effect::RollbackTo(name) => {
+                let kept = self.last(name).map_or(0, |at| at + 1);
+                self.0.truncate(kept);
+                kept == 0
+            }
+            Effect::Commit { .. }
+            | Effect::Rollback { .. }
+            | Effect::TwoPhase
+            | Effect::SearchPath { .. }
+            | Effect::CreatesTemporary(_)
+            | Effect::DropsTemporary(_)
+            | Effect::ChangesCatalogue
+            | Effect::DiscardAll
+            | Effect::ResetAll
+            | Effect::Role => {
+                self.0.clear();
+                true
+            }
+            // What the name of a prepared statement stands for says nothing of relations, and no rollback undoes it.
+            Effect::Prepare { .. }
+            | Effect::Deallocate(_)
+            | Effect::Begin
+            | Effect::DeclareCursor { .. }
+            | Effect::CloseCursor(_)
+            | Effect::Setting { .. } => false,
+        }
+    }
+
+    /// A statement ran of which it is not told what it did about savepoints.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    fn last(&self, name: &Name) -> Option<usize> {
+        self.0.iter().rposition(|kept| kept == name)
+    }
+}
+
 impl Statement {
     /// A statement that could not be read.
     #[must_use]
@@ -283,6 +346,54 @@ impl Reading {
 mod tests {
     use super::*;
     use portcullis_model::{Action, Object, QualifiedName, RelationKind};
+
+    /// What each effect says: savepoints `+a`, RELEASE `-a`, ROLLBACK TO `<a`, a change of names `!`, PREPARE `p`.
+    fn renames(script: &str) -> String {
+        let mut saved = Savepoints::default();
+        let said = script.split(' ').map(|word| {
+            let name = || Name::canonical(&word[1..]);
+            let effect = match &word[..1] {
+                "+" => Effect::Savepoint(name()),
+                "-" => Effect::Release(name()),
+                "<" => Effect::RollbackTo(name()),
+                "p" => Effect::Prepare { name: name(), text: "SELECT 1".into() },
+                _ => Effect::ChangesCatalogue,
+            };
+            if saved.renames(&effect) { '?' } else { '.' }
+        });
+        said.collect()
+    }
+
+    #[test]
+    fn a_rollback_to_a_savepoint_of_the_text_undoes_nothing_about_names_where_nothing_was_done() {
+        for (script, said) in [
+            ("+a <a <a", "..."),
+            ("+a p <a", "..."),
+            ("<a", "?"),
+            ("+a ! <a", ".??"),
+            ("+a ! <a <a", ".???"),
+            ("+a <b", ".?"),
+            ("+a <b <a", ".??"),
+            // The last of a name hides the others, until it goes.
+            ("+a ! +a <a", ".?.."),
+            ("+a ! +a -a <a", ".?..?"),
+            ("+a +a -a <a -a <a", ".....?"),
+            ("+a ! +b <a <b", ".?.??"),
+            ("+a +b -a <b", "...?"),
+            ("+a +b <a <b", "...?"),
+            ("+a +b <b <a", "...."),
+            ("! +a -b <a", "?..?"),
+        ] {
+            assert_eq!(renames(script), said, "{script}");
+        }
+    }
+
+    #[test]
+    fn only_so_many_savepoints_are_followed() {
+        let many: Vec<_> = (0..100).map(|number| format!("+s{number}")).collect();
+        assert!(renames(&format!("{} <s36", many.join(" "))).ends_with('.'));
+        assert!(renames(&format!("{} <s35", many.join(" "))).ends_with('?'));
+    }
 
     #[test]
     fn operations_of_several_statements_are_listed_once_in_the_order_of_first_mention() {

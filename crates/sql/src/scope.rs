@@ -20,11 +20,28 @@ pub struct Limits {
     pub comment_nesting: usize,
     /// Objects that an operation on a container is enumerated to. 1000.
     pub enumeration: usize,
+    /// Whoever runs the text is known to have `standard_conforming_strings` on, so that `LIKE x ESCAPE '\'` is one
+    /// thing. Not so by default: of a text in a shell line nobody knows.
+    pub pinned_strings: bool,
+}
+
+impl Limits {
+    /// The same, for texts of a session in which `standard_conforming_strings` is pinned.
+    #[must_use]
+    pub const fn pinned(self) -> Self {
+        Self { pinned_strings: true, ..self }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { statement_bytes: 1 << 20, tokens: 400_000, comment_nesting: 64, enumeration: 1000 }
+        Self {
+            statement_bytes: 1 << 20,
+            tokens: 400_000,
+            comment_nesting: 64,
+            enumeration: 1000,
+            pinned_strings: false,
+        }
     }
 }
 

@@ -6,8 +6,10 @@
 //! Does not promise that the plan is right: `portcullis_gate::Answer::plan` does.
 //! Held by: the tests below, `core/tests/masking.rs`, and `tests/it/record.rs`.
 
+mod pieces;
 mod values;
 
+pub(crate) use pieces::LONGEST_RECORDED;
 pub(crate) use values::{text_of, type_name, type_oids};
 
 use crate::frame::Run;
@@ -53,6 +55,8 @@ struct Planned {
     width: Option<u16>,
     client: Option<RowRewriter>,
     record: Option<Vec<Option<mask::Mask>>>,
+    /// What the record is to hold of a row that comes in pieces.
+    long: Option<pieces::Recorded>,
 }
 
 impl Shape {
@@ -116,7 +120,7 @@ impl Shape {
         let mut unread = rows.frames;
         while unread > 0 && answer.records_rows() {
             let Some(body) = next_body(&mut left) else { break };
-            self.record(answer, &body);
+            self.record(answer, &body, false);
             unread -= 1;
         }
         answer.count_rows(unread as u64);
@@ -141,7 +145,7 @@ impl Shape {
         let planned = self.planned.as_ref();
         match planned.and_then(|planned| planned.width) {
             Some(width) if width_of(first) != Some(width) => Err(BadRow::Malformed),
-            Some(_) | None => Ok(planned.is_some_and(|planned| planned.client.is_some())),
+            Some(_) | None => Ok(planned.and_then(|planned| planned.client.as_ref()).is_some_and(RowRewriter::masks)),
         }
     }
 
@@ -195,18 +199,19 @@ impl Shape {
             width: Some(cells),
             client: client.map(|plan| RowRewriter::new(mask::Plan::new(plan.into_iter().enumerate().map(planned)))),
             record: record.map(|plan| plan.into_iter().map(|mask| mask.map(|mask| mask as mask::Mask)).collect()),
+            long: None,
         });
         Ok(())
     }
 
-    /// Records one row, as the masks of the record leave it.
-    fn record(&mut self, answer: &mut Answer, body: &[u8]) {
+    /// Records one row, as the masks of the record leave it, or left it where it `is_masked` already.
+    fn record(&mut self, answer: &mut Answer, body: &[u8], is_masked: bool) {
         let Ok(row) = DataRow::read(body) else {
             answer.count_rows(1);
             return;
         };
         self.tell(answer, row.len());
-        let masks = self.planned.as_ref().and_then(|planned| planned.record.as_ref());
+        let masks = self.planned.as_ref().filter(|_| !is_masked).and_then(|planned| planned.record.as_ref());
         let known = |index: usize| self.columns.get(index).filter(|_| self.columns.len() == row.len());
         let cell = |(index, cell): (usize, Result<Option<&[u8]>, _>)| match cell {
             Ok(None) => None,

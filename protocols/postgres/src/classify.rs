@@ -5,13 +5,16 @@
 //! for the gateway's refusals cannot be made by SQL either. Of a statement that the server does not plan ahead it is told
 //! that its names are looked up when it runs ([`Read::late`]). What is run by name is judged as whatever the server may have
 //! analysed it as ([`Analysed`]).
-//! Within one text, what follows a change of meaning is read in a scope that knows no search path.
+//! Within one text, what follows a change of meaning is read in a scope that knows no search path; where the change was
+//! made by what EXECUTE runs, nothing may follow.
 //!
 //! Does not promise to know cursors that functions open: their names are unknown, and refused.
-//! Held by: the tests below, `tests/it/names.rs` and `tests/it/scope.rs` against a real server.
+//! Held by: `classify/tests.rs`, `tests/it/names.rs` and `tests/it/scope.rs` against a real server.
 
 mod analysed;
 mod named;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub(crate) use analysed::{Analysed, Executed, Meaning, Under};
@@ -26,7 +29,6 @@ use portcullis_model::{
 use portcullis_sql::{
     Cache, CopyDirection, CopyOptions, Dialect, Effect, Limits, Reading, Scope, SearchPathValue, Statement,
 };
-use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use walk::Walk;
@@ -231,18 +233,7 @@ impl Reader {
     /// Reads a text in a scope.
     pub(crate) fn read(&self, text: &Arc<str>, scope: &Scope, names: &dyn Lookup) -> Result<Read, WaitFor> {
         let reading = self.cache.read(text, Dialect::Postgres, scope, &self.limits);
-        let mut walk = Walk {
-            reader: self,
-            names,
-            scope,
-            made: HashMap::new(),
-            opened: HashMap::new(),
-            unsure: false,
-            copies: None,
-            rewritten: false,
-            counted: None,
-            listed: HashSet::new(),
-        };
+        let mut walk = Walk::new(self, names, scope);
         let mut read = Read {
             text: Arc::clone(text),
             operations: Arc::new([]),
@@ -283,7 +274,7 @@ impl Reader {
             // A cursor's name is only known behind the reply.
             let names = |effect: &Effect| matches!(effect, Effect::DeclareCursor { .. } | Effect::CloseCursor(_));
             read.barrier |= effects.iter().any(|effect| effect.is_barrier() || names(effect));
-            walk.unsure |= effects.iter().any(Effect::is_barrier);
+            walk.passes(statement, &effects, &mut read);
             read.effects.push(effects);
         }
         read.counted = counted(&reading.statements, walk.counted.take());

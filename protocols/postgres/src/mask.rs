@@ -6,9 +6,11 @@
 //! Promises:
 //! - A masked value is valid for its type and format; where that cannot be, or the value cannot be read, it is NULL.
 //! - What is not masked leaves byte for byte as it came, and where a stream was cut on its way changes nothing.
-//! - A row that is not what its plan expects is an error before any byte of it is given out; so is a row too long to be
-//!   masked. Nothing is ever passed on because it was not understood.
-//! - Memory is bounded by [`LONGEST_ROW`], and grows with what arrived, never with a length that was declared.
+//! - A row that is not what its plan expects is an error before any byte of it is given out; so is a row of which too much
+//!   would leave. Nothing is ever passed on because it was not understood.
+//! - How long a value is that is hidden changes nothing but whether it is NULL: it is no part of what may be too long.
+//! - Memory is bounded by [`LONGEST_ROW`] and one value, and grows with what arrived, never with a length that was
+//!   declared.
 //!
 //! Does not promise that the plan is right: which columns are protected is decided elsewhere, as are their types where
 //! the protocol does not tell them (COPY). Nor that nothing can be inferred: the number of rows shows, and so does which
@@ -17,6 +19,7 @@
 //! entries [`fuzz_mask_copy`] and [`fuzz_mask_row`].
 
 mod array;
+mod cells;
 mod copy_out;
 mod fuzz;
 mod json;
@@ -24,12 +27,14 @@ mod message;
 mod row;
 #[cfg(test)]
 mod sample;
+mod sieve;
 mod value;
 
 pub(crate) use copy_out::{BadCopy, CopyColumn, CopyFormat, CopyOptions, CopyRewriter, ForceQuote};
 pub use fuzz::{fuzz_mask_copy, fuzz_mask_row};
 pub(crate) use message::{detect_in, detect_in_notification, scrub, withhold};
 pub(crate) use row::{BadRow, Plan, PlannedColumn, RowRewriter};
+pub(crate) use sieve::Bounds;
 pub(crate) use value::{Masked, Replace, Treatment, mask};
 
 use portcullis_gate::MaskKind;
@@ -38,11 +43,13 @@ use std::sync::Arc;
 /// What treats one column's values.
 pub(crate) type Mask = Arc<dyn Replace + Send + Sync>;
 
-/// The longest row that is masked. A row's length stands in front of its cells, so a row with a masked cell must be whole
-/// before its first byte can leave; the server's own limit is 1 GiB, and eight sessions at once must not need 8 GiB.
+/// The most that leaves of a row that is masked. A row's length stands in front of its cells, so a row with a masked cell
+/// must be whole before its first byte can leave; the server's own limit is 1 GiB, and eight sessions at once must not need
+/// 8 GiB.
 pub(crate) const LONGEST_ROW: usize = 64 * 1024 * 1024;
 
-/// The longest value that is given to a transform or searched; a longer one is NULL. It bounds the time one cell takes.
+/// The longest value that is given to a transform or searched, and the longest that comes of it; a longer one is NULL. It
+/// bounds the time one cell takes.
 pub(crate) const LONGEST_VALUE: usize = 16 * 1024 * 1024;
 
 /// The bytes of a row's frame that say how many values it has: tag, length and count.

@@ -66,7 +66,8 @@ impl Settings {
             discovery: None,
             login_timeout: Duration::from_secs(30),
             frames: FrameLimits::default(),
-            reading: Limits::default(),
+            // The login pins how strings are read, and sees to it that they stay so.
+            reading: Limits::default().pinned(),
             cache: 32 << 20,
             idle: Duration::from_secs(3600),
         }

@@ -303,7 +303,7 @@ mod tests {
 
     fn operations(sql: &str) -> Vec<Operation> {
         let scope = Scope::assuming(Name::canonical("public"));
-        portcullis_sql::read(sql, Dialect::Postgres, &scope, &Limits::default()).operations()
+        portcullis_sql::read(sql, Dialect::Postgres, &scope, &Limits::default().pinned()).operations()
     }
 
     const ALL: &str = "  - { id: all, allow: { actions: [any], objects: [\"*\"] } }\n";

@@ -1,5 +1,5 @@
-//! `portcullis policy explain`: what a statement, a command line or a request would do, which rules match, and which columns of its result would be
-//! masked, by which rule and why.
+//! `portcullis policy explain`: what a statement, a command line or a request would do, which rules match, and which
+//! columns of its result would be masked, by which rule and why.
 //!
 //! With `--config`, the catalogue of the connection's database is read through the gateway's own credential, so that names
 //! and columns mean what they mean there, under the search path that a login has by default. Without it, or where the
@@ -127,7 +127,7 @@ impl Asked {
             (None, _) => (assumed(), Some("no configuration is given".to_owned())),
         };
         let connection = configured.unwrap_or_else(|| connection(&args.connection));
-        let reading = portcullis_sql::read(sql, Dialect::Postgres, &scope, &Limits::default());
+        let reading = portcullis_sql::read(sql, Dialect::Postgres, &scope, &Limits::default().pinned());
         let explain =
             |statement: &Statement| explain_masks(set, principal, &connection, &scope.catalogue, &statement.lineage);
         let masks: Vec<_> = match unread {

@@ -1,5 +1,5 @@
-//! `portcullis policy`: run the bundles' tests, put a changed set into force; `explain.rs` explains a decision, `diff.rs` says
-//! what changed bundles would have decided about what is recorded.
+//! `portcullis policy`: run the bundles' tests, put a changed set into force; `explain.rs` explains a decision, `diff.rs`
+//! says what changed bundles would have decided about what is recorded.
 //!
 //! Promises: `test` and `explain` use the same reader and the same policy code as the gateway; there is no backend here,
 //! so an unqualified name that nothing is known of is taken to lie in `public`. Held by: `tests/it`.
@@ -90,8 +90,13 @@ pub(crate) fn load(files: &[PathBuf], config: Option<&Path>) -> Result<PolicySet
 
 /// What the text would do, read without a backend.
 fn read_sql(sql: &str) -> Vec<Operation> {
-    portcullis_sql::read(sql, Dialect::Postgres, &Scope::assuming(Name::canonical("public")), &Limits::default())
-        .operations()
+    portcullis_sql::read(
+        sql,
+        Dialect::Postgres,
+        &Scope::assuming(Name::canonical("public")),
+        &Limits::default().pinned(),
+    )
+    .operations()
 }
 
 /// What a command line would do, read without a target: in the home of its login.

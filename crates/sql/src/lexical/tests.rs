@@ -7,8 +7,10 @@ use proptest::prelude::*;
 const TABLE: &str = include_str!("../../../../fixtures/sql/lexical.tsv");
 
 fn verdict(text: &str) -> &'static str {
-    match check(text, &Limits::default()) {
+    let limits = Limits::default();
+    match check(text, &limits) {
         Ok(()) => "ok",
+        Err(Fault::Ambiguous { .. }) if check(text, &limits.pinned()).is_ok() => "pinned",
         Err(Fault::Ambiguous { .. }) => "ambiguous",
         Err(Fault::TooLarge { .. }) => "too large",
         Err(Fault::Syntax { .. } | Fault::Missing { .. } | Fault::Unsupported { .. }) => "other",
@@ -141,6 +143,9 @@ fn piece() -> impl Strategy<Value = &'static str> {
         Just("\u{a0}"),
         Just("\u{feff}"),
         Just("U&'d' UESCAPE '!'"),
+        Just("escape"),
+        Just("ESCAPE '\\'"),
+        Just("'\\'"),
     ]
 }
 

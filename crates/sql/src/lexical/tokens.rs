@@ -12,6 +12,8 @@ pub(super) enum Backslash {
     Plain,
     /// Takes the next character with it.
     Escapes,
+    /// The same, but for the literal `'\'` right behind the word ESCAPE: there it is a character.
+    EscapesElsewhere,
 }
 
 /// What kind of token it is.
@@ -67,6 +69,8 @@ pub(super) struct Tokens<'t> {
     bytes: &'t [u8],
     at: usize,
     backslash: Backslash,
+    /// The token before `at` is the word ESCAPE.
+    behind_escape: bool,
     nested_openers: usize,
     /// The end of the run of operator characters that `at` was last seen in.
     run_end: usize,
@@ -117,7 +121,8 @@ const fn is_word(byte: u8) -> bool {
 
 impl<'t> Tokens<'t> {
     pub(super) const fn new(text: &'t str, backslash: Backslash) -> Self {
-        Self { bytes: text.as_bytes(), at: 0, backslash, nested_openers: 0, run_end: 0, rescanned: 0 }
+        let bytes = text.as_bytes();
+        Self { bytes, at: 0, backslash, behind_escape: false, nested_openers: 0, run_end: 0, rescanned: 0 }
     }
 
     /// How many comments were opened inside comments so far.
@@ -257,8 +262,24 @@ impl<'t> Tokens<'t> {
         }
     }
 
+    /// Whether a backslash escapes in the plain literal that starts here.
+    fn escapes_at(&self, start: usize) -> bool {
+        match self.backslash {
+            Backslash::Plain => false,
+            Backslash::Escapes => true,
+            Backslash::EscapesElsewhere => !(self.behind_escape && self.is_lone_backslash(start)),
+        }
+    }
+
+    /// Whether the plain literal that starts here is `'\'` and nothing more: no quote is doubled in it, and it does not
+    /// go on behind a line break.
+    fn is_lone_backslash(&self, start: usize) -> bool {
+        self.bytes.get(start..start + 3) == Some(br"'\'".as_slice())
+            && self.literal(start + 1, false, true) == (start + 3, true, false)
+    }
+
     fn string(&self, kind: Kind, start: usize, body: usize) -> Token {
-        let escapes = kind == Kind::Escape || (kind == Kind::Plain && self.backslash == Backslash::Escapes);
+        let escapes = kind == Kind::Escape || (kind == Kind::Plain && self.escapes_at(start));
         let (end, backslash, open) = self.literal(body, escapes, kind != Kind::Bits);
         Token { kind, start, end, backslash, open }
     }
@@ -372,6 +393,9 @@ impl Iterator for Tokens<'_> {
         let start = self.at;
         let token = self.token(start, self.byte(start)?);
         self.at = token.end;
+        // The name "escape" in quotes is another kind of token, as is any word that is longer.
+        let written = self.bytes.get(token.start..token.end).unwrap_or_default();
+        self.behind_escape = token.kind == Kind::Word && written.eq_ignore_ascii_case(b"escape");
         Some(token)
     }
 }

@@ -171,6 +171,41 @@ fn the_path_moves_along_a_text() {
 }
 
 #[test]
+fn names_mean_the_same_behind_a_rollback_to_a_savepoint_behind_which_they_did() {
+    let scope = shop::scope();
+    let deletes = |text: &str, from: &str| {
+        let operations = operations(&format!("{text}; DELETE FROM payments WHERE id = 1"), &scope);
+        assert!(operations.contains(&format!("delete table {from}.payments")), "{text}: {operations:?}");
+    };
+    for known in [
+        "BEGIN; SAVEPOINT a; UPDATE orders SET status = 'x' WHERE id = 3; ROLLBACK TO a",
+        "SAVEPOINT a; ROLLBACK TO SAVEPOINT a; ROLLBACK TO a; RELEASE a",
+        "SAVEPOINT a; SAVEPOINT b; RELEASE b; ROLLBACK TO a",
+        "SAVEPOINT a; SAVEPOINT a; ROLLBACK TO a; RELEASE a; ROLLBACK TO a",
+        "SAVEPOINT a; PREPARE p AS SELECT 1; DEALLOCATE ALL; SET statement_timeout = 5; ROLLBACK TO a",
+    ] {
+        deletes(known, "public");
+    }
+    for unknown in [
+        "ROLLBACK TO a",
+        "SAVEPOINT b; ROLLBACK TO a",
+        "SAVEPOINT a; RELEASE a; ROLLBACK TO a",
+        "SAVEPOINT a; SAVEPOINT b; ROLLBACK TO a; ROLLBACK TO b",
+        "SAVEPOINT a; SET search_path = public; ROLLBACK TO a",
+        "SAVEPOINT a; SET LOCAL search_path = public; SAVEPOINT a; RELEASE a; ROLLBACK TO a",
+        "SAVEPOINT a; CREATE TABLE fresh (id int); ROLLBACK TO a",
+        "SAVEPOINT a; CREATE TEMP TABLE fresh (id int); ROLLBACK TO a",
+        "SAVEPOINT a; SET ROLE dba; ROLLBACK TO a",
+        "SAVEPOINT a; COMMIT; ROLLBACK TO a",
+        "SAVEPOINT a; EXECUTE p; ROLLBACK TO a",
+    ] {
+        deletes(unknown, "?");
+    }
+    let between = "SET search_path = hr; SAVEPOINT a; SELECT 1; ROLLBACK TO a; SELECT grade FROM reviews";
+    assert_eq!(operations(between, &scope), ["session", "read table hr.reviews (grade)"]);
+}
+
+#[test]
 fn what_ddl_touched_is_not_what_the_catalogue_says() {
     let scope = shop::scope();
     let made = operations("CREATE TABLE fresh (id int); INSERT INTO fresh VALUES (1)", &scope);

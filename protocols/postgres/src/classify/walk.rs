@@ -10,7 +10,7 @@ use super::named::{copies_out, is_rewritten, with_named};
 use super::{CopyOut, DEEPEST, Executed, Lookup, Made, Meaning, Opened, Read, Reader, Under, WaitFor};
 use crate::core::names::Found;
 use portcullis_model::{Counted, Lineage, Name, Operation, Place};
-use portcullis_sql::{CopyDirection, Dialect, Effect, Reading, Scope, SearchPath, Statement};
+use portcullis_sql::{CopyDirection, Dialect, Effect, Reading, Savepoints, Scope, SearchPath, Statement};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -25,6 +25,10 @@ pub(super) struct Walk<'a> {
     pub(super) opened: HashMap<Name, Option<Opened>>,
     /// A statement before this one changed what names mean.
     pub(super) unsure: bool,
+    /// Savepoints of this text to which a rollback changes nothing about names.
+    pub(super) saved: Savepoints,
+    /// What EXECUTE ran before this statement changed what names mean, which the text was read without.
+    pub(super) renamed: bool,
     /// What a statement that this one runs by name copies to the client.
     pub(super) copies: Option<CopyOut>,
     /// Rewrite rules may change what a statement that this one runs by name returns.
@@ -33,6 +37,26 @@ pub(super) struct Walk<'a> {
     pub(super) counted: Option<Counted>,
     /// The operations listed so far: a text may run thousands of names.
     pub(super) listed: HashSet<Operation>,
+}
+
+impl<'a> Walk<'a> {
+    /// Before the first statement of a text.
+    pub(super) fn new(reader: &'a Reader, names: &'a dyn Lookup, scope: &'a Scope) -> Self {
+        Self {
+            reader,
+            names,
+            scope,
+            made: HashMap::new(),
+            opened: HashMap::new(),
+            unsure: false,
+            saved: Savepoints::default(),
+            renamed: false,
+            copies: None,
+            rewritten: false,
+            counted: None,
+            listed: HashSet::new(),
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -72,6 +96,24 @@ impl Walk<'_> {
             self.effect(effect, statement, read);
         }
         Ok(())
+    }
+
+    /// What the statement has changed about names for those behind it; `effects`: its own, and those of what it runs by
+    /// name. By Parse, SET and CREATE TEMPORARY TABLE are prepared like queries, and EXECUTE runs them.
+    pub(super) fn passes(&mut self, statement: &Statement, effects: &[Effect], read: &mut Read) {
+        if self.renamed {
+            read.refuse("what EXECUTE runs before it changes what names mean: send it by itself".to_owned());
+        }
+        if !statement.executes.is_empty() {
+            self.saved.forget();
+        }
+        for effect in effects {
+            self.unsure |= self.saved.renames(effect);
+        }
+        // What a name stands for is followed here; all else is by whoever read the text, who did not see these.
+        let ran = effects.get(statement.effects.len()..).unwrap_or_default();
+        let named = |effect: &Effect| matches!(effect, Effect::Prepare { .. } | Effect::Deallocate(_));
+        self.renamed |= ran.iter().any(|effect| effect.is_barrier() && !named(effect));
     }
 
     fn execute(

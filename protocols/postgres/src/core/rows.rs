@@ -2,18 +2,17 @@
 //!
 //! Promises: a row that may have to be masked leaves whole or not at all; what becomes of its columns is decided once as
 //! many bytes of it came as say how many there are, so where it was cut changes nothing; nothing of the gateway's own gets
-//! between two pieces; rows that cannot be masked end the session. Does not promise what becomes of a column: `answer.rs` does.
+//! between two pieces; rows that cannot be masked end the session, and which these are does not depend on a value that is
+//! hidden. Does not promise what becomes of a column: `answer.rs` does.
 //! Held by: `core/tests/masking.rs`, `core/tests/holding.rs`, and `tests/it/masking.rs` against a real server.
 
 use super::backend::Front;
 use super::run::RunId;
 use super::{Core, State, Steps};
+use crate::answer::LONGEST_RECORDED;
 use crate::frame::{Chunk, Run as Rows};
 use crate::mask;
 use bytes::BytesMut;
-
-/// The longest row in pieces that is still put together for the record, in bytes.
-const LONGEST_RECORDED: usize = 1 << 20;
 
 /// A long row that comes in pieces.
 #[derive(Default)]
@@ -25,8 +24,8 @@ pub(super) enum LongRow {
     Begun(BytesMut),
     /// The same as [`LongRow::Passing`], and it may still be recorded.
     Recorded(BytesMut),
-    /// It must be whole before it leaves.
-    Masked(BytesMut),
+    /// It must be whole before it leaves, and what is kept of it until then is with its run.
+    Masked,
 }
 
 impl Core {
@@ -83,27 +82,24 @@ impl Core {
         }
     }
 
-    /// A piece of a long row. One that is recorded or masked is put together first.
+    /// A piece of a long row. What is masked leaves with the last of them; what is recorded is put together.
     fn row_chunk(&mut self, id: RunId, chunk: Chunk, steps: &mut Steps) {
         let Some(chunk) = self.begun(chunk) else { return };
         let Some(run) = self.runs.get_mut(id) else { return self.breach("data of what has ended", steps) };
         if chunk.first {
             let Ok(masks) = run.masks(&chunk.bytes) else { return self.unmaskable(steps) };
             self.row = match (masks, run.answer.records_rows()) {
-                (true, _) => LongRow::Masked(BytesMut::new()),
+                (true, _) => LongRow::Masked,
                 (false, true) => LongRow::Recorded(BytesMut::new()),
                 (false, false) => LongRow::Passing,
             };
         }
         match &mut self.row {
-            LongRow::Masked(row) => {
-                row.extend_from_slice(&chunk.bytes);
-                if row.len() > mask::LONGEST_ROW {
-                    return self.unmaskable(steps);
-                }
-                if chunk.last {
-                    let bytes = std::mem::take(row).freeze();
-                    self.on_rows(Rows { bytes, frames: 1 }, steps);
+            LongRow::Masked => {
+                match run.piece(&chunk) {
+                    Ok(Some(row)) => steps.down.push(run.answer.release(row)),
+                    Ok(None) => {}
+                    Err(_) => self.unmaskable(steps),
                 }
                 return;
             }
@@ -122,7 +118,7 @@ impl Core {
                     let rows = Rows { bytes: row.freeze(), frames: 1 };
                     let _left = run.rows(&rows);
                 }
-                LongRow::Begun(_) | LongRow::Masked(_) | LongRow::Passing => run.answer.count_rows(1),
+                LongRow::Begun(_) | LongRow::Masked | LongRow::Passing => run.answer.count_rows(1),
             }
         }
         self.within = !chunk.last;

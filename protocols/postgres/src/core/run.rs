@@ -100,6 +100,11 @@ impl Run {
         self.shape.masks(&mut self.answer, self.statements, rewritten, first)
     }
 
+    /// A piece of a row that is masked: the whole row, with the last of them.
+    pub(crate) fn piece(&mut self, piece: &frame::Chunk) -> Result<Option<Bytes>, BadRow> {
+        self.shape.piece(&mut self.answer, &piece.bytes, piece.first)
+    }
+
     /// The same run once more, under a new permission.
     pub(crate) fn again(&mut self, session: &Session, permit: Permit) {
         self.command = permit.command().clone();

@@ -1,10 +1,10 @@
 //! What COPY … TO STDOUT sends, with the values of protected columns replaced: text, CSV and binary.
 //!
-//! Promises: where CopyData messages begin and end changes nothing; a row is understood once it is whole and leaves whole.
-//! Columns that are not masked leave byte for byte. Only what the server writes is understood, and strictly: another number
-//! of columns, a quote in the middle of a field, anything behind the end is [`BadCopy`], and no byte of that row is in
-//! the output. The server sends one row in one CopyData and clients count on it; who pushes one message and frames what
-//! came out as one message keeps that.
+//! Promises: where CopyData messages begin and end changes nothing; a row leaves whole, and of what came of it only what
+//! leaves is kept until then (`sieve.rs`). Columns that are not masked leave byte for byte. Only what the server writes is
+//! understood, and strictly: another number of columns, a quote in the middle of a field, anything behind the end is
+//! [`BadCopy`], and no byte of that row is in the output. The server sends one row in one CopyData and clients count on
+//! it; who pushes one message and frames what came out as one message keeps that.
 //! In text format a value may look like NULL where the statement chose what stands for NULL (`NULL '123-45-6789'` makes
 //! that a question about the value), so there a protected column's NULLs are treated as values.
 //!
@@ -12,8 +12,9 @@
 //! ENCODING other than UTF8. A header line that the options announce is passed on. Held by: `copy_out/tests.rs` and
 //! [`super::fuzz_mask_copy`].
 
-use super::value::{Masked, mask};
-use super::{LONGEST_ROW, Mask};
+use super::Mask;
+use super::row::{Plan, PlannedColumn};
+use super::sieve::{Bounds, Sieve, Unfit};
 
 mod binary;
 mod csv;
@@ -122,9 +123,18 @@ pub(crate) enum BadCopy {
     /// Options that no server takes.
     #[error("options of COPY that exclude each other")]
     Options,
-    /// A row longer than [`LONGEST_ROW`].
+    /// More would leave of a row than [`Bounds::row`].
     #[error("a row of COPY data that is too long to be masked")]
     TooLong,
+}
+
+impl From<Unfit> for BadCopy {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Malformed => Self::Malformed,
+            Unfit::TooLong => Self::TooLong,
+        }
+    }
 }
 
 /// One column of a COPY.
@@ -139,10 +149,10 @@ pub(crate) struct CopyColumn {
 /// Rewrites the data of one COPY … TO STDOUT.
 pub(crate) struct CopyRewriter {
     options: CopyOptions,
-    columns: Columns,
-    scan: Scan,
-    /// What arrived of a row that is not whole.
-    pending: Vec<u8>,
+    sieve: Sieve,
+    reader: Reader,
+    /// Whether anything came of a row, or of a header, that has not ended.
+    begun: bool,
     stage: Stage,
 }
 
@@ -158,12 +168,24 @@ enum Stage {
     Rows,
 }
 
-/// Looks for the end of a row, or of a header, and remembers how far it looked.
-enum Scan {
-    Binary(binary::Scan),
-    Csv(csv::Scan),
-    Text(text::Scan),
+/// Finds values and the ends of rows.
+enum Reader {
+    Binary(binary::Reader),
+    Csv(csv::Reader),
+    Text(text::Reader),
 }
+
+/// What ended with the bytes that a reader took, which else took all there were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// A row, or the header.
+    Row,
+    /// The data.
+    Data,
+}
+
+/// What a reader took of a row: so many bytes, and what ended there.
+type Taken = Result<(usize, Option<Ended>), BadCopy>;
 
 impl CopyRewriter {
     /// For the data of one COPY with these options and exactly these columns.
@@ -171,23 +193,29 @@ impl CopyRewriter {
     /// # Errors
     /// [`BadCopy::Options`].
     pub(crate) fn new(options: CopyOptions, columns: Vec<CopyColumn>) -> Result<Self, BadCopy> {
+        Self::within(options, columns, Bounds::default())
+    }
+
+    /// The same within other bounds.
+    pub(crate) fn within(options: CopyOptions, columns: Vec<CopyColumn>, bounds: Bounds) -> Result<Self, BadCopy> {
         if !options.are_possible() {
             return Err(BadCopy::Options);
         }
-        let scan = match options.format {
-            CopyFormat::Binary => Scan::Binary(binary::Scan::new(columns.len())),
-            CopyFormat::Csv => Scan::Csv(csv::Scan::new(&options)),
-            CopyFormat::Text => Scan::Text(text::Scan::default()),
+        let reader = match options.format {
+            CopyFormat::Binary => Reader::Binary(binary::Reader::default()),
+            CopyFormat::Csv => Reader::Csv(csv::Reader::default()),
+            CopyFormat::Text => Reader::Text(text::Reader::default()),
         };
-        let has_header = options.header || options.format == CopyFormat::Binary;
-        let stage = if has_header { Stage::Header } else { Stage::Rows };
-        let masked = vec![0; columns.len()];
-        Ok(Self { options, columns: Columns { columns, masked }, scan, pending: Vec::new(), stage })
+        let binary = options.format == CopyFormat::Binary;
+        let stage = if options.header || binary { Stage::Header } else { Stage::Rows };
+        let planned = |CopyColumn { mask, type_oid }: CopyColumn| PlannedColumn { mask, type_oid, binary };
+        let sieve = Sieve::new(Plan::new(columns.into_iter().map(planned)), bounds);
+        Ok(Self { options, sieve, reader, begun: false, stage })
     }
 
     /// How many values of each column were replaced so far. For the record.
     pub(crate) fn masked(&self) -> &[u64] {
-        &self.columns.masked
+        &self.sieve.masked
     }
 
     /// Takes the body of the next CopyData and appends the rows that are whole, masked.
@@ -198,20 +226,10 @@ impl CopyRewriter {
         if let Stage::Broken(error) = self.stage {
             return Err(error);
         }
-        let mut gathered = std::mem::take(&mut self.pending);
-        let result = if gathered.is_empty() {
-            self.rows(data, out).map(|taken| self.pending.extend_from_slice(data.get(taken..).unwrap_or_default()))
-        } else {
-            gathered.extend_from_slice(data);
-            self.rows(&gathered, out).map(|taken| {
-                gathered.drain(..taken);
-                self.pending = gathered;
-            })
-        };
-        let result = result.and(if self.pending.len() > LONGEST_ROW { Err(BadCopy::TooLong) } else { Ok(()) });
+        let result = self.rows(data, out);
         if let Err(error) = result {
             self.stage = Stage::Broken(error);
-            self.pending = Vec::new();
+            self.sieve.clear();
         }
         result
     }
@@ -223,93 +241,47 @@ impl CopyRewriter {
     pub(crate) fn finish(self) -> Result<(), BadCopy> {
         match self.stage {
             Stage::Broken(error) => Err(error),
-            Stage::Rows if self.options.format == CopyFormat::Binary => Err(BadCopy::Malformed),
+            Stage::Ended => Ok(()),
             // No row and no header: nothing was sent.
-            Stage::Header if self.options.format != CopyFormat::Binary && self.pending.is_empty() => Ok(()),
-            Stage::Header => Err(BadCopy::Malformed),
-            Stage::Ended | Stage::Rows => {
-                if self.pending.is_empty() {
-                    Ok(())
-                } else {
-                    Err(BadCopy::Malformed)
-                }
-            }
+            Stage::Header | Stage::Rows if self.options.format != CopyFormat::Binary && !self.begun => Ok(()),
+            Stage::Header | Stage::Rows => Err(BadCopy::Malformed),
         }
     }
 
-    /// Rewrites the whole rows at the front; how many bytes they take.
-    fn rows(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<usize, BadCopy> {
-        let mut taken = 0;
-        loop {
-            let rest = data.get(taken..).unwrap_or_default();
-            if rest.is_empty() {
-                return Ok(taken);
-            }
-            if self.stage == Stage::Ended {
-                return Err(BadCopy::Malformed);
-            }
-            let end = match &mut self.scan {
-                Scan::Binary(scan) => scan.end(rest, self.stage == Stage::Header)?,
-                Scan::Csv(scan) => scan.end(rest),
-                Scan::Text(scan) => scan.end(rest),
+    /// Rewrites what is there.
+    fn rows(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), BadCopy> {
+        let mut rest = data;
+        while !rest.is_empty() {
+            let is_header = match self.stage {
+                Stage::Broken(error) => return Err(error),
+                Stage::Ended => return Err(BadCopy::Malformed),
+                Stage::Header => true,
+                Stage::Rows => false,
             };
-            let Some(row) = end.and_then(|end| rest.get(..end)) else { return Ok(taken) };
-            taken += row.len();
-            let start = out.len();
-            if let Err(error) = self.row(row, out) {
-                out.truncate(start);
-                return Err(error);
-            }
+            self.begun = true;
+            let (taken, ended) = match &mut self.reader {
+                Reader::Binary(reader) => reader.take(rest, is_header, &mut self.sieve, out)?,
+                Reader::Csv(reader) => reader.take(rest, &self.options, is_header, &mut self.sieve, out)?,
+                Reader::Text(reader) => reader.take(rest, &self.options, is_header, &mut self.sieve, out)?,
+            };
+            let Some(ended) = ended else { return Ok(()) };
+            self.begun = false;
+            self.stage = match ended {
+                Ended::Row => Stage::Rows,
+                Ended::Data => Stage::Ended,
+            };
+            rest = rest.get(taken..).unwrap_or_default();
         }
-    }
-
-    /// One row, header or end mark, its line end included.
-    fn row(&mut self, row: &[u8], out: &mut Vec<u8>) -> Result<(), BadCopy> {
-        let is_header = self.stage == Stage::Header;
-        let is_end = match self.options.format {
-            CopyFormat::Binary if is_header => {
-                out.extend_from_slice(row);
-                false
-            }
-            CopyFormat::Binary => binary::row(row, &mut self.columns, out)?,
-            CopyFormat::Csv => {
-                csv::row(row, &self.options, &mut self.columns, is_header, out)?;
-                false
-            }
-            CopyFormat::Text => text::row(row, &self.options, &mut self.columns, is_header, out)?,
-        };
-        self.stage = if is_end { Stage::Ended } else { Stage::Rows };
         Ok(())
     }
 }
 
-/// The columns, and what was replaced in them.
-struct Columns {
-    columns: Vec<CopyColumn>,
-    masked: Vec<u64>,
-}
-
-impl Columns {
-    /// What treats this column's values. A row with more columns than the COPY is bad.
-    fn at(&self, column: usize) -> Result<Option<&CopyColumn>, BadCopy> {
-        let column = self.columns.get(column).ok_or(BadCopy::Columns)?;
-        Ok(column.mask.is_some().then_some(column))
+/// A row in lines has ended: it leaves if it has a value for each column.
+fn line_ends(sieve: &mut Sieve, out: &mut Vec<u8>) -> Result<(), BadCopy> {
+    if !sieve.is_whole() {
+        return Err(BadCopy::Columns);
     }
-
-    /// What becomes of a value that is not NULL.
-    fn mask(&mut self, column: usize, value: &[u8], binary: bool) -> Masked {
-        let Some(CopyColumn { mask: Some(with), type_oid }) = self.columns.get(column) else { return Masked::Null };
-        let masked = mask(value, *type_oid, binary, with.as_ref());
-        if masked != Masked::Keep
-            && let Some(count) = self.masked.get_mut(column)
-        {
-            *count += 1;
-        }
-        masked
-    }
-
-    /// A row had this many columns. A COPY of none has rows of one empty field.
-    fn check(&self, seen: usize) -> Result<(), BadCopy> {
-        if seen == self.columns.len() { Ok(()) } else { Err(BadCopy::Columns) }
-    }
+    sieve.show(b"\n")?;
+    sieve.leave(out);
+    Ok(())
 }

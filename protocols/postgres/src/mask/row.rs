@@ -4,14 +4,17 @@
 //! value change. A row whose cells are not as many as the plan's columns, whose lengths lie, or that became too long is
 //! [`BadRow`], and no byte of it is in the output; the rows before it are. The caller ends the session, since nothing is
 //! known any more of what the server sends.
-//! A row that arrives in pieces is gathered whole if the plan masks anything: its length stands in front of its cells. If
-//! the plan masks nothing, pieces pass as they come; runs of rows need not come here at all then.
+//! A row that arrives in pieces leaves once it is whole, since its length stands in front of its cells; of what arrives
+//! only what leaves is kept (`sieve.rs`), and it comes to the same as the row in one piece. Where the plan masks nothing,
+//! rows need not come here at all.
 //!
-//! Nothing is allocated for a row but what [`super::Replace`] returns, and that not for a text replaced whole. Held by: `row/tests.rs` and
-//! [`super::fuzz_mask_row`].
+//! Nothing is allocated for a row in one piece but what [`super::Replace`] returns, and that not for a text replaced whole.
+//! Held by: `row/tests.rs` and [`super::fuzz_mask_row`].
 
-use super::value::{Masked, is_plain, mask, mask_plain, matters};
-use super::{LONGEST_ROW, Mask};
+use super::cells::Cells;
+use super::sieve::{Bounds, Sieve, Unfit};
+use super::value::{Masked, Treatment, is_plain, mask_plain, matters};
+use super::{Mask, ROW_HEADER};
 use crate::frame::{HEADER, LONGEST};
 use bytes::{BufMut, BytesMut};
 use std::sync::Arc;
@@ -30,16 +33,25 @@ pub(crate) struct PlannedColumn {
     pub(crate) binary: bool,
 }
 
-/// A column, and whether its values are texts that are replaced whole.
-struct Column {
-    planned: PlannedColumn,
+/// A column, and what its treatment comes to for its type.
+pub(super) struct Column {
+    pub(super) planned: PlannedColumn,
+    /// Its values are texts that are replaced whole.
     plain: bool,
+    /// Each of its values becomes NULL.
+    pub(super) hides: bool,
+}
+
+impl Column {
+    pub(super) const fn is_masked(&self) -> bool {
+        self.planned.mask.is_some()
+    }
 }
 
 /// What becomes of the rows of one result: one entry for each of its columns.
 #[derive(Clone)]
 pub(crate) struct Plan {
-    columns: Arc<[Column]>,
+    pub(super) columns: Arc<[Column]>,
 }
 
 impl Plan {
@@ -48,14 +60,15 @@ impl Plan {
         let useful = |column: PlannedColumn| {
             let mask = column.mask.filter(|with| matters(column.type_oid, with.as_ref()));
             let plain = mask.as_ref().is_some_and(|with| is_plain(column.type_oid, with.as_ref()));
-            Column { planned: PlannedColumn { mask, ..column }, plain }
+            let hides = mask.as_ref().is_some_and(|with| with.treatment() == Treatment::Null);
+            Column { planned: PlannedColumn { mask, ..column }, plain, hides }
         };
         Self { columns: columns.into_iter().map(useful).collect() }
     }
 
     /// Whether it leaves every row as it is, so that runs of rows can be released by range.
     pub(crate) fn is_empty(&self) -> bool {
-        self.columns.iter().all(|column| column.planned.mask.is_none())
+        !self.columns.iter().any(Column::is_masked)
     }
 }
 
@@ -73,31 +86,52 @@ pub(crate) enum BadRow {
     /// What was called whole rows is something else, or a length in a row lies.
     #[error("a malformed row")]
     Malformed,
-    /// The row is longer than [`LONGEST_ROW`], or would be longer than a frame may be.
+    /// More would leave of the row than [`Bounds::row`].
     #[error("a row that is too long to be masked")]
     TooLong,
 }
 
+impl From<Unfit> for BadRow {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Malformed => Self::Malformed,
+            Unfit::TooLong => Self::TooLong,
+        }
+    }
+}
+
 /// Rewrites the rows of one result.
 pub(crate) struct RowRewriter {
-    plan: Plan,
-    masked: Vec<u64>,
-    /// A row that arrives in pieces.
-    gathered: Vec<u8>,
+    sieve: Sieve,
     /// The newest text that was replaced whole.
     text: String,
+    /// Of a row that arrives in pieces, its frame's beginning, up to its number of cells.
+    head: Vec<u8>,
+    /// The bytes behind that which have not come, once it was read.
+    left: Option<usize>,
+    cells: Cells,
 }
 
 impl RowRewriter {
     /// For the rows of one result.
     pub(crate) fn new(plan: Plan) -> Self {
-        let masked = vec![0; plan.columns.len()];
-        Self { plan, masked, gathered: Vec::new(), text: String::new() }
+        Self::within(plan, Bounds::default())
+    }
+
+    /// The same within other bounds.
+    pub(crate) fn within(plan: Plan, bounds: Bounds) -> Self {
+        let sieve = Sieve::new(plan, bounds);
+        Self { sieve, text: String::new(), head: Vec::new(), left: None, cells: Cells::default() }
     }
 
     /// How many values of each column were replaced so far. For the record.
     pub(crate) fn masked(&self) -> &[u64] {
-        &self.masked
+        &self.sieve.masked
+    }
+
+    /// Whether anything is masked, so that rows must be whole before they leave.
+    pub(crate) fn masks(&self) -> bool {
+        !self.sieve.plan.is_empty()
     }
 
     /// Appends this run of whole DataRow frames, masked.
@@ -117,37 +151,70 @@ impl RowRewriter {
         if rows == frames { Ok(()) } else { Err(BadRow::Malformed) }
     }
 
-    /// Takes the next piece of one row that arrives in pieces, the first beginning with the frame's tag. Appends what can
-    /// leave: nothing until the row is whole, unless the plan masks nothing.
+    /// Takes the next piece of one row that arrives in pieces, the first beginning with the frame's tag. Appends the row,
+    /// masked, once it is whole, and nothing before.
     ///
     /// # Errors
-    /// [`BadRow`]; no byte of a row that is masked is in `out` then.
+    /// [`BadRow`]; no byte of the row is in `out` then.
     pub(crate) fn piece(&mut self, piece: &[u8], out: &mut BytesMut) -> Result<(), BadRow> {
-        if self.plan.is_empty() {
-            out.extend_from_slice(piece);
-            return Ok(());
+        match self.take(piece) {
+            Ok(true) => {
+                let mut row = self.sieve.take();
+                let length = i32::try_from(row.len().saturating_sub(1)).map_err(|_| BadRow::TooLong)?;
+                let field = row.get_mut(1..HEADER).ok_or(BadRow::Malformed)?;
+                field.copy_from_slice(&length.to_be_bytes());
+                out.extend_from_slice(&row);
+                Ok(())
+            }
+            Ok(false) => Ok(()),
+            Err(error) => {
+                self.sieve.clear();
+                Err(error)
+            }
         }
-        self.gathered.extend_from_slice(piece);
-        let Some(length) = declared(&self.gathered)? else { return Ok(()) };
-        if length > LONGEST_ROW {
-            self.gathered = Vec::new();
-            return Err(BadRow::TooLong);
+    }
+
+    /// A piece of a row; whether the row is whole now.
+    fn take(&mut self, piece: &[u8]) -> Result<bool, BadRow> {
+        let (left, body) = match self.left {
+            Some(left) => (left, piece),
+            None => {
+                let (now, body) = piece.split_at(piece.len().min(ROW_HEADER.saturating_sub(self.head.len())));
+                self.head.extend_from_slice(now);
+                let Some(length) = declared(&self.head)? else { return Ok(false) };
+                let left = length.checked_sub(ROW_HEADER).ok_or(BadRow::Malformed)?;
+                let Some(cells) = counted(&self.head) else { return Ok(false) };
+                self.are_as_planned(cells)?;
+                self.sieve.show(&self.head)?;
+                self.head.clear();
+                (left, body)
+            }
+        };
+        let left = left.checked_sub(body.len()).ok_or(BadRow::Malformed)?;
+        let (taken, is_whole) = self.cells.push(body, &mut self.sieve)?;
+        // Nothing may stand behind the last value, and the frame may not end before it.
+        if taken < body.len() || is_whole != (left == 0) {
+            return Err(BadRow::Malformed);
         }
-        if self.gathered.len() < length {
-            return Ok(());
-        }
-        let row = std::mem::take(&mut self.gathered);
-        self.rewrite(&row, 1, out)
+        self.left = (left > 0).then_some(left);
+        Ok(is_whole)
+    }
+
+    fn are_as_planned(&self, cells: usize) -> Result<(), BadRow> {
+        let columns = self.sieve.width();
+        if cells == columns { Ok(()) } else { Err(BadRow::Cells { cells, columns }) }
     }
 
     /// One whole frame.
     fn row(&mut self, row: &[u8], out: &mut BytesMut) -> Result<(), BadRow> {
         let start = out.len();
-        let written = self.cells(row, out).and_then(|()| {
-            let length = out.len() - start - 1;
-            let length = if length <= LONGEST { i32::try_from(length).ok() } else { None };
+        let written = self.values(row, out).and_then(|()| {
+            let length = out.len() - start;
+            if length > self.sieve.bounds.row.min(LONGEST) {
+                return Err(BadRow::TooLong);
+            }
             let field = out.get_mut(start + 1..start + HEADER).ok_or(BadRow::Malformed)?;
-            field.copy_from_slice(&length.ok_or(BadRow::TooLong)?.to_be_bytes());
+            field.copy_from_slice(&i32::try_from(length - 1).map_err(|_| BadRow::TooLong)?.to_be_bytes());
             Ok(())
         });
         if written.is_err() {
@@ -156,14 +223,11 @@ impl RowRewriter {
         written
     }
 
-    fn cells(&mut self, row: &[u8], out: &mut BytesMut) -> Result<(), BadRow> {
-        let count = row.get(HEADER..).and_then(<[u8]>::first_chunk::<2>).ok_or(BadRow::Malformed)?;
-        let (cells, columns) = (usize::from(u16::from_be_bytes(*count)), self.plan.columns.len());
-        if cells != columns {
-            return Err(BadRow::Cells { cells, columns });
-        }
-        let (mut at, mut copied) = (HEADER + 2, 0);
-        for (Column { planned: column, plain }, masked) in self.plan.columns.iter().zip(&mut self.masked) {
+    fn values(&mut self, row: &[u8], out: &mut BytesMut) -> Result<(), BadRow> {
+        self.are_as_planned(counted(row).ok_or(BadRow::Malformed)?)?;
+        let (mut at, mut copied) = (ROW_HEADER, 0);
+        let Sieve { plan, bounds, masked, .. } = &mut self.sieve;
+        for (column, masked) in plan.columns.iter().zip(masked) {
             let length = row.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or(BadRow::Malformed)?;
             let from = at;
             at += 4;
@@ -175,12 +239,15 @@ impl RowRewriter {
                 }
             };
             at += value.len();
-            let Some(with) = &column.mask else { continue };
+            let Some(with) = &column.planned.mask else { continue };
             let made;
-            let new = if *plain {
-                mask_plain(value, with.as_ref(), &mut self.text).then_some(self.text.as_bytes())
+            let new = if column.is_null(value.len(), *bounds) {
+                None
+            } else if column.plain {
+                let fits = mask_plain(value, with.as_ref(), &mut self.text) && self.text.len() <= bounds.value;
+                fits.then_some(self.text.as_bytes())
             } else {
-                match mask(value, column.type_oid, column.binary, with.as_ref()) {
+                match column.replaced(value, *bounds) {
                     Masked::Keep => continue,
                     Masked::Bytes(new) => {
                         made = new;
@@ -206,6 +273,12 @@ impl RowRewriter {
         out.extend_from_slice(row.get(copied..).ok_or(BadRow::Malformed)?);
         Ok(())
     }
+}
+
+/// How many cells the row has whose frame begins here, once that is there.
+fn counted(frame: &[u8]) -> Option<usize> {
+    let count = frame.get(HEADER..ROW_HEADER)?.first_chunk::<2>()?;
+    Some(usize::from(u16::from_be_bytes(*count)))
 }
 
 /// The bytes of the DataRow frame that begins here, tag included; none while its header is not whole.

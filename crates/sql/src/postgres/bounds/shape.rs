@@ -39,6 +39,7 @@ const WRAPPERS: [&str; 9] = ["lower", "upper", "initcap", "btrim", "ltrim", "rtr
 const TEXTS: [Oid; 4] = [17, 25, 1042, 1043];
 pub(super) const NUMBERS: [Oid; 6] = [20, 21, 23, 700, 701, 1700];
 const DATE: Oid = 1082;
+const JSON: Oid = 114;
 
 /// Times of a day and spans of time, of which years and days may all be 0.
 const SPANS: [Oid; 3] = [1083, 1186, 1266];
@@ -119,6 +120,37 @@ impl<'t> Term<'_, '_, '_, 't> {
             "date" if shape == Shape::Plain => Some(Shape::Period),
             _ => Some(shape),
         }
+    }
+
+    /// Whether it is a member of a document that the column itself is, cast to a time or a number, as is
+    /// `(doc ->> 'at')::date`. It is each row's own, as a column is, so a range of it leaves out what a range of a
+    /// column does. All values of `smallint` are below some ends that count, so it is not among the types; what is
+    /// computed on the way may be the same for all.
+    pub(super) fn is_measured_member(&mut self, node: &'t Node) -> bool {
+        const MEASURED: [&str; 7] = ["date", "float8", "int4", "int8", "numeric", "timestamp", "timestamptz"];
+        let Some(NodeEnum::TypeCast(cast)) = &node.node else { return false };
+        let Some(name) = cast.type_name.as_ref().filter(|name| name.typmods.is_empty() && name.array_bounds.is_empty())
+        else {
+            return false;
+        };
+        let measured = match names::strings(&name.names).as_deref() {
+            Some([name] | [names::CATALOGUE, name]) => MEASURED.contains(name),
+            Some(_) | None => false,
+        };
+        measured && cast.arg.as_deref().is_some_and(|arg| self.is_member(arg, "->>"))
+    }
+
+    /// Whether it is one member, or one of that; `outer`: the operator that gives it.
+    fn is_member(&mut self, node: &'t Node, outer: &str) -> bool {
+        let Some(NodeEnum::AExpr(operation)) = &node.node else { return false };
+        let (Some(left), Some(right)) = (operation.lexpr.as_deref(), operation.rexpr.as_deref()) else { return false };
+        let by_name = operation.kind() == AExprKind::AexprOp
+            && names::strings(&operation.name).is_some_and(|symbol| symbol == [outer])
+            && matches!(&right.node, Some(NodeEnum::AConst(key)) if !key.isnull);
+        let own = is_column(left)
+            && matches!(self.column_type(left), None | Some(JSON | JSONB))
+            && self.shape(left) == Some(Shape::Plain);
+        by_name && (own || self.is_member(left, "->"))
     }
 
     /// The default stands for NULL, so behind anything but the column itself it may stand for all.

@@ -287,7 +287,7 @@ impl<'t> Term<'_, '_, '_, 't> {
 
     /// Whether `column` beyond `end` leaves something out.
     fn end(&mut self, side: Side, column: &'t Node, end: &'t Node) -> bool {
-        if !matches!(self.shape(column), Some(Shape::Plain | Shape::Period))
+        if !(matches!(self.shape(column), Some(Shape::Plain | Shape::Period)) || self.is_measured_member(column))
             || !self.settled(end)
             || self.column_type(column) == Some(BOOLEAN)
         {

@@ -66,7 +66,8 @@ impl<'t> Tracer<'_, 't> {
         } else if callee.builtin.is_some() && callee.user.is_empty() {
             let has = size::has_collation(type_oid);
             let collation = if has { collation::of_call(name, given) } else { collation::NONE };
-            (collation, size::of_call(name, type_oid, &beside))
+            let of_call = if call.func_variadic { size::of_variadic } else { size::of_call };
+            (collation, of_call(name, type_oid, &beside))
         } else {
             (collation::UNTOLD, size::ENDLESS)
         };

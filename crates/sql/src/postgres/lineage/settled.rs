@@ -34,7 +34,7 @@ fn constant(node: Option<&Node>) -> Option<Constant<'_>> {
     }
 }
 
-fn text(node: Option<&Node>) -> Option<&str> {
+pub(super) fn text(node: Option<&Node>) -> Option<&str> {
     match constant(node) {
         Some(Constant::Text(text)) => Some(text),
         Some(Constant::Integer(_)) | None => None,
@@ -111,9 +111,15 @@ fn is_plain_replacement<'n>(node: &dyn Fn(usize) -> Option<&'n Node>, arguments:
 
 /// A format of nothing but texts and literals: identifiers are refused for NULL, and a width may be read from a value.
 fn is_plain_format(format: &str) -> bool {
+    places(format, &['s', 'L']).is_some()
+}
+
+/// How many values a format puts in, if all are of these kinds and no width is read from a value or of more than five
+/// digits.
+pub(super) fn places(format: &str, kinds: &[char]) -> Option<usize> {
     let mut rest = format.split('%');
     rest.next();
-    let mut doubled = false;
+    let (mut count, mut doubled) = (0, false);
     for piece in rest {
         if std::mem::take(&mut doubled) {
             continue;
@@ -124,11 +130,12 @@ fn is_plain_format(format: &str) -> bool {
         }
         let conversion = piece.trim_start_matches(|c: char| c.is_ascii_digit() || c == '$' || c == '-');
         let digits = piece.len() - conversion.len();
-        if digits > 5 || !conversion.starts_with(['s', 'L']) {
-            return false;
+        if digits > 5 || !conversion.starts_with(kinds) {
+            return None;
         }
+        count += 1;
     }
-    !doubled
+    (!doubled).then_some(count)
 }
 
 /// A regular expression that every server compiles: literal characters, classes of digits and letters, and one
@@ -161,6 +168,8 @@ mod tests {
         for other in ["%", "%I", "%*s", "%1$*2$s", "%%%", "%x", "%999999s", "%s%"] {
             assert!(!is_plain_format(other), "{other}");
         }
+        assert_eq!(places("%I.%I %% %-10s", &['s', 'L', 'I']), Some(3));
+        assert_eq!(places("%1$300000s", &['s', 'L', 'I']), None);
         for plain in ["", "^[0-9]+$", "\\d", "a.*b", "x@y\\.z", "^1", "[^0-9]"] {
             assert!(is_plain_expression(plain), "{plain}");
         }

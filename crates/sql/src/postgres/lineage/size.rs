@@ -13,6 +13,7 @@
 use super::Tracer;
 use super::flow::Value;
 use super::kind::Side;
+use super::settled;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, TypeName, a_const};
 use portcullis_model::catalogue::Oid;
@@ -125,11 +126,11 @@ fn sum<'v>(values: impl Iterator<Item = &'v Value>) -> u64 {
     values.fold(0, |all, value| all.saturating_add(value.size))
 }
 
-/// So many as they are written.
+/// So many as they are written. A number below 0 is none: it counts from the other end, as in `left(x, -1)`.
 fn count(node: Option<&Node>) -> Option<u64> {
     match node?.node.as_ref()? {
         NodeEnum::AConst(constant) => match constant.val.as_ref()? {
-            a_const::Val::Ival(number) => Some(u64::try_from(number.ival).unwrap_or(0)),
+            a_const::Val::Ival(number) => u64::try_from(number.ival).ok(),
             a_const::Val::Fval(_) | a_const::Val::Boolval(_) | a_const::Val::Sval(_) | a_const::Val::Bsval(_) => None,
         },
         _ => None,
@@ -169,13 +170,29 @@ pub(super) fn of_call(name: &str, of: Oid, arguments: &[Side<'_>]) -> u64 {
             _ => ENDLESS,
         },
         "concat_ws" => all.saturating_add(first.saturating_mul(bytes_of(arguments.len()))),
-        // Widths of five digits, as far as it is settled.
-        "format" if written(node(0)).is_some() => all.saturating_add(bytes_of(arguments.len()).saturating_mul(100_000)),
+        "format" => settled::text(node(0)).map_or(ENDLESS, |format| formatted(format, all, arguments)),
         "string_to_array" | "regexp_split_to_array" => all.saturating_mul(16),
         _ if NUMBERS.split(' ').any(|known| known == name) => STORED,
         _ if KEEPING.split(' ').any(|known| known == name) => all,
         _ => ENDLESS,
     }
+}
+
+/// The same, of a call with VARIADIC: what `concat_ws` puts between elements stands there as often as an array has
+/// some.
+pub(super) fn of_variadic(name: &str, of: Oid, arguments: &[Side<'_>]) -> u64 {
+    if name == "concat_ws" { ENDLESS } else { of_call(name, of, arguments) }
+}
+
+/// What `format` makes of values of this length together. A width that is long or is given with the values makes it as
+/// long as one likes; a value that is named by its place may come again.
+fn formatted(format: &str, all: u64, arguments: &[Side<'_>]) -> u64 {
+    /// More than five digits say.
+    const WIDEST: u64 = 100_000;
+    let Some(places) = settled::places(format, &['s', 'L', 'I']).map(bytes_of) else { return ENDLESS };
+    let longest = arguments.iter().map(|(value, _)| value.size).max().unwrap_or(0);
+    let again = if format.contains('$') { longest } else { 0 };
+    all.saturating_add(places.saturating_mul(again.saturating_add(WIDEST)))
 }
 
 fn bytes_of(count: usize) -> u64 {
@@ -239,5 +256,10 @@ mod tests {
         assert_eq!(of_call("string_agg", 25, &[side]), ENDLESS);
         assert_eq!(of_call("repeat", 25, &[side, side]), ENDLESS);
         assert_eq!(of_call("query_to_xml", 0, &[side]), ENDLESS);
+        assert_eq!(of_call("format", 25, &[side]), ENDLESS);
+        assert_eq!(of_call("concat_ws", 25, &[side, side]), 4 * STORED);
+        assert_eq!(of_variadic("concat_ws", 25, &[side, side]), ENDLESS);
+        assert_eq!(formatted("%s and %-9s", 3 * STORED, &[side]), 3 * STORED + 200_000);
+        assert_eq!(formatted("%1$s%1$s", STORED, &[side]), 3 * STORED + 200_000);
     }
 }

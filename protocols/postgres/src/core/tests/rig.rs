@@ -400,7 +400,7 @@ impl Rig {
         let (up, down) = (Upstream::new(to_server.clone(), &session), Downstream::new(to_client.clone(), &session));
         let known = Arc::new(catalogue());
         let snapshot: Snapshot = Arc::new(move || Arc::clone(&known));
-        let reader = Reader { cache: Arc::new(Cache::new(1 << 20)), limits: Limits::default() };
+        let reader = Reader { cache: Arc::new(Cache::new(1 << 20)), limits: Limits::default().pinned() };
         let id = session.id();
         let mut rig = Self {
             core: Core::new(session, reader, snapshot, 42, Some(4711)),

@@ -2,128 +2,158 @@
 //!
 //! Held by: `copy_out/tests.rs`.
 
-use super::{BadCopy, Columns, CopyOptions};
+use super::{BadCopy, CopyOptions, Ended, Taken, line_ends};
+use crate::mask::sieve::{Held, Sieve};
 use crate::mask::value::Masked;
+use std::borrow::Cow;
 
-/// Looks for the line end that is not in quotes.
-pub(super) struct Scan {
-    quote: u8,
-    escape: u8,
-    seen: usize,
-    quoted: bool,
+/// Where in a field the reader is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum At {
+    /// Behind a quote within quotes: the field ends here, unless that quote escapes another.
+    Closed,
+    /// Within quotes, behind an escape that is no quote.
+    Escaped,
+    /// In a field without quotes.
+    Plain,
+    /// Within quotes.
+    Quoted,
+    /// In front of a field.
+    #[default]
+    Start,
 }
 
-impl Scan {
-    pub(super) fn new(options: &CopyOptions) -> Self {
-        Self { quote: options.quote, escape: options.escape, seen: 0, quoted: false }
+/// Finds the fields of a line.
+#[derive(Default)]
+pub(super) struct Reader {
+    at: At,
+}
+
+impl Reader {
+    pub(super) fn take(
+        &mut self,
+        data: &[u8],
+        options: &CopyOptions,
+        is_header: bool,
+        sieve: &mut Sieve,
+        out: &mut Vec<u8>,
+    ) -> Taken {
+        if sieve.width() == 0 {
+            // A COPY of no columns has empty lines.
+            if data.first() != Some(&b'\n') {
+                return Err(BadCopy::Columns);
+            }
+            out.push(b'\n');
+            return Ok((1, Some(Ended::Row)));
+        }
+        let mut taken = 0;
+        while let Some(rest) = data.get(taken..).filter(|rest| !rest.is_empty()) {
+            if self.at == At::Start {
+                if !sieve.begin(is_header, options.null.len()) {
+                    return Err(BadCopy::Columns);
+                }
+                self.at = At::Plain;
+                if rest.first() == Some(&options.quote) {
+                    sieve.add(&[options.quote], 0)?;
+                    self.at = At::Quoted;
+                    taken += 1;
+                    continue;
+                }
+            }
+            let (step, behind) = self.step(rest, options, sieve)?;
+            taken += step;
+            let Some(behind) = behind else { continue };
+            self.at = At::Start;
+            field(options, sieve)?;
+            if behind == b'\n' {
+                line_ends(sieve, out)?;
+                return Ok((taken, Some(Ended::Row)));
+            }
+            sieve.show(&[behind])?;
+        }
+        Ok((taken, None))
     }
 
-    pub(super) fn end(&mut self, rest: &[u8]) -> Option<usize> {
-        while let Some(ahead) = rest.get(self.seen..) {
-            let other = if self.quoted { self.escape } else { b'\n' };
-            let at = match memchr::memchr2(self.quote, other, ahead) {
-                Some(at) => at,
-                None => {
-                    self.seen = rest.len();
-                    return None;
-                }
-            };
-            let byte = ahead.get(at).copied()?;
-            if byte == self.quote {
-                // Where the escape is the quote itself, a doubled one leaves the quotes and enters them again.
-                self.quoted = !self.quoted;
-                self.seen += at + 1;
-            } else if self.quoted {
-                // What is behind the escape must be here before it can be passed over.
-                if ahead.len() < at + 2 {
-                    self.seen += at;
-                    return None;
-                }
-                self.seen += at + 2;
+    /// Takes bytes of a field, one at least: how many, and the one behind the field if that is the last of them.
+    fn step(&mut self, rest: &[u8], options: &CopyOptions, sieve: &mut Sieve) -> Result<(usize, Option<u8>), BadCopy> {
+        let (quote, escape) = (options.quote, options.escape);
+        let special = match self.at {
+            At::Plain | At::Start => memchr::memchr3(quote, options.delimiter, b'\n', rest),
+            At::Quoted => memchr::memchr2(quote, escape, rest),
+            At::Closed | At::Escaped => Some(0),
+        };
+        let run = special.and_then(|at| rest.get(..at)).unwrap_or(rest);
+        sieve.add(run, run.len())?;
+        let Some(&byte) = rest.get(run.len()) else { return Ok((run.len(), None)) };
+        let ends = byte == options.delimiter || byte == b'\n';
+        match self.at {
+            At::Plain | At::Start if byte == quote => return Err(BadCopy::Malformed),
+            At::Plain | At::Start => return Ok((run.len() + 1, Some(byte))),
+            At::Quoted => {
+                sieve.add(&[byte], 0)?;
+                self.at = if byte == quote { At::Closed } else { At::Escaped };
+            }
+            At::Closed if byte == quote && quote == escape => {
+                sieve.add(&[byte], 1)?;
+                self.at = At::Quoted;
+            }
+            At::Closed if ends => return Ok((run.len() + 1, Some(byte))),
+            At::Escaped if byte == quote || byte == escape => {
+                sieve.add(&[byte], 1)?;
+                self.at = At::Quoted;
+            }
+            At::Closed | At::Escaped => return Err(BadCopy::Malformed),
+        }
+        Ok((run.len() + 1, None))
+    }
+}
+
+/// A field is whole.
+fn field(options: &CopyOptions, sieve: &mut Sieve) -> Result<(), BadCopy> {
+    let null = options.null.as_bytes();
+    let gathered = match sieve.held() {
+        Held::Shown => Vec::new(),
+        Held::Dropped => {
+            sieve.count();
+            sieve.show(null)?;
+            Vec::new()
+        }
+        Held::Gathered(written) => {
+            // A value that looks like NULL is written in quotes.
+            if written == null {
+                sieve.show(&written)?;
             } else {
-                let end = self.seen + at + 1;
-                self.seen = 0;
-                return Some(end);
+                match sieve.replaced(&value_of(&written, options)) {
+                    Masked::Keep => sieve.show(&written)?,
+                    Masked::Null => sieve.show(null)?,
+                    Masked::Bytes(new) => {
+                        let mut shown = Vec::with_capacity(new.len() + 2);
+                        put(&new, options, options.force_quote.includes(sieve.column()), &mut shown);
+                        sieve.show(&shown)?;
+                    }
+                }
             }
+            written
         }
-        None
-    }
+    };
+    sieve.pass(gathered);
+    Ok(())
 }
 
-/// Appends one row, masked.
-pub(super) fn row(
-    row: &[u8],
-    options: &CopyOptions,
-    columns: &mut Columns,
-    is_header: bool,
-    out: &mut Vec<u8>,
-) -> Result<(), BadCopy> {
-    let line = row.strip_suffix(b"\n").ok_or(BadCopy::Malformed)?;
-    if columns.columns.is_empty() {
-        out.extend_from_slice(row);
-        return if line.is_empty() { Ok(()) } else { Err(BadCopy::Columns) };
+/// What a field says, whose quotes are where they belong.
+fn value_of<'a>(written: &'a [u8], options: &CopyOptions) -> Cow<'a, [u8]> {
+    let quote = [options.quote];
+    let inner = written.strip_prefix(&quote).and_then(|written| written.strip_suffix(&quote));
+    let Some(inner) = inner else { return Cow::Borrowed(written) };
+    if !inner.contains(&options.escape) {
+        return Cow::Borrowed(inner);
     }
-    let (mut start, mut index) = (0, 0);
-    loop {
-        let rest = line.get(start..).ok_or(BadCopy::Malformed)?;
-        let (length, value) = field(rest, options)?;
-        let written = rest.get(..length).ok_or(BadCopy::Malformed)?;
-        match (columns.at(index)?, value) {
-            (Some(_), Some(value)) if !is_header => match columns.mask(index, &value, false) {
-                Masked::Keep => out.extend_from_slice(written),
-                Masked::Null => out.extend_from_slice(options.null.as_bytes()),
-                Masked::Bytes(new) => put(&new, options, options.force_quote.includes(index), out),
-            },
-            (Some(_) | None, Some(_) | None) => out.extend_from_slice(written),
-        }
-        index += 1;
-        start += length;
-        if start == line.len() {
-            break;
-        }
-        out.push(options.delimiter);
-        start += 1;
+    let mut value = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(byte) = bytes.next() {
+        value.extend(if *byte == options.escape { bytes.next() } else { Some(byte) });
     }
-    out.push(b'\n');
-    columns.check(index)
-}
-
-/// The field at the front: the bytes it takes, and its value unless it is NULL.
-fn field(rest: &[u8], options: &CopyOptions) -> Result<(usize, Option<Vec<u8>>), BadCopy> {
-    if rest.first() != Some(&options.quote) {
-        let length = memchr::memchr(options.delimiter, rest).unwrap_or(rest.len());
-        let value = rest.get(..length).ok_or(BadCopy::Malformed)?;
-        if value.contains(&options.quote) {
-            return Err(BadCopy::Malformed);
-        }
-        // A value that looks like NULL is written in quotes.
-        return Ok((length, (value != options.null.as_bytes()).then(|| value.to_vec())));
-    }
-    let (mut value, mut at) = (Vec::new(), 1);
-    loop {
-        let byte = *rest.get(at).ok_or(BadCopy::Malformed)?;
-        let next = rest.get(at + 1).copied();
-        match next {
-            Some(next) if byte == options.escape && (next == options.quote || next == options.escape) => {
-                value.push(next);
-                at += 2;
-            }
-            Some(_) | None if byte == options.quote => {
-                at += 1;
-                break;
-            }
-            Some(_) | None if byte == options.escape => return Err(BadCopy::Malformed),
-            Some(_) | None => {
-                value.push(byte);
-                at += 1;
-            }
-        }
-    }
-    match rest.get(at) {
-        None => Ok((at, Some(value))),
-        Some(byte) if *byte == options.delimiter => Ok((at, Some(value))),
-        Some(_) => Err(BadCopy::Malformed),
-    }
+    Cow::Owned(value)
 }
 
 /// Writes a value, in quotes where it needs them.

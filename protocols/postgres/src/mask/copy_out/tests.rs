@@ -1,5 +1,5 @@
 use super::super::sample::{CANARY, mask as sample};
-use super::super::{Treatment, fuzz_mask_copy};
+use super::super::{LONGEST_ROW, Treatment, fuzz_mask_copy};
 use super::*;
 use proptest::prelude::*;
 
@@ -14,8 +14,24 @@ fn three(word: &'static str) -> Vec<CopyColumn> {
 }
 
 fn run(options: &CopyOptions, columns: Vec<CopyColumn>, data: &[u8], step: usize) -> Result<Vec<u8>, BadCopy> {
-    let (mut rewriter, mut out) = (CopyRewriter::new(options.clone(), columns)?, Vec::new());
-    data.chunks(step).try_for_each(|piece| rewriter.push(piece, &mut out))?;
+    within(options, columns, data, step, Bounds::default())
+}
+
+fn within(
+    options: &CopyOptions,
+    columns: Vec<CopyColumn>,
+    data: &[u8],
+    step: usize,
+    bounds: Bounds,
+) -> Result<Vec<u8>, BadCopy> {
+    let (mut rewriter, mut out) = (CopyRewriter::within(options.clone(), columns, bounds)?, Vec::new());
+    data.chunks(step).try_for_each(|piece| {
+        let done = rewriter.push(piece, &mut out);
+        // In text an escape is two bytes of one, and what stands for NULL is kept whatever is masked.
+        let most = 2 * (bounds.row.saturating_add(2 * bounds.value)) + 64;
+        assert!(rewriter.sieve.memory() <= most, "it keeps {} bytes", rewriter.sieve.memory());
+        done
+    })?;
     rewriter.finish().map(|()| out)
 }
 
@@ -190,10 +206,72 @@ fn a_row_too_long_is_refused() {
     let (mut rewriter, mut out) = (CopyRewriter::new(CopyOptions::default(), three("w")).unwrap(), Vec::new());
     let piece = vec![b'a'; LONGEST_ROW / 4];
     let refused = (0..5).find_map(|_| rewriter.push(&piece, &mut out).err());
-    assert_eq!((refused, out.len(), rewriter.pending.capacity()), (Some(BadCopy::TooLong), 0, 0));
+    assert_eq!((refused, out.len(), rewriter.sieve.memory()), (Some(BadCopy::TooLong), 0, 0));
     let head = binary(&[]);
     let long = [&head[..head.len() - 2], &[0, 3], &i32::try_from(LONGEST_ROW).unwrap().to_be_bytes()].concat();
     assert_eq!(run(&CopyOptions::binary(), three("w"), &long, 5), Err(BadCopy::TooLong), "before it is here");
+}
+
+/// An open text, one that is hidden, one that is redacted.
+fn hiding(word: &'static str) -> Vec<CopyColumn> {
+    vec![column(None, 25, word), column(Some(Treatment::Null), 25, word), column(Some(Treatment::Whole), 25, word)]
+}
+
+/// The rows as the server sends them in this form.
+fn sent(options: &CopyOptions, rows: &[Vec<Option<String>>]) -> Vec<u8> {
+    if options.format != CopyFormat::Binary {
+        return server_writes(options, rows).into_bytes();
+    }
+    let rows: Vec<Vec<Option<&[u8]>>> =
+        rows.iter().map(|row| row.iter().map(|value| value.as_deref().map(str::as_bytes)).collect()).collect();
+    binary(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_value_that_is_hidden_is_no_part_of_what_may_be_too_long() {
+    let bounds = Bounds { row: 60, value: 20 };
+    let quoted = CopyOptions { force_quote: ForceQuote::All, ..CopyOptions::csv() };
+    for options in [CopyOptions::default(), CopyOptions::csv(), quoted, CopyOptions::binary()] {
+        let twice = |cells: [Option<&str>; 3]| {
+            let row = cells.map(|cell| cell.map(str::to_owned)).to_vec();
+            sent(&options, &[row.clone(), row])
+        };
+        let expected = |cells: [Option<&str>; 3]| -> Result<Vec<u8>, BadCopy> { Ok(twice(cells)) };
+        let (masked, nulls) = (expected([Some("a"), None, Some("w")]), expected([Some("a"), None, None]));
+        for step in [1, 2, 3, 7, 1 << 20] {
+            let outcome = |cells: [Option<&str>; 3]| within(&options, hiding("w"), &twice(cells), step, bounds);
+            for unit in ["x", "\\", "\t", "\n", "\"", ",", "\"\\\",\n"] {
+                // Far too long, and as long as may be masked: two of those are more than the row may be.
+                let (long, fits) = (unit.repeat(3000), unit.repeat(20 / unit.len()));
+                let (long, fits) = (Some(long.as_str()), Some(fits.as_str()));
+                let case = format!("{unit:?} in {:?} by {step}", options.format);
+                assert_eq!(outcome([Some("a"), long, Some("b")]), masked, "{case}");
+                assert_eq!(outcome([Some("a"), fits, fits]), masked, "{case}");
+                assert_eq!(outcome([Some("a"), long, long]), nulls, "{case}");
+                assert_eq!(outcome([long, None, None]), Err(BadCopy::TooLong), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hidden_value_that_lies_about_its_end_is_refused_however_long_it_is() {
+    let bounds = Bounds { row: 60, value: 4 };
+    let long = "x".repeat(100);
+    for step in [1, 3, 1 << 10] {
+        for (options, data) in [
+            (CopyOptions::default(), format!("a\t{long}\\\n")),
+            (CopyOptions::default(), format!("a\t{long}\n")),
+            (CopyOptions::default(), format!("a\t{long}\tb\tc\n")),
+            (CopyOptions::default(), format!("a\t{long}")),
+            (CopyOptions::csv(), format!("a,\"{long}\"x,b\n")),
+            (CopyOptions::csv(), format!("a,{long}\"x,b\n")),
+            (CopyOptions::csv(), format!("a,\"{long},b\n")),
+            (CopyOptions { escape: b'\\', ..CopyOptions::csv() }, format!("a,\"{long}\\x\",b\n")),
+        ] {
+            assert!(within(&options, hiding("w"), data.as_bytes(), step, bounds).is_err(), "{data} by {step}");
+        }
+    }
 }
 
 #[test]
@@ -290,6 +368,23 @@ proptest! {
             prop_assert_eq!(got.as_deref(), Ok(expected.as_str()));
         }
         prop_assert!(options.null == CANARY || !got.unwrap().contains(CANARY));
+    }
+
+    #[test]
+    fn what_comes_of_rows_is_the_same_however_they_are_cut_and_whatever_is_hidden(
+        options in prop_oneof![4 => options(), 1 => Just(CopyOptions::binary())],
+        rows in prop::collection::vec(prop::collection::vec(prop::option::of("[a-cN\"'\\\\|,.\t\n\ré]{0,30}"), 3), 1..5),
+        other in prop::option::of("[a-cN\"'\\\\|,.\t\n\ré]{0,90}"),
+        bounds in (10_usize..160, 0_usize..40).prop_map(|(row, value)| Bounds { row, value }),
+        step in 1_usize..40,
+    ) {
+        let whole = within(&options, hiding("word"), &sent(&options, &rows), usize::MAX, bounds);
+        let cut = within(&options, hiding("word"), &sent(&options, &rows), step, bounds);
+        prop_assert_eq!(&cut, &whole);
+        let mut rows = rows;
+        rows.iter_mut().for_each(|row| row[1] = other.clone());
+        let hidden = within(&options, hiding("word"), &sent(&options, &rows), step, bounds);
+        prop_assert_eq!(&hidden, &whole);
     }
 
     #[test]

@@ -2,91 +2,169 @@
 //!
 //! Held by: `copy_out/tests.rs`.
 
-use super::{BadCopy, Columns, CopyOptions};
+use super::{BadCopy, CopyOptions, Ended, Taken, line_ends};
+use crate::mask::sieve::{Held, Sieve};
 use crate::mask::value::Masked;
 use std::borrow::Cow;
 
-/// Looks for the end of a line. The server escapes every other line end.
+/// How far a line is the end mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mark {
+    /// It is the mark.
+    All,
+    /// It is `\` so far.
+    Backslash,
+    /// It is something else.
+    No,
+    /// Nothing came of it.
+    #[default]
+    Nothing,
+}
+
+/// Finds the fields of a line. The server escapes every other line end.
 #[derive(Default)]
-pub(super) struct Scan {
-    seen: usize,
+pub(super) struct Reader {
+    mark: Mark,
+    /// Whether a field has begun.
+    within: bool,
+    /// Whether a backslash came in front of what comes.
+    escaped: bool,
 }
 
-impl Scan {
-    pub(super) fn end(&mut self, rest: &[u8]) -> Option<usize> {
-        let found = memchr::memchr(b'\n', rest.get(self.seen..)?);
-        let end = found.map(|at| self.seen + at + 1);
-        self.seen = if end.is_some() { 0 } else { rest.len() };
-        end
-    }
-}
-
-/// Appends one line, masked; whether it is the end mark.
-pub(super) fn row(
-    row: &[u8],
-    options: &CopyOptions,
-    columns: &mut Columns,
-    is_header: bool,
-    out: &mut Vec<u8>,
-) -> Result<bool, BadCopy> {
-    let line = row.strip_suffix(b"\n").ok_or(BadCopy::Malformed)?;
-    // A field that is these two bytes would have its backslash escaped.
-    if line == b"\\." || columns.columns.is_empty() {
-        out.extend_from_slice(row);
-        return if line == b"\\." || line.is_empty() { Ok(!line.is_empty()) } else { Err(BadCopy::Columns) };
-    }
-    let (mut start, mut index) = (0, 0);
-    loop {
-        let end = field_end(line, start, options.delimiter)?;
-        let written = line.get(start..end).ok_or(BadCopy::Malformed)?;
-        match columns.at(index)? {
-            Some(_) if !is_header => field(written, index, options, columns, out),
-            Some(_) | None => out.extend_from_slice(written),
+impl Reader {
+    pub(super) fn take(
+        &mut self,
+        data: &[u8],
+        options: &CopyOptions,
+        is_header: bool,
+        sieve: &mut Sieve,
+        out: &mut Vec<u8>,
+    ) -> Taken {
+        if sieve.width() == 0 {
+            return self.take_empty(data, out);
         }
-        index += 1;
-        if end == line.len() {
-            break;
+        let mut taken = 0;
+        while let Some((first, rest)) = data.get(taken..).and_then(<[u8]>::split_first) {
+            if !self.within && !sieve.begin(is_header, options.null.len()) {
+                return Err(BadCopy::Columns);
+            }
+            self.within = true;
+            if std::mem::take(&mut self.escaped) {
+                // A backslash at the end would take the line end into the field.
+                if *first == b'\n' {
+                    return Err(BadCopy::Malformed);
+                }
+                self.add(&[*first], 1, sieve)?;
+                taken += 1;
+            } else if *first == b'\\' {
+                self.add(b"\\", 0, sieve)?;
+                self.escaped = true;
+                taken += 1;
+            } else if *first == b'\n' {
+                return self.line_ends(taken + 1, options, sieve, out);
+            } else if *first == options.delimiter {
+                self.mark = Mark::No;
+                self.field(options, sieve)?;
+                sieve.show(&[options.delimiter])?;
+                taken += 1;
+            } else {
+                let special = memchr::memchr3(b'\\', options.delimiter, b'\n', rest);
+                let end = special.map_or(data.len(), |at| taken + 1 + at);
+                let run = data.get(taken..end).unwrap_or_default();
+                self.add(run, run.len(), sieve)?;
+                taken = end;
+            }
         }
-        out.push(options.delimiter);
-        start = end + 1;
+        Ok((taken, None))
     }
-    out.push(b'\n');
-    columns.check(index).map(|()| false)
-}
 
-fn field_end(line: &[u8], start: usize, delimiter: u8) -> Result<usize, BadCopy> {
-    let mut at = start;
-    while let Some(byte) = line.get(at) {
-        match byte {
-            b'\\' => at += 2,
-            byte if *byte == delimiter => return Ok(at),
-            _ => at += 1,
+    fn add(&mut self, written: &[u8], length: usize, sieve: &mut Sieve) -> Result<(), BadCopy> {
+        self.look(written);
+        Ok(sieve.add(written, length)?)
+    }
+
+    /// More of the line came, without its end.
+    fn look(&mut self, written: &[u8]) {
+        for byte in written.iter().take(3) {
+            self.mark = match self.mark {
+                Mark::Nothing if *byte == b'\\' => Mark::Backslash,
+                Mark::Backslash if *byte == b'.' => Mark::All,
+                Mark::All | Mark::Backslash | Mark::No | Mark::Nothing => Mark::No,
+            };
         }
     }
-    // A backslash at the end would take the line end into the field.
-    if at == line.len() { Ok(at) } else { Err(BadCopy::Malformed) }
-}
 
-fn field(written: &[u8], index: usize, options: &CopyOptions, columns: &mut Columns, out: &mut Vec<u8>) {
-    let null = options.null.as_bytes();
-    if written == null && is_only_null(null, options.delimiter) {
+    fn line_ends(&mut self, taken: usize, options: &CopyOptions, sieve: &mut Sieve, out: &mut Vec<u8>) -> Taken {
+        // A field that is these two bytes would have its backslash escaped.
+        if std::mem::take(&mut self.mark) == Mark::All {
+            sieve.clear();
+            out.extend_from_slice(b"\\.\n");
+            return Ok((taken, Some(Ended::Data)));
+        }
+        self.field(options, sieve)?;
+        line_ends(sieve, out)?;
+        Ok((taken, Some(Ended::Row)))
+    }
+
+    /// A COPY of no columns has empty lines.
+    fn take_empty(&mut self, data: &[u8], out: &mut Vec<u8>) -> Taken {
+        let end = memchr::memchr(b'\n', data);
+        let line = end.and_then(|end| data.get(..end)).unwrap_or(data);
+        self.look(line);
+        let ended = match (self.mark, end) {
+            (Mark::No, _) | (Mark::Backslash, Some(_)) => return Err(BadCopy::Columns),
+            (Mark::All | Mark::Backslash | Mark::Nothing, None) => return Ok((data.len(), None)),
+            (Mark::All, Some(_)) => Ended::Data,
+            (Mark::Nothing, Some(_)) => Ended::Row,
+        };
+        let written: &[u8] = if ended == Ended::Data { b"\\.\n" } else { b"\n" };
         out.extend_from_slice(written);
-        return;
+        self.mark = Mark::Nothing;
+        Ok((line.len() + 1, Some(ended)))
     }
-    match columns.mask(index, &unescaped(written), false) {
-        Masked::Keep => out.extend_from_slice(written),
-        Masked::Null => out.extend_from_slice(null),
+
+    /// A field is whole.
+    fn field(&mut self, options: &CopyOptions, sieve: &mut Sieve) -> Result<(), BadCopy> {
+        self.within = false;
+        let null = options.null.as_bytes();
+        let gathered = match sieve.held() {
+            Held::Shown => Vec::new(),
+            Held::Dropped => {
+                sieve.count();
+                sieve.show(null)?;
+                Vec::new()
+            }
+            Held::Gathered(written) => {
+                let shown = shown(&written, options, sieve);
+                sieve.show(shown.as_deref().unwrap_or(&written))?;
+                written
+            }
+        };
+        sieve.pass(gathered);
+        Ok(())
+    }
+}
+
+/// What leaves in the place of a field, if anything else does.
+fn shown(written: &[u8], options: &CopyOptions, sieve: &mut Sieve) -> Option<Vec<u8>> {
+    let (null, delimiter) = (options.null.as_bytes(), options.delimiter);
+    if written == null && is_only_null(null, delimiter) {
+        return None;
+    }
+    match sieve.replaced(&unescaped(written)) {
+        Masked::Keep => None,
+        Masked::Null => Some(null.to_vec()),
         Masked::Bytes(new) => {
-            let start = out.len();
-            escape(&new, options.delimiter, out);
+            let mut out = Vec::with_capacity(new.len());
+            escape(&new, delimiter, &mut out);
             // What would read as NULL gets its first byte in octal.
-            if out.get(start..) == Some(null)
+            if out == null
                 && let Some((first, rest)) = new.split_first()
             {
-                out.truncate(start);
-                out.extend_from_slice(format!("\\{first:03o}").as_bytes());
-                escape(rest, options.delimiter, out);
+                out = format!("\\{first:03o}").into_bytes();
+                escape(rest, delimiter, &mut out);
             }
+            Some(out)
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::super::sample::{CANARY, mask as sample};
-use super::super::{Replace, Treatment, fuzz_mask_row};
+use super::super::{LONGEST_ROW, Replace, Treatment, fuzz_mask_row};
 use super::*;
 use crate::message::DataRow;
 use proptest::prelude::*;
@@ -131,13 +131,80 @@ fn a_long_row_comes_out_whole_or_not_at_all() {
 
 #[test]
 fn a_row_too_long_is_refused_before_it_is_here() {
-    let header = [&b"D"[..], &i32::try_from(LONGEST_ROW).unwrap().to_be_bytes(), &[0, 4]].concat();
+    let header = [&b"D"[..], &i32::try_from(LONGEST_ROW + 99).unwrap().to_be_bytes(), &[0, 4]].concat();
+    let long = i32::try_from(LONGEST_ROW).unwrap().to_be_bytes();
     let (mut rewriter, mut out) = (RowRewriter::new(plan()), BytesMut::new());
-    assert_eq!(rewriter.piece(&header, &mut out), Err(BadRow::TooLong));
-    assert!(out.is_empty() && rewriter.gathered.capacity() == 0);
-    let mut rewriter = RowRewriter::new(Plan::new([column(None, 25)]));
-    assert_eq!(rewriter.piece(&header, &mut out), Ok(()), "a plan that masks nothing passes pieces on");
-    assert_eq!(out, header);
+    assert_eq!(rewriter.piece(&header, &mut out), Ok(()), "what is long may be hidden");
+    assert_eq!(rewriter.piece(&long, &mut out), Err(BadRow::TooLong), "the first value is not");
+    assert!(out.is_empty() && rewriter.sieve.memory() == 0);
+    // The second one is masked, and too long for that: it is NULL.
+    let mut rewriter = RowRewriter::new(plan());
+    let second = [&header[..], &[0, 0, 0, 1], b"a", &long].concat();
+    assert_eq!((rewriter.piece(&second, &mut out), out.len()), (Ok(()), 0));
+    assert!(rewriter.masks() && !RowRewriter::new(Plan::new([column(None, 25)])).masks());
+}
+
+/// An open text, one that is hidden, two that are redacted.
+fn hiding() -> Plan {
+    let whole = || column(Some(Treatment::Whole), 25);
+    Plan::new([column(None, 25), column(Some(Treatment::Null), 25), whole(), whole()])
+}
+
+/// What comes of one row within these bounds, in one piece and in pieces of this size.
+fn both(plan: &Plan, row: &[u8], step: usize, bounds: Bounds) -> [Result<Vec<u8>, BadRow>; 2] {
+    let (mut whole, mut pieces) = (BytesMut::new(), BytesMut::new());
+    let at_once = RowRewriter::within(plan.clone(), bounds).rewrite(row, 1, &mut whole);
+    let mut rewriter = RowRewriter::within(plan.clone(), bounds);
+    let in_pieces = row.chunks(step).try_for_each(|piece| {
+        let done = rewriter.piece(piece, &mut pieces);
+        let most = 2 * (bounds.row + bounds.value) + 64;
+        assert!(rewriter.sieve.memory() <= most, "it keeps {} bytes", rewriter.sieve.memory());
+        done
+    });
+    [at_once.map(|()| whole.to_vec()), in_pieces.map(|()| pieces.to_vec())]
+}
+
+#[test]
+fn a_value_that_is_hidden_is_no_part_of_what_may_be_too_long() {
+    let bounds = Bounds { row: 100, value: 40 };
+    let long = vec![b'x'; 10_000];
+    let (long, fits) = (long.as_slice(), &long[..40]);
+    let expected = row(&[Some(b"a"), None, None, None]);
+    let redacted = row(&[Some(b"a"), None, Some(b"[redacted]"), Some(b"[redacted]")]);
+    for step in [1, 3, 7, 4096, 1 << 20] {
+        let outcome = |cells: &[Option<&[u8]>]| both(&hiding(), &row(cells), step, bounds);
+        for hidden in [&b""[..], &long[..1], fits, long] {
+            let cells = [Some(&b"a"[..]), Some(hidden), None, None];
+            assert_eq!(outcome(&cells), [Ok(expected.clone()), Ok(expected.clone())], "{step} {}", hidden.len());
+        }
+        // Two that fit and together do not; one that is too long to be masked.
+        let cells = [Some(&b"a"[..]), Some(long), Some(fits), Some(fits)];
+        assert_eq!(outcome(&cells), [Ok(redacted.clone()), Ok(redacted.clone())], "{step}");
+        let cells = [Some(&b"a"[..]), Some(long), Some(long), Some(long)];
+        assert_eq!(outcome(&cells), [Ok(expected.clone()), Ok(expected.clone())], "{step}");
+        // What is shown is too long.
+        let cells = [Some(&long[..100]), None, None, None];
+        assert_eq!(outcome(&cells), [Err(BadRow::TooLong), Err(BadRow::TooLong)], "{step}");
+    }
+    // As are words that are put in a value's place and do not fit.
+    let narrow = Bounds { row: 100, value: 9 };
+    let cells = [Some(&b"a"[..]), None, Some(b"b"), Some(b"c")];
+    assert_eq!(both(&hiding(), &row(&cells), 5, narrow), [Ok(expected.clone()), Ok(expected)]);
+}
+
+#[test]
+fn lengths_that_lie_are_refused_in_pieces_too() {
+    let good = row(&[Some(b"a"), Some(b"hidden"), Some(b"b"), Some(b"c")]);
+    let bounds = Bounds { row: 100, value: 4 };
+    // Of the hidden value: one more, one less, below NULL's, and far behind the frame's end.
+    for length in [7_i32, 5, -2, i32::MAX] {
+        let mut lying = good.clone();
+        lying[12..16].copy_from_slice(&length.to_be_bytes());
+        for step in [1, 2, 9, 1 << 10] {
+            let outcomes = both(&hiding(), &lying, step, bounds);
+            assert!(outcomes.iter().all(Result::is_err), "{length} {step}: {outcomes:?}");
+        }
+    }
 }
 
 #[test]
@@ -185,6 +252,22 @@ proptest! {
             prop_assert_eq!(frame.chunks(step).try_for_each(|piece| rewriter.piece(piece, &mut pieces)), Ok(()));
         }
         prop_assert_eq!(pieces, out);
+    }
+
+    #[test]
+    fn what_comes_of_a_row_is_the_same_in_pieces_and_whatever_is_hidden(
+        cells in prop::collection::vec(prop::option::of(prop::collection::vec(any::<u8>(), 0..60)), 4),
+        other in prop::collection::vec(any::<u8>(), 0..300),
+        bounds in (20_usize..160, 0_usize..50).prop_map(|(row, value)| Bounds { row, value }),
+        step in 1_usize..70,
+    ) {
+        let mut cells: Vec<_> = cells.iter().map(Option::as_deref).collect();
+        let [at_once, in_pieces] = both(&hiding(), &row(&cells), step, bounds);
+        prop_assert_eq!(&at_once, &in_pieces);
+        cells[1] = Some(&other);
+        let [hidden, hidden_in_pieces] = both(&hiding(), &row(&cells), step, bounds);
+        prop_assert_eq!(&hidden, &at_once);
+        prop_assert_eq!(&hidden_in_pieces, &at_once);
     }
 
     #[test]

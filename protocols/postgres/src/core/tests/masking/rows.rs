@@ -200,16 +200,70 @@ async fn a_row_too_long_to_be_masked_ends_the_session_without_a_byte_of_it() {
     rig.client(&says::query("SELECT ssn, name FROM people"));
     rig.backend(&columns(&BOTH));
     rig.told();
-    let length = crate::mask::LONGEST_ROW + 100;
-    let mut head = vec![b'D'];
-    head.extend_from_slice(&u32::try_from(length).unwrap().to_be_bytes());
-    head.extend_from_slice(b"\0\x02\0\0\0\x0b123-45-6789");
-    rig.backend(&head);
+    let long = crate::mask::LONGEST_ROW + 100;
+    rig.backend(&[&head(2 + 4 + 11 + 4 + long)[..], b"\0\0\0\x0b123-45-6789", &length(long)].concat());
     let piece = vec![b'x'; 1 << 20];
-    for _ in 0..66 {
+    for _ in 0..65 {
         rig.backend(&piece);
     }
     assert_eq!((outline(&mut rig).as_str(), rig.end.is_some()), ("E", true));
+}
+
+/// The beginning of a row of two values, with so many bytes behind its own length.
+fn head(bytes: usize) -> Vec<u8> {
+    [&b"D"[..], &length(bytes + 4), b"\0\x02"].concat()
+}
+
+fn length(bytes: usize) -> [u8; 4] {
+    u32::try_from(bytes).unwrap().to_be_bytes()
+}
+
+/// The columns of `SELECT upper(ssn), name FROM people`, of which the first is hidden.
+const COMPUTED: [(&str, u32, i16, u32); 2] = [("upper", 0, 0, 25), BOTH[1]];
+
+#[tokio::test]
+async fn a_hidden_value_of_whatever_length_is_null_and_the_row_comes() {
+    let house = masked().await;
+    let mut rig = Rig::by_hand(&house, &["agents"]).await;
+    rig.client(&says::query("SELECT upper(ssn), name FROM people"));
+    let long = crate::mask::LONGEST_ROW + (1 << 20);
+    rig.backend(&[&columns(&COMPUTED)[..], &head(2 + 4 + long + 4 + 2), &length(long)].concat());
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..65 {
+        rig.backend(&piece);
+    }
+    rig.backend(b"\0\0\0\x02al");
+    rig.backend(&[row(&["short", "bo"]), complete("SELECT 2"), ready(b'I')].concat());
+    let client = told(&mut rig);
+    let null = |name: &[u8; 2]| [&head(2 + 4 + 4 + 2)[..], &[0xff; 4], &length(2), name].concat();
+    let expected = [columns(&COMPUTED), null(b"al"), null(b"bo"), complete("SELECT 2"), ready(b'I')].concat();
+    assert!(client == expected && rig.end.is_none());
+    let id = rig.id;
+    drop(rig);
+    let answers = house.answers(id).await;
+    assert!(answers.contains(&"NULL|al".to_owned()) && answers.contains(&"NULL|bo".to_owned()), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_long_row_with_a_hidden_value_is_the_same_wherever_it_is_cut() {
+    let house = masked().await;
+    let long = "x".repeat(70_000);
+    let answer = [columns(&COMPUTED), row(&[&long, "al"]), row(&["bo", &long]), complete("SELECT 2")].concat();
+    let ends = [40, 70_000, 70_060, 70_200, answer.len() - 30];
+    let mut first: Option<(Vec<u8>, Vec<String>)> = None;
+    for cut in ends.into_iter().flat_map(|end| end..end + 20) {
+        let mut rig = Rig::by_hand(&house, &["agents"]).await;
+        rig.client(&says::query("SELECT upper(ssn), name FROM people"));
+        rig.backend(&answer[..cut]);
+        rig.backend(&answer[cut..]);
+        rig.backend(&ready(b'I'));
+        let client = told(&mut rig);
+        assert_eq!(client.len(), columns(&COMPUTED).len() + 2 * (7 + 8) + 70_002 + complete("SELECT 2").len() + 6);
+        let id = rig.id;
+        drop(rig);
+        let came = (client, house.answers(id).await);
+        assert!(*first.get_or_insert_with(|| came.clone()) == came, "cut at {cut}");
+    }
 }
 
 #[tokio::test]
