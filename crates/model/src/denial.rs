@@ -158,7 +158,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rule { rule, operation } => write!(f, "rule {rule} denies {operation}{}", unsure(operation)),
-            Self::NoRule { operation } => write!(f, "no rule allows {operation}{}", unsure(operation)),
+            Self::NoRule { operation } => {
+                write!(f, "no rule allows {operation}{}{}", unsure(operation), astray(operation))
+            }
             Self::Unreadable(fault) => f.write_str(fault.message()),
             Self::Protected { rule, column, misuse: Misuse::Exposed } => {
                 write!(f, "rule {rule} protects {column}: its values may not be written elsewhere")
@@ -229,6 +231,21 @@ fn unsure(operation: &str) -> &'static str {
         " (a variable of the line's own needs no rule where its name is in small letters)"
     } else if bare.ends_with(" file ?") {
         " (which file is not known: write paths from the root, or all of the line behind one cd: cd /DIRECTORY && { …; })"
+    } else {
+        ""
+    }
+}
+
+/// What is said of a change right in the home, where a command line starts: behind a `cd` that fails it goes on
+/// there, so what was meant for another directory is asked for here, too.
+fn astray(operation: &str) -> &'static str {
+    let bare = operation.split(" +").next().unwrap_or_default();
+    let changed = ["execute", "insert", "update", "delete"]
+        .into_iter()
+        .find_map(|action| bare.strip_prefix(action)?.strip_prefix(" file ~/"));
+    if changed.is_some_and(|name| !name.contains('/')) {
+        " (was a cd in front of it? where that fails the line goes on in the home: write cd DIRECTORY && …, or \
+         cd DIRECTORY || exit)"
     } else {
         ""
     }
@@ -337,13 +354,17 @@ impl Denial {
     /// What the client can do next: the rule's message, or the standing advice for the reason.
     #[must_use]
     pub fn next_step(&self) -> &str {
-        // A rule's message may say that the command waits; one that nobody can approve does not.
-        if let Some(message) = &self.message
-            && !matches!(self.reason, Reason::ApprovalUnavailable { .. })
-        {
+        // A rule's message may say that the command waits; one that nobody can approve does not. And what was not
+        // understood may be matched by any rule: what that says of its files or tables is beside the point.
+        let vague = matches!(&self.reason, Reason::Rule { operation, .. } if &**operation == "unknown");
+        let beside = vague || matches!(self.reason, Reason::ApprovalUnavailable { .. });
+        if let Some(message) = self.message.as_deref().filter(|_| !beside) {
             return message;
         }
         match &self.reason {
+            Reason::Rule { .. } if vague => {
+                "Send its parts one by one: the one that is refused is the one to write in another way."
+            }
             Reason::Rule { operation, .. } | Reason::NoRule { operation } if sets_the_reason(operation) => SAY_WHY,
             Reason::Rule { .. } | Reason::NoRule { .. } => {
                 "Ask whoever keeps the policy of this connection for a rule that allows it."
@@ -477,6 +498,34 @@ mod tests {
         }
         assert!(said("read file ? +dynamic +recursive").contains("cd /DIRECTORY"));
         assert!(!said("update file ? +recursive").contains("directories that you mean"));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_not_said_to_be_what_a_rule_is_about() {
+        let rule = RuleId { bundle: "hosts".into(), rule: "no-secrets".into() };
+        let denied = |operation: &str| Denial {
+            message: Some("This file can hold secrets.".into()),
+            ..denial(Reason::Rule { rule: rule.clone(), operation: operation.into() })
+        };
+        let vague = denied("unknown");
+        let told = vague.told();
+        assert!(told.headline.contains("not understood"), "{}", told.headline);
+        assert!(told.next.is_some_and(|next| next.contains("one by one")), "{:?}", told.next);
+        // A rule that names a mark is about that, whatever bears it.
+        for operation in ["read file /x", "read file ? +dynamic", "unknown +privileged", "execute program unknown"] {
+            assert_eq!(denied(operation).next_step(), "This file can hold secrets.", "{operation}");
+        }
+    }
+
+    #[test]
+    fn a_change_right_in_the_home_is_told_of_the_cd_that_may_fail() {
+        let said = |operation: &str| Reason::NoRule { operation: operation.into() }.to_string();
+        for operation in ["execute file ~/GNUmakefile", "insert file ~/n.txt", "delete file ~/x +forced"] {
+            assert!(said(operation).contains("cd DIRECTORY && …"), "{operation}");
+        }
+        for operation in ["read file ~/x", "insert file ~/work/x", "insert file /x", "execute program make"] {
+            assert_eq!(said(operation), format!("no rule allows {operation}"));
+        }
     }
 
     #[test]
