@@ -230,9 +230,16 @@ impl Read {
 }
 
 impl Reader {
-    /// Reads a text in a scope.
-    pub(crate) fn read(&self, text: &Arc<str>, scope: &Scope, names: &dyn Lookup) -> Result<Read, WaitFor> {
-        let reading = self.cache.read(text, Dialect::Postgres, scope, &self.limits);
+    /// Reads a text in a scope. Where it `is_unsaid` how the server reads strings, a text of two readings is refused.
+    pub(crate) fn read(
+        &self,
+        text: &Arc<str>,
+        scope: &Scope,
+        names: &dyn Lookup,
+        is_unsaid: bool,
+    ) -> Result<Read, WaitFor> {
+        let limits = Limits { pinned_strings: self.limits.pinned_strings && !is_unsaid, ..self.limits };
+        let reading = self.cache.read(text, Dialect::Postgres, scope, &limits);
         let mut walk = Walk::new(self, names, scope);
         let mut read = Read {
             text: Arc::clone(text),

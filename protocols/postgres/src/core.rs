@@ -365,11 +365,21 @@ impl Core {
         self.state = State::Refreshing(frame);
     }
 
-    /// What a text would do, read in the scope of this moment.
+    /// What a text would do that the server is still to cut into tokens. Behind what may have changed how it does that it
+    /// says so before it is ready, and not before.
+    fn read_new(&self, text: &Arc<str>) -> Result<Read, WaitFor> {
+        self.read_as(text, self.surroundings.is_unsaid())
+    }
+
+    /// What a text would do that the server has, read in the scope of this moment.
     fn read(&self, text: &Arc<str>) -> Result<Read, WaitFor> {
+        self.read_as(text, false)
+    }
+
+    fn read_as(&self, text: &Arc<str>, is_unsaid: bool) -> Result<Read, WaitFor> {
         let scope = self.scope.scope((self.snapshot)());
         let names = InForce { core: self };
-        let mut read = self.reader.read(text, &scope, &names)?;
+        let mut read = self.reader.read(text, &scope, &names, is_unsaid)?;
         if self.foreign_names && !(portcullis_sql::has_plain_names(text) && read.has_plain_path()) {
             read.refuse(FOREIGN_NAMES.to_owned());
         }

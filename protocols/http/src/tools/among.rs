@@ -2,10 +2,9 @@
 //!
 //! Promises: where a pattern spells a file (`.env`, `**/id_rsa`, `.env*`, `*.{env,rs}`, `.aws/credentials`), reading
 //! that file below the place that is searched is said besides the tree, of which nobody can be asked what is in it.
-//! What a pattern spells is the shortest name that it stands for: of `*.rs` it is `.rs`, which is nobody's secret. An
-//! ending of two words behind a star (`*.d.ts`, `*.env.example`) is that of files with a name in front of it, and
-//! spells none; nor does a last part with `?`, a class or a backslash in it, nor what is left out (`!*.md`). One text
-//! may be several patterns with blanks or commas between them, since some tools take them so. What is searched may be
+//! What a pattern spells is the shortest name that it stands for: of `*.rs` it is `.rs`, which is nobody's secret. What
+//! others are to fill in (`*.env.example`) spells none; nor does a last part with `?`, a class or a backslash in it, nor
+//! what is left out (`!*.md`). One text may be several patterns with blanks or commas between them, since some tools take them so. What is searched may be
 //! one file: then nothing lies below it, and only a deny of such a name is about the call. Does not promise that a
 //! search meets no other file: one without a pattern meets all, and is judged by its tree.
 //! Held by: the tests below and `fixtures/http/tools.tsv`.
@@ -68,8 +67,8 @@ fn last(part: &str) -> Option<String> {
     let name = part.trim_matches('*');
     // `.env.*`
     let name = if part.ends_with('*') { name.trim_end_matches('.') } else { name };
-    let is_long = name.strip_prefix('.').is_some_and(|ending| ending.contains('.'));
-    if is_open(part) || name.is_empty() || (part.starts_with('*') && is_long) {
+    let is_example = [".example", ".sample", ".template", ".dist"].iter().any(|ending| name.ends_with(ending));
+    if is_open(part) || name.is_empty() || (part.starts_with('*') && is_example) {
         return None;
     }
     Some(name.replace('*', ""))
@@ -109,6 +108,8 @@ mod tests {
             ("**/.ssh/**", ".ssh"),
             (".aws/cred*", ".aws/cred"),
             ("*.rs", ".rs"),
+            ("*.d.ts", ".d.ts"),
+            ("*.env.local", ".env.local"),
             ("src/**/*.py", "src/.py"),
             ("Makefile", "Makefile"),
         ] {
@@ -119,7 +120,7 @@ mod tests {
     #[test]
     fn what_spells_no_file_is_left_to_the_tree() {
         let open = ["", "*", "**", "**/*", "*.*", ".*", ".en?", ".en[v]", "\\.env", "{1..3}", "{a", ",", " "];
-        for pattern in open.into_iter().chain(["*.d.ts", "*.env.example", "!*.env", "!.env"]) {
+        for pattern in open.into_iter().chain(["*.env.example", "*.env.sample", "!*.env", "!.env"]) {
             assert!(named(pattern, Some("/srv")).is_empty(), "{pattern}");
         }
         assert!(named(&".env,".repeat(places::PATTERN), Some("/srv")).is_empty());

@@ -87,7 +87,7 @@ fn scope() -> Scope {
 
 fn read(text: &str) -> Read {
     let reader = Reader { cache: Arc::new(Cache::new(1 << 16)), limits: Limits::default().pinned() };
-    reader.read(&text.into(), &scope(), &Session).unwrap()
+    reader.read(&text.into(), &scope(), &Session, false).unwrap()
 }
 
 /// Whether every relation that the text uses is known by its schema.

@@ -118,12 +118,13 @@ impl Core {
         };
         let risky = text.bytes().any(|byte| byte == b'\\' || byte >= 0x80);
         let running = if risky { self.queue.last_running() } else { None };
-        [self.barrier.filter(open), end, asked, running].into_iter().flatten().max()
+        let ready = if risky && self.surroundings.is_unsaid() { self.queue.last_ready() } else { None };
+        [self.barrier.filter(open), end, asked, running, ready].into_iter().flatten().max()
     }
 
     fn query(&mut self, sql: &str, frame: Frame, steps: &mut Steps) {
         let text: Arc<str> = sql.into();
-        let read = match self.read(&text) {
+        let read = match self.read_new(&text) {
             Ok(read) => read,
             Err(WaitFor(slot)) => return self.wait(slot, frame, steps),
         };
@@ -143,7 +144,7 @@ impl Core {
 
     fn parse(&mut self, statement: &str, sql: &str, types: &[u8], frame: Frame, steps: &mut Steps) {
         let text: Arc<str> = sql.into();
-        let read = match self.read(&text) {
+        let read = match self.read_new(&text) {
             Ok(read) => read,
             Err(WaitFor(slot)) => return self.wait(slot, frame, steps),
         };

@@ -43,12 +43,18 @@ pub(super) struct Surroundings {
     isolating: Slots,
     /// Commands that ran since the server was ready.
     ran: Slots,
+    /// Of these the ones that may have changed a setting, by code that they call: all but BEGIN.
+    acted: Slots,
 }
 
 impl Surroundings {
     /// A command was sent in this slot.
     pub(super) fn sent(&mut self, read: &Read, slot: u64, queue: &Expectations) {
         self.ran.push(slot, queue);
+        let begins = |effects: &[Effect]| matches!(effects, [Effect::Begin]);
+        if read.effects.is_empty() || !read.effects.iter().all(|effects| begins(effects)) {
+            self.acted.push(slot, queue);
+        }
         for effect in read.effects.iter().flatten() {
             match effect {
                 Effect::Setting { name, .. } => self.chosen(name.as_str(), slot, queue),
@@ -98,6 +104,7 @@ impl Surroundings {
     pub(super) fn ready(&mut self, idle: bool, queue: &Expectations) {
         self.choosing.ready(queue);
         self.ran.ready(queue);
+        self.acted.ready(queue);
         if idle {
             self.isolating.ready(queue);
         }
@@ -133,6 +140,12 @@ impl Surroundings {
     /// Whether something of the same transaction may have run before what is sent next.
     pub(super) fn is_under_way(&self) -> bool {
         !self.ran.is_empty()
+    }
+
+    /// Whether something ran that may have changed a setting, and the server, which says so before it is ready, has not
+    /// been since.
+    pub(super) fn is_unsaid(&self) -> bool {
+        !self.acted.is_empty()
     }
 
     /// Whether the session chose an isolation that may show its transaction an older state.

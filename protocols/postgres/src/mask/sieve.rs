@@ -150,7 +150,10 @@ impl Sieve {
                 self.length = self.length.saturating_add(length);
                 if self.length > self.longest && self.value.len().saturating_add(written.len()) > self.least {
                     self.fate = Fate::Dropped;
-                    self.value = Vec::new();
+                    if self.value.capacity() > KEPT_MEMORY {
+                        self.value = Vec::new();
+                    }
+                    self.value.clear();
                 } else {
                     self.value.extend_from_slice(written);
                 }

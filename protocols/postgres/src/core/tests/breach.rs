@@ -65,6 +65,38 @@ async fn pg_p19_a_pinned_setting_that_changes_ends_the_session() {
 }
 
 #[tokio::test]
+async fn a_text_of_two_readings_waits_until_the_server_has_said_how_it_reads_strings() {
+    let house = super::gate().await;
+    let flush = frame(b'H', b"");
+    let ran = |sql: &str| [says::parse("", sql), says::bind("", ""), says::execute("")].concat();
+    let escapes = says::parse("e", "SELECT id FROM items WHERE name LIKE name ESCAPE '\\'");
+    for (before, passes) in [
+        (Vec::new(), true),
+        ([ran("SELECT id FROM items"), says::sync()].concat(), true),
+        (ran("BEGIN"), true),
+        ([ran("SELECT id FROM items"), flush.clone()].concat(), false),
+        (ran("SELECT id FROM items"), false),
+        ([ran("BEGIN"), ran("SELECT id FROM items"), flush].concat(), false),
+        ([ran("SELECT id FROM items"), says::sync(), ran("SELECT id FROM items")].concat(), false),
+    ] {
+        for waits in [true, false] {
+            let mut rig = Rig::new(&house).await;
+            rig.quiet();
+            rig.told();
+            rig.client(&before);
+            if waits {
+                rig.quiet();
+            }
+            rig.client(&[escapes.clone(), says::sync()].concat());
+            rig.quiet();
+            let outline = rig.outline();
+            assert_eq!(!outline.contains('E'), passes, "{outline}");
+            assert!(rig.end.is_none());
+        }
+    }
+}
+
+#[tokio::test]
 async fn pg_p59_notices_and_notifications_pass_at_any_moment() {
     let house = super::gate().await;
     let mut rig = Rig::new(&house).await;
