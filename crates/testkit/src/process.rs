@@ -169,7 +169,7 @@ impl Supervised {
     /// # Errors
     /// [`TestkitError::Io`] if it ended before it was known.
     pub fn pid(&self) -> Result<u32, TestkitError> {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             match std::fs::read_to_string(&self.pid_file) {
                 Ok(text) if text.trim().parse::<u32>().is_ok() => {

@@ -1,7 +1,7 @@
 //! How sessions end, and what ends commands.
 
 use crate::speak::{ask, codes, exchange, tags};
-use crate::world::{Wish, World, outcomes};
+use crate::world::{Wish, World, eventually, outcomes};
 use portcullis_model::{EventBody, Outcome};
 use portcullis_testkit::wire::{RawClient, frontend, outline};
 use std::time::Duration;
@@ -35,13 +35,7 @@ async fn until_running(world: &World, text: &str) {
     let query = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{text}' AND datname = current_database() AND pid <> pg_backend_pid()"
     );
-    for _ in 0..400 {
-        if world.sql(&query) != "0" {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{text} never ran");
+    eventually(text, || world.sql(&query) != "0").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,13 +126,7 @@ async fn pg_p66_a_client_that_vanishes_stops_what_it_ran() {
     until_running(&world, "pg_sleep(60)").await;
     drop(client);
     let query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(60)' AND datname = current_database() AND pid <> pg_backend_pid()";
-    for _ in 0..400 {
-        if world.sql(query) == "0" {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("it still runs");
+    eventually("its end", || world.sql(query) == "0").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,13 +158,7 @@ async fn send_while_the_record_stalls(world: &World, client: &mut RawClient, fra
     let before = world.gate.counts().allowed;
     world.log.block();
     client.send(&frames.concat()).await.unwrap();
-    for _ in 0..400 {
-        if world.gate.counts().allowed > before {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("it was never allowed");
+    eventually("the verdict", || world.gate.counts().allowed > before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

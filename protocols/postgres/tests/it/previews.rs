@@ -1,6 +1,6 @@
 //! What a held statement would write, asked of real servers: what is told, and that asking runs no code of users.
 
-use crate::world::{BUNDLE, Wish, World};
+use crate::world::{BUNDLE, PATIENCE, Wish, World};
 use jiff::Timestamp;
 use portcullis_approvals::{Ballot, Desk, State, Vote};
 use portcullis_model::{CredentialKind, Preview, Principal};
@@ -59,9 +59,6 @@ const TABLES: &str = "
     INSERT INTO parts SELECT n, 'part' FROM generate_series(1, 100) n;
     INSERT INTO moods SELECT n, 'bad', '{good,bad}' FROM generate_series(1, 10) n;
     ANALYZE counted;";
-
-/// How long a test waits for what others bring about.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a preview is asked for again that a busy machine made late.
 const LATE: usize = 30;

@@ -20,6 +20,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a test waits for what others bring about; less than the statements sleep that it ends.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Waits until this holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = tokio::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// What most tests run under: reading and bounded writing are allowed, destruction is not, DDL on `held_*` waits.
 pub(crate) const BUNDLE: &str = r#"
 bundle: test
@@ -167,11 +179,7 @@ impl World {
 
     /// Ends the gateway gently, and returns every durable event of its client sessions, in order.
     pub(crate) async fn events(&self) -> Vec<Event> {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        while !self.gate.sessions().is_empty() && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert!(self.gate.sessions().is_empty(), "a session has not ended");
+        eventually("the end of every session", || self.gate.sessions().is_empty()).await;
         let reader = self.record.reader();
         let probe = self.record.begin(
             EventBody::SessionStarted {
