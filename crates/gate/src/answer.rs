@@ -65,6 +65,8 @@ pub struct Answer {
     gathered: usize,
     pub(crate) budget: usize,
     pub(crate) cut: Cut,
+    /// Whether its rows are kept from the record until it is known that the client is given them.
+    withheld: bool,
     /// The streams of text that have begun.
     pub(crate) flows: Vec<Flow>,
     pub(crate) gathered_texts: Vec<Gathered>,
@@ -91,6 +93,7 @@ impl Answer {
             gathered: 0,
             budget,
             cut: Cut::Whole,
+            withheld: false,
             flows: Vec::new(),
             gathered_texts: Vec::new(),
             screen: None,
@@ -285,9 +288,28 @@ impl Answer {
         }
     }
 
+    /// The client is given the one result of this answer later, or never: until [`Answer::give`], what is gathered of its
+    /// rows (no more than the record takes of any answer) stays out of the record, and an answer that ends before has none.
+    pub const fn withhold(&mut self) {
+        self.withheld = true;
+    }
+
+    /// The client is given what was withheld.
+    pub const fn give(&mut self) {
+        self.withheld = false;
+    }
+
+    /// What was withheld is given to nobody.
+    fn take_back(&mut self) {
+        self.rows.clear();
+        self.columns.clear();
+        self.masked.clear();
+        (self.gathered, self.count, self.bytes, self.cut) = (0, 0, 0, Cut::Whole);
+    }
+
     /// Puts what has gathered into the record.
     pub fn flush(&mut self) {
-        let Some(command) = self.number else { return };
+        let Some(command) = self.number.filter(|_| !self.withheld) else { return };
         let cut_now = matches!(self.cut, Cut::Unsaid);
         if self.rows.is_empty() && self.columns.is_empty() && !cut_now {
             return;
@@ -309,6 +331,9 @@ impl Answer {
 impl Answer {
     /// The answer is whole: what has gathered and how much was masked go into the record.
     pub fn finish(&mut self) {
+        if std::mem::take(&mut self.withheld) {
+            self.take_back();
+        }
         self.end_texts();
         self.flush();
         self.tell_masked();

@@ -65,3 +65,30 @@ async fn a_result_past_the_budget_is_cut_and_says_so_once() {
     let (columns, rows, cut) = recorded(&world, &session).await;
     assert!(columns == 1 && (5..50).contains(&rows) && cut, "{columns} {rows} {cut}");
 }
+
+#[tokio::test]
+async fn what_is_withheld_is_recorded_when_it_is_given_and_else_never() {
+    let world = World::new().await;
+    for given in [true, false] {
+        let session = world.session().await;
+        let permit = permit(&session);
+        let mut answer = session.answer(Some(&permit));
+        answer.withhold();
+        answer.columns(column());
+        let value: Arc<str> = "y".repeat(100).into();
+        for _ in 0..50 {
+            answer.row(vec![Some(Arc::clone(&value))]);
+        }
+        answer.flush();
+        if given {
+            answer.give();
+        }
+        drop(answer);
+        let (columns, rows, cut) = recorded(&world, &session).await;
+        if given {
+            assert!(columns == 1 && (5..50).contains(&rows) && cut, "{columns} {rows} {cut}");
+        } else {
+            assert_eq!((columns, rows, cut), (0, 0, false));
+        }
+    }
+}

@@ -159,8 +159,8 @@ impl Core {
             (Front::Query(id), ServerMessage::RowDescription(columns)) => {
                 if let Some(run) = self.runs.get_mut(id) {
                     run.shape.described(known(columns));
+                    run.release(frame.into_bytes(), steps);
                 }
-                self.release(Some(id), frame, steps);
             }
             (Front::Query(id), ServerMessage::EmptyQuery) => self.release(Some(id), frame, steps),
             (Front::Query(id), ServerMessage::CommandComplete(tag)) => {

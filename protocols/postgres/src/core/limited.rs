@@ -21,12 +21,12 @@ use super::backend::{Breach, Front};
 use super::run::RunId;
 use super::{Core, Steps};
 use crate::expect::{Refused, Work};
-use crate::frame::{Chunk, Frame, Run as Rows};
+use crate::frame::Frame;
 use crate::message::{ServerMessage, TransactionStatus};
 use crate::own::Own;
 use crate::reply;
 use bytes::Bytes;
-use portcullis_gate::Cleared;
+use portcullis_gate::{Answer, Cleared, Permit, Released};
 use portcullis_model::Denial;
 
 /// The most of an answer that is kept back, in bytes. A statement that answers more is undone.
@@ -34,13 +34,6 @@ const LONGEST_KEPT: usize = 1 << 20;
 
 /// How often the gateway tries to end a transaction of its own whose ROLLBACK is cancelled.
 const MOST_ROLLBACKS: u8 = 100;
-
-/// A part of an answer that is kept back.
-enum Kept {
-    Frame(Frame),
-    Rows(Rows),
-    Chunk(Chunk),
-}
 
 /// How far a limited statement is.
 enum Course {
@@ -52,26 +45,28 @@ enum Course {
     Exceeds { denial: Denial, rows: Option<u64> },
 }
 
-/// A limited statement while it runs.
+/// A limited statement while it runs, and what is kept back of its answer: as the client would be given it, so that how
+/// long a value is that a mask hides says nothing about what becomes of the statement.
 pub(crate) struct Limited {
     course: Course,
-    kept: Vec<Kept>,
+    kept: Vec<Released<Bytes>>,
+    /// What it completed with, once it wrote few enough inside a transaction of the gateway's own.
+    completion: Option<Frame>,
     bytes: usize,
 }
 
-impl Default for Limited {
-    fn default() -> Self {
-        Self { course: Course::Runs, kept: Vec::new(), bytes: 0 }
-    }
-}
-
 impl Limited {
-    fn keep(&mut self, part: Kept) {
-        self.bytes = self.bytes.saturating_add(match &part {
-            Kept::Frame(frame) => frame.bytes().len(),
-            Kept::Rows(rows) => rows.bytes.len(),
-            Kept::Chunk(chunk) => chunk.bytes.len(),
-        });
+    /// What keeps the answer of a statement with this permit, if its rows must be counted; the answer is withheld.
+    pub(crate) fn of(permit: &Permit, answer: &mut Answer) -> Option<Self> {
+        permit.is_limited().then(|| {
+            answer.withhold();
+            Self { course: Course::Runs, kept: Vec::new(), completion: None, bytes: 0 }
+        })
+    }
+
+    /// Keeps a part of so many bytes.
+    pub(crate) fn keep(&mut self, part: Released<Bytes>, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
         if self.is_too_long() {
             self.kept.clear();
         } else {
@@ -119,28 +114,6 @@ impl Core {
         Work::Around(Box::new(Around { run, stage: Stage::Begins { query: cleared, begun: false } }))
     }
 
-    /// Rows of a limited statement are kept back; others come back.
-    pub(super) fn keep_rows(&mut self, id: RunId, rows: Rows) -> Option<Rows> {
-        match self.runs.get_mut(id).and_then(|run| run.limited.as_mut()) {
-            Some(limited) => {
-                limited.keep(Kept::Rows(rows));
-                None
-            }
-            None => Some(rows),
-        }
-    }
-
-    /// The same for a piece of a long row.
-    pub(super) fn keep_chunk(&mut self, id: RunId, chunk: Chunk) -> Option<Chunk> {
-        match self.runs.get_mut(id).and_then(|run| run.limited.as_mut()) {
-            Some(limited) => {
-                limited.keep(Kept::Chunk(chunk));
-                None
-            }
-            None => Some(chunk),
-        }
-    }
-
     /// A message about a Query or Execute. What goes its usual way comes back.
     pub(super) fn count(
         &mut self,
@@ -154,10 +127,6 @@ impl Core {
         let Some(run) = self.runs.get_mut(id) else { return Some(frame) };
         let Some(limited) = run.limited.as_mut() else { return Some(frame) };
         match message {
-            ServerMessage::RowDescription(_) | ServerMessage::DataRow(_) => {
-                limited.keep(Kept::Frame(frame));
-                return None;
-            }
             ServerMessage::CommandComplete(_) | ServerMessage::PortalSuspended | ServerMessage::EmptyQuery => {}
             ServerMessage::ReadyForQuery(status) => return self.limited_is_ready(front, *status, frame, steps),
             // Errors, notices and the rest are the client's to know; what was kept of a statement that failed is not.
@@ -186,7 +155,7 @@ impl Core {
         };
         match denial {
             None if around => {
-                limited.keep(Kept::Frame(frame));
+                limited.completion = Some(frame);
                 limited.course = Course::Within;
                 None
             }
@@ -215,15 +184,16 @@ impl Core {
         }
     }
 
-    /// What was kept back goes its usual way.
+    /// What was kept back leaves.
     fn release_kept(&mut self, id: RunId, steps: &mut Steps) {
-        let limited = self.runs.get_mut(id).and_then(|run| run.limited.take());
-        for part in limited.into_iter().flat_map(|limited| limited.kept) {
-            match part {
-                Kept::Frame(frame) => self.take_backend(frame, steps),
-                Kept::Rows(rows) => self.on_rows(rows, steps),
-                Kept::Chunk(chunk) => self.on_backend_chunk(chunk, steps),
-            }
+        let Some(run) = self.runs.get_mut(id) else { return };
+        let Some(limited) = run.limited.take() else { return };
+        run.answer.give();
+        for part in limited.kept {
+            steps.down.push(part);
+        }
+        if let Some(completion) = limited.completion {
+            self.take_backend(completion, steps);
         }
     }
 

@@ -46,10 +46,9 @@ impl Core {
             | Front::Around
             | Front::Refused { .. } => return self.breach("rows that nothing asked for", steps),
         };
-        let Some(rows) = self.keep_rows(id, rows) else { return };
         let Some(run) = self.runs.get_mut(id) else { return self.breach("rows of what has ended", steps) };
         match run.rows(&rows) {
-            Ok(bytes) => steps.down.push(run.answer.release(bytes)),
+            Ok(bytes) => run.release(bytes, steps),
             Err(_) => self.unmaskable(steps),
         }
     }
@@ -65,7 +64,6 @@ impl Core {
         let (Front::Query(id) | Front::Execute(id)) = self.front() else {
             return self.breach("data that nothing asked for", steps);
         };
-        let Some(chunk) = self.keep_chunk(id, chunk) else { return };
         if chunk.tag == b'D' {
             self.row_chunk(id, chunk, steps)
         } else {
@@ -97,7 +95,7 @@ impl Core {
         match &mut self.row {
             LongRow::Masked => {
                 match run.piece(&chunk) {
-                    Ok(Some(row)) => steps.down.push(run.answer.release(row)),
+                    Ok(Some(row)) => run.release(row, steps),
                     Ok(None) => {}
                     Err(_) => self.unmaskable(steps),
                 }
@@ -122,7 +120,7 @@ impl Core {
             }
         }
         self.within = !chunk.last;
-        steps.down.push(run.answer.release(chunk.bytes));
+        run.release(chunk.bytes, steps);
     }
 
     /// The piece, with what came of the row before if that was too little; `None` while it still is.

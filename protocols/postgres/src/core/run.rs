@@ -7,6 +7,7 @@
 
 use crate::answer::{Known, Shape};
 use crate::classify::Read;
+use crate::core::Steps;
 use crate::core::limited::Limited;
 use crate::frame;
 use crate::mask::BadRow;
@@ -55,10 +56,12 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(session: &Session, permit: Permit, read: Arc<Read>, shape: Shape) -> Self {
+        let mut answer = session.answer(Some(&permit));
+        let limited = Limited::of(&permit, &mut answer);
         Self {
-            answer: session.answer(Some(&permit)),
+            answer,
             command: permit.command().clone(),
-            limited: permit.is_limited().then(Limited::default),
+            limited,
             permit: Some(permit),
             read,
             shape,
@@ -105,11 +108,21 @@ impl Run {
         self.shape.piece(&mut self.answer, &piece.bytes, piece.first)
     }
 
+    /// A part of its answer leaves: at once, or once its rows were counted.
+    pub(crate) fn release(&mut self, part: Bytes, steps: &mut Steps) {
+        let bytes = part.len();
+        let part = self.answer.release(part);
+        match &mut self.limited {
+            Some(limited) => limited.keep(part, bytes),
+            None => steps.down.push(part),
+        }
+    }
+
     /// The same run once more, under a new permission.
     pub(crate) fn again(&mut self, session: &Session, permit: Permit) {
         self.command = permit.command().clone();
         self.answer = session.answer(Some(&permit));
-        self.limited = permit.is_limited().then(Limited::default);
+        self.limited = Limited::of(&permit, &mut self.answer);
         self.permit = Some(permit);
         self.shape.forget_plan();
         (self.statements, self.tag, self.failed, self.refused, self.data) = (0, None, None, None, None);

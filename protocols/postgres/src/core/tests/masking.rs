@@ -1,6 +1,7 @@
 //! Masks in the core: what an attacker tries with the protocol, and what servers may do that are not as expected.
 
 mod copying;
+mod limits;
 mod naming;
 mod rows;
 mod speed;

@@ -139,6 +139,13 @@ pub(super) async fn limited() -> House {
     house
 }
 
+/// The same, where `public.people.ssn` is masked besides.
+pub(super) async fn limited_and_masked() -> House {
+    let house = House::new().await;
+    house.gate.set_policy(policy(&format!("{LIMITED}{MASKS}")));
+    house
+}
+
 /// The usual rules.
 pub(super) fn usual() -> PolicySet {
     policy(BUNDLE)

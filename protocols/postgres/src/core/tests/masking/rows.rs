@@ -210,7 +210,7 @@ async fn a_row_too_long_to_be_masked_ends_the_session_without_a_byte_of_it() {
 }
 
 /// The beginning of a row of two values, with so many bytes behind its own length.
-fn head(bytes: usize) -> Vec<u8> {
+pub(super) fn head(bytes: usize) -> Vec<u8> {
     [&b"D"[..], &length(bytes + 4), b"\0\x02"].concat()
 }
 
@@ -219,7 +219,7 @@ fn length(bytes: usize) -> [u8; 4] {
 }
 
 /// The columns of `SELECT upper(ssn), name FROM people`, of which the first is hidden.
-const COMPUTED: [(&str, u32, i16, u32); 2] = [("upper", 0, 0, 25), BOTH[1]];
+pub(super) const COMPUTED: [(&str, u32, i16, u32); 2] = [("upper", 0, 0, 25), BOTH[1]];
 
 #[tokio::test]
 async fn a_hidden_value_of_whatever_length_is_null_and_the_row_comes() {
