@@ -6,6 +6,7 @@
 
 mod builds;
 mod naming;
+mod packed;
 mod particular;
 
 use crate::args::{self, Call};
@@ -38,6 +39,36 @@ pub(crate) struct Applied<'a> {
     line: Vec<Field>,
 }
 
+/// Whether an argument of this role is a file that is read as it is.
+const fn is_reading(role: Role) -> bool {
+    matches!(
+        role,
+        Role::Read
+            | Role::ReadTree
+            | Role::Page
+            | Role::Packed
+            | Role::CompressRead
+            | Role::Compress
+            | Role::CompressKeep
+    )
+}
+
+/// Whether a program reads its standard input as data: it was given no file, or that by one of its names.
+fn reads_input(name: &str, call: &Call, slots: &[Slot], placed: &[(Role, Field)]) -> bool {
+    let is_input = |field: &Field| {
+        field.known().is_some_and(|text| text == "-" || text.starts_with("/dev/") || text.starts_with("/proc/"))
+    };
+    // What stands behind the operands is what their row says for none.
+    let (given, defaults) = placed.split_at(call.operands.len().min(placed.len()));
+    let named = |(role, field): &(Role, Field)| is_reading(*role) && !is_input(field);
+    let tree = defaults.iter().any(|(role, _)| *role == Role::ReadTree);
+    let may = slots.iter().any(|slot| matches!(slot, Slot::One(role) | Slot::Many(role) if is_reading(*role)));
+    let by_name = |(role, field): &(Role, Field)| (is_reading(*role) || *role == Role::Archive) && is_input(field);
+    call.values.iter().chain(placed).any(by_name)
+        || name == "tr"
+        || (may && !given.iter().any(named) && (!tree || name == "rg"))
+}
+
 impl Walker<'_> {
     /// Applies a row.
     pub(crate) fn apply(&mut self, name: &str, row: &Row, arguments: &[Field], state: &mut State) {
@@ -59,7 +90,12 @@ impl Walker<'_> {
             Some(Behaviour::Find) => return self.find(name, arguments, state),
             Some(Behaviour::Xargs) => return self.xargs(name, row, arguments, state),
             Some(Behaviour::Parallel) => return self.parallel(name, row, arguments, state),
-            Some(Behaviour::Dd) => return self.pairs(name, arguments, state),
+            Some(Behaviour::Dd) => {
+                if !arguments.iter().any(|argument| argument.text.starts_with("if=")) {
+                    self.reads_line();
+                }
+                return self.pairs(name, arguments, state);
+            }
             Some(Behaviour::Env) => return self.env(name, row, arguments, state),
             Some(Behaviour::Git | Behaviour::Opaque | Behaviour::Upper) | None => {}
         }
@@ -135,7 +171,8 @@ impl Walker<'_> {
         self.roles(name, row, &row.spec, values, Vec::new(), state);
     }
 
-    fn perform(&mut self, name: &str, sub: Option<&str>, row: &Row, spec: &Spec, call: Call, state: &mut State) {
+    fn perform(&mut self, name: &str, sub: Option<&str>, row: &Row, spec: &Spec, mut call: Call, state: &mut State) {
+        builds::behind_dashes(spec, &mut call);
         let mut modes = call.modes.iter().filter(|mode| spec.modes.contains_key(*mode));
         let mode = modes.next();
         // Which of two modes wins is each program's own matter.
@@ -165,6 +202,9 @@ impl Walker<'_> {
         let reach = Arc::new(reach::of(&call, &placed, state));
         let outer = std::mem::replace(&mut self.reach, reach);
         self.input_as_code(name, spec, &call, &placed, state);
+        if reads_input(name, &call, &slots, &placed) {
+            self.reads_line();
+        }
         self.roles(name, row, spec, call, placed, state);
         self.reach = outer;
     }
@@ -187,7 +227,7 @@ impl Walker<'_> {
                 self.stdin_as_code = true;
                 self.foreign_code(name);
             }
-            Input::Unknown => self.foreign_code(name),
+            Input::Unknown | Input::Script => self.foreign_code(name),
         }
     }
 
@@ -340,7 +380,14 @@ impl Walker<'_> {
                 self.sql_input(applied.name, &input, state);
             }
             Role::PostgresFile => self.file(Action::Execute, field, Marks::NONE, state),
-            Role::Compress | Role::CompressKeep => self.compress(field, role == Role::Compress, marks, state),
+            Role::Compress
+            | Role::CompressKeep
+            | Role::CompressRead
+            | Role::Expand
+            | Role::ExpandKeep
+            | Role::Packed
+            | Role::ZipRead
+            | Role::ZipWrite => self.packed_role(role, field, applied, state),
             Role::Archive => self.archive(field, applied, state),
             Role::Checkpoint => match field.known().map(|text| text.split_once('=').unwrap_or((text, ""))) {
                 Some(("exec", line)) => {
@@ -356,6 +403,11 @@ impl Walker<'_> {
                 Some(line) => self.other_shell(&line, state),
                 None => self.role(Role::Write, field, option, applied, state),
             },
+            // What stands in the place of the number is for whoever wrote the URL to say, a path too.
+            Role::CurlOutput if naming::is_numbered(field) => {
+                self.role(Role::Write, &Field::unknown(), option, applied, state);
+            }
+            Role::CurlOutput => self.role(Role::Write, field, option, applied, state),
             Role::MakeTarget
             | Role::Makefile
             | Role::GoPackage
@@ -374,11 +426,13 @@ impl Walker<'_> {
             | Role::Form
             | Role::Cookie
             | Role::WriteOut
+            | Role::CurlUpload
             | Role::KubeOutput
             | Role::ParamFile => self.naming_role(role, field, state),
             Role::Repository => self.repository(field, false, state),
             Role::RepositoryUpdate => self.repository(field, true, state),
             Role::Volume => self.volume(field, state),
+            Role::Pathspec => self.pathspec(field, state),
             // What the operands behind it mean is known only from the directory itself.
             Role::Here if field.known() == Some(".") => {}
             Role::PsFormat if field.known().is_some_and(particular::is_plain_format) => {}
@@ -415,7 +469,7 @@ impl Walker<'_> {
                         self.stdin_as_code = true;
                         self.foreign_code(name);
                     }
-                    Input::Literal(_) | Input::Unknown => self.foreign_code(name),
+                    Input::Literal(_) | Input::Unknown | Input::Script => self.foreign_code(name),
                 }
             }
             Some(text) if crate::caps::is_pipe(text) => self.foreign_code(name),

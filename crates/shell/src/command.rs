@@ -7,9 +7,10 @@
 use crate::expand::{Field, Sure, braces};
 use crate::loops::forget;
 use crate::reading::Simple;
+use crate::redirect::gives_input;
 use crate::state::{State, Value};
 use crate::variables::assignment;
-use crate::walk::Walker;
+use crate::walk::{Input, Walker};
 use crate::{builtins, facts, path};
 use portcullis_model::{Action, Mark, Marks, Name, Object, Operation, Part};
 use rable::{Node, NodeKind};
@@ -37,6 +38,13 @@ const POSIX_SPECIAL: [&str; 6] = [":", "break", "continue", "exit", "return", "t
 
 /// Builtins of which bash alone assigns what their arguments say.
 const BASH_DECLARATIONS: [&str; 2] = ["declare", "typeset"];
+
+/// Builtins that read nothing of their standard input.
+const UNREADING: [&str; 36] = [
+    ":", "true", "false", "echo", "printf", "test", "[", "cd", "pushd", "popd", "dirs", "pwd", "export", "readonly",
+    "declare", "typeset", "local", "unset", "set", "shopt", "shift", "return", "exit", "break", "continue", "trap",
+    "umask", "alias", "unalias", "type", "hash", "wait", "jobs", "kill", "times", "ulimit",
+];
 
 /// Variables that builtins assign without being told to.
 const UNNAMED: [&str; 5] = ["COPROC", "MAPFILE", "OPTARG", "OPTIND", "REPLY"];
@@ -71,16 +79,30 @@ impl Walker<'_> {
         let program = fields.first().and_then(Field::known).map(str::to_owned);
         let called = program.as_deref().is_some_and(|program| state.functions.contains_key(program));
         let outer = self.input.clone();
+        let given = gives_input(redirects);
         self.redirects(redirects, state);
-        let lasting = program.as_deref() == Some("exec") && fields.len() == 1;
+        // `exec <f`, `command exec <f`: as far as it ran, and the file could be opened.
+        let lasting = program.as_deref().is_some_and(|name| matches!(name, "exec" | "command" | "builtin"))
+            && !redirects.is_empty()
+            && fields.iter().any(|field| field.known().is_none_or(|text| text == "exec"));
         // A builtin or a function does not run either where a redirection fails.
         let skipped = (!redirects.is_empty()).then(|| state.clone());
         self.dispatch(&fields, true, state);
         if let Some(skipped) = skipped {
             state.or_failed(&skipped);
         }
-        if !lasting {
-            self.input = outer;
+        if lasting {
+            if self.input != outer {
+                if outer == Input::Script {
+                    // The shell goes on with what stands there.
+                    self.dynamic_code();
+                }
+                self.input = Input::Unknown;
+            }
+        } else {
+            let reads = program.as_deref().is_none_or(|name| !UNREADING.contains(&name));
+            let read = !given && (reads || self.input != outer);
+            self.input = if read { outer.less() } else { outer };
         }
         let lasts = called
             || program
@@ -223,6 +245,9 @@ impl Walker<'_> {
             }
             if builtins::is_builtin(&name) {
                 self.execute(&name, None, Marks::NONE);
+                if matches!(name.as_str(), "read" | "mapfile" | "readarray") {
+                    self.reads_line();
+                }
                 if self.posix && BASH_DECLARATIONS.contains(&name.as_str()) {
                     self.dynamic_code();
                 }

@@ -20,8 +20,8 @@ use portcullis_model::Fault;
 /// What no word holds unquoted.
 const OPERATORS: &[char] = &[' ', '\t', '\n', ';', '&', '|', '<', '>'];
 
-/// What no operand in `[[ ]]` holds unquoted; a regular expression may hold the others.
-pub(crate) const TERM_OPERATORS: &[char] = &['\n', ';', '&', '<', '>'];
+/// What no operand in `[[ ]]` holds unquoted, wherever it stands.
+const TERM_OPERATORS: &[char] = &['\n', ';', '&', '<', '>'];
 
 /// One argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,14 +202,26 @@ impl Walker<'_> {
 
     /// The one text of a word where words are neither split nor globbed: assignments, here-strings, `case`.
     pub(crate) fn expand_one(&mut self, raw: &str, state: &mut State) -> Field {
-        self.expand_term(raw, OPERATORS, state)
-    }
-
-    /// The same for a word in which `operators` cannot stand unquoted; the parser swallowed text if they do.
-    pub(crate) fn expand_term(&mut self, raw: &str, operators: &[char], state: &mut State) -> Field {
         match self.cut(raw) {
             Some(pieces) => {
-                self.no_operators(&pieces, operators);
+                self.no_operators(&pieces, OPERATORS);
+                self.joined(pieces, true, state)
+            }
+            None => {
+                self.unread();
+                Field::unknown()
+            }
+        }
+    }
+
+    /// The same for an operand in `[[ ]]`. Groups of a pattern may hold blanks, and a regular expression alternatives.
+    pub(crate) fn expand_term(&mut self, raw: &str, regular: bool, state: &mut State) -> Field {
+        match self.cut(raw) {
+            Some(pieces) => {
+                self.no_operators(&pieces, TERM_OPERATORS);
+                if !is_one_term(&pieces, regular) {
+                    self.swallowed();
+                }
                 self.joined(pieces, true, state)
             }
             None => {
@@ -235,11 +247,14 @@ impl Walker<'_> {
     /// commands too. Such a word holds unquoted blanks or operators, which no word of bash does.
     pub(crate) fn no_operators(&mut self, pieces: &[Piece], operators: &[char]) {
         if pieces.iter().any(|piece| matches!(piece, Piece::Bare(c) if operators.contains(c))) {
-            self.refuse(Fault::Ambiguous {
-                message: "a word holds blanks or operators that are not quoted: quote the bracket in front of them"
-                    .into(),
-            });
+            self.swallowed();
         }
+    }
+
+    fn swallowed(&mut self) {
+        self.refuse(Fault::Ambiguous {
+            message: "a word holds blanks or operators that are not quoted: quote the bracket in front of them".into(),
+        });
     }
 
     /// The text of a here-document that is expanded.
@@ -559,6 +574,28 @@ fn is_no_word(pieces: &[Piece], state: &State) -> bool {
     let [Piece::Quoted(text), Piece::Expand { what, quoted: true }] = pieces else { return false };
     let all = matches!(what, Expansion::Name(name) | Expansion::Braced(name) if name == "@");
     all && text.is_empty() && state.positional.as_ref().is_some_and(Vec::is_empty)
+}
+
+/// Whether an operand in `[[ ]]` is one to bash: blanks stand in brackets only, and those open a group of a pattern.
+fn is_one_term(pieces: &[Piece], regular: bool) -> bool {
+    let (mut depth, mut before) = (0_usize, None);
+    for piece in pieces {
+        let Piece::Bare(c) = piece else {
+            before = None;
+            continue;
+        };
+        match c {
+            '(' if regular || depth > 0 || matches!(before, Some('?' | '*' | '+' | '@' | '!')) => depth += 1,
+            '(' => return false,
+            ')' if depth == 0 => return false,
+            ')' => depth -= 1,
+            ' ' | '\t' if depth == 0 => return false,
+            '|' if depth == 0 && !regular => return false,
+            _ => {}
+        }
+        before = Some(*c);
+    }
+    depth == 0
 }
 
 /// Where the value starts in a word that looks like an assignment: `name=`, `name+=`, `name[…]=`.

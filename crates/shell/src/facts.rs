@@ -39,13 +39,15 @@ words! {
         MakeTarget = "make-target", SshOption = "ssh-option", Conninfo = "conninfo", Awk = "awk", Sed = "sed", Unknown = "unknown",
         Header = "header", Volume = "volume", MaybeShell = "maybe-sh", Port = "port", Output = "output",
         Repository = "repository", RepositoryUpdate = "repository-update", Here = "here", Checkpoint = "checkpoint", Compress = "compress", CompressKeep = "compress-keep",
+        CompressRead = "compress-read", Expand = "expand", ExpandKeep = "expand-keep", Packed = "packed",
+        ZipRead = "read-zip", ZipWrite = "write-zip", Pathspec = "pathspec",
         Backup = "backup", Jq = "jq", Page = "page", ShellOption = "shell-option",
         List = "list", ListTree = "list-tree", PsFormat = "ps-format",
         Makefile = "makefile", GoPackage = "go-package", GoSource = "go-source", GoFile = "go-file", GoTree = "go-tree",
         MavenGoal = "mvn-goal", JavaProperty = "java-property", GradleProperty = "gradle-property",
         Harness = "harness", Lint = "lint", Formatted = "formatted", Script = "script",
         Data = "data", UrlEncoded = "url-encoded", Form = "form", Cookie = "cookie", WriteOut = "write-out",
-        KubeOutput = "kube-output", ParamFile = "param-file",
+        CurlUpload = "curl-upload", CurlOutput = "curl-output", KubeOutput = "kube-output", ParamFile = "param-file",
     }
 }
 
@@ -54,7 +56,7 @@ words! {
     Effect {
         Operand = "operand", Alone = "alone", InPlace = "in-place", Removes = "removes", NoDefaults = "no-defaults",
         Directory = "directory", Exact = "exact", Stdin = "stdin", Listing = "listing", NoInto = "no-into", End = "end",
-        Deletes = "deletes", Unit = "unit", Follows = "follows", Named = "named",
+        Deletes = "deletes", Unit = "unit", Follows = "follows", Named = "named", Expands = "expands",
     }
 }
 

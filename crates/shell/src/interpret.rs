@@ -113,22 +113,8 @@ impl Walker<'_> {
     /// Commands of the client program itself; those that run a program are read, the listing ones are harmless.
     fn client_commands(&mut self, name: &str, text: &str, dialect: Dialect, state: &State) {
         let line = text.trim();
-        let listing = [
-            "\\d",
-            "\\dt",
-            "\\dn",
-            "\\du",
-            "\\l",
-            "\\conninfo",
-            "\\df",
-            "\\di",
-            "\\dv",
-            ".tables",
-            ".schema",
-            ".databases",
-        ];
         if !line.contains('\n')
-            && line.split_whitespace().next().is_some_and(|word| listing.contains(&word))
+            && psql::is_listing(line)
             && !line.contains(['|', '`', ':'])
             // Behind a second backslash stands another command, or what SQL is.
             && !line.get(1..).unwrap_or_default().contains('\\')
@@ -155,7 +141,7 @@ impl Walker<'_> {
                 self.stdin_as_code = true;
                 self.foreign_code(name);
             }
-            Input::Unknown => self.foreign_code(name),
+            Input::Unknown | Input::Script => self.foreign_code(name),
         }
     }
 
@@ -186,8 +172,9 @@ impl Walker<'_> {
         match input {
             Input::Null => {}
             Input::Literal(text) => {
-                let outer = std::mem::replace(&mut self.input, Input::Null);
-                self.nested(&text.clone(), state);
+                // What it starts reads what is left of the same text.
+                let outer = std::mem::replace(&mut self.input, Input::Script);
+                self.nested(text, state);
                 self.input = outer;
             }
             Input::File(field) => self.file(Action::Execute, field, Marks::NONE, state),
@@ -195,8 +182,17 @@ impl Walker<'_> {
                 self.stdin_as_code = true;
                 self.dynamic_code();
             }
-            Input::Unknown => self.dynamic_code(),
+            Input::Unknown | Input::Script => self.dynamic_code(),
         }
+    }
+
+    /// One line is read of standard input, or more. What the shell takes for its next command is then not known where that
+    /// is its own text.
+    pub(crate) fn reads_line(&mut self) {
+        if self.input == Input::Script {
+            self.dynamic_code();
+        }
+        self.input = std::mem::replace(&mut self.input, Input::Unknown).less();
     }
 
     /// Code in a language that nobody here reads.

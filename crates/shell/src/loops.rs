@@ -80,6 +80,7 @@ impl Walker<'_> {
             }
             // A round walks all that the one before it did: each command is noted once for a word.
             self.commands.truncate(noted);
+            let input = self.input.clone();
             let mut left: Option<State> = None;
             for value in values {
                 let mut own = entry.clone();
@@ -96,7 +97,7 @@ impl Walker<'_> {
             let before = entry.clone();
             entry.join(&left);
             *state = left;
-            if entry.same(&before) {
+            if entry.same(&before) && self.input == input {
                 return;
             }
         }
@@ -138,12 +139,12 @@ impl Walker<'_> {
             if round == 2 {
                 forget(state);
             }
-            let before = state.clone();
+            let (before, input) = (state.clone(), self.input.clone());
             body(self, state);
             self.rejoin(state);
             state.join(&before);
             settle(state);
-            if state.same(&before) {
+            if state.same(&before) && self.input == input {
                 return;
             }
         }
@@ -212,7 +213,10 @@ impl Walker<'_> {
             }
             NodeKind::BinaryTest { op, left, right } => {
                 for side in [left, right] {
-                    let field = self.value_of(side, state);
+                    let field = match &side.kind {
+                        NodeKind::CondTerm { value, .. } if op == "=~" => self.expand_term(value, true, state),
+                        _ => self.value_of(side, state),
+                    };
                     if matches!(op.as_str(), "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge") {
                         self.evaluated_number(&field, side, state);
                     }

@@ -171,7 +171,7 @@ fn dollar(chars: &mut Chars, quoted: bool, out: &mut Vec<Piece>) -> Option<()> {
         }
         Some('[') => {
             chars.next();
-            Expansion::Arithmetic(balanced(chars, '[', ']')?)
+            Expansion::Arithmetic(balanced(chars, '[', ']').filter(|text| !text.contains('\n'))?)
         }
         Some('\'') if !quoted => {
             chars.next();
@@ -330,8 +330,30 @@ fn arithmetic(chars: &mut Chars) -> Option<Expansion> {
     None
 }
 
-/// Whether a text could be an arithmetic expression: no two operands without an operator between them.
+/// Whether the text between `((` and `))` could be arithmetic that the parser and bash end at the same place: the parser
+/// counts brackets in quotes, too.
+pub(crate) fn looks_counted(text: &str) -> bool {
+    !text.contains(['"', '\'', '`']) && looks_arithmetic(text)
+}
+
+/// Whether each brace in a text opens or closes `${…}`, with no bracket, brace, quote or blank inside.
+fn has_plain_braces(text: &str) -> bool {
+    let mut parts = text.split("${");
+    let outside = |text: &str| !text.contains(['{', '}']);
+    parts.next().is_some_and(outside)
+        && parts.all(|part| {
+            part.split_once('}').is_some_and(|(inside, rest)| {
+                outside(rest) && !inside.contains(|c: char| c.is_whitespace() || "(){\"'`".contains(c))
+            })
+        })
+}
+
+/// Whether a text could be an arithmetic expression: no two operands without an operator between them, and on one line. A
+/// `#` behind a blank begins a comment to the parser alone, up to the end of the line, and it drops that.
 pub(crate) fn looks_arithmetic(text: &str) -> bool {
+    if text.contains('\n') || !has_plain_braces(text) {
+        return false;
+    }
     let mut operand = false;
     let mut gap = false;
     for c in text.chars() {

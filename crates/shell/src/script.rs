@@ -1,6 +1,7 @@
 //! The little languages of `sed` and `awk`, as far as they reach out of their input.
 //!
-//! A `sed` script is cut into its commands: `w`, `W`, `r`, `R` name files, `e` runs one. An `awk` program is not parsed;
+//! A `sed` script is cut into its commands: `w`, `W`, `r`, `R` name files, `e` runs one. Where a part of one ends is not the
+//! same for every `sed`, so it is cut as each does, and reaches what it reaches for any. An `awk` program is not parsed;
 //! whatever in its text could run a program, open a file or a socket makes it code that is not known. Promises: a script
 //! that is not understood to its end is such code. Held by: `fixtures/shell/interpreters.tsv` and the tests below.
 
@@ -18,6 +19,20 @@ pub(crate) struct Reach {
     runs: Vec<String>,
     /// The `e` flag or a bare `e`: runs what the input holds.
     runs_input: bool,
+}
+
+impl Reach {
+    fn join(&mut self, other: Self) {
+        let lists = [(&mut self.reads, other.reads), (&mut self.writes, other.writes), (&mut self.runs, other.runs)];
+        for (all, more) in lists {
+            for text in more {
+                if !all.contains(&text) {
+                    all.push(text);
+                }
+            }
+        }
+        self.runs_input |= other.runs_input;
+    }
 }
 
 impl Walker<'_> {
@@ -122,84 +137,150 @@ const fn is_whole(last: char) -> bool {
     last.is_ascii_alphanumeric() || matches!(last, '_' | '"' | ')' | ']' | '{' | '}' | ';')
 }
 
-/// Cuts a `sed` script; `None` where it is not understood.
+/// What hides the delimiter of a regular expression, besides a backslash. Programs differ, so a script is read in each way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Brackets {
+    /// Nothing: programs that do not look into regular expressions before they have them.
+    Bare,
+    /// A bracket, in which a class such as `[:alpha:]` is one thing: GNU sed 4.9, BSD.
+    Whole,
+    /// A bracket up to its first `]`, also where that ends a class, and in `y` as well: busybox.
+    First,
+}
+
+/// Why a script is not cut to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// The program that reads it so refuses it, and runs none of it.
+    Refused,
+    /// It is not understood here.
+    Unclear,
+}
+
+/// What a `sed` script reaches, whichever program reads it; `None` where it is not understood.
 fn sed(text: &str) -> Option<Reach> {
-    let mut reach = Reach::default();
+    let (mut joined, mut taken) = (Reach::default(), false);
+    for brackets in [Brackets::Bare, Brackets::Whole, Brackets::First] {
+        let mut reach = Reach::default();
+        match cut(text, brackets, &mut reach) {
+            Ok(()) => taken = true,
+            // What it would write is opened, and so emptied, before it comes to what it refuses.
+            Err(Stop::Refused) => reach = Reach { writes: reach.writes, ..Reach::default() },
+            Err(Stop::Unclear) => return None,
+        }
+        joined.join(reach);
+    }
+    taken.then_some(joined)
+}
+
+/// Cuts a script into its commands.
+fn cut(text: &str, brackets: Brackets, reach: &mut Reach) -> Result<(), Stop> {
     let mut chars = text.chars().peekable();
     loop {
         while chars.next_if(|c| c.is_whitespace() || matches!(c, ';' | '}')).is_some() {}
         if chars.peek().is_none() {
-            return Some(reach);
+            return Ok(());
         }
-        addresses(&mut chars)?;
-        match chars.next()? {
+        addresses(&mut chars, brackets)?;
+        match chars.next().ok_or(Stop::Unclear)? {
             '{' | '=' | 'd' | 'D' | 'g' | 'G' | 'h' | 'H' | 'n' | 'N' | 'p' | 'P' | 'x' | 'z' | 'F' => {}
             '#' => {
                 line(&mut chars);
             }
             'l' | 'q' | 'Q' | 'L' => while chars.next_if(|c| c.is_ascii_digit() || *c == ' ').is_some() {},
             'a' | 'i' | 'c' => text_lines(&mut chars),
-            'b' | 't' | 'T' | ':' | 'v' => label(&mut chars)?,
-            'r' | 'R' => reach.reads.push(line(&mut chars)),
-            'w' | 'W' => reach.writes.push(line(&mut chars)),
+            'b' | 't' | 'T' | ':' | 'v' => label(&mut chars).ok_or(Stop::Unclear)?,
+            'r' | 'R' => reach.reads.push(plain_line(&mut chars)?),
+            'w' | 'W' => reach.writes.push(plain_line(&mut chars)?),
             'e' => {
-                let command = line(&mut chars);
+                let command = plain_line(&mut chars)?;
                 if command.is_empty() { reach.runs_input = true } else { reach.runs.push(command) }
             }
             'y' => {
-                let end = chars.next()?;
-                part(&mut chars, end)?;
-                part(&mut chars, end)?;
+                let end = delimiter(&mut chars)?;
+                let first = if brackets == Brackets::First { brackets } else { Brackets::Bare };
+                part(&mut chars, end, first)?;
+                part(&mut chars, end, Brackets::Bare)?;
             }
-            's' => substitute(&mut chars, &mut reach)?,
-            _ => return None,
+            's' => substitute(&mut chars, brackets, reach)?,
+            c if c.is_ascii_punctuation() => return Err(Stop::Refused),
+            _ => return Err(Stop::Unclear),
         }
     }
 }
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
-fn addresses(chars: &mut Chars<'_>) -> Option<()> {
+fn addresses(chars: &mut Chars<'_>, brackets: Brackets) -> Result<(), Stop> {
     loop {
         while chars.next_if(|c| matches!(c, ' ' | '\t')).is_some() {}
         match chars.peek().copied() {
-            Some('/') => {
+            Some(c @ ('/' | '\\')) => {
                 chars.next();
-                part(chars, '/')?;
-                while chars.next_if(|c| matches!(c, 'I' | 'M')).is_some() {}
-            }
-            Some('\\') => {
-                chars.next();
-                let end = chars.next()?;
-                part(chars, end)?;
+                let end = if c == '/' { c } else { delimiter(chars)? };
+                part(chars, end, brackets)?;
                 while chars.next_if(|c| matches!(c, 'I' | 'M')).is_some() {}
             }
             Some(c) if c.is_ascii_digit() || matches!(c, '$' | ',' | '~' | '+' | '!') => {
                 chars.next();
             }
-            Some(_) | None => return Some(()),
+            Some(_) | None => return Ok(()),
         }
     }
 }
 
-/// Up to the delimiter, which a backslash or a bracket hides.
-fn part(chars: &mut Chars<'_>, end: char) -> Option<()> {
+/// What a command's parts end with. A backslash is that for some and none for others.
+fn delimiter(chars: &mut Chars<'_>) -> Result<char, Stop> {
+    chars.next().filter(|c| !matches!(c, '\n' | '\\')).ok_or(Stop::Unclear)
+}
+
+/// Up to the delimiter that nothing hides. Without one the script is refused everywhere.
+fn part(chars: &mut Chars<'_>, end: char, brackets: Brackets) -> Result<(), Stop> {
     loop {
-        match chars.next()? {
+        match chars.next().ok_or(Stop::Refused)? {
+            c if c == end => return Ok(()),
             '\\' => {
-                chars.next()?;
+                chars.next().ok_or(Stop::Refused)?;
             }
-            '[' if end != '[' => bracket(chars, end)?,
-            c if c == end => return Some(()),
+            '[' if brackets != Brackets::Bare => bracket(chars, brackets)?,
             _ => {}
         }
     }
 }
 
-/// A bracket hides the delimiter only where it closes before it; both ways of reading it must end alike, else not understood.
-fn bracket(chars: &mut Chars<'_>, end: char) -> Option<()> {
-    let ahead: String = chars.clone().take_while(|c| *c != ']').collect();
-    if ahead.contains(end) || ahead.contains('\\') { None } else { Some(()) }
+/// Behind a bracket that is open. A `]` that stands first in it is text, also behind `^`.
+fn bracket(chars: &mut Chars<'_>, brackets: Brackets) -> Result<(), Stop> {
+    chars.next_if_eq(&'^');
+    chars.next_if_eq(&']');
+    loop {
+        match chars.next().ok_or(Stop::Refused)? {
+            ']' => return Ok(()),
+            // BSD takes the two for a `]` that is text, others do not.
+            '\\' if chars.peek() == Some(&']') => return Err(Stop::Unclear),
+            '[' if brackets == Brackets::Whole => class(chars)?,
+            _ => {}
+        }
+    }
+}
+
+/// Behind a class, where what follows the bracket is one: `[:alpha:]`, `[.x.]`, `[=x=]`. Where one ends that holds such
+/// a sign itself is not the same for GNU and BSD.
+fn class(chars: &mut Chars<'_>) -> Result<(), Stop> {
+    let Some(kind) = chars.next_if(|c| matches!(c, ':' | '.' | '=')) else { return Ok(()) };
+    loop {
+        match chars.next().ok_or(Stop::Refused)? {
+            c if c == kind => return chars.next_if_eq(&']').map(|_| ()).ok_or(Stop::Unclear),
+            '[' | ']' | ':' | '.' | '=' => return Err(Stop::Unclear),
+            _ => {}
+        }
+    }
+}
+
+/// The rest of a line that names a file, or is a command. A backslash is taken out of it, or means more than itself, for
+/// some programs, and at the end of a command it goes on with the next line.
+fn plain_line(chars: &mut Chars<'_>) -> Result<String, Stop> {
+    let text = line(chars);
+    if text.contains('\\') { Err(Stop::Unclear) } else { Ok(text) }
 }
 
 fn line(chars: &mut Chars<'_>) -> String {
@@ -231,19 +312,11 @@ fn text_lines(chars: &mut Chars<'_>) {
     }
 }
 
-fn substitute(chars: &mut Chars<'_>, reach: &mut Reach) -> Option<()> {
-    let end = chars.next().filter(|c| !matches!(c, '\n' | '\\'))?;
-    part(chars, end)?;
+fn substitute(chars: &mut Chars<'_>, brackets: Brackets, reach: &mut Reach) -> Result<(), Stop> {
+    let end = delimiter(chars)?;
+    part(chars, end, brackets)?;
     // The replacement has no brackets that hide anything.
-    loop {
-        match chars.next()? {
-            '\\' => {
-                chars.next()?;
-            }
-            c if c == end => break,
-            _ => {}
-        }
-    }
+    part(chars, end, Brackets::Bare)?;
     loop {
         match chars.peek().copied() {
             Some('g' | 'p' | 'i' | 'I' | 'm' | 'M' | '0'..='9') => {
@@ -255,14 +328,16 @@ fn substitute(chars: &mut Chars<'_>, reach: &mut Reach) -> Option<()> {
             }
             Some('w') => {
                 chars.next();
-                reach.writes.push(line(chars));
-                return Some(());
+                reach.writes.push(plain_line(chars)?);
+                return Ok(());
             }
             Some(' ' | '\t') => {
                 chars.next();
             }
-            Some(';' | '\n' | '}' | '#') | None => return Some(()),
-            Some(_) => return None,
+            Some(';' | '\n' | '}' | '#') | None => return Ok(()),
+            // No program has such a flag; of letters one might.
+            Some(c) if c.is_ascii_punctuation() => return Err(Stop::Refused),
+            Some(_) => return Err(Stop::Unclear),
         }
     }
 }
@@ -290,9 +365,27 @@ mod tests {
             ":a;N;$!{ba};p",
             "/x/{ t end }; b end # away\np",
             "v 4.2\np",
+            "s/[^/]*$//",
+            "s/[\\/]/_/g",
+            "s/.*\\/\\([^/]*\\)$/\\1/",
+            "s/[[:space:]]*$//;s/[]x]//",
+            "/[^/]$/d",
+            "y/[]/()/",
         ] {
             assert_eq!(sed(text), plain, "{text}");
         }
+        for text in [
+            "s/[]/]/;y/e;a/bcd/",
+            "s/[^]/]/;y/e;a/bcd/",
+            "s/[[:alpha:]/]/;y/e;a/bcd/",
+            "s|[]|]|;y|e;a|bcd|",
+            "s/[[:a:][]/x/e;s/]/y/",
+        ] {
+            assert_eq!(sed(text).map(|reach| reach.runs_input), Some(true), "{text}");
+        }
+        assert_eq!(sed("/[]/]/e rm x\n#/d").map(|reach| reach.runs), Some(vec!["rm x".to_owned()]));
+        assert_eq!(sed("w out\ns/[/]/x/").map(|reach| reach.writes), None);
+        assert_eq!(sed("w out\ns/[^/]*$//").map(|reach| reach.writes), Some(vec!["out".to_owned()]));
         assert_eq!(sed("1w out").map(|reach| reach.writes), Some(vec!["out".to_owned()]));
         assert_eq!(sed("s/a/b/w out").map(|reach| reach.writes), Some(vec!["out".to_owned()]));
         assert_eq!(sed("s/a/b/gpw out;p").map(|reach| reach.writes), Some(vec!["out;p".to_owned()]));
@@ -301,9 +394,13 @@ mod tests {
         assert_eq!(sed("v 4.2;e rm x").map(|reach| reach.runs), Some(vec!["rm x".to_owned()]));
         assert_eq!(sed("s/a/b/e").map(|reach| reach.runs_input), Some(true));
         assert_eq!(sed("e").map(|reach| reach.runs_input), Some(true));
-        for text in
-            ["s/[/]/x/w f", "s/a", "k", "s/a/b/q", ":x e rm x", ":x w f", "b x r f", "tx\te rm x", ":a}s;x;e rm y;"]
-        {
+        #[rustfmt::skip]
+        let unclear = [
+            "s/[/]/x/w f", "s/a", "k", "s/a/b/q", ":x e rm x", ":x w f", "b x r f", "tx\te rm x", ":a}s;x;e rm y;",
+            "1e echo a\\\nrm x", "1e echo $\\(rm x\\)", "e echo \\x24(rm x)", "s/[a\\]/]/x/", "y\\a\\b\\", "w a\\tb",
+            "s/[[.].]/]/;y/e;a/bcd/", "s/[[:::]/]/x/",
+        ];
+        for text in unclear {
             assert_eq!(sed(text), None, "{text}");
         }
     }

@@ -35,6 +35,9 @@ const COMMANDS: [&str; 15] = [
     "RSYNC_RSH",
 ];
 
+/// Of these, the ones that say who shows what is long.
+const PAGERS: [&str; 3] = ["GIT_PAGER", "MANPAGER", "PAGER"];
+
 /// Variables that the shell itself fills, or may.
 const SPECIAL: [&str; 17] = [
     "COLUMNS",
@@ -270,7 +273,8 @@ impl Walker<'_> {
 
     /// The environment of what runs holds this.
     pub(crate) fn exported(&mut self, name: &str, value: Option<&Value>, state: &State) {
-        if !facts::is_harmless_variable(name) || !is_plain(name, value) {
+        let harmless = facts::is_harmless_variable(name) && is_plain(name, value);
+        if !harmless && !is_no_pager(name, value) {
             self.configures(name, value, state);
         }
     }
@@ -349,8 +353,20 @@ fn is_configuring(name: &str) -> bool {
     (capitals && !facts::is_harmless_variable(name)) || facts::is_dangerous_variable(name)
 }
 
+/// Whether a variable names a pager. Those that the gateway sets keep pagers from taking commands.
+pub(crate) fn is_pager(name: &str) -> bool {
+    PAGERS.contains(&name)
+}
+
+/// Whether this is for no pager. An empty value is that for git; others take their own then.
+fn is_no_pager(name: &str, value: Option<&Value>) -> bool {
+    let Some(Value::Known(text)) = value else { return false };
+    let text: &str = text;
+    is_pager(name) && (text == "cat" || (name == "GIT_PAGER" && text.is_empty()))
+}
+
 /// Whether the value of a harmless variable is no code and names nothing: `make` expands what it holds, the locale says
-/// which bytes are a character, `TZ` and `LANGUAGE` are looked up as paths.
+/// which bytes are a character, `TZ` and `LANGUAGE` are looked up as paths, and by `NODE_ENV` projects choose files.
 fn is_plain(name: &str, value: Option<&Value>) -> bool {
     let text = match value {
         None | Some(Value::Integer) => return true,
@@ -361,6 +377,7 @@ fn is_plain(name: &str, value: Option<&Value>) -> bool {
     let named = match name {
         "TZ" => !text.starts_with(['/', ':']) && !text.contains(".."),
         "TERM" | "LANGUAGE" => !text.contains('/'),
+        "NODE_ENV" => matches!(text, "development" | "production" | "test"),
         "LANG" => is_charset_safe(text),
         _ => !name.starts_with("LC_") || is_charset_safe(text),
     };

@@ -30,8 +30,20 @@ pub(crate) enum Input {
     Literal(String),
     /// A file, by name where known.
     File(crate::expand::Field),
+    /// The rest of the text that the shell itself is reading.
+    Script,
     /// What another command writes, or not known.
     Unknown,
+}
+
+impl Input {
+    /// What is left of it once something was read: of a text nobody knows how much.
+    pub(crate) fn less(self) -> Self {
+        match self {
+            Self::Literal(_) => Self::Unknown,
+            Self::Channel | Self::Null | Self::File(_) | Self::Script | Self::Unknown => self,
+        }
+    }
 }
 
 /// One walk.
@@ -61,6 +73,8 @@ pub(crate) struct Walker<'a> {
     pub(crate) walked: Vec<Rc<Node>>,
     pub(crate) input: Input,
     pub(crate) text: Rc<str>,
+    /// The texts that it stands in.
+    pub(crate) within: Vec<Rc<str>>,
     /// Names whose assignments may fail or change the value: read-only ones, and those with attributes.
     pub(crate) strange: BTreeSet<String>,
     /// Names whose assignments are evaluated as arithmetic.
@@ -139,6 +153,7 @@ impl<'a> Walker<'a> {
             walked: Vec::new(),
             input: Input::Channel,
             text: text.into(),
+            within: Vec::new(),
             strange: BTreeSet::new(),
             numbers: crate::variables::NUMBERS.iter().map(|name| (*name).to_owned()).collect(),
             posix: false,
@@ -268,17 +283,28 @@ impl<'a> Walker<'a> {
             return;
         };
         let outer = std::mem::replace(&mut self.text, text.into());
+        self.within.push(outer);
         self.depth += 1;
         self.sequence(&nodes, state);
         self.depth -= 1;
-        self.text = outer;
+        if let Some(outer) = self.within.pop() {
+            self.text = outer;
+        }
     }
 
     /// Reads the text of a substitution: a subshell, whose output is not known.
     pub(crate) fn nested(&mut self, text: &str, state: &State) {
-        let input = self.input.clone();
-        self.read_text(text, &mut state.clone());
-        self.input = input;
+        self.apart(|walker| walker.read_text(text, &mut state.clone()));
+    }
+
+    /// Runs what runs in a process of its own: where its standard input comes from is its own matter, but what it has read
+    /// of this one is gone here, too.
+    pub(crate) fn apart(&mut self, body: impl FnOnce(&mut Self)) {
+        let outer = self.input.clone();
+        body(self);
+        if self.input != outer {
+            self.input = outer.less();
+        }
     }
 
     pub(crate) fn sequence(&mut self, nodes: &[Node], state: &mut State) {
@@ -326,6 +352,9 @@ impl<'a> Walker<'a> {
                 self.redirected(redirects, state, |walker, state| walker.each(var, words.as_deref(), body, state));
             }
             NodeKind::ForArith { init, cond, incr, body, redirects } => {
+                if [init, cond, incr].iter().any(|part| !crate::pieces::looks_counted(part)) {
+                    self.unread();
+                }
                 // The same for one anywhere in the body of such a loop.
                 if self.text.replace("<<<", "").contains("<<") {
                     self.refuse_here_document();
@@ -333,14 +362,19 @@ impl<'a> Walker<'a> {
                 self.redirected(redirects, state, |walker, state| walker.count([init, cond, incr], body, state));
             }
             NodeKind::Select { var, words, body, redirects } => {
-                self.redirected(redirects, state, |walker, state| walker.choose(var, words.as_deref(), body, state));
+                self.redirected(redirects, state, |walker, state| {
+                    walker.reads_line();
+                    walker.choose(var, words.as_deref(), body, state);
+                });
             }
             NodeKind::Case { word, patterns, redirects } => {
                 self.redirected(redirects, state, |walker, state| walker.case(word, patterns, state));
             }
             NodeKind::Function { name, body } => self.define(name, body, state),
             NodeKind::Subshell { body, redirects } => {
-                self.redirected(redirects, &mut state.clone(), |walker, state| walker.run(body, state));
+                self.apart(|walker| {
+                    walker.redirected(redirects, &mut state.clone(), |walker, state| walker.run(body, state));
+                });
             }
             NodeKind::BraceGroup { body, redirects } => {
                 self.redirected(redirects, state, |walker, state| walker.run(body, state));
@@ -348,7 +382,7 @@ impl<'a> Walker<'a> {
             NodeKind::Coproc { name, command } => self.coprocess(name.as_deref(), command, state),
             NodeKind::ArithmeticCommand { expression: _, redirects, raw_content } => {
                 self.no_here_documents(redirects);
-                if !crate::pieces::looks_arithmetic(raw_content) {
+                if !crate::pieces::looks_counted(raw_content) {
                     self.unread();
                 }
                 self.redirected(redirects, state, |walker, state| walker.arithmetic(raw_content, state));
@@ -422,7 +456,7 @@ impl<'a> Walker<'a> {
     pub(crate) fn value_of(&mut self, node: &Node, state: &mut State) -> crate::expand::Field {
         match &node.kind {
             NodeKind::Word { value, .. } => self.expand_one(value, state),
-            NodeKind::CondTerm { value, .. } => self.expand_term(value, crate::expand::TERM_OPERATORS, state),
+            NodeKind::CondTerm { value, .. } => self.expand_term(value, false, state),
             _ => {
                 self.unread();
                 crate::expand::Field::unknown()
@@ -435,7 +469,10 @@ impl<'a> Walker<'a> {
         if name.is_some_and(|name| !crate::param::is_name(name)) {
             self.unread();
         }
+        // What the shell writes to it.
+        let outer = std::mem::replace(&mut self.input, Input::Unknown);
         self.run(command, &mut state.clone());
+        self.input = outer;
         let name = name.unwrap_or("COPROC");
         self.assigned(name, Value::Unknown, state);
         let process = format!("{name}_PID");

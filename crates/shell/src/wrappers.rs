@@ -86,7 +86,7 @@ impl Walker<'_> {
                 Some(text.split_whitespace().map(Field::literal).collect::<Vec<_>>())
             }
             Input::Null => Some(Vec::new()),
-            Input::Literal(_) | Input::Channel | Input::File(_) | Input::Unknown => None,
+            Input::Literal(_) | Input::Channel | Input::File(_) | Input::Script | Input::Unknown => None,
         };
         match replaced {
             Some(mark) => {

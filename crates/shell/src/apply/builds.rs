@@ -6,9 +6,10 @@
 //! and of the words that are handed on an option is `unknown` unless it is known to name no file. Does not promise that
 //! nothing in the directory itself names other files (`#include`, a link). Held by: `fixtures/shell/programs.tsv`.
 
+use crate::args::Call;
 use crate::caps::HOME;
 use crate::expand::{Field, Sure};
-use crate::facts::Role;
+use crate::facts::{Role, Slot, Spec};
 use crate::state::State;
 use crate::walk::Walker;
 use portcullis_model::{Action, Mark, Marks, Object, Operation, Part};
@@ -57,8 +58,11 @@ const LINT_LETTERS: [&str; 4] = ["-D", "-W", "-A", "-F"];
 const FORMATTER: [&str; 9] =
     ["--check", "-v", "--verbose", "-q", "--quiet", "-l", "--files-with-diff", "--color", "--edition"];
 
-/// Options of the usual test programs of JavaScript that name no file.
-const RUNNERS: [&str; 21] = [
+/// Those of them that take no argument.
+const FORMATTER_FLAGS: [&str; 6] = ["-v", "--verbose", "-q", "--quiet", "-l", "--files-with-diff"];
+
+/// Options of the usual programs that test, check and serve JavaScript that name no file.
+const RUNNERS: [&str; 36] = [
     "--watch",
     "--watchAll",
     "--no-watch",
@@ -80,6 +84,21 @@ const RUNNERS: [&str; 21] = [
     "--color",
     "--no-color",
     "--help",
+    "--fix",
+    "--max-warnings",
+    "-u",
+    "--update",
+    "--updateSnapshot",
+    "--maxWorkers",
+    "--workers",
+    "--headed",
+    "--changed",
+    "--port",
+    "--host",
+    "--strictPort",
+    "--mode",
+    "--noEmit",
+    "--pretty",
 ];
 
 /// Goals of Maven's plugins that show what is there, or run the project's own program. Any other may run anything.
@@ -216,6 +235,9 @@ impl Walker<'_> {
     /// A word that a script of `package.json` is given: test programs run the files that they are told to.
     fn script_word(&mut self, field: &Field, state: &State) {
         if field.may_be_option() {
+            if let Some((_, value)) = field.text.split_once('=').filter(|(_, value)| is_elsewhere(value)) {
+                self.elsewhere(&Field { text: value.to_owned(), sure: field.sure }, state);
+            }
             return;
         }
         match field.named() {
@@ -239,6 +261,26 @@ impl Walker<'_> {
         };
         self.file(Action::Execute, &file, Marks::NONE, state);
     }
+}
+
+/// What the words behind `--` say of the whole call: `cargo fmt -- --check` writes nothing.
+pub(super) fn behind_dashes(spec: &Spec, call: &mut Call) {
+    if spec.operands.iter().any(|slot| matches!(slot, Slot::Many(Role::Formatted))) && checks(&call.operands) {
+        call.modes.push("look".to_owned());
+    }
+}
+
+/// Whether `--check` is among them as an option of its own: not behind another `--`, nor the argument of another option.
+fn checks(words: &[Field]) -> bool {
+    for word in words {
+        match word.known() {
+            Some("--check") => return true,
+            Some(text) if !word.may_be_option() || FORMATTER_FLAGS.contains(&text) => {}
+            Some(text) if text.starts_with("--") && text.contains('=') => {}
+            Some(_) | None => return false,
+        }
+    }
+    false
 }
 
 /// Whether a name may lead out of the directory that the build works in.

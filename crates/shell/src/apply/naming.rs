@@ -40,6 +40,7 @@ impl Walker<'_> {
             Role::Form => self.form(field, state),
             Role::Cookie => self.cookie(field, state),
             Role::WriteOut if is_plain_write_out(field) => {}
+            Role::CurlUpload => self.upload(field, state),
             Role::KubeOutput if is_plain_output(field) => {}
             Role::ParamFile => self.cloud_word(field, state),
             _ => self.unread(),
@@ -105,6 +106,14 @@ impl Walker<'_> {
         }
     }
 
+    /// `curl -T`: brackets and braces are a pattern of its own, of several names.
+    fn upload(&mut self, field: &Field, state: &State) {
+        if field.text.contains(['{', '[']) {
+            self.unread();
+        }
+        self.file(Action::Read, field, Marks::NONE, state);
+    }
+
     fn reads_named(&mut self, name: &str, sure: Sure, state: &State) {
         self.file(Action::Read, &Field { text: name.to_owned(), sure }, Marks::NONE, state);
     }
@@ -140,6 +149,11 @@ impl Walker<'_> {
             None => {}
         }
     }
+}
+
+/// Whether `curl -o` puts a part of the URL into the name: `#1` is what its first pattern met.
+pub(super) fn is_numbered(field: &Field) -> bool {
+    field.text.as_bytes().windows(2).any(|pair| matches!(pair, [b'#', b'0'..=b'9']))
 }
 
 /// Whether `curl -w` only says: it can be a file's name, or name files that are written.

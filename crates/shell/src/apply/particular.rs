@@ -1,5 +1,5 @@
-//! Roles that take more than one operation to say: archives, compressed files, mounts, repositories;
-//! names that are listed; and those that take a look at the text: names for `tar`, programs of `jq`, columns of `ps`.
+//! Roles that take more than one operation to say: archives of `tar`, mounts, repositories; names that are listed; and
+//! those that take a look at the text: names for `tar`, paths of git, programs of `jq`, columns of `ps`.
 //!
 //! Promises: a name that is not wholly known is an operation on an unknown file; a program of `jq` that is not known at
 //! its start may name files. Does not promise to read `jq` any further. Held by: `fixtures/shell/programs.tsv`.
@@ -10,9 +10,6 @@ use crate::facts::{Effect, Role};
 use crate::state::State;
 use crate::walk::Walker;
 use portcullis_model::{Action, Mark, Marks};
-
-/// What compressors put behind a name; the first six also what they may make.
-const SUFFIXES: [&str; 9] = [".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z", ".tgz", ".txz", ".lzma"];
 
 /// What a program of `jq` starts with that reads files, and what it cannot be told from.
 const IMPORTS: [&str; 4] = ["import", "include", "module", "#"];
@@ -34,11 +31,12 @@ pub(super) fn may_import(field: &Field) -> bool {
 }
 
 /// What of a process `ps -o` shows that is not its environment, nor of its command more than `ps -f` shows.
-const COLUMNS: [&str; 52] = [
+const COLUMNS: [&str; 58] = [
     "%cpu", "%mem", "args", "bsdstart", "bsdtime", "cls", "cmd", "comm", "command", "cputime", "egid", "egroup",
     "etime", "etimes", "euid", "euser", "f", "gid", "group", "lstart", "lwp", "maj_flt", "min_flt", "ni", "nice",
     "nlwp", "pcpu", "pgid", "pgrp", "pid", "pmem", "ppid", "pri", "psr", "rgid", "rgroup", "rss", "rssize", "ruid",
-    "ruser", "s", "sid", "sess", "start", "stat", "state", "stime", "sz", "time", "tname", "tty", "user",
+    "ruser", "s", "sid", "sess", "size", "start", "stat", "state", "stime", "sz", "time", "tname", "tt", "tty", "uid",
+    "user", "vsize", "vsz", "wchan",
 ];
 
 /// Whether a list of columns for `ps` names plain ones only. A width is none of the name, nor an empty heading; where a
@@ -79,23 +77,23 @@ impl Walker<'_> {
         }
     }
 
-    /// `gzip x`: `x.gz` for `x`, or the other way round.
-    pub(super) fn compress(&mut self, field: &Field, replaces: bool, marks: Marks, state: &State) {
-        self.file(if replaces { Action::Delete } else { Action::Read }, field, marks, state);
-        let Some(text) = field.named().filter(|_| !marks.contains(Mark::Recursive)) else {
-            self.file(Action::Insert, field, marks, state);
-            self.file(Action::Update, field, marks, state);
-            return;
+    /// A path of `git grep`: git matches patterns itself, in the directories below as well, and behind a colon stands more.
+    pub(super) fn pathspec(&mut self, field: &Field, state: &State) {
+        let at = match field.named() {
+            // What is left out is left out of the directory.
+            Some(text) if [":!", ":^", ":(exclude)"].iter().any(|sign| text.starts_with(sign)) => Field::literal("."),
+            Some(text) if text.starts_with(':') => Field::unknown(),
+            Some(text) => match text.split_once(['*', '?', '[', '\\']) {
+                Some((start, _)) => match start.rsplit_once('/') {
+                    Some(("", _)) => Field::literal("/"),
+                    Some((place, _)) => Field::literal(place),
+                    None => Field::literal("."),
+                },
+                None => field.clone(),
+            },
+            None => field.clone(),
         };
-        let short = SUFFIXES.iter().find_map(|suffix| text.strip_suffix(suffix)).map(str::to_owned);
-        let names = match short {
-            Some(short) => vec![short],
-            None => SUFFIXES.iter().take(6).map(|suffix| format!("{text}{suffix}")).collect(),
-        };
-        for name in names {
-            self.file(Action::Insert, &Field::literal(name.as_str()), Marks::NONE, state);
-            self.file(Action::Update, &Field::literal(name), Marks::NONE, state);
-        }
+        self.file(Action::Read, &at, Marks::from(Mark::Recursive), state);
     }
 
     pub(super) fn volume(&mut self, field: &Field, state: &State) {

@@ -7,7 +7,7 @@
 use crate::expand::{Field, Sure};
 use crate::param::{is_name, name_of};
 use crate::state::{State, Value};
-use crate::variables::assignment;
+use crate::variables::{assignment, is_pager};
 use crate::walk::Walker;
 
 impl Walker<'_> {
@@ -76,7 +76,8 @@ impl Walker<'_> {
             } else if !rest.is_empty() || field.sure != Sure::Literal {
                 self.evaluated_name(field, state);
             } else if exported && builtin == "export" {
-                let value = state.variables.get(name).cloned();
+                // With `-n` it is taken out of the environment, whatever it holds.
+                let value = state.variables.get(name).filter(|_| !is_pager(name)).cloned();
                 self.exported(name, value.as_ref(), state);
             } else if builtin != "export" && builtin != "readonly" {
                 let number = self.numbers.contains(name);

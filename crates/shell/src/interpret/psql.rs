@@ -1,8 +1,46 @@
-//! What psql reads in SQL that the server does not: its variables.
+//! What psql reads that the server does not: variables in SQL, and commands of its own that only show.
 //!
 //! Promises: cut as psql's own scanner does it, so a colon that it would replace is found; where a `$` could belong to a
-//! name or open a quotation, any colon is one. A text with a backslash is no matter of this. Held by: the tests below and
-//! `fixtures/shell/database.tsv`.
+//! name or open a quotation, any colon is one. A text with a backslash is no matter of this. Of commands those are known
+//! that show what a database has, and no settings of servers, subscriptions or mappings of users, which hold passwords.
+//! Held by: the tests below and `fixtures/shell/database.tsv`.
+
+/// Commands of psql and `sqlite3` that list or say something, whatever words follow.
+const LISTING: [&str; 14] = [
+    "\\conninfo",
+    "\\echo",
+    "\\l",
+    "\\l+",
+    "\\list",
+    "\\list+",
+    "\\sf",
+    "\\sf+",
+    "\\sv",
+    "\\sv+",
+    "\\timing",
+    ".tables",
+    ".schema",
+    ".databases",
+];
+
+/// What may stand behind `\d`: not `e`, `r` and `R`, which show more than what is there.
+const DESCRIBED: &str = "aAbcCdDEfFgilLmnoOpPstTuvXy";
+
+/// Whether a client's command only shows, where neither a variable, another command nor a program stands in it.
+pub(super) fn is_listing(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let Some(word) = words.next() else { return false };
+    // With a name the texts behind it are read otherwise.
+    let says = word == "\\encoding" && words.next().is_none();
+    says || LISTING.contains(&word) || word.strip_prefix("\\d").is_some_and(is_described)
+}
+
+/// `\dt+`, `\dS`, `\dfn`: kinds of objects, with more of them or of what they are.
+fn is_described(kinds: &str) -> bool {
+    let kinds = kinds.trim_end_matches(['S', '+', 'x']);
+    let known = kinds.chars().next().is_none_or(|c| DESCRIBED.contains(c));
+    known && kinds.bytes().all(|b| b.is_ascii_alphabetic()) && !kinds.starts_with("config")
+}
 
 /// Whether a variable's value would be put into a text: `:name`, `:'name'`, `:"name"`, `:{?name}` outside quotations and
 /// comments. `::` and `:=` are operators.
@@ -66,7 +104,7 @@ fn behind_dollar(behind: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::has_variable;
+    use super::{has_variable, is_listing};
 
     #[test]
     fn a_variable_of_psql_is_told_from_casts_slices_of_quotations_and_comments() {
@@ -107,6 +145,25 @@ mod tests {
             "insert into t values ('2026-01-01 10:00:00', 'http://h:80/')",
         ] {
             assert!(!has_variable(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_shows_is_told_from_what_runs_writes_or_shows_secrets() {
+        #[rustfmt::skip]
+        let shows = [
+            "\\d", "\\d+ users", "\\dt+", "\\dx", "\\l+", "\\dS", "\\dFp", "\\dtvmS+", "\\sf f(int)", "\\timing on", "\\encoding", "\\echo x",
+        ];
+        for line in shows {
+            assert!(is_listing(line), "{line}");
+        }
+        #[rustfmt::skip]
+        let others = [
+            "", "\\", "\\d-x", "\\d+users", "\\dconfig", "\\dconfig+ x", "\\deu+", "\\dRs+", "\\drds", "\\lo_import x", "\\encoding SJIS",
+            "\\copy t to x", "\\i x", "\\o x", "\\set x y", "\\s x", "\\watch", "\\gexec", "\\! rm x",
+        ];
+        for line in others {
+            assert!(!is_listing(line), "{line}");
         }
     }
 }

@@ -14,7 +14,7 @@ use rable::{CasePattern, ListItem, ListOperator, Node, NodeKind};
 
 impl Walker<'_> {
     pub(super) fn pipeline(&mut self, commands: &[Node], state: &mut State) {
-        let outer = self.input.clone();
+        let mut outer = self.input.clone();
         let mut output = None;
         for (at, command) in commands.iter().enumerate() {
             if at > 0 {
@@ -23,6 +23,9 @@ impl Walker<'_> {
             let mut own = state.clone();
             output = (at + 1 < commands.len()).then(|| self.output_of(command, state)).flatten();
             self.run(command, &mut own);
+            if at == 0 && self.input != outer {
+                outer = outer.less();
+            }
             // The last runs in the shell itself in some shells, and with `lastpipe`.
             if at + 1 == commands.len() {
                 state.join(&own);
@@ -42,9 +45,7 @@ impl Walker<'_> {
             rest = later;
             let background = group.last().is_some_and(|item| item.operator == Some(ListOperator::Background));
             if background {
-                let input = self.input.clone();
-                self.chain(group, &mut state.clone());
-                self.input = input;
+                self.apart(|walker| walker.chain(group, &mut state.clone()));
             } else {
                 self.chain(group, state);
                 if !rest.is_empty() {
