@@ -1,9 +1,9 @@
 //! PostgreSQL: the grammar's own tree, walked whole.
 //!
 //! `parse` makes the tree or a fault; `statement` maps every statement to what it does; `query` and `expression` walk
-//! the rest; `lineage` follows values; `names` resolves; `bounds` decides what is unbounded; `block` reads DO through
-//! `plpgsql`; `preview` finds what can be asked before a write; `spread` follows writes through the catalogue; `steps`
-//! counts it all.
+//! the rest; `lineage` follows values; `names` resolves; `notation` tells calls that are written as columns; `bounds`
+//! decides what is unbounded; `block` reads DO through `plpgsql`; `preview` finds what can be asked before a write;
+//! `spread` follows writes through the catalogue; `steps` counts it all.
 //! Promises: a text is read with one scope that changes along it as its statements change the session: behind DDL, a
 //! relation that was touched by it has schema `?`; behind a path or transaction end that cannot be told, every
 //! unqualified name has. What a statement does that EXECUTE runs is not known here: whoever knows its text must not
@@ -24,6 +24,7 @@ mod gather;
 mod lineage;
 mod lists;
 mod names;
+mod notation;
 mod objects;
 mod older;
 mod parse;

@@ -475,12 +475,13 @@ impl<'t> Solver<'_, '_, 't> {
     fn exists(&mut self, outer: &Problem<'t>, at: usize, node: Option<&'t Node>) -> bool {
         let Some(NodeEnum::SelectStmt(select)) = node.and_then(|node| node.node.as_ref()) else { return false };
         let Some(item) = outer.items.get(at) else { return false };
-        // An aggregate gives a row even where nothing matches, so it restricts nothing.
+        // An aggregate gives a row even where nothing matches, so it restricts nothing, wherever it stands.
+        let lists = [&select.target_list, &select.distinct_clause, &select.sort_clause, &select.window_clause];
         let plain = select.op() == SetOperation::SetopNone
             && select.group_clause.is_empty()
             && select.having_clause.is_none()
             && select.with_clause.is_none()
-            && !select.target_list.iter().any(terms::calls)
+            && !lists.into_iter().flatten().any(terms::calls)
             && !select.from_clause.is_empty();
         if !plain || !self.spend() {
             return false;
@@ -490,6 +491,12 @@ impl<'t> Solver<'_, '_, 't> {
             self.from(&mut problem, item);
         }
         if problem.items.iter().any(|inner| inner.alias == item.alias) {
+            return false;
+        }
+        // `o.count` is one, too.
+        let term = terms::Term { solver: &mut *self, problem: &problem, at: usize::MAX };
+        let mut nodes = lists.into_iter().flatten().filter_map(|node| node.node.as_ref());
+        if nodes.any(|node| term.calls_of_rows(node.to_ref())) {
             return false;
         }
         problem.terms.extend(select.where_clause.as_deref());

@@ -34,6 +34,18 @@ pub(super) fn constant(node: Option<&Node>) -> Option<&str> {
     }
 }
 
+/// Whether a value is written as one of a type that has no fields.
+fn has_no_fields(node: &Node) -> bool {
+    match &node.node {
+        Some(NodeEnum::AConst(_) | NodeEnum::AArrayExpr(_) | NodeEnum::SqlvalueFunction(_)) => true,
+        Some(NodeEnum::TypeCast(cast)) => {
+            let parts = cast.type_name.as_ref().and_then(|name| names::strings(&name.names)).unwrap_or_default();
+            parts.last().is_some_and(|name| super::types::oid(name).is_some())
+        }
+        Some(_) | None => false,
+    }
+}
+
 impl<'t> Reader<'_, 't> {
     /// Walks a list of expressions.
     pub(super) fn walk_all(&mut self, nodes: &'t [Node]) {
@@ -214,10 +226,7 @@ impl<'t> Reader<'_, 't> {
         if is_column && !self.levels_uncertain() {
             return;
         }
-        let callee = self.standing.function(None, name);
-        let known = callee.builtin.is_some_and(|class| class != FunctionClass::Pure)
-            || callee.user.iter().any(|function| function.schema != Part::Unknown);
-        if known {
+        if let Some(callee) = self.standing.behind_dot(name) {
             self.callee(&callee, name, Marks::NONE);
         }
     }
@@ -234,8 +243,14 @@ impl<'t> Reader<'_, 't> {
 
     fn indirection(&mut self, node: &'t protobuf::AIndirection) {
         self.walk_node(node.arg.as_deref());
-        for step in &node.indirection {
+        // Without a catalogue a name that no function is known by is one where it can be no field.
+        let called = !self.standing.scope.catalogue.is_known() && node.arg.as_deref().is_some_and(has_no_fields);
+        for (at, step) in node.indirection.iter().enumerate() {
             match &step.node {
+                Some(NodeEnum::String(field)) if called && at == 0 => {
+                    let callee = self.standing.function(None, &field.sval);
+                    self.callee(&callee, &field.sval, Marks::NONE);
+                }
                 Some(NodeEnum::String(field)) => self.attribute(&field.sval, false),
                 Some(NodeEnum::AStar(_)) | None => {}
                 Some(_) => self.walk_node(Some(step)),
@@ -357,9 +372,9 @@ impl<'t> Reader<'_, 't> {
                 true
             }
             "pg_notify" => {
+                // Drivers bind the channel. One that is not known is no code: only a rule for every channel allows it.
                 let channel = constant(args.first()).map_or(Part::Unknown, Part::known);
-                let marks = if channel == Part::Unknown { Mark::Dynamic.into() } else { Marks::NONE };
-                self.add(Action::Call, Object::Channel(channel), marks);
+                self.add(Action::Call, Object::Channel(channel), Marks::NONE);
                 true
             }
             // SHOW by another name.

@@ -3,7 +3,8 @@
 //! The catalogue is that of `shop.rs` with `typed` in it, which has a column of each kind, and views over it.
 
 use crate::shop;
-use portcullis_model::catalogue::{Catalogue, Contents, Oid, RelKind};
+use portcullis_model::Name;
+use portcullis_model::catalogue::{Catalogue, Contents, Oid, RelKind, Type};
 use portcullis_sql::{Dialect, Limits, Scope, derive, read};
 use std::sync::{Arc, LazyLock};
 
@@ -39,6 +40,15 @@ fn contents() -> Contents {
     let view = |oid, name: &str, columns: &str, reads: &[Oid], text: &str| {
         shop::view(oid, &format!("public.{name}"), columns, reads, text)
     };
+    // A column of a composite type, and one of a domain that may be over one.
+    let fields = shop::relation(309, "public.address", RelKind::CompositeType, "street text, zip text, sign int");
+    let mut homes = shop::relation(310, "public.homes", RelKind::Table, "id int, address text, place text");
+    (homes.columns[1].type_oid, homes.columns[2].type_oid) = (70_020, 70_021);
+    for (oid, name, relation) in [(70_020, "address", Some(309)), (70_021, "place", None)] {
+        let (schema, name) = (Name::canonical("public"), Name::canonical(name));
+        contents.types.push(Type { oid, schema, name, relation, functions: Vec::new() });
+    }
+    contents.relations.extend([fields, homes]);
     contents.relations.push(typed);
     contents.relations.extend([
         view(
@@ -140,6 +150,46 @@ fn a_column_of_a_view_or_one_made_of_others_bounds() {
             "status IN (SELECT status FROM counted WHERE status LIKE 'x%')",
         ],
     );
+}
+
+#[test]
+fn a_call_that_is_written_as_a_column_bounds_as_the_call_does() {
+    none_bounds(
+        "homes",
+        &[
+            "homes.pg_typeof = 'homes'::regtype",
+            "homes.pg_column_size > 0",
+            "homes.nowhere = 5",
+            "(id).sign = 1",
+            "(id).pg_typeof = 'integer'::regtype",
+            "(address).pg_column_size > 0",
+            "((address).street).length >= 0",
+            "(place).sign = 1",
+        ],
+    );
+    none_bounds(
+        "payments",
+        &[
+            "EXISTS (SELECT o.count FROM orders o WHERE o.id = payments.order_id AND o.id = 5)",
+            "EXISTS (SELECT 1 FROM orders o WHERE o.id = payments.order_id AND o.id = 5 ORDER BY count(*))",
+            "id IN (SELECT (a).unnest FROM (SELECT array_agg(id) AS a FROM payments LIMIT 1) s)",
+            "id = ANY ((SELECT a FROM (SELECT (id).array_agg AS a FROM payments LIMIT 1) s)::int[])",
+        ],
+    );
+    all_bound(
+        "homes",
+        &[
+            "(address).zip = '8010'",
+            "(homes.address).zip = '8010'",
+            "(address).sign = 1",
+            "(place).zip = '8010'",
+            "(place).name = 'x'",
+            "homes.id = 5 AND homes.pg_column_size > 0",
+        ],
+    );
+    all_bound("typed", &["(status).lower = 'x'", "(at).date = '2024-01-01'"]);
+    all_bound("typed", &["at + interval '1 hour' < now()", "day + 7 < now()"]);
+    none_bounds("typed", &["clock + interval '1 hour' < '12:00'", "dur + interval '1 day' < '2 days'"]);
 }
 
 #[test]

@@ -305,6 +305,28 @@ fn an_operator_for_users_types_is_meant_for_them_alone() {
     );
 }
 
+/// `(x).f` is the call `f(x)`: whatever the function and the value, it uses no less.
+#[test]
+fn column_notation_uses_no_less_than_the_call() {
+    let conditions = |text: &str| -> BTreeSet<ColumnId> {
+        let reading = read(text, Dialect::Postgres, &SCOPE, &Limits::default());
+        assert_eq!(reading.fault, None, "{text}");
+        let uses = reading.statements[0].lineage.uses.iter().filter(|used| used.usage == Usage::Condition);
+        uses.flat_map(|used| used.sources.columns().to_vec()).collect()
+    };
+    let values =
+        ["left(ssn, 1)", "string_to_array(left(ssn, 1), '9')", "CASE WHEN left(ssn, 1) = '9' THEN '{}'::json END"];
+    let table = include_str!("../../data/functions.tsv");
+    let names = table.lines().filter_map(|line| line.strip_prefix("pg_catalog\t")?.split_once("\tpure"));
+    for (name, _) in names {
+        for value in values {
+            let call = conditions(&format!("SELECT \"{name}\"({value}) FROM people"));
+            let dotted = conditions(&format!("SELECT ({value}).\"{name}\" FROM people"));
+            assert!(dotted.is_superset(&call), "{name} of {value}");
+        }
+    }
+}
+
 /// Other dialects, and texts that are not read, say that they are not followed.
 #[test]
 fn what_is_not_followed_says_so() {

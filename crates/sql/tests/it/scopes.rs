@@ -39,6 +39,26 @@ fn a_name_without_a_catalogue_is_in_an_unknown_schema_unless_one_is_assumed() {
     );
 }
 
+/// Column notation: behind a value that has no fields a name is a function; behind others it may be a field.
+#[test]
+fn without_a_catalogue_a_name_behind_a_plain_value_is_a_call() {
+    let assumed = Scope::assuming(Name::canonical("public"));
+    assert_eq!(operations("SELECT (1).archive", &assumed), ["execute function ?.archive"]);
+    assert_eq!(operations("SELECT ('x'::text).archive", &assumed), ["execute function ?.archive"]);
+    assert_eq!(operations("SELECT ('x'::text).upper, (1).sign", &assumed), ["session"]);
+    assert_eq!(operations("SELECT (a).zip, t.b FROM t", &assumed), ["read table public.t (a, b)"]);
+    let bounded = |condition: &str| {
+        let text = format!("DELETE FROM t WHERE {condition}");
+        operations(&text, &assumed).iter().all(|operation| !operation.contains("+unbounded"))
+    };
+    for condition in ["t.name = 'x'", "t.count = 5", "(a).zip = '8010'", "(a).name = 'x'", "(t.a).kind = 'x'"] {
+        assert!(bounded(condition), "{condition}");
+    }
+    for condition in ["t.pg_typeof = 't'::regtype", "t.pg_column_size > 0", "(a).sign = 1", "(a).jsonb_typeof = 'x'"] {
+        assert!(!bounded(condition), "{condition}");
+    }
+}
+
 #[test]
 fn a_path_decides_which_relation_and_which_function_a_name_means() {
     let hr = Scope { search_path: path(&["hr", "public"]), ..shop::scope() };

@@ -4,9 +4,10 @@
 //! Promises: what is not certainly a column, a constant or a computation of those is taken for one.
 //! Held by: `fixtures/sql/bounds.tsv`.
 
-use super::terms::Term;
+use super::terms::{Term, has_dots};
 use super::{Problem, Solver};
 use crate::postgres::children::children;
+use crate::postgres::notation;
 use crate::postgres::query::is_star;
 use pg_query::protobuf::{ColumnRef, Node};
 use pg_query::{NodeEnum, NodeRef};
@@ -44,7 +45,12 @@ impl<'t> Term<'_, '_, '_, 't> {
             return self.problem.items.iter().any(|item| item.columns.heaped(None));
         }
         self.resolve(&column.fields)
-            .and_then(|(at, name)| Some(self.problem.items.get(at)?.columns.heaped(Some(name))))
+            .and_then(|(at, name)| {
+                let columns = &self.problem.items.get(at)?.columns;
+                // `t.array_agg` gathers rows, if it is no column.
+                let gathers = column.fields.len() > 1 && notation::gathers_rows(name);
+                Some(columns.heaped(Some(name)) || (gathers && columns.knows(name) != Some(true)))
+            })
             .unwrap_or(true)
     }
 }
@@ -59,7 +65,8 @@ pub(super) fn is_plain(node: &Node) -> bool {
         }
         Some(NodeEnum::TypeCast(cast)) => below(cast.arg.as_deref()),
         Some(NodeEnum::CollateClause(collate)) => below(collate.arg.as_deref()),
-        Some(NodeEnum::AIndirection(indirection)) => below(indirection.arg.as_deref()),
+        // Behind a dot may stand an aggregate: `(id).array_agg`.
+        Some(NodeEnum::AIndirection(indirection)) => !has_dots(indirection) && below(indirection.arg.as_deref()),
         Some(NodeEnum::AExpr(operation)) => below(operation.lexpr.as_deref()) && below(operation.rexpr.as_deref()),
         Some(NodeEnum::CoalesceExpr(coalesce)) => coalesce.args.iter().all(is_plain),
         Some(_) | None => false,

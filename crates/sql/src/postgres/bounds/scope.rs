@@ -1,8 +1,9 @@
 //! Whose column a name is, and whether a query refers to anything around it.
 //!
 //! Names of a query come before those of the queries around it. Promises: a name is an item's only where the item is
-//! known to have it, or where no item around is known to have it. Does not promise that without a catalogue, where any
-//! table may have any column. Held by: `fixtures/sql/bounds.tsv`.
+//! known to have it, or where no item around is known to have it; behind an item's name, only where it is no call of a
+//! function with the whole row. Does not promise that without a catalogue, where any table may have any column that is
+//! not called like a function of any row. Held by: `fixtures/sql/bounds.tsv`.
 
 use super::columns::Columns;
 use super::given::bare;
@@ -10,8 +11,8 @@ use super::settled::UNSETTLED;
 use super::terms::Term;
 use super::{Item, Problem, Solver};
 use crate::postgres::children::children;
-use crate::postgres::names;
 use crate::postgres::query::is_star;
+use crate::postgres::{names, notation};
 use pg_query::protobuf::{self, CommonTableExpr, Node};
 use pg_query::{NodeEnum, NodeRef};
 use portcullis_model::catalogue::Oid;
@@ -199,10 +200,53 @@ impl<'t> Term<'_, '_, '_, 't> {
             // Which of the two a name means is a setting of the server.
             [name] if self.solver.standing.is_variable(name) => None,
             [name] => self.bare_column(name).map(|at| (at, *name)),
-            [alias, name] => self.called(None, alias).map(|at| (at, *name)),
-            [.., schema, alias, name] => self.called(Some(schema), alias).map(|at| (at, *name)),
+            [alias, name] => self.called(None, alias).filter(|at| self.has_column(*at, name)).map(|at| (at, *name)),
+            [.., schema, alias, name] => {
+                self.called(Some(schema), alias).filter(|at| self.has_column(*at, name)).map(|at| (at, *name))
+            }
             [] => None,
         }
+    }
+
+    /// Whether the name behind an item's is a column of it, and no function of the whole row: `o.pg_typeof`.
+    fn has_column(&self, at: usize, name: &str) -> bool {
+        let Some(item) = self.problem.items.get(at) else { return false };
+        if !self.solver.step(looks(std::iter::once(&item.columns))) {
+            return false;
+        }
+        match (&item.columns, item.columns.knows(name)) {
+            // What a rule's action is given may have any column.
+            (Columns::Qualified, _) | (_, None) => !self.solver.standing.may_take_row(name),
+            (_, Some(has)) => has,
+        }
+    }
+
+    /// Whether an aggregate or another function is called anywhere in it, written as a column of an item.
+    pub(super) fn calls_of_rows(&self, node: NodeRef<'t>) -> bool {
+        if !self.solver.step(1) {
+            return true;
+        }
+        let mut found = match node {
+            NodeRef::ColumnRef(column) => self.is_call_of_row(&column.fields),
+            _ => false,
+        };
+        let known = children(node, &mut |child| found = found || self.calls_of_rows(child));
+        found || !known
+    }
+
+    fn is_call_of_row(&self, fields: &'t [Node]) -> bool {
+        let at = match names::strings(fields).as_deref() {
+            Some([alias, _]) => self.called(None, alias),
+            Some([.., schema, alias, _]) => self.called(Some(schema), alias),
+            Some(_) | None => None,
+        };
+        let gathers = || {
+            self.resolve(fields).is_none_or(|(at, name)| {
+                let item = self.problem.items.get(at);
+                notation::gathers_rows(name) && item.is_none_or(|item| item.columns.knows(name) != Some(true))
+            })
+        };
+        at.is_some() && gathers()
     }
 
     /// Whether the name is a variable of a code block for certain: it is given like a parameter.

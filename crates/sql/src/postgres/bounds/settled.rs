@@ -130,15 +130,25 @@ impl<'t> Term<'_, '_, '_, 't> {
                 let parts = names::strings(&call.funcname).unwrap_or_default();
                 let name = parts.last().copied().unwrap_or_default();
                 let plain = parts.len() == 1 || parts.first() == Some(&names::CATALOGUE);
-                let counted = builtins::flows(name).rows.is_none()
-                    || (ROW_FOR_EACH.contains(&name)
-                        && call.args.iter().all(|arg| is_handed_on(arg) && self.is_single(arg)));
-                plain && counted && !UNSETTLED.contains(&name) && self.is_builtin(name) && self.settled_below(node)
+                plain && self.is_counted_call(name, &call.args) && self.settled_below(node)
+            }
+            // What stands behind a dot is a call too, unless it is a field.
+            NodeRef::AIndirection(indirection) => {
+                let arg = indirection.arg.as_deref().map(std::slice::from_ref).unwrap_or_default();
+                self.behind_dots(indirection).iter().all(|call| self.is_counted_call(call.name, arg))
+                    && self.settled_below(node)
             }
             // The query of `JSON_ARRAY(SELECT …)`: of as many rows as it likes.
             NodeRef::SetToDefault(_) | NodeRef::AStar(_) | NodeRef::SelectStmt(_) => false,
             _ => self.settled_below(node),
         }
+    }
+
+    /// Whether a call is of a built-in function that gives no more than it is given, and the same at each call.
+    fn is_counted_call(&self, name: &str, args: &'t [Node]) -> bool {
+        let counted = builtins::flows(name).rows.is_none()
+            || (ROW_FOR_EACH.contains(&name) && args.iter().all(|arg| is_handed_on(arg) && self.is_single(arg)));
+        counted && !UNSETTLED.contains(&name) && self.is_builtin(name)
     }
 
     fn settled_below(&mut self, node: NodeRef<'t>) -> bool {

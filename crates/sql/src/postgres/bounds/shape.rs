@@ -10,6 +10,7 @@ use super::pattern;
 use super::terms::{BOOLEAN, Term, USERS};
 use crate::postgres::expression::constant;
 use crate::postgres::names;
+use crate::postgres::notation::Behind;
 use crate::postgres::query::last;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{self, AExpr, AExprKind, AIndirection, CoalesceExpr, Node, a_const};
@@ -31,6 +32,17 @@ pub(super) enum Shape {
     /// The row's place: only equalities restrict.
     Place,
 }
+
+/// A name behind a dot that is a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dotted<'t> {
+    pub(super) name: &'t str,
+    /// It may be a field as well.
+    pub(super) field: bool,
+}
+
+/// Functions that fields are often called like, and that keep values apart: those of a type's own name.
+const APART: [&str; 7] = ["date", "money", "name", "numeric", "text", "timestamp", "timestamptz"];
 
 /// Functions of a column for which an equality restricts the column, whatever it stands in.
 const WRAPPERS: [&str; 9] = ["lower", "upper", "initcap", "btrim", "ltrim", "rtrim", "md5", "sha256", "timezone"];
@@ -161,15 +173,53 @@ impl<'t> Term<'_, '_, '_, 't> {
         owned.then_some(if boolean { Shape::Coarse(2) } else { Shape::Other })
     }
 
-    /// An element or a field. A slice may be empty whatever it is of.
+    /// An element or a field, or a function of what the dot stands behind. A slice may be empty whatever it is of.
     fn part(&mut self, indirection: &'t AIndirection) -> Option<Shape> {
         let slice = indirection
             .indirection
             .iter()
             .any(|part| matches!(&part.node, Some(NodeEnum::AIndices(indices)) if indices.is_slice));
-        match self.shape(indirection.arg.as_deref()?)? {
-            Shape::Joined => None,
-            _ => (!slice).then_some(Shape::Other),
+        let arg = indirection.arg.as_deref()?;
+        let shape = self.shape(arg)?;
+        if slice || shape == Shape::Joined {
+            return None;
+        }
+        match (self.behind_dots(indirection).as_slice(), indirection.indirection.as_slice()) {
+            ([], _) => Some(Shape::Other),
+            ([call], [_]) => self.dotted(*call, arg, shape),
+            _ => None,
+        }
+    }
+
+    /// What the names behind dots call, as far as they are no fields for certain.
+    pub(super) fn behind_dots(&self, indirection: &'t AIndirection) -> Vec<Dotted<'t>> {
+        let standing = self.solver.standing;
+        let column = indirection.arg.as_deref().filter(|arg| is_column(arg));
+        let mut of = column.and_then(|column| self.column_type(column));
+        let mut calls = Vec::new();
+        for step in &indirection.indirection {
+            let before = of.take();
+            let Some(NodeEnum::String(field)) = &step.node else { continue };
+            let name = field.sval.as_str();
+            match standing.behind(before, name) {
+                Behind::Field(type_oid) => of = Some(type_oid),
+                Behind::Function => calls.push(Dotted { name, field: false }),
+                Behind::Either if standing.behind_dot(name).is_some() => calls.push(Dotted { name, field: true }),
+                Behind::Either => {}
+            }
+        }
+        calls
+    }
+
+    /// `(arg).f`, which is `f(arg)`, or may be. As a field it restricts by its equalities.
+    fn dotted(&self, call: Dotted<'t>, arg: &'t Node, shape: Shape) -> Option<Shape> {
+        let apart = matches!(shape, Shape::Plain | Shape::Period | Shape::Other);
+        if call.field && apart && APART.contains(&call.name) && self.is_builtin(call.name) {
+            return Some(Shape::Other);
+        }
+        match self.of_builtin(call.name, arg, shape, &[])? {
+            Shape::Plain | Shape::Period | Shape::Place if call.field => Some(Shape::Other),
+            shape => Some(shape),
         }
     }
 
@@ -188,10 +238,15 @@ impl<'t> Term<'_, '_, '_, 't> {
             }
         }
         let [(arg, shape)] = *owned.as_slice() else { return None };
-        if call.over.is_some() || !self.is_builtin(name) {
+        if call.over.is_some() { None } else { self.of_builtin(name, arg, shape, &rest) }
+    }
+
+    /// What a built-in function makes of what stands for the column; `rest`: its other arguments.
+    fn of_builtin(&self, name: &str, arg: &'t Node, shape: Shape, rest: &[&'t Node]) -> Option<Shape> {
+        if !self.is_builtin(name) {
             return None;
         }
-        match (name, rest.as_slice()) {
+        match (name, rest) {
             ("date", []) if shape == Shape::Plain => Some(Shape::Period),
             ("date_trunc" | "date_part" | "extract", [unit, ..]) if self.is_span(arg) => {
                 let whole = name != "date_trunc" && shape == Shape::Plain;
@@ -248,7 +303,10 @@ impl<'t> Term<'_, '_, '_, 't> {
                 Shape::Plain | Shape::Period | Shape::Other | Shape::Place => Some(Shape::Other),
             },
             ["+" | "-"] if self.settled(right) && self.adds(right) && self.is_moved(left) => {
-                self.shape(left).map(moved)
+                let shape = self.shape(left)?;
+                // A range of it is one of the column, moved to the other side.
+                let range = shape == Shape::Plain && self.is_moved_time(left, right);
+                Some(if range { Shape::Period } else { moved(shape) })
             }
             ["+"] if self.settled(left) && self.adds(left) && self.is_moved(right) => self.shape(right).map(moved),
             ["%"] => {
@@ -274,6 +332,12 @@ impl<'t> Term<'_, '_, '_, 't> {
             Some(NodeEnum::FuncCall(_) | NodeEnum::CoalesceExpr(_)) => true,
             Some(_) | None => false,
         }
+    }
+
+    /// Whether a column of times is moved by a span of time, or one of days by so many. Times of a day start anew.
+    fn is_moved_time(&self, column: &'t Node, by: &'t Node) -> bool {
+        let days = self.column_type(column) == Some(DATE) && number(by).is_some();
+        is_column(column) && !self.is_span(column) && (days || is_interval(by))
     }
 
     /// Whether `||` may write over what the column has, as it does in JSON.

@@ -5,6 +5,7 @@
 
 use super::given::{bare, is_parameter};
 use super::pattern;
+use super::shape::Dotted;
 use super::terms::{BOOLEAN, Term, USERS};
 use crate::postgres::expression::constant;
 use crate::postgres::names;
@@ -18,6 +19,9 @@ pub(super) const TEXTS: [Oid; 4] = [19, 25, 1042, 1043];
 
 /// Types whose values are shown as whatever they hold: JSON, XML, lists of texts, words.
 const LOOSE: [Oid; 6] = [114, 142, 1009, 1015, 3614, 3802];
+
+/// Functions whose results are shown as what they are given.
+const CASES: [&str; 6] = ["btrim", "initcap", "lower", "ltrim", "rtrim", "upper"];
 
 /// How what a pattern is matched with came to be a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +64,19 @@ impl<'t> Term<'_, '_, '_, 't> {
     pub(super) fn showing(&self, node: &'t Node) -> Showing {
         let of = |node: Option<&'t Node>| node.map_or(Showing::Never, |node| self.showing(node));
         match &node.node {
-            Some(NodeEnum::ColumnRef(_) | NodeEnum::AIndirection(_)) => Showing::Text,
+            Some(NodeEnum::ColumnRef(_)) => Showing::Text,
+            Some(NodeEnum::AIndirection(indirection)) => match self.behind_dots(indirection).as_slice() {
+                [] => Showing::Text,
+                // The call that it is, or may be.
+                [call] if CASES.contains(&call.name) => of(indirection.arg.as_deref()),
+                [Dotted { name: "name" | "text", .. }] => Showing::Loose,
+                _ => Showing::Rigid,
+            },
             Some(NodeEnum::CollateClause(collate)) => of(collate.arg.as_deref()),
             Some(NodeEnum::CoalesceExpr(coalesce)) => of(coalesce.args.first()),
             Some(NodeEnum::TypeCast(cast)) => self.showing_of_cast(cast),
             Some(NodeEnum::FuncCall(call)) => match last(&call.funcname) {
-                "lower" | "upper" | "initcap" | "btrim" | "ltrim" | "rtrim" => of(call.args.first()),
+                name if CASES.contains(&name) => of(call.args.first()),
                 // A format may hold any text.
                 "to_char" => Showing::Never,
                 _ => Showing::Rigid,

@@ -13,7 +13,9 @@ use crate::postgres::expression::constant;
 use crate::postgres::names;
 use crate::postgres::query::last;
 use crate::postgres::steps::Steps;
-use pg_query::protobuf::{self, AExpr, AExprKind, BoolExprType, BoolTestType, Node, NullTestType, SubLinkType};
+use pg_query::protobuf::{
+    self, AExpr, AExprKind, AIndirection, BoolExprType, BoolTestType, Node, NullTestType, SubLinkType,
+};
 use pg_query::{NodeEnum, NodeRef};
 
 /// The type id of booleans.
@@ -30,17 +32,18 @@ pub(super) fn restricts<'t>(solver: &mut Solver<'_, '_, 't>, problem: &Problem<'
     Term { solver, problem, at }.holds(term, false, false)
 }
 
-/// Whether a function is called, or an aggregate or query stands, anywhere in the expression.
+/// Whether a function is called, or may be behind a dot, or an aggregate or query stands, anywhere in the expression.
 pub(super) fn calls(node: &Node) -> bool {
     fn below(node: NodeRef<'_>) -> bool {
-        let called = matches!(
-            node,
+        let called = match node {
             NodeRef::FuncCall(_)
-                | NodeRef::SubLink(_)
-                | NodeRef::SelectStmt(_)
-                | NodeRef::JsonArrayAgg(_)
-                | NodeRef::JsonObjectAgg(_)
-        );
+            | NodeRef::SubLink(_)
+            | NodeRef::SelectStmt(_)
+            | NodeRef::JsonArrayAgg(_)
+            | NodeRef::JsonObjectAgg(_) => true,
+            NodeRef::AIndirection(indirection) => has_dots(indirection),
+            _ => false,
+        };
         if called {
             return true;
         }
@@ -49,6 +52,11 @@ pub(super) fn calls(node: &Node) -> bool {
         found || !known
     }
     node.node.as_ref().is_some_and(|node| below(node.to_ref()))
+}
+
+/// Whether a name stands behind a dot of it: a field, or a function.
+pub(super) fn has_dots(indirection: &AIndirection) -> bool {
+    indirection.indirection.iter().any(|step| matches!(&step.node, Some(NodeEnum::String(_))))
 }
 
 pub(super) struct Term<'x, 'r, 's, 't> {

@@ -2,13 +2,14 @@
 //!
 //! A built-in that is pure gives what it is given; every other may keep it, and some return what was stored: which, is
 //! told by the class of the function and by `data/function_flows.tsv`. A user's function may return anything; one that
-//! is not known to be immutable or stable may keep its arguments. Promises: what may raise an error is a risk.
+//! is not known to be immutable or stable may keep its arguments. Promises: what may raise an error is a risk, and so is
+//! what leaves a trace in the session; `(x).f` uses no less than `f(x)`.
 //! Held by: `fixtures/sql/lineage.tsv`.
 
 use super::flow::{Flow, Found, Value};
-use super::settled::is_settled;
+use super::kind::Side;
 use super::{Tracer, collation, kind, scalar, size};
-use crate::builtins::{self, FunctionClass, ResultFlow};
+use crate::builtins::{self, FunctionClass, ResultFlow, Sight};
 use crate::postgres::expression::constant;
 use crate::postgres::names::{self, Callee};
 use crate::postgres::older;
@@ -36,42 +37,59 @@ impl<'t> Tracer<'_, 't> {
         if special && name == "current_setting" && is_plain_setting(call.args.first()) {
             return (Value::of(all.clone()), all);
         }
-        let mut flow = self.answer(&callee, name, &arguments, &all).with(&around);
-        let is_system_user = older::is_system_user(call, schema, name);
-        if is_system_user {
-            flow.add(&self.column_on_older());
+        let nodes: Vec<Option<&Node>> = call.args.iter().map(Some).collect();
+        let mut value = self.applied(&callee, name, &arguments, &nodes, call.func_variadic);
+        value.flow.add(&around);
+        if older::is_system_user(call, schema, name) {
+            // Of a column, where it is one.
+            value.flow.add(&self.column_on_older());
+            (value.collation, value.size) = (collation::UNTOLD, size::STORED);
         }
-        let is_scalar = callee.builtin.is_some() && callee.user.is_empty() && scalar::of_call(name, &arguments);
-        let beside: Vec<_> = arguments.iter().zip(call.args.iter().map(Some)).collect();
-        let settled = !call.func_variadic && is_settled(name, &beside);
+        (value, all)
+    }
+
+    /// What a function makes of its arguments, and what it may refuse of them; `nodes`: as which they are written, where
+    /// they are. However a call is written, it comes here.
+    pub(super) fn applied(
+        &mut self,
+        callee: &Callee,
+        name: &str,
+        arguments: &[Value],
+        nodes: &[Option<&Node>],
+        variadic: bool,
+    ) -> Value {
+        let all = arguments.iter().fold(Flow::none(), |all, value| all.with(&value.flow));
+        let flow = self.answer(callee, name, arguments, &all);
+        let is_builtin = callee.builtin.is_some();
+        let alone = is_builtin && callee.user.is_empty();
+        let beside: Vec<Side<'_>> = arguments.iter().zip(nodes.iter().copied()).collect();
+        let settled = !variadic && self.is_settled(name, &beside);
         // Arrays that are gathered must be of one shape.
         let shaped = name == "array_agg" && arguments.iter().any(|value| !value.scalar);
-        if callee.builtin.is_some() && (shaped || !settled) {
+        if is_builtin && (shaped || !settled) {
             self.risk(&all);
         }
-        if let (Some(_), Some(using)) = (callee.builtin, kind::asked(name, arguments.len())) {
+        if let (true, Some(using)) = (is_builtin, kind::asked(name, arguments.len())) {
             self.typed(&beside, using);
         }
         let given = self.collations(&beside, collation::searches(name));
         self.strained(name, &beside);
-        let (type_oid, tame) = match (&callee.builtin, callee.user.is_empty()) {
-            (Some(_), true) => kind::of_call(name, &arguments),
-            (Some(_), false) => (0, None),
+        let (type_oid, tame) = match (is_builtin, callee.user.is_empty()) {
+            (true, true) => kind::of_call(name, arguments),
+            (true, false) => (0, None),
             // Its arguments are a risk already, and what it makes of them is for whoever wrote it.
-            (None, _) => (0, Some(Flow::none())),
+            (false, _) => (0, Some(Flow::none())),
         };
-        let (collation, size) = if is_system_user {
-            // Of a column, where it is one.
-            (collation::UNTOLD, size::STORED)
-        } else if callee.builtin.is_some() && callee.user.is_empty() {
+        let (collation, size) = if alone {
             let has = size::has_collation(type_oid);
             let collation = if has { collation::of_call(name, given) } else { collation::NONE };
-            let of_call = if call.func_variadic { size::of_variadic } else { size::of_call };
+            let of_call = if variadic { size::of_variadic } else { size::of_call };
             (collation, of_call(name, type_oid, &beside))
         } else {
             (collation::UNTOLD, size::ENDLESS)
         };
-        (Value { type_oid, tame, collation, size, ..Value::scalar(flow, is_scalar) }, all)
+        let is_scalar = alone && scalar::of_call(name, arguments);
+        Value { type_oid, tame, collation, size, ..Value::scalar(flow, is_scalar) }
     }
 
     /// What flows into what only newer servers have syntax for, where older ones call a user's function.
@@ -155,6 +173,9 @@ impl<'t> Tracer<'_, 't> {
             // Whether it is called at all can be seen afterwards.
             self.risks += 1;
             self.written(None, all.clone());
+        } else if draws(name) {
+            // As how often it was: the next number is another.
+            self.risks += 1;
         }
         self.unknown |= class == FunctionClass::RunsSql;
         let stored = match (facts.result, class) {
@@ -170,6 +191,12 @@ impl<'t> Tracer<'_, 't> {
         };
         if stored { Flow::unknown() } else { Flow::none() }
     }
+}
+
+/// Whether it takes a number from the session's own generator, whose later ones tell how many were taken. Identifiers are
+/// made of the system's.
+fn draws(name: &str) -> bool {
+    builtins::sight(name) == Some(Sight::Chance) && !matches!(name, "gen_random_uuid" | "uuidv4" | "uuidv7")
 }
 
 /// A setting that holds no secret.

@@ -141,7 +141,7 @@ impl Tracer<'_, '_> {
     /// A call that may fail for each value in it that is computed, and for none alone where nothing is.
     pub(super) fn may_fail(&mut self, sides: &[Side<'_>]) {
         self.risks += 1;
-        if sides.iter().any(|(value, _)| !value.flow.is_none() && value.column().is_none()) {
+        if sides.iter().any(|(value, _)| !self.shows_nulls(value)) {
             let all = sides.iter().fold(Flow::none(), |all, (value, _)| all.with(&value.flow));
             self.risk(&all);
         }

@@ -54,6 +54,11 @@ impl Flow {
         self.columns.is_empty() && self.functions.is_empty() && !self.unknown
     }
 
+    /// Whether nothing of what flows in is told.
+    pub(super) const fn is_untold(&self) -> bool {
+        self.unknown && self.columns.is_empty() && self.functions.is_empty()
+    }
+
     /// Adds functions and what is unknown of what was told already.
     pub(super) fn add_untold(&mut self, sources: &Sources) {
         self.unknown |= sources.is_unknown();

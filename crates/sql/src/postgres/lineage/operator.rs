@@ -6,7 +6,6 @@
 
 use super::flow::{Flow, Value};
 use super::kind::{self, Use};
-use super::settled::is_settled;
 use super::{Tracer, collation, scalar, size};
 use crate::builtins;
 use crate::postgres::names::{self, CATALOGUE};
@@ -188,7 +187,7 @@ impl<'t> Tracer<'_, 't> {
                 self.risk(&operand.flow);
             }
         }
-        if !is_settled(symbol, operands) {
+        if !self.is_settled(symbol, operands) {
             let all = operands.iter().fold(Flow::none(), |all, (operand, _)| all.with(&operand.flow));
             self.risk(&all);
         }

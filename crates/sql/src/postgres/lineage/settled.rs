@@ -4,14 +4,21 @@
 //! `1`: constants that a server refuses make an answer of whatever decides whether they are looked at.
 //!
 //! Promises: a call is settled only where its constants are such that no value beside them makes it fail, or where they
-//! can fail only for a value that is not NULL and that value is a column's own, whose NULLs show anyway. Does not promise
-//! to know every harmless constant: a regular expression is one only if it is plain. Sizes above a gigabyte are not
-//! looked at where nothing grows by more than what is written. Held by: `fixtures/sql/lineage.tsv`.
+//! can fail only for a value that is not NULL and that value is a stored column's own, whose NULLs show anyway; what a view
+//! or a generated column computes may be NULL for what is hidden. Does not promise to know every harmless constant: a
+//! regular expression is one only if it is plain; nor that a mask shows which values of a stored column are NULL. Sizes
+//! above a gigabyte are not looked at where nothing grows by more than what is written.
+//! Held by: `fixtures/sql/lineage.tsv`.
 
+use super::Tracer;
 use super::flow::Value;
+use super::kind::Side;
 use crate::builtins;
+use crate::postgres::reader::NESTING;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, a_const};
+use portcullis_model::ColumnId;
+use portcullis_model::catalogue::RelKind;
 
 /// The greatest place, length or count that is taken for harmless.
 const MOST: i32 = 1_000_000;
@@ -41,8 +48,39 @@ pub(super) fn text(node: Option<&Node>) -> Option<&str> {
     }
 }
 
-/// Whether the call of a built-in function or operator fails for no value in its safe arguments.
-pub(super) fn is_settled(name: &str, arguments: &[(&Value, Option<&Node>)]) -> bool {
+impl Tracer<'_, '_> {
+    /// Whether the call of a built-in function or operator fails for no value in its safe arguments.
+    pub(super) fn is_settled(&self, name: &str, arguments: &[Side<'_>]) -> bool {
+        is_settled(name, arguments, &|value: &Value| self.shows_nulls(value))
+    }
+
+    /// Whether nothing of it is told by which of its values are NULL: it is a stored column's own, or nobody's.
+    pub(super) fn shows_nulls(&self, value: &Value) -> bool {
+        value.flow.is_none() || value.column().is_some_and(|column| self.is_stored(column))
+    }
+
+    /// Whether a column's values are stored, also where views hand them on. NULL in a computed one is an answer.
+    fn is_stored(&self, mut column: ColumnId) -> bool {
+        for _ in 0..NESTING {
+            let Some(relation) = self.standing.scope.catalogue.relation(column.relation) else { return false };
+            let Some(known) = relation.columns.iter().find(|known| known.number == column.number) else { return false };
+            if known.generated.is_some() || !self.standing.steps.take(1 + relation.columns.len() / 16) {
+                return false;
+            }
+            if !matches!(relation.kind, RelKind::View | RelKind::MaterializedView) {
+                return true;
+            }
+            match known.derived.as_ref().filter(|derived| derived.exact).map(|derived| derived.sources.columns()) {
+                Some([source]) => column = *source,
+                Some(_) | None => return false,
+            }
+        }
+        false
+    }
+}
+
+/// As [`Tracer::is_settled`]; `own`: whether it matters to nobody which values of an argument are NULL.
+fn is_settled(name: &str, arguments: &[Side<'_>], own: &dyn Fn(&Value) -> bool) -> bool {
     let safe = builtins::flows(name).safe;
     let holds = |at: usize| safe.holds(at);
     if (0..arguments.len()).all(|at| !holds(at)) {
@@ -51,8 +89,8 @@ pub(super) fn is_settled(name: &str, arguments: &[(&Value, Option<&Node>)]) -> b
     let node = |at: usize| arguments.get(at).and_then(|(_, node)| *node);
     // Where its safe values are columns' own, nothing but their NULLs can be seen.
     let own = || {
-        let mut values = arguments.iter().enumerate().filter(|(at, _)| holds(*at)).map(|(_, (value, _))| value);
-        values.all(|value| value.flow.is_none() || value.column().is_some())
+        let mut values = arguments.iter().enumerate().filter(|(at, _)| holds(*at)).map(|(_, (value, _))| *value);
+        values.all(own)
     };
     match name {
         // A pattern is read as far as the value matches.

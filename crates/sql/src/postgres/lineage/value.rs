@@ -10,13 +10,14 @@ use super::kind::{self, Side, Use};
 use super::operator::is_constant;
 use super::range::listed;
 use super::{Tracer, collation, scalar, size};
+use crate::builtins;
 use crate::postgres::children::children;
 use crate::postgres::expression::inner;
-use crate::postgres::names;
 use crate::postgres::query::is_star;
+use crate::postgres::{names, notation};
 use pg_query::protobuf::{self, AIndirection, BoolExprType, Node, SubLink, SubLinkType, WindowDef};
 use pg_query::{NodeEnum, NodeRef};
-use portcullis_model::{ColumnId, Name, Part};
+use portcullis_model::{ColumnId, Name};
 
 /// Columns that a value may be an unchanged one of, at most: of others it is not known.
 const OWN: usize = 8;
@@ -171,9 +172,11 @@ impl<'t> Tracer<'_, 't> {
         }
         let mut value = one_of(&Flow::none(), &values);
         self.chosen(before.unwrap_or(self.risks), &value.flow);
-        // Which of them it is tells whether those before it are NULL; of a column's own that shows anyway.
+        // Which of them it is tells whether those before it are NULL; of a stored column's own, and of a row, that shows
+        // anyway.
         let computed = values.split_last().map_or(&[] as &[Value], |(_, before)| before).iter();
-        let computed = computed.filter(|value| !value.exact);
+        let shows = |value: &Value| self.shows_nulls(value) || (value.exact && value.column().is_none());
+        let computed = computed.filter(|value| !shows(value));
         let by = computed.fold(Flow::none(), |all, value| all.with(&value.flow));
         let before = self.risks;
         self.typed(&beside(&values, nodes), Use::Joined);
@@ -265,35 +268,42 @@ impl<'t> Tracer<'_, 't> {
     fn qualified_value(&mut self, schema: Option<&str>, qualifier: &str, name: &str) -> Value {
         match self.qualified(schema, qualifier, name) {
             Some((Found::Certainly(value), _)) => value,
-            Some((Found::Perhaps(flow), row)) => Value::untold(self.attribute(&row, name).with(&flow)),
+            // Where nothing is known of the row, it is a column more likely than a call of what takes no rows: types are
+            // not looked at then.
+            Some((Found::Perhaps(flow), row)) if row.flow.is_untold() && !notation::takes_rows(name) => {
+                let Some(callee) = self.standing.behind_dot(name) else { return Value::untold(row.flow.with(&flow)) };
+                self.strained(name, &[(&row, None)]);
+                let called = self.answer(&callee, name, std::slice::from_ref(&row), &row.flow);
+                Value::untold(called.with(&flow))
+            }
+            Some((Found::Perhaps(flow), row)) => Value::untold(self.attribute(&row, name).0.with(&flow)),
             // Not a column: a function of the whole row, written as one.
-            Some((Found::No, row)) => Value::untold(self.attribute(&row, name)),
+            Some((Found::No, row)) => Value::untold(self.attribute(&row, name).0),
             None if self.standing.is_variable(schema.unwrap_or(qualifier)) => Value::untold(Flow::none()),
             None => Value::untold(Flow::unknown()),
         }
     }
 
-    /// What stands behind a dot and is no column that is known: a function of one argument, or a field not known.
-    fn attribute(&mut self, value: &Value, name: &str) -> Flow {
-        let callee = self.standing.function(None, name);
-        let known = callee.builtin.is_some() || callee.user.iter().any(|function| function.schema != Part::Unknown);
-        if known && !self.has_field(value, name) {
-            self.strained(name, &[(value, None)]);
-            self.answer(&callee, name, std::slice::from_ref(value), &value.flow)
-        } else {
-            value.flow.clone()
+    /// What stands behind a dot and is no column that is known: what flows into the call that it is, or into a field not
+    /// known, and how long that may be.
+    fn attribute(&mut self, value: &Value, name: &str) -> (Flow, u64) {
+        let callee = self.standing.behind_dot(name).filter(|_| !self.has_field(value, name));
+        let Some(callee) = callee else { return (value.flow.clone(), value.size) };
+        let called = self.applied(&callee, name, std::slice::from_ref(value), &[None], false);
+        if builtins::flows(name).rows.is_some() {
+            self.condition(&value.flow);
         }
+        (called.flow, called.size.max(value.size))
     }
 
     /// Whether it is a column of a composite type that has this field.
     fn has_field(&self, value: &Value, name: &str) -> bool {
-        self.fields_of(value.type_oid).is_some_and(|fields| fields.iter().any(|field| field.as_str() == name))
+        self.standing.composite(value.type_oid).is_some_and(|fields| fields.column(name).is_some())
     }
 
     /// The fields of a composite type.
     fn fields_of(&self, type_oid: u32) -> Option<Vec<Name>> {
-        let catalogue = &self.standing.scope.catalogue;
-        let relation = catalogue.relation(catalogue.type_by_oid(type_oid)?.relation?)?;
+        let relation = self.standing.composite(type_oid)?;
         Some(relation.columns.iter().map(|column| column.name.clone()).collect())
     }
 
@@ -303,8 +313,8 @@ impl<'t> Tracer<'_, 't> {
             return field;
         }
         let tame = value.tame.clone().filter(|_| self.has_field(value, name));
-        let size = value.size;
-        Value { tame, size, collation: collation::UNTOLD, ..Value::of(self.attribute(value, name)) }
+        let (flow, size) = self.attribute(value, name);
+        Value { tame, size, collation: collation::UNTOLD, ..Value::of(flow) }
     }
 
     /// An expression and these of the subscripts and fields behind it.

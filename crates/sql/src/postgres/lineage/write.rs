@@ -314,8 +314,8 @@ impl<'t> Tracer<'_, 't> {
         let columns = self.returning(merge.returning_clause.as_ref(), &target);
         self.leave();
         self.leave_with(before);
-        // A star has the columns of the source before those of the target, and not every version has it.
-        let star = merge.returning_clause.as_ref().is_some_and(|clause| clause.exprs.iter().any(is_star_target));
+        // A bare star has the columns of the source before those of the target, and not every version has it.
+        let star = merge.returning_clause.as_ref().is_some_and(|clause| clause.exprs.iter().any(is_bare_star));
         if star { Columns::open(columns.all()) } else { columns }
     }
 
@@ -359,10 +359,13 @@ fn part(node: &Node) -> Option<&Node> {
     }
 }
 
-fn is_star_target(node: &Node) -> bool {
+/// Whether it is `*` with no name in front.
+fn is_bare_star(node: &Node) -> bool {
     match &node.node {
         Some(NodeEnum::ResTarget(target)) => match target.val.as_deref().and_then(|value| value.node.as_ref()) {
-            Some(NodeEnum::ColumnRef(column)) => crate::postgres::query::is_star(&column.fields),
+            Some(NodeEnum::ColumnRef(column)) => {
+                column.fields.len() == 1 && crate::postgres::query::is_star(&column.fields)
+            }
             _ => false,
         },
         _ => false,
