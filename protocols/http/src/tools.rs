@@ -3,7 +3,8 @@
 //! Promises: every call is `call tool NAME`, and what its input does is said besides: command lines through
 //! `portcullis-shell`, SQL through `portcullis-sql`, files and hosts. What tools do with which field is data
 //! (`data/tools.yaml`, and the configuration before it); fields that nobody described are searched for code and patches, a
-//! program and its words in two of them together (`spawn.rs`), and JSON in them as readers that forgive take it (`loose.rs`).
+//! program and its words in two of them together (`spawn.rs`), variables beside a command as those in front of one
+//! (`variables.rs`), and JSON in them as readers that forgive take it (`loose.rs`).
 //! A call of a known tool that does nothing by the fields that are known, and has a text in another, is unknown. Input that
 //! can be read two ways, that is too large or holds code that cannot be read is a fault. SQL may be for any database, so
 //! the denies and masks of each are about it. What is recorded has the secrets of that code replaced. Does not promise to
@@ -20,6 +21,7 @@ mod shown;
 mod spawn;
 #[cfg(test)]
 mod tests;
+mod variables;
 mod walk;
 
 use crate::json::{self, Node, Value};

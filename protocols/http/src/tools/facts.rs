@@ -65,6 +65,7 @@ pub(super) enum Role {
     Patch,
     Code,
     Directory,
+    Variables,
     Dynamic,
     Forced,
     Privileged,
@@ -89,6 +90,7 @@ impl Role {
             "patch" => Self::Patch,
             "code" => Self::Code,
             "directory" => Self::Directory,
+            "variables" => Self::Variables,
             "dynamic" => Self::Dynamic,
             "forced" => Self::Forced,
             "privileged" => Self::Privileged,
@@ -99,7 +101,7 @@ impl Role {
     /// Whether such a field says what its tool does, and not how.
     const fn acts(self) -> bool {
         match self {
-            Self::Text | Self::Directory | Self::Dynamic | Self::Forced | Self::Privileged => false,
+            Self::Text | Self::Directory | Self::Variables | Self::Dynamic | Self::Forced | Self::Privileged => false,
             Self::Shell
             | Self::Argv
             | Self::Lines
@@ -123,10 +125,10 @@ impl Role {
 pub(super) struct Field {
     pub(super) name: String,
     pub(super) role: Role,
-    /// Where it is absent, a place that is not told.
-    pub(super) wanted: bool,
-    /// The word that says as much as nothing does.
-    usual: Option<String>,
+    /// Where no field of its role is filled, a place that is not told.
+    wanted: bool,
+    /// The words that say as much as nothing does.
+    usual: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -137,6 +139,17 @@ struct Row {
     marks: Marks,
     /// A server of tools has it, so its name may stand behind that of a server.
     served: bool,
+    common: Common,
+}
+
+/// Whether others have quite other tools by the names of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Common {
+    #[default]
+    No,
+    /// Servers have: of a call by the name alone the row is sure.
+    Served,
+    Always,
 }
 
 /// A tool, as it is known for one call.
@@ -144,6 +157,8 @@ pub(super) struct Tool<'t> {
     configured: Option<&'t BTreeMap<String, ToolField>>,
     row: Option<&'static Row>,
     mode: &'static [Field],
+    /// It may be another than the row is about: the row says what its fields do, and nothing of a call that fills none.
+    common: bool,
     /// The row has modes, and the call none of them.
     pub(super) astray: bool,
 }
@@ -162,10 +177,17 @@ impl<'t> Tool<'t> {
         name: &str,
         text: impl Fn(&str) -> Option<&'i str>,
     ) -> Self {
-        let row = rows.get(name).or_else(|| rows.get(bare(name)?).filter(|row| row.served));
+        let own = rows.get(name);
+        let row = own.or_else(|| rows.get(bare(name)?).filter(|row| row.served));
+        let common = match row.map(|row| row.common).unwrap_or_default() {
+            Common::No => false,
+            Common::Served => own.is_none(),
+            Common::Always => true,
+        };
         let by = row.and_then(|row| row.mode.as_deref());
         let mode = row.and_then(|row| row.modes.get(text(by?)?)).map(Vec::as_slice);
-        Self { configured: table.of(name), row, mode: mode.unwrap_or_default(), astray: by.is_some() && mode.is_none() }
+        let astray = by.is_some() && mode.is_none();
+        Self { configured: table.of(name), row, mode: mode.unwrap_or_default(), common, astray }
     }
 
     /// What the field is to it; `None` for a field that nobody described.
@@ -186,10 +208,12 @@ impl<'t> Tool<'t> {
 
     /// Whether the field says nothing.
     pub(super) fn is_nothing(&self, field: &str, node: &Node) -> bool {
-        let usual = || self.fields().find(|known| known.name == field).and_then(|known| known.usual.as_deref());
+        let is_usual = |text: &String| {
+            self.fields().find(|known| known.name == field).is_some_and(|known| known.usual.contains(text))
+        };
         match &node.value {
             Value::Null | Value::Bool(false) => true,
-            Value::String(text) => text.is_empty() || usual() == Some(text),
+            Value::String(text) => text.is_empty() || is_usual(text),
             Value::Bool(true) | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
         }
     }
@@ -206,7 +230,18 @@ impl<'t> Tool<'t> {
                 Some(_) => {}
             }
         }
-        text && !code && self.fields().any(|field| field.role.acts())
+        text && !code && !self.common && self.fields().any(|field| field.role.acts())
+    }
+
+    /// Whether it may be another tool than its row's: the call fills no field that says what that one does.
+    pub(super) fn is_another(&self, members: &[(String, Node)]) -> bool {
+        let acts = |field: &str| self.role(field).is_some_and(Role::acts);
+        self.common && !members.iter().any(|(field, node)| acts(field) && !self.is_nothing(field, node))
+    }
+
+    /// The fields without which a place is not told.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &'static Field> {
+        self.fields().filter(move |field| field.wanted && !self.common)
     }
 
     /// The fields of its row.
@@ -230,6 +265,7 @@ struct RawRow {
     modes: Option<BTreeMap<String, String>>,
     marks: Option<String>,
     served: Option<bool>,
+    common: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -242,9 +278,16 @@ fn load(source: &str) -> Result<BTreeMap<String, Row>, String> {
     let raw: RawRows = marked_yaml::from_yaml(0, source).map_err(|error| error.to_string())?;
     let mut rows = BTreeMap::new();
     for raw in raw.rows {
-        if raw.source.len() < 4 || raw.mode.is_some() != raw.modes.is_some() {
-            return Err(format!("{}: a source, and a mode with modes", raw.tools));
+        let whole = raw.mode.is_some() == raw.modes.is_some() && (raw.common.is_none() || raw.served == Some(true));
+        if raw.source.len() < 4 || !whole {
+            return Err(format!("{}: a source, a mode with modes, and common only what is served", raw.tools));
         }
+        let common = match raw.common.as_deref() {
+            None => Common::No,
+            Some("served") => Common::Served,
+            Some("always") => Common::Always,
+            Some(other) => return Err(format!("{}: common `{other}`", raw.tools)),
+        };
         let mark = |word: &str| {
             Mark::ALL.iter().copied().find(|mark| mark.word() == word).ok_or_else(|| format!("no mark `{word}`"))
         };
@@ -255,6 +298,7 @@ fn load(source: &str) -> Result<BTreeMap<String, Row>, String> {
             modes: modes.map(|(mode, of)| Ok((mode, fields(&of)?))).collect::<Result<_, String>>()?,
             marks: raw.marks.unwrap_or_default().split_whitespace().map(mark).collect::<Result<_, _>>()?,
             served: raw.served.unwrap_or(false),
+            common,
         };
         for name in raw.tools.split_whitespace() {
             if rows.insert(name.to_owned(), row.clone()).is_some() {
@@ -269,7 +313,8 @@ fn fields(text: &str) -> Result<Vec<Field>, String> {
     let field = |word: &str| {
         let (name, role) = word.split_once('=').ok_or_else(|| format!("`{word}` is no field"))?;
         let (name, wanted) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
-        let (role, usual) = role.split_once('!').map_or((role, None), |(role, usual)| (role, Some(usual.to_owned())));
+        let (role, usual) = role.split_once('!').unwrap_or((role, ""));
+        let usual = usual.split('|').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect();
         let role = Role::of(role).ok_or_else(|| format!("no role `{role}`"))?;
         Ok(Field { name: name.to_owned(), role, wanted, usual })
     };
@@ -307,7 +352,11 @@ mod tests {
             assert!(load(&format!("rows:\n- {}", row.replace("ROLE", role))).is_err(), "{role}");
         }
         assert!(load("rows").is_err());
-        assert!(load(&format!("rows:\n- {}", row.replace("ROLE", "text!usual"))).is_ok());
+        assert!(load(&format!("rows:\n- {}", row.replace("ROLE", "text!usual|other"))).is_ok());
+        let common = row.replace("ROLE", "text").replace('}', ", common: always}");
+        assert!(load(&format!("rows:\n- {common}")).is_err());
+        assert!(load(&format!("rows:\n- {}", common.replace('}', ", served: true}"))).is_ok());
+        assert!(load(&format!("rows:\n- {}", common.replace("always}", "yes, served: true}"))).is_err());
     }
 
     #[test]

@@ -67,6 +67,7 @@ impl Walk {
                 true
             }
             (Some(["apply_patch", _]), Some(node)) => {
+                self.lines_read += 1;
                 self.field(Role::Patch, node);
                 true
             }
@@ -112,6 +113,7 @@ impl Walk {
 
     /// Reads a command line. The places of the secrets in it; `None` where there was no room to read it.
     fn secrets_of(&mut self, text: &str) -> Option<Vec<Range<usize>>> {
+        self.lines_read += 1;
         if !self.has_room() {
             return None;
         }

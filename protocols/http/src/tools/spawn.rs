@@ -2,18 +2,19 @@
 //!
 //! Promises: what stands beside a program under a name for arguments is read with it: as its words, and as the line that a
 //! shell would be given where that would run or touch more (an operator by itself or before a program that is known, a
-//! further path inside a word, a pattern of absolute paths). Arguments in one text are a line. Which lists count nobody says
-//! where there are several: each is read, and all together. A program that is a line of its own is read without them, too,
-//! since a tool may leave out what it does not know. A list of words alone is a command line under the name `argv`, and
-//! under a name for arguments where it looks like one. What a configuration says of a field stands before all of this.
-//! Does not promise to see a program under another name than those below, nor an option inside a word (`["a --force"]`)
-//! that a shell would cut off. A secret that stands in either hides both from the record.
+//! further path inside a word, a pattern of absolute paths). Arguments in one text are a line. Of an object of arguments
+//! nobody says how its tool makes words of it: its values are read as words, and more may happen than is known. Which lists
+//! count nobody says where there are several: each is read, and all together. A program that is a line of its own is read
+//! without them, too, since a tool may leave out what it does not know. A list of words alone is a command line under the
+//! name `argv`, and under a name for arguments where it looks like one. What a configuration says of a field stands before
+//! all of this. Does not promise to see a program under another name than those below, nor an option inside a word
+//! (`["a --force"]`) that a shell would cut off. A secret that stands in either hides both from the record.
 //! Held by: `fixtures/http/tools.tsv`, and `tests.rs` for the record.
 
 use super::facts::Role;
 use super::search::{self, Named};
 use super::walk::Walk;
-use crate::json::{Node, Value};
+use crate::json::{self, Node, Value};
 use portcullis_model::Mark;
 
 /// Programs and lists of one object that are read together; of more nobody could say which belong together.
@@ -38,9 +39,60 @@ const PROGRAMS: [&str; 13] = [
 /// Names that say so only beside arguments.
 const FILES: [&str; 3] = ["file", "filename", "filepath"];
 /// Names for arguments; longer names may end in them.
-const ARGUMENTS: [&str; 5] = ["arglist", "args", "argumentlist", "arguments", "argv"];
+const ARGUMENTS: [&str; 9] = [
+    "arglist",
+    "args",
+    "argsarray",
+    "argslist",
+    "argumentlist",
+    "arguments",
+    "argumentsarray",
+    "argumentslist",
+    "argv",
+];
 /// Names that lists of arguments have beside a command.
 const OPTIONS: [&str; 6] = ["flags", "options", "opts", "parameters", "params", "switches"];
+/// Names of options for how a command is run: where, how long, and what is kept of what it says. An object of these alone
+/// has no words for the program.
+const SETTINGS: [&str; 37] = [
+    "background",
+    "captureoutput",
+    "cols",
+    "columns",
+    "cwd",
+    "description",
+    "detached",
+    "encoding",
+    "env",
+    "environment",
+    "explanation",
+    "killsignal",
+    "maxbuffer",
+    "maxoutputlength",
+    "maxoutputtokens",
+    "pty",
+    "reason",
+    "retries",
+    "rows",
+    "runinbackground",
+    "shell",
+    "signal",
+    "silent",
+    "stdio",
+    "stream",
+    "stripfinalnewline",
+    "timeout",
+    "timeoutms",
+    "timeoutsec",
+    "timeoutseconds",
+    "tty",
+    "wait",
+    "windowshide",
+    "workdir",
+    "workingdir",
+    "workingdirectory",
+    "yieldtimems",
+];
 
 /// What is run, as far as it is told.
 struct Program<'n> {
@@ -64,6 +116,8 @@ struct List<'n> {
     line: bool,
     /// Something in it is no word.
     partly: bool,
+    /// An object: which words its values are for the program nobody says.
+    object: bool,
 }
 
 impl Walk {
@@ -88,7 +142,7 @@ impl Walk {
             self.marks = self.marks.with(Mark::Dynamic);
         }
         if programs.is_empty() {
-            lists.iter().filter(|list| list.sure && !list.line).for_each(|list| self.words_alone(list));
+            lists.iter().filter(|list| list.sure && !list.line && !list.object).for_each(|list| self.words_alone(list));
             return Vec::new();
         }
         let mut read = Vec::new();
@@ -109,7 +163,7 @@ impl Walk {
             if list.partly {
                 self.marks = self.marks.with(Mark::Dynamic);
             }
-            beside |= list.sure && !list.words.is_empty();
+            beside |= list.sure && !list.object && !list.words.is_empty();
             secret |= self.with_words(&program.line, &list.words, list.line);
         }
         if of_it.len() > 1 {
@@ -174,7 +228,7 @@ fn program<'n>(field: &str, node: &'n Node, lists: &[List<'_>]) -> Option<Progra
     }
     let command = search::named(field) == Named::Shell;
     let sure = command || PROGRAMS.contains(&name.as_str());
-    let file = FILES.contains(&name.as_str()) && lists.iter().any(|list| list.sure && !list.line);
+    let file = FILES.contains(&name.as_str()) && lists.iter().any(|list| list.sure && !list.line && !list.object);
     if !sure && !file {
         return None;
     }
@@ -204,20 +258,46 @@ fn list<'n>(field: &str, node: &'n Node) -> Option<List<'n>> {
     let sure = is_of(&ARGUMENTS, &name) || matches!(name.as_str(), "arg" | "argument");
     match &node.value {
         Value::String(text) if sure && !text.trim().is_empty() => {
-            Some(List { node, words: vec![text.as_str()], sure, line: true, partly: false })
+            // One that is JSON is a list or an object to some.
+            let partly = text.trim_start().starts_with(['{', '[']) && json::read(text.as_bytes()).is_ok();
+            Some(List { node, words: vec![text.as_str()], sure, line: true, partly, object: false })
+        }
+        Value::Number(_) if sure => {
+            let words = word(node).into_iter().collect();
+            Some(List { node, words, sure, line: false, partly: false, object: false })
         }
         Value::Array(parts) if sure || OPTIONS.contains(&name.as_str()) => {
             let words: Vec<&str> = parts.iter().filter_map(word).collect();
             let partly = parts.iter().any(|part| word(part).is_none() && part.value != Value::Null);
             // Settings in a list are no options of a program.
-            (sure || !partly).then_some(List { node, words, sure, line: false, partly })
+            (sure || !partly).then_some(List { node, words, sure, line: false, partly, object: false })
+        }
+        Value::Object(members) if sure || (OPTIONS.contains(&name.as_str()) && has_options(members)) => {
+            let mut words = Vec::new();
+            values(node, &mut words);
+            (!members.is_empty()).then_some(List { node, words, sure, line: false, partly: true, object: true })
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
+/// Whether an object of options has others than those of how a command is run.
+fn has_options(members: &[(String, Node)]) -> bool {
+    members.iter().any(|(name, node)| node.value != Value::Null && !SETTINGS.contains(&joined(name).as_str()))
+}
+
+/// The texts and numbers in a value, in their order. What is true or false is a word by its name, if at all.
+fn values<'n>(node: &'n Node, words: &mut Vec<&'n str>) {
+    match &node.value {
+        Value::String(_) | Value::Number(_) => words.extend(word(node)),
+        Value::Array(elements) => elements.iter().for_each(|element| values(element, words)),
+        Value::Object(members) => members.iter().for_each(|(_, member)| values(member, words)),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
 /// An element as whoever makes a text of it does.
-fn word(node: &Node) -> Option<&str> {
+pub(super) fn word(node: &Node) -> Option<&str> {
     match &node.value {
         Value::String(text) => Some(text),
         Value::Number(digits) => Some(digits),
@@ -228,7 +308,7 @@ fn word(node: &Node) -> Option<&str> {
 }
 
 /// A name in small letters, without what stands between its words.
-fn joined(field: &str) -> String {
+pub(super) fn joined(field: &str) -> String {
     field.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
@@ -241,6 +321,6 @@ fn is_shell(line: &str) -> bool {
     matches!(name, "bash" | "sh" | "zsh" | "dash" | "ksh" | "fish" | "cmd" | "cmd.exe" | "pwsh" | "powershell")
 }
 
-fn quote(word: &str) -> String {
+pub(super) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }

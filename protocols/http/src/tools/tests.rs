@@ -66,6 +66,14 @@ fn the_record_shows_the_call_without_its_secrets() {
         ("x", r#"{"command":"psql","args":["-c","ALTER ROLE a PASSWORD 'hunter2'"]}"#),
         ("x", r#"{"program":"psql","args":["postgres://a:hunter2@b/c"]}"#),
         ("x", r#"{"command":"psql","args":"postgres://a:hunter2@b/c"}"#),
+        ("x", r#"{"program":"psql","args":{"url":"postgres://a:hunter2@b/c"}}"#),
+        // And of variables beside a command.
+        ("x", r#"{"command":"psql -c 'select 1'","env":{"PGPASSWORD":"hunter2"}}"#),
+        ("x", r#"{"command":"psql -c 'select 1'","options":{"env":["PGPASSWORD=hunter2"]}}"#),
+        ("x", r#"{"command":"psql -c 'select 1'","env":[{"name":"PGPASSWORD","value":"hunter2"}]}"#),
+        ("Bash", r#"{"command":"psql -c 'select 1'","env":"PGPASSWORD=hunter2"}"#),
+        ("shell", r#"{"command":["psql","-c","select 1"],"env":{"PGPASSWORD":"hunter2"}}"#),
+        ("x", r#"{"q":"{\"command\":\"ls /srv\",\"env\":{\"PGPASSWORD\":\"hunter2\"}}"}"#),
         ("x", r#"{"q":"{\"sql\":\"ALTER ROLE a PASSWORD 'hunter2'\",}"}"#),
         // Also where the code has a fault.
         ("x", r#"{"sql":"ALTER ROLE a PASSWORD 'hunter2' )"}"#),
@@ -85,6 +93,7 @@ fn the_record_shows_the_call_without_its_secrets() {
         r#"{"query":"ALTER ROLE a PASSWORD 'hunter2'"}"#,
         r#"["ALTER ROLE a PASSWORD 'hunter2'"]"#,
         r#"{"command":["psql","postgres://a:hunter2@b/c"]}"#,
+        r#"{"command":"true","env":{"PGPASSWORD":"hunter2"}}"#,
         r#""{\"sql\":\"ALTER ROLE a PASSWORD 'hunter2'\"}""#,
     ] {
         let (_, kept) = shown("x", &format!(r#"{{{many},"z":{last}}}"#));

@@ -30,6 +30,8 @@ pub(super) struct Walk {
     /// The place below which contents are searched.
     pub(super) root: Option<String>,
     pub(super) texts: usize,
+    /// How many command lines were met so far.
+    pub(super) lines_read: usize,
     /// In how many strings of JSON the walk is, and whether a secret was found there.
     pub(super) depth: usize,
     pub(super) secret_below: bool,
@@ -48,17 +50,24 @@ impl Walk {
         }
         let root = members.iter().find(|(field, _)| tool.role(field) == Some(Role::Tree));
         self.root = root.and_then(|(_, node)| place(node));
-        let spawned = self.spawned(members, |field| tool.role(field));
-        for (field, node) in members {
-            match tool.role(field) {
-                Some(_) if tool.is_nothing(field, node) => {}
-                Some(role) => self.field(role, node),
-                None if spawned.contains(&node.span.start) => {}
-                None => self.member(field, node),
+        // What a field of another tool holds is searched, also where this one's is only text.
+        let another = tool.is_another(members);
+        let role = |field: &str| tool.role(field).filter(|role| !(another && *role == Role::Text));
+        self.with_variables(members, role, |walk| {
+            let spawned = walk.spawned(members, role);
+            for (field, node) in members {
+                match role(field) {
+                    Some(_) if tool.is_nothing(field, node) => {}
+                    Some(role) => walk.field(role, node),
+                    None if spawned.contains(&node.span.start) => {}
+                    None => walk.member(field, node),
+                }
             }
-        }
-        let absent = |name: &str| !members.iter().any(|(field, node)| field == name && !tool.is_nothing(field, node));
-        for field in tool.fields().filter(|field| field.wanted && absent(&field.name)) {
+        });
+        let filled = |name: &str| members.iter().any(|(field, node)| field == name && !tool.is_nothing(field, node));
+        // A place that one client names by another field is told, too.
+        let told = |role: Role| tool.fields().any(|field| field.role == role && filled(&field.name));
+        for field in tool.wanted().filter(|field| !told(field.role)) {
             self.place(field.role, None);
         }
         if tool.astray || (self.operations.is_empty() && tool.may_do_more(members)) {
@@ -69,7 +78,7 @@ impl Walk {
     /// A field with a role.
     pub(super) fn field(&mut self, role: Role, node: &Node) {
         match role {
-            Role::Text | Role::Directory => {}
+            Role::Text | Role::Directory | Role::Variables => {}
             Role::Shell => self.shell(node),
             Role::Argv => self.words(node, true),
             Role::Lines => self.lines(node),
@@ -124,6 +133,7 @@ impl Walk {
             | Role::Patch
             | Role::Code
             | Role::Directory
+            | Role::Variables
             | Role::Dynamic
             | Role::Forced
             | Role::Privileged => {}
@@ -159,6 +169,10 @@ impl Walk {
     /// An object where SQL is asked for, as drivers take it (`{text, values}`, `{sql, values}`). What of it is SQL its names
     /// say, and where nothing else can stand, how it begins.
     pub(super) fn query(&mut self, field: &str, named: Named, members: &[(String, Node)]) {
+        self.with_variables(members, |_| None, |walk| walk.members_of_query(field, named, members));
+    }
+
+    fn members_of_query(&mut self, field: &str, named: Named, members: &[(String, Node)]) {
         let spawned = self.spawned(members, |_| None);
         for (inner, node) in members.iter().filter(|(_, node)| !spawned.contains(&node.span.start)) {
             match &node.value {
@@ -219,11 +233,15 @@ impl Walk {
         match &node.value {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
             Value::Array(elements) => elements.iter().for_each(|element| self.search(element)),
-            Value::Object(members) => {
-                let spawned = self.spawned(members, |_| None);
-                let others = members.iter().filter(|(_, member)| !spawned.contains(&member.span.start));
-                others.for_each(|(field, member)| self.member(field, member));
-            }
+            Value::Object(members) => self.with_variables(
+                members,
+                |_| None,
+                |walk| {
+                    let spawned = walk.spawned(members, |_| None);
+                    let others = members.iter().filter(|(_, member)| !spawned.contains(&member.span.start));
+                    others.for_each(|(field, member)| walk.member(field, member));
+                },
+            ),
             Value::String(text) => {
                 if search::begins_as_sql(text) {
                     self.sql(text, node, Named::Other);

@@ -113,6 +113,9 @@ fn message(request: &Request, counts: bool, words: &mut dyn Words) -> Result<Mes
 fn models(body: &Body) -> Result<Operations, Fault> {
     let model = body.node.get("model").and_then(Node::text).ok_or_else(|| ambiguous("the request names no model"))?;
     let mut models = vec![model];
+    if body.node.get("fallbacks").and_then(Node::text).is_some() {
+        return Err(unsupported("fallbacks names no models: name them, since which one answers could not be judged"));
+    }
     for fallback in body.list("fallbacks")? {
         let model = fallback.text().or_else(|| fallback.get("model").and_then(Node::text));
         // What else stands in such an entry could be anything that a request may say.

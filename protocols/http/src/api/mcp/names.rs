@@ -13,7 +13,8 @@
 //! that two readers could take for different things is refused, never repaired: steps up or in place, empty segments,
 //! escapes that need not be or that change a path, upper case where it means nothing (RFC 3986 §6.2.2); of the schemes
 //! that every library knows also what these leave out: missing slashes, hosts of files, ports that need not be, a dot at
-//! the end, numbers for hosts (WHATWG URL §3.5, §4.2). So a rule about a resource is about all that a server takes for it.
+//! the end, capitals and numbers for hosts (WHATWG URL §3.5, §4.2). So a rule about a resource is about all that a server
+//! takes for it, but for one that folds the capitals of a scheme of its own.
 //! Held by: `fixtures/http/mcp.tsv`, which `tests.rs` plays, and of which `portcullis-policy` loads each path as a rule.
 
 use super::message::{LONGEST_NAME, PARAMS, Refusal};
@@ -65,6 +66,9 @@ pub(super) fn resource(uri: &str) -> Result<Path, Refusal> {
         None if port.is_some() || address.starts_with('/') || address.is_empty() => return Err(ambiguous()),
         None => ("", address),
     };
+    if port.is_some() && authority.contains(|c: char| c.is_ascii_uppercase()) {
+        return Err(Refusal::new(PARAMS, "the host has capitals, which servers fold; write it in small letters"));
+    }
     let good = match port {
         Some("") => authority.is_empty() && path.len() > 1,
         Some(port) => is_authority(authority, Some(port)) && path.starts_with('/'),
@@ -79,16 +83,20 @@ pub(super) fn resource(uri: &str) -> Result<Path, Refusal> {
     Path::read(&path).map_err(|_| ambiguous())
 }
 
-/// Whether it is a host and perhaps a port, written as nobody can write them shorter. `port` is that of the scheme.
+/// Whether it is a host and perhaps a port, written as nobody can write them shorter. `port` is that of the scheme; one
+/// that is a server's own has none, and what stands there is often no host but a name (`greeting://World`): it is compared
+/// byte for byte, as what stands behind it is. An escaped `@` or `:` is one to readers that decode first.
 fn is_authority(authority: &str, port: Option<&str>) -> bool {
     let (host, named) = authority.split_once(':').map_or((authority, None), |(host, named)| (host, Some(named)));
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_~{}".contains(c);
+    let hosts = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_~{}".contains(c);
+    let plain = |c: char| hosts(c) || (port.is_none() && (c.is_ascii_uppercase() || "!$&'()*+,=%".contains(c)));
     let last = host.rsplit('.').next().unwrap_or(host);
     let number = last.starts_with("0x") || last.chars().all(|c| c.is_ascii_digit());
     let is_port = |named: &str| {
         !named.starts_with('0') && named.parse::<u16>().is_ok_and(|_| named.bytes().all(|byte| byte.is_ascii_digit()))
     };
     host != "-"
+        && !["%40", "%3A"].iter().any(|sign| host.contains(*sign))
         && host.split('.').all(|label| !label.is_empty() && label.chars().all(plain))
         && (port.is_none() || !number || host.parse::<Ipv4Addr>().is_ok())
         && named.is_none_or(|named| is_port(named) && port != Some(named))

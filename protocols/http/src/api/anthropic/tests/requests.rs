@@ -51,6 +51,8 @@ fn a_request_is_its_models_and_the_providers_tools() {
             r#","system":[{"type":"text","text":"x-anthropic-billing-header: cc_version=2; cc_entrypoint=sdk-cli","cache_control":{"type":"ephemeral"}}],"metadata":{"user_id":"{\"device_id\":\"a\"}"},"context_management":{"edits":[]},"output_config":{"effort":"high"},"thinking":{"type":"adaptive","display":"omitted"},"stream":true"#,
             r#"generate model "claude-x""#,
         ),
+        (r#","fallback_credit_token":"abcde""#, r#"generate model "claude-x""#),
+        (r#","fallback_credit_token":{"token":"a","mode":"best_effort"}"#, r#"generate model "claude-x""#),
         (r#","fallbacks":["b",{"model":"c"}]"#, r#"generate model "claude-x" ; generate model b ; generate model c"#),
         (
             r#","tools":[{"name":"Bash","input_schema":{}},{"type":"web_search_20250305","name":"web_search"},{"type":"mcp_toolset","mcp_server_name":"x"}]"#,
@@ -110,6 +112,10 @@ fn what_is_not_known_of_a_request_is_refused() {
         r#","tools":[{"type":"advisor_20260301","name":"advisor","model":"a b"}]"#,
         r#","fallbacks":[{"model":"b","tools":[]}]"#,
         r#","fallbacks":"b""#,
+        r#","fallback_credit_token":{"token":"a","model":"b"}"#,
+        r#","fallback_credit_token":{"token":"a","fallbacks":["b"]}"#,
+        r#","diagnostics":{"previous_message_id":"msg_1"}"#,
+        r#","compaction":{"type":"auto"}"#,
     ] {
         assert!(said(&post(&with(members))).starts_with("fault"), "{members}");
     }
@@ -243,6 +249,23 @@ fn examples_of_an_input_are_documents() {
     let asked = post(&with(&tool(r#"{"ssn":5,"id":"SECRET","type":"SECRET","model":"a"}"#)));
     let expected = with(&tool(r#"{"ssn":"[masked]","id":"[masked]","type":"[masked]","model":"a"}"#));
     assert_eq!((said(&asked).as_str(), &*asked.request.body), (r#"generate model "claude-x""#, expected.as_bytes()));
+}
+
+/// Which models the provider would ask is its own matter: whoever asks is told what to write instead.
+#[test]
+fn fallbacks_that_name_no_model_are_refused_with_a_reason() {
+    let asked = said(&post(&with(r#","fallbacks":"default""#)));
+    assert!(asked.starts_with("fault") && asked.contains("name them"), "{asked}");
+}
+
+/// What a refusal gave is the provider's own: a detector that takes it for a secret would spoil it.
+#[test]
+fn a_credit_is_sent_as_it_came() {
+    let credit = |token: &str| with(&format!(r#","fallback_credit_token":"{token}""#));
+    let asked = post(&credit(SEALED));
+    assert_eq!(&*asked.request.body, credit(SEALED).as_bytes());
+    // What only stands in its place is a text.
+    assert_eq!(&*post(&credit("SECRET")).request.body, credit("[masked]").as_bytes());
 }
 
 /// A body is long: what was read of it is not read again for the rules.

@@ -204,6 +204,7 @@ fn items_that_are_not_known_are_refused() {
         r#"[{"type":"function_call","call_id":"c","name":"a","arguments":{}}]"#.to_owned(),
         r#"[{"type":"function_call","call_id":"c","name":"a","arguments":"","namespace":"n"}]"#.to_owned(),
         r#"[{"type":"function_call_output","output":"a"}]"#.to_owned(),
+        r#"[{"type":"function_call_output","call_id":"c","output":"a","namespace":"n"}]"#.to_owned(),
         r#"[{"type":"function_call_output","call_id":"c"}]"#.to_owned(),
         r#"[{"type":"function_call_output","call_id":"c","output":[{"type":"input_file","file_id":"f"}]}]"#.to_owned(),
         r#"[{"type":"reasoning","id":"rs_1","summary":[]}]"#.to_owned(),
@@ -228,7 +229,7 @@ fn what_is_cached_and_who_called_passes() {
     let picture = format!(r#"{{"type":"input_image","image_url":"data:,",{breakpoint}}}"#);
     let caller = r#""caller":{"type":"direct"}"#;
     let items = format!(
-        r#"[{{"role":"user","content":[{text},{picture}]}},{{"type":"function_call","call_id":"c","name":"t","arguments":"{{}}",{caller}}},{{"type":"function_call_output","call_id":"c","output":[{text}],{caller}}}]"#
+        r#"[{{"role":"user","content":[{text},{picture}]}},{{"type":"function_call","call_id":"c","name":"t","arguments":"{{}}",{caller}}},{{"type":"function_call_output","call_id":"c","name":"t","output":[{text}],{caller}}}]"#
     );
     assert_eq!(said(&of(&items)), "generate model m");
     let set = r#","prompt_cache_options":{"mode":"explicit","ttl":"30m","prewarm":true},"tools":[{"type":"function","name":"t","parameters":{},"output_schema":{"type":"object"}}]"#;
