@@ -220,7 +220,7 @@ fn an_answer_that_breaks_off_never_looks_whole() {
     let world = world_with(POLICY, "timeout: 1s");
     let heard = world.curl("/crm/silent", &["--http1.1"]);
     assert_eq!((heard.status.as_str(), heard.curl), ("504", 0), "{}", heard.body);
-    world.gateway.stop(&[]).unwrap();
+    world.gateway.stop(&["an answer failed"]).unwrap();
 }
 
 #[test]
